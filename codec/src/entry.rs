@@ -1,0 +1,148 @@
+//! One key's value: which lane it is in, and its bytes.
+//!
+//! Invariant: the bytes are 16-aligned, so a model in them is an archive that can be read where it lies.
+
+#[cfg(feature = "serde")]
+use crate::Error;
+use crate::{Tag, record::Buffer};
+
+/// How the bytes of an entry are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lane {
+    /// An rkyv archive of the model with this tag, in this version of it.
+    Model {
+        /// Which model.
+        tag: Tag,
+        /// Which version of it.
+        version: u16,
+    },
+    /// MessagePack in which an option is its content or nil.
+    Serde,
+    /// MessagePack in which every `Some` is marked as one, for values that would otherwise be ambiguous.
+    SerdeExplicit,
+}
+
+impl Lane {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Model { .. } => 0,
+            Self::Serde => 1,
+            Self::SerdeExplicit => 2,
+        }
+    }
+
+    pub(crate) const fn from_parts(code: u8, tag: Tag, version: u16) -> Option<Self> {
+        match code {
+            0 => Some(Self::Model { tag, version }),
+            1 => Some(Self::Serde),
+            2 => Some(Self::SerdeExplicit),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Model { .. } => "a model",
+            Self::Serde | Self::SerdeExplicit => "a serde value",
+        }
+    }
+}
+
+/// A value that borrows its bytes from a record or from an [`Entry`].
+#[derive(Clone, Copy, Debug)]
+pub struct EntryRef<'a> {
+    pub(crate) lane: Lane,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> EntryRef<'a> {
+    /// The lane that the value was stored in.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// The value's bytes, 16-aligned.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Reads a value of the serde lane; `&str` and `&[u8]` in it borrow from the bytes.
+    ///
+    /// # Errors
+    /// [`Error::WrongLane`] if a model is stored, [`Error::WrongType`] if the value is not a `T`, [`Error::TooDeep`].
+    #[cfg(feature = "serde")]
+    pub fn get<T: serde_core::Deserialize<'a>>(&self) -> Result<T, Error> {
+        let options = match self.lane {
+            Lane::Serde => crate::messagepack::Options::Plain,
+            Lane::SerdeExplicit => crate::messagepack::Options::Explicit,
+            Lane::Model { .. } => {
+                return Err(Error::WrongLane { found: self.lane.name(), expected: Lane::Serde.name() });
+            }
+        };
+        Ok(crate::messagepack::read(self.bytes, options)?)
+    }
+}
+
+/// A value that owns its bytes, or shares them with the record they came from.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(crate) lane: Lane,
+    pub(crate) buffer: Buffer,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+impl Entry {
+    /// A copy of `bytes` as a value of `lane`.
+    pub(crate) fn new(lane: Lane, bytes: &[u8]) -> Self {
+        Self { lane, buffer: Buffer::copy_of(bytes), start: 0, len: bytes.len() }
+    }
+
+    /// A value of the serde lane.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the same value would not come back, [`Error::TooDeep`], [`Error::ValueTooLarge`].
+    #[cfg(feature = "serde")]
+    pub fn serde<T: serde_core::Serialize + ?Sized>(value: &T, limits: &crate::Limits) -> Result<Self, Error> {
+        use crate::messagepack::{self, Options};
+
+        thread_local! {
+            static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        }
+        // Taken, not borrowed: a `Serialize` that stores a value of its own on the way would find it borrowed.
+        let mut scratch = SCRATCH.take();
+        scratch.clear();
+        let written = messagepack::write(value, &mut scratch);
+        let entry = written.map_err(Error::from).and_then(|options| {
+            limits.check_value(scratch.len())?;
+            let lane = match options {
+                Options::Plain => Lane::Serde,
+                Options::Explicit => Lane::SerdeExplicit,
+            };
+            Ok(Self::new(lane, &scratch))
+        });
+        if scratch.capacity() <= KEEP_SCRATCH_BYTES {
+            SCRATCH.set(scratch);
+        }
+        entry
+    }
+
+    /// The same value, borrowed.
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef { lane: self.lane, bytes: &self.buffer.bytes()[self.start..self.start + self.len] }
+    }
+
+    /// Reads a value of the serde lane; see [`EntryRef::get`].
+    ///
+    /// # Errors
+    /// As [`EntryRef::get`].
+    #[cfg(feature = "serde")]
+    pub fn get<'a, T: serde_core::Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        self.as_ref().get()
+    }
+}
+
+/// A scratch buffer larger than this is given back, so that one large value does not stay in every thread for ever.
+#[cfg(feature = "serde")]
+const KEEP_SCRATCH_BYTES: usize = 64 << 10;

@@ -1,0 +1,227 @@
+//! The fixed header before each archive, in bytes.
+//!
+//! ```text
+//!  0  magic "sesl"          16  revision            u64    48  absolute deadline, ms  u64
+//!  4  format version  u8    24  created, ms         u64    56  owner                  [u8; 16], 0 = none
+//!  5  fingerprint     u8    32  last seen, ms       u64    72  cookie deadline, ms    u64
+//!  6  flags           u16   40  idle deadline, ms   u64
+//!  8  CRC-32          u32
+//! 12  archive length  u32                                  80  archive
+//! ```
+//!
+//! Invariants: integers are little-endian on every machine; the header's length is a multiple of 16, so the archive behind it
+//! stays 16-aligned; the CRC covers the record key and every byte but its own four, because redb does not check what it reads
+//! and a page that went astray must not hand one visitor another's record.
+//!
+//! Knows nothing of what the archive holds.
+
+use std::fmt;
+
+use rkyv::rend::{u32_be, u32_le, unaligned};
+
+use crate::{Error, Key};
+
+/// Length of the header in bytes.
+pub(crate) const LEN: usize = 80;
+pub(crate) const MAGIC: [u8; 4] = *b"sesl";
+/// The format that this build writes and reads.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// What a record says of its session, apart from the entries.
+///
+/// Times are milliseconds since the Unix epoch. `u64::MAX` as a deadline means never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Counts the record's commits.
+    pub revision: u64,
+    /// When the session began.
+    pub created_ms: u64,
+    /// When it was last used, as far as this record knows.
+    pub last_seen_ms: u64,
+    /// When it ends unless it is used before.
+    pub idle_deadline_ms: u64,
+    /// When it ends however much it is used.
+    pub absolute_deadline_ms: u64,
+    /// Hash of the application's user; all zero stands for none.
+    pub owner: [u8; 16],
+    /// When the cookie that carries the token ends at the client, as it was last told; 0 if it was not.
+    pub cookie_deadline_ms: u64,
+    /// Bits that the store keeps with a session; the codec gives them no meaning.
+    pub flags: u16,
+}
+
+impl Meta {
+    /// When the session ends: the earlier of its two deadlines.
+    #[must_use]
+    pub fn deadline_ms(&self) -> u64 {
+        self.idle_deadline_ms.min(self.absolute_deadline_ms)
+    }
+
+    /// Reads the meta data of a record without checking anything but its length: for indexes, never for serving.
+    #[must_use]
+    pub fn peek(record: &[u8]) -> Option<Self> {
+        record.first_chunk().map(parse_meta)
+    }
+}
+
+/// The layout that rkyv gives archives in one build: its cargo features elsewhere in a binary can change it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(u8);
+
+impl Fingerprint {
+    /// The layout of this build.
+    pub const CURRENT: Self = Self(
+        (<rkyv::primitive::ArchivedU32 as Layout>::BIG_ENDIAN as u8)
+            | (<rkyv::primitive::ArchivedU32 as Layout>::UNALIGNED as u8) << 1
+            | POINTER_WIDTH << 2
+            | RKYV_GENERATION << 4,
+    );
+}
+
+/// How wide rkyv's pointers are: 0 for 8 bits, up to 3 for 64.
+const POINTER_WIDTH: u8 = match size_of::<rkyv::primitive::ArchivedUsize>() {
+    2 => 1,
+    4 => 2,
+    _ => 3,
+};
+
+/// The minor version of rkyv, whose archives no other minor version reads.
+const RKYV_GENERATION: u8 = 8;
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endian = if self.0 & 1 == 0 { "little-endian" } else { "big-endian" };
+        let align = if self.0 & 2 == 0 { "aligned" } else { "unaligned" };
+        let bits = 8u32 << ((self.0 >> 2) & 3);
+        write!(f, "rkyv 0.{} {endian} {align} {bits}-bit", self.0 >> 4)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// Tells at compile time which of its four integer types rkyv archives a `u32` as.
+trait Layout {
+    const BIG_ENDIAN: bool;
+    const UNALIGNED: bool;
+}
+
+macro_rules! layout {
+    ($($type:ty: $big:literal, $unaligned:literal;)*) => {
+        $(impl Layout for $type { const BIG_ENDIAN: bool = $big; const UNALIGNED: bool = $unaligned; })*
+    };
+}
+
+layout! {
+    u32_le: false, false;
+    u32_be: true, false;
+    unaligned::u32_ule: false, true;
+    unaligned::u32_ube: true, true;
+}
+
+/// Writes the header of `record`, whose archive already stands behind it.
+pub(crate) fn write(record: &mut [u8], key: &Key, meta: &Meta) {
+    let archive_len = u32::try_from(record.len() - LEN).expect("the encoder refuses records over 1 GiB");
+    record[0..4].copy_from_slice(&MAGIC);
+    record[4] = FORMAT_VERSION;
+    record[5] = Fingerprint::CURRENT.0;
+    record[6..8].copy_from_slice(&meta.flags.to_le_bytes());
+    record[12..16].copy_from_slice(&archive_len.to_le_bytes());
+    record[16..24].copy_from_slice(&meta.revision.to_le_bytes());
+    record[24..32].copy_from_slice(&meta.created_ms.to_le_bytes());
+    record[32..40].copy_from_slice(&meta.last_seen_ms.to_le_bytes());
+    record[40..48].copy_from_slice(&meta.idle_deadline_ms.to_le_bytes());
+    record[48..56].copy_from_slice(&meta.absolute_deadline_ms.to_le_bytes());
+    record[56..72].copy_from_slice(&meta.owner);
+    record[72..80].copy_from_slice(&meta.cookie_deadline_ms.to_le_bytes());
+    let crc = checksum(record, key);
+    record[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Checks everything about `bytes` but the archive.
+pub(crate) fn check(bytes: &[u8], key: &Key) -> Result<(), Error> {
+    let Some(header) = bytes.first_chunk::<LEN>() else {
+        return Err(Error::TooShort { found_bytes: bytes.len(), expected_bytes: LEN });
+    };
+    let magic = array(header, 0);
+    if magic != MAGIC {
+        return Err(Error::WrongMagic { found: magic });
+    }
+    if header[4] != FORMAT_VERSION {
+        return Err(Error::FormatVersion { found: header[4], expected: FORMAT_VERSION });
+    }
+    // Before the checksum: it tells a foreign build, whose checksum is right, from damage, which is caught by the next lines.
+    let (found, expected) = (u32::from_le_bytes(array(header, 8)), checksum(bytes, key));
+    let fingerprint = Fingerprint(header[5]);
+    if fingerprint != Fingerprint::CURRENT && found == expected {
+        return Err(Error::FormatMismatch { found: fingerprint, expected: Fingerprint::CURRENT });
+    }
+    let archive_len = usize::try_from(u32::from_le_bytes(array(header, 12))).unwrap_or(usize::MAX);
+    let expected_bytes = LEN.saturating_add(archive_len);
+    if bytes.len() != expected_bytes {
+        return Err(Error::WrongLength { found_bytes: bytes.len(), expected_bytes });
+    }
+    if found != expected {
+        return Err(Error::Checksum { found, expected });
+    }
+    Ok(())
+}
+
+pub(crate) fn parse_meta(header: &[u8; LEN]) -> Meta {
+    let word = |at| u64::from_le_bytes(array(header, at));
+    Meta {
+        revision: word(16),
+        created_ms: word(24),
+        last_seen_ms: word(32),
+        idle_deadline_ms: word(40),
+        absolute_deadline_ms: word(48),
+        owner: array(header, 56),
+        cookie_deadline_ms: word(72),
+        flags: u16::from_le_bytes(array(header, 6)),
+    }
+}
+
+/// CRC-32 of the record key and of the whole record but the four bytes that hold the checksum.
+fn checksum(record: &[u8], key: &Key) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(&record[..8]);
+    hasher.update(&record[12..]);
+    hasher.finalize()
+}
+
+/// The `N` header bytes from `at` on.
+fn array<const N: usize>(header: &[u8; LEN], at: usize) -> [u8; N] {
+    header[at..at + N].try_into().expect("a slice of N bytes is an array of N bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_build_writes_the_default_layout_of_rkyv() {
+        assert_eq!(Fingerprint::CURRENT.to_string(), "rkyv 0.8 little-endian aligned 32-bit");
+    }
+
+    #[test]
+    fn meta_survives_the_header() {
+        let meta = Meta {
+            revision: 7,
+            created_ms: 1,
+            last_seen_ms: u64::MAX,
+            idle_deadline_ms: 3,
+            absolute_deadline_ms: 4,
+            owner: [5; 16],
+            cookie_deadline_ms: 8,
+            flags: 6,
+        };
+        let mut record = vec![0; LEN + 8];
+        write(&mut record, &[9; 16], &meta);
+        assert_eq!(Meta::peek(&record), Some(meta));
+        assert_eq!(check(&record, &[9; 16]), Ok(()));
+    }
+}

@@ -1,0 +1,58 @@
+//! The record format of [sessile](https://docs.rs/sessile): one web session as bytes, read where it lies.
+//!
+//! Bytes to [`Record`] and back, and nothing else: no I/O, no clock, no randomness, no locks. A record is a small header and an
+//! [rkyv] archive of entries sorted by key. Each entry is in one of two lanes: a [`Model`], which is an archive of its own and
+//! is read in place through a [`View`], or any serde type as MessagePack. Changes gather in a [`Patch`], and applying one
+//! copies the entries that it does not touch as bytes.
+//!
+//! ```
+//! use sessile_codec::{Entry, Limits, Meta, Patch, Record};
+//!
+//! let (key, limits) = ([7; 16], Limits::default());
+//! let mut patch = Patch::new();
+//! # #[cfg(feature = "serde")] {
+//! patch.set("name", Entry::serde("Ada", &limits)?, &limits)?;
+//! patch.set("visits", Entry::serde(&3_u32, &limits)?, &limits)?;
+//! let record = patch.apply(None, &key, &Meta::default(), &limits)?;
+//!
+//! // What was written is checked once when it comes back; then reads borrow from it.
+//! let record = Record::check(record.bytes(), &key, limits.record_bytes)?;
+//! assert_eq!(record.get("name").unwrap().get::<&str>()?, "Ada");
+//! assert_eq!(record.get("visits").unwrap().get::<u32>()?, 3);
+//! # }
+//! # Ok::<(), sessile_codec::Error>(())
+//! ```
+//!
+//! Features: `serde` (default), the lane for serde types.
+#![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod encode;
+mod entry;
+mod error;
+mod header;
+mod limits;
+#[cfg(feature = "serde")]
+mod messagepack;
+mod model;
+mod patch;
+mod record;
+
+pub use rkyv;
+
+pub use crate::{
+    entry::{Entry, EntryRef, Lane},
+    error::Error,
+    header::{FORMAT_VERSION, Fingerprint, Meta},
+    limits::Limits,
+    model::{Model, ModelChecker, ModelReader, ModelWriter, Stored, Tag},
+    patch::Patch,
+    record::{Record, View},
+};
+pub(crate) use encode::Encoder;
+
+/// What a record is stored under: in sessile, a hash of the token that the visitor holds.
+pub type Key = [u8; 16];
+
+/// How deep values may be nested, when written and when read.
+pub const MAX_DEPTH: usize = 64;

@@ -1,0 +1,136 @@
+//! The serde lane: any serde type to MessagePack and back, exactly, or an error when it is written.
+//!
+//! What is stored is what rmp-serde writes with structs as maps. Three things are decided here beyond that:
+//!
+//! - **Depth.** Every level counts, also enums, newtypes and options, of which rmp-serde knows nothing. What is refused when
+//!   read is refused when written.
+//! - **Options.** Plain MessagePack writes `None`, `Some(None)` and `Some(())` alike. A value with such a `Some` in it is written
+//!   again with each `Some` marked as an extension, so that it comes back as it was. The marked form is also plain to see for
+//!   types that are read without being known beforehand, as behind `#[serde(flatten)]`, where an array of one would not be.
+//! - **Errors.** serde's messages quote the value that did not fit. The error here takes only its kind, because errors end up in
+//!   logs and values of a session must not.
+//!
+//! The reader is our own: rmp-serde's does not count enums and options, quotes values, reads no marked options, reserves memory
+//! for as many elements as the bytes claim, and does not say where it stopped.
+//!
+//! Knows nothing of records.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fmt::{self, Display};
+
+use serde_core::{
+    de::{self, Expected, Unexpected},
+    ser,
+};
+
+pub(crate) use self::{read::read, write::write};
+
+/// How options are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Options {
+    /// `None` is nil, `Some(x)` is `x`.
+    Plain,
+    /// `None` is nil, `Some(x)` is an extension that holds `x`.
+    Explicit,
+}
+
+/// The marker of an extension with a length of 32 bits.
+const EXTENSION: u8 = 0xc9;
+/// The type of the extension that holds the content of a `Some`.
+const SOME: u8 = 1;
+
+/// Why a value cannot be written or read. The texts never hold a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MessagePackError {
+    TooDeep,
+    Unsupported(String),
+    Mismatch(String),
+}
+
+/// The depth below `depth`, if there may be one.
+fn deeper(depth: usize) -> Result<usize, MessagePackError> {
+    if depth < crate::MAX_DEPTH { Ok(depth + 1) } else { Err(MessagePackError::TooDeep) }
+}
+
+impl Display for MessagePackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::Error::from(self.clone()).fmt(f)
+    }
+}
+
+impl std::error::Error for MessagePackError {}
+
+impl ser::Error for MessagePackError {
+    #[cold]
+    fn custom<T: Display>(_: T) -> Self {
+        Self::Unsupported("its `Serialize` reports an error".to_owned())
+    }
+}
+
+impl de::Error for MessagePackError {
+    #[cold]
+    fn custom<T: Display>(_: T) -> Self {
+        Self::Mismatch("the `Deserialize` of the type refuses it".to_owned())
+    }
+
+    #[cold]
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::Mismatch(format!("found {}, expected {expected}", kind(found)))
+    }
+
+    #[cold]
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::Mismatch(format!("found {} that does not fit, expected {expected}", kind(found)))
+    }
+
+    #[cold]
+    fn invalid_length(found: usize, expected: &dyn Expected) -> Self {
+        Self::Mismatch(format!("found {found} elements, expected {expected}"))
+    }
+
+    #[cold]
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::Mismatch(format!("found an unknown variant, expected one of {expected:?}"))
+    }
+
+    #[cold]
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::Mismatch(format!("found an unknown field, expected some of {expected:?}"))
+    }
+
+    #[cold]
+    fn missing_field(field: &'static str) -> Self {
+        Self::Mismatch(format!("found no field `{field}`, expected one"))
+    }
+
+    #[cold]
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::Mismatch(format!("found the field `{field}` twice, expected it once"))
+    }
+}
+
+/// What serde found, without the value that it would quote.
+fn kind(found: Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "a boolean",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "an integer",
+        Unexpected::Float(_) => "a float",
+        Unexpected::Char(_) => "a character",
+        Unexpected::Str(_) => "a string",
+        Unexpected::Bytes(_) => "bytes",
+        Unexpected::Unit => "nil",
+        Unexpected::Option => "an option",
+        Unexpected::NewtypeStruct => "a newtype",
+        Unexpected::Seq => "an array",
+        Unexpected::Map => "a map",
+        Unexpected::Enum => "an enum",
+        Unexpected::UnitVariant => "a variant without content",
+        Unexpected::NewtypeVariant | Unexpected::TupleVariant | Unexpected::StructVariant => "a variant with content",
+        // `Other` holds a text of the type's author, which may quote anything.
+        Unexpected::Other(_) => "something else",
+    }
+}

@@ -1,0 +1,220 @@
+//! The model lane: rkyv types with a stable tag and a version, read where they lie.
+//!
+//! Invariant: a [`View`] exists only over bytes that passed the check for its type; the check and the access both live in
+//! `record.rs`. Shared pointers cannot be models: neither serializer nor validator here knows them, which is an error when
+//! compiling and not an unsound archive.
+
+use std::fmt;
+
+use rkyv::{
+    api::deserialize_using,
+    rancor::Strategy,
+    ser::{Serializer, allocator::ArenaHandle},
+    util::AlignedVec,
+    validation::archive::ArchiveValidator,
+};
+
+use crate::{Encoder, Entry, EntryRef, Error, Lane, Limits, View, error::ArchiveFault, record::check_archive};
+
+/// What writes a model: without pointer sharing, into an aligned buffer.
+pub type ModelWriter<'a> = Strategy<Serializer<&'a mut AlignedVec, ArenaHandle<'a>, ()>, ArchiveFault>;
+/// What checks an archived model: bounded in depth, without shared pointers.
+pub type ModelChecker<'a> = Strategy<ArchiveValidator<'a>, ArchiveFault>;
+/// What turns an archived model back into an owned one.
+pub type ModelReader = Strategy<(), ArchiveFault>;
+
+/// Up to eight bytes of ASCII that name a model in the file for ever, whatever its type is called in the code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag([u8; 8]);
+
+impl Tag {
+    /// Makes a tag.
+    ///
+    /// # Panics
+    /// If `name` is not 1 to 8 printable ASCII characters. In a `const`, as in a [`Model`], that is an error when compiling.
+    #[must_use]
+    pub const fn new(name: &str) -> Self {
+        let name = name.as_bytes();
+        assert!(!name.is_empty() && name.len() <= 8, "a tag has 1 to 8 characters");
+        let mut bytes = [0; 8];
+        let mut at = 0;
+        while at < name.len() {
+            assert!(name[at].is_ascii_graphic(), "a tag is printable ASCII without spaces");
+            bytes[at] = name[at];
+            at += 1;
+        }
+        Self(bytes)
+    }
+
+    pub(crate) const NONE: Self = Self([0; 8]);
+
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0.trim_ascii_end().escape_ascii().to_string().trim_end_matches("\\x00"))
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({self})")
+    }
+}
+
+/// A type that a session keeps as an archive and reads in place, without decoding it.
+///
+/// Give it rkyv's three derives and a tag. A type with an `Rc` or `Arc` in it does not compile as a model; do not put a
+/// `HashMap` in one either, a sorted `Vec` of pairs is smaller and the same on every run.
+///
+/// When its fields change, raise `VERSION`, keep the old shape as a private type and migrate from it:
+///
+/// ```
+/// use sessile_codec::{Error, Model, Stored, Tag, rkyv};
+///
+/// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+/// struct ProfileV1 {
+///     name: String,
+/// }
+///
+/// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+/// struct Profile {
+///     display_name: String, // renamed
+///     theme: u8,            // added
+/// }
+///
+/// impl Model for Profile {
+///     const TAG: Tag = Tag::new("profile");
+///     const VERSION: u16 = 2;
+///
+///     fn migrate(old: Stored<'_>) -> Result<Self, Error> {
+///         match old.version() {
+///             1 => old.read::<ProfileV1>().map(|v1| Profile { display_name: v1.name, theme: 0 }),
+///             _ => Err(old.no_migration()),
+///         }
+///     }
+/// }
+/// ```
+///
+/// Writing a model recurses as deep as its type does: a type that contains itself is refused beyond
+/// [`MAX_DEPTH`](crate::MAX_DEPTH) levels, but only after it was written, so bound its depth yourself if a client chooses it.
+pub trait Model:
+    rkyv::Archive<Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>>>
+    + for<'a> rkyv::Serialize<ModelWriter<'a>>
+    + 'static
+{
+    /// Names the model in the file. Two models of one application must not share a tag.
+    const TAG: Tag;
+
+    /// Raised whenever the fields change. Default: 1.
+    const VERSION: u16 = 1;
+
+    /// Makes today's value of one that an older version of the type left behind.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible; the value then counts as absent and its bytes stay until it is set anew. The default
+    /// refuses every version with [`Error::NoMigration`].
+    fn migrate(old: Stored<'_>) -> Result<Self, Error>
+    where
+        Self: Sized,
+    {
+        Err(old.no_migration())
+    }
+}
+
+/// A stored model of an older version, on its way through [`Model::migrate`].
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    entry: EntryRef<'a>,
+    tag: Tag,
+    version: u16,
+    wanted: u16,
+}
+
+impl Stored<'_> {
+    /// The version that was stored.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The value as the type it was stored as.
+    ///
+    /// # Errors
+    /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `Old`.
+    pub fn read<Old>(&self) -> Result<Old, Error>
+    where
+        Old: rkyv::Archive,
+        Old::Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>> + rkyv::Deserialize<Old, ModelReader>,
+    {
+        let archived = check_archive::<Old::Archived>(self.entry.bytes)?;
+        deserialize_using(archived, &mut ()).map_err(ArchiveFault::into_error)
+    }
+
+    /// The error that says that this version is not known.
+    #[must_use]
+    pub fn no_migration(&self) -> Error {
+        Error::NoMigration { tag: self.tag, found: self.version, expected: self.wanted }
+    }
+}
+
+impl EntryRef<'_> {
+    /// Finds how a stored value is a `M`.
+    fn model<M: Model>(&self) -> Result<Found<'_>, Error> {
+        let Lane::Model { tag, version } = self.lane else {
+            return Err(Error::WrongLane { found: self.lane.name(), expected: "a model" });
+        };
+        if tag != M::TAG {
+            return Err(Error::WrongModel { found: tag, expected: M::TAG });
+        }
+        match version.cmp(&M::VERSION) {
+            std::cmp::Ordering::Equal => Ok(Found::Current),
+            std::cmp::Ordering::Less => Ok(Found::Older(Stored { entry: *self, tag, version, wanted: M::VERSION })),
+            std::cmp::Ordering::Greater => Err(Error::ModelFromFuture { tag, found: version, expected: M::VERSION }),
+        }
+    }
+}
+
+enum Found<'a> {
+    Current,
+    Older(Stored<'a>),
+}
+
+impl Entry {
+    /// A value of the model lane.
+    ///
+    /// # Errors
+    /// [`Error::TooDeep`] or [`Error::ValueTooLarge`].
+    pub fn model<M: Model>(value: &M, limits: &Limits) -> Result<Self, Error> {
+        Encoder::with(|encoder| {
+            let bytes = encoder.archive(value)?;
+            limits.check_value(bytes.len())?;
+            // What is accepted here must be readable later: the same check that a reader makes.
+            check_archive::<M::Archived>(bytes)?;
+            Ok(Self::new(Lane::Model { tag: M::TAG, version: M::VERSION }, bytes))
+        })
+    }
+
+    /// Reads a model in place. One of an older version is migrated into a buffer of its own.
+    ///
+    /// # Errors
+    /// [`Error::WrongLane`], [`Error::WrongModel`], [`Error::ModelFromFuture`], whatever [`Model::migrate`] says, and
+    /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `M`.
+    pub fn view<M: Model>(&self) -> Result<View<M>, Error> {
+        match self.as_ref().model::<M>()? {
+            Found::Current => View::check(self),
+            Found::Older(old) => View::check(&Self::model(&M::migrate(old)?, &Limits::UNLIMITED)?),
+        }
+    }
+
+    /// Whether [`Entry::view`] of an `M` has to migrate it first.
+    pub fn is_older<M: Model>(&self) -> bool {
+        matches!(self.as_ref().model::<M>(), Ok(Found::Older(_)))
+    }
+}

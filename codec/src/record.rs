@@ -1,0 +1,363 @@
+//! A record: one session as checked, immutable, 16-aligned, shareable bytes, read where they lie.
+//!
+//! Invariants: a [`Record`] exists only over bytes that passed [`Record::check`] or were just written by the encoder; a
+//! [`View`] only over bytes that passed the check for its model; nothing writes to a buffer after it was made. So the type is
+//! the proof, and access needs no second check. This is the only file with `unsafe`: the accesses that rely on that proof.
+//!
+//! Knows nothing of time, keys rings or disks.
+#![allow(unsafe_code)]
+
+use std::{fmt, marker::PhantomData, num::NonZeroUsize, ops::Deref, sync::Arc};
+
+use rkyv::{
+    Archive, Place, Portable, Serialize,
+    api::{access_with_context, root_position},
+    bytecheck::CheckBytes,
+    rancor::Fallible,
+    ser::{Allocator, Writer, WriterExt},
+    string::{ArchivedString, StringResolver},
+    vec::{ArchivedVec, VecResolver},
+    with::{ArchiveWith, SerializeWith},
+};
+
+use crate::{Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker};
+
+/// Sixteen bytes that begin at a multiple of sixteen.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+struct Block([u8; 16]);
+
+/// Immutable bytes, 16-aligned and shared: one allocation holds the counts and the bytes.
+#[derive(Clone)]
+pub(crate) struct Buffer(Arc<[Block]>);
+
+impl Buffer {
+    /// Copies `bytes`, padded with zeros to whole blocks.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let (whole, rest) = bytes.as_chunks::<16>();
+        let last = (!rest.is_empty()).then(|| {
+            let mut block = [0; 16];
+            block[..rest.len()].copy_from_slice(rest);
+            Block(block)
+        });
+        Self(whole.iter().map(|block| Block(*block)).chain(last).collect())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: a `Block` is sixteen initialised bytes without padding (`repr(C, align(16))` over `[u8; 16]`, size pinned by
+        // a test), so `len` blocks are `16 * len` readable bytes; they live as long as `self` and nothing writes to them.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * size_of::<Block>()) }
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Session values are private: a size is all that a log may have.
+        write!(f, "Buffer({} bytes)", self.0.len() * size_of::<Block>())
+    }
+}
+
+/// One entry on its way into an archive.
+#[derive(Archive, Serialize)]
+#[rkyv(archived = StoredEntryOf)]
+pub(crate) struct NewEntry<'a> {
+    #[rkyv(with = AsText)]
+    key: &'a str,
+    #[rkyv(with = AsAlignedBytes)]
+    bytes: &'a [u8],
+    tag: [u8; 8],
+    version: u16,
+    lane: u8,
+    // Named, so that the archive has no padding of which the content would be nobody's.
+    zero: u8,
+}
+
+/// An entry in an archive. The lifetime is an echo of the borrowed form; nothing in it borrows.
+type StoredEntry = StoredEntryOf<'static>;
+
+impl<'a> NewEntry<'a> {
+    pub(crate) fn new(key: &'a str, entry: EntryRef<'a>) -> Self {
+        let (tag, version) = match entry.lane {
+            Lane::Model { tag, version } => (tag, version),
+            Lane::Serde | Lane::SerdeExplicit => (Tag::NONE, 0),
+        };
+        Self { key, bytes: entry.bytes, tag: tag.to_bytes(), version, lane: entry.lane.code(), zero: 0 }
+    }
+}
+
+impl StoredEntry {
+    fn lane(&self) -> Option<Lane> {
+        Lane::from_parts(self.lane, Tag::from_bytes(self.tag), self.version.to_native())
+    }
+
+    fn as_ref(&self) -> EntryRef<'_> {
+        let lane = self.lane().expect("`Record::check` refuses entries of an unknown lane");
+        EntryRef { lane, bytes: self.bytes.as_slice() }
+    }
+}
+
+/// Archives a borrowed text as rkyv archives a `String`.
+struct AsText;
+
+impl ArchiveWith<&str> for AsText {
+    type Archived = ArchivedString;
+    type Resolver = StringResolver;
+
+    fn resolve_with(field: &&str, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        ArchivedString::resolve_from_str(field, resolver, out);
+    }
+}
+
+impl<S: Fallible<Error = ArchiveFault> + Writer + ?Sized> SerializeWith<&str, S> for AsText {
+    fn serialize_with(field: &&str, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
+        ArchivedString::serialize_from_str(field, serializer)
+    }
+}
+
+/// Archives borrowed bytes 16-aligned, so that they can be an archive of their own.
+struct AsAlignedBytes;
+
+impl ArchiveWith<&[u8]> for AsAlignedBytes {
+    type Archived = ArchivedVec<u8>;
+    type Resolver = VecResolver;
+
+    fn resolve_with(field: &&[u8], resolver: Self::Resolver, out: Place<Self::Archived>) {
+        ArchivedVec::resolve_from_len(field.len(), resolver, out);
+    }
+}
+
+impl<S: Fallible<Error = ArchiveFault> + Allocator + Writer + ?Sized> SerializeWith<&[u8], S> for AsAlignedBytes {
+    fn serialize_with(field: &&[u8], serializer: &mut S) -> Result<Self::Resolver, S::Error> {
+        let position = serializer.align(align_of::<Block>())?;
+        serializer.write(field)?;
+        Ok(VecResolver::from_pos(position))
+    }
+}
+
+/// Everything behind the header: the entries, sorted by key.
+type Body = ArchivedVec<StoredEntry>;
+
+/// Checks that `bytes` are an archived `T`, at most [`MAX_DEPTH`] levels deep, and gives it.
+pub(crate) fn check_archive<'a, T>(bytes: &'a [u8]) -> Result<&'a T, Error>
+where
+    T: Portable + for<'c> CheckBytes<ModelChecker<'c>>,
+{
+    const DEPTH: NonZeroUsize = NonZeroUsize::new(MAX_DEPTH).expect("the limit is not zero");
+    let mut validator = rkyv::validation::archive::ArchiveValidator::with_max_depth(bytes, Some(DEPTH));
+    access_with_context::<T, _, ArchiveFault>(bytes, &mut validator).map_err(ArchiveFault::into_error)
+}
+
+/// One session as bytes: checked, immutable, cheap to clone and to send.
+///
+/// Entries are found and read in place; nothing is decoded but what is asked for.
+#[derive(Clone)]
+pub struct Record(Buffer);
+
+impl Record {
+    /// Checks bytes from outside, which were stored under `key`, and takes a copy of them.
+    ///
+    /// # Errors
+    /// The typed error for what is wrong: too short, magic, format version, layout of rkyv, length, checksum (also when the
+    /// bytes belong to another key), archive, depth, or more than `limit_bytes`.
+    pub fn check(bytes: &[u8], key: &Key, limit_bytes: usize) -> Result<Self, Error> {
+        if bytes.len() > limit_bytes {
+            return Err(Error::RecordTooLarge { found_bytes: bytes.len(), limit_bytes });
+        }
+        header::check(bytes, key)?;
+        let buffer = Buffer::copy_of(bytes);
+        let entries = check_archive::<Body>(&buffer.bytes()[header::LEN..bytes.len()])?.as_slice();
+        let well_formed = entries
+            .iter()
+            .all(|entry| entry.lane().is_some() && entry.bytes.as_ptr().addr().is_multiple_of(align_of::<Block>()));
+        let sorted = entries.is_sorted_by(|a, b| a.key.as_str() < b.key.as_str());
+        if !(well_formed && sorted) {
+            return Err(Error::BadArchive);
+        }
+        Ok(Self(buffer))
+    }
+
+    /// Takes what the encoder has just written.
+    pub(crate) fn from_encoder(bytes: &[u8]) -> Self {
+        debug_assert!(check_archive::<Body>(&Buffer::copy_of(bytes).bytes()[header::LEN..bytes.len()]).is_ok());
+        Self(Buffer::copy_of(bytes))
+    }
+
+    /// The record as it is stored.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes()[..header::LEN + self.archive_len()]
+    }
+
+    /// What the record says of its session, apart from the entries.
+    #[must_use]
+    pub fn meta(&self) -> Meta {
+        header::parse_meta(self.header())
+    }
+
+    /// The value under `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<EntryRef<'_>> {
+        self.find(key).map(StoredEntry::as_ref)
+    }
+
+    /// The value under `key`, sharing this record's bytes.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<Entry> {
+        let entry = self.find(key)?.as_ref();
+        let start = entry.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
+        Some(Entry { lane: entry.lane, buffer: self.0.clone(), start, len: entry.bytes.len() })
+    }
+
+    /// Whether there is a value under `key`.
+    #[must_use]
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// All entries, by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, EntryRef<'_>)> {
+        self.entries().iter().map(|entry| (entry.key.as_str(), entry.as_ref()))
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same entries under another header: another record key, or other times.
+    #[must_use]
+    pub fn with_meta(&self, key: &Key, meta: &Meta) -> Self {
+        let mut bytes = self.bytes().to_vec();
+        header::write(&mut bytes, key, meta);
+        Self(Buffer::copy_of(&bytes))
+    }
+
+    /// Whether both are the same bytes in memory, which says that nothing was committed between.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.0, &other.0.0)
+    }
+
+    fn header(&self) -> &[u8; header::LEN] {
+        self.0.bytes().first_chunk().expect("a record is longer than its header")
+    }
+
+    fn archive_len(&self) -> usize {
+        let bytes = self.header()[12..16].try_into().expect("a slice of 4 bytes is an array of 4 bytes");
+        u32::from_le_bytes(bytes) as usize
+    }
+
+    fn find(&self, key: &str) -> Option<&StoredEntry> {
+        let entries = self.entries();
+        let at = entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()?;
+        Some(&entries[at])
+    }
+
+    fn entries(&self) -> &[StoredEntry] {
+        let archive = &self.0.bytes()[header::LEN..header::LEN + self.archive_len()];
+        // SAFETY: a `Record` is made in two places. `check` ran the depth-limited bytecheck for a `Body` on exactly these bytes
+        // at this address; `from_encoder` got them from rkyv's own serializer of a `Body`. `with_meta` copies them with the
+        // same alignment. The buffer is 16-aligned, the header a multiple of 16 long, and nothing writes to it afterwards.
+        unsafe { access_unchecked::<Body>(archive) }.as_slice()
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Sizes and keys only: session values are private.
+        f.debug_struct("Record")
+            .field("revision", &self.meta().revision)
+            .field("bytes", &self.bytes().len())
+            .field("keys", &self.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A model, read where it lies in its record, for as long as the view is kept.
+///
+/// It owns a share of the record's bytes: no lifetime, no copy. It dereferences to the archived form of the model, in which a
+/// `String` is an `ArchivedString`, a `u32` is read by `.to_native()`, and so on.
+pub struct View<M: Model> {
+    buffer: Buffer,
+    start: usize,
+    len: usize,
+    model: PhantomData<M::Archived>,
+}
+
+impl<M: Model> View<M> {
+    /// Checks that `entry` is an archived `M`.
+    pub(crate) fn check(entry: &Entry) -> Result<Self, Error> {
+        check_archive::<M::Archived>(entry.as_ref().bytes)?;
+        Ok(Self { buffer: entry.buffer.clone(), start: entry.start, len: entry.len, model: PhantomData })
+    }
+}
+
+impl<M: Model> Deref for View<M> {
+    type Target = M::Archived;
+
+    fn deref(&self) -> &M::Archived {
+        let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
+        // SAFETY: `View::check`, the only way to a `View` but for a clone, ran the depth-limited bytecheck for `M::Archived` on
+        // exactly these bytes at this address, and nothing writes to a buffer.
+        unsafe { access_unchecked::<M::Archived>(bytes) }
+    }
+}
+
+impl<M: Model> Clone for View<M> {
+    fn clone(&self) -> Self {
+        Self { buffer: self.buffer.clone(), start: self.start, len: self.len, model: PhantomData }
+    }
+}
+
+impl<M: Model<Archived: fmt::Debug>> fmt::Debug for View<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Accesses the `T` at the end of `bytes`.
+///
+/// # Safety
+/// `bytes` passed [`check_archive`] for a `T` at this very address, or rkyv has just written them as one there.
+unsafe fn access_unchecked<T: Portable>(bytes: &[u8]) -> &T {
+    // SAFETY: as the caller promises; the position is the one at which `check_archive` looks for the root.
+    unsafe { rkyv::api::access_pos_unchecked(bytes, root_position::<T>(bytes.len())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_bytes_and_nothing_else() {
+        assert_eq!((size_of::<Block>(), align_of::<Block>()), (16, 16));
+        assert_eq!((size_of::<StoredEntry>(), align_of::<StoredEntry>()), (28, 4));
+    }
+
+    #[test]
+    fn a_record_is_two_words_and_can_be_sent_and_shared() {
+        fn sendable<T: Send + Sync + 'static>() {}
+        sendable::<Record>();
+        sendable::<Entry>();
+        assert_eq!(size_of::<Record>(), 2 * size_of::<usize>());
+    }
+
+    #[test]
+    fn a_buffer_is_aligned_and_padded_with_zeros() {
+        for len in 0..70_u8 {
+            let bytes: Vec<u8> = (0..len).map(|n| n | 0x80).collect();
+            let buffer = Buffer::copy_of(&bytes);
+            assert_eq!(buffer.bytes().as_ptr().addr() % 16, 0);
+            assert_eq!(buffer.bytes().len(), bytes.len().next_multiple_of(16));
+            assert_eq!(&buffer.bytes()[..bytes.len()], bytes);
+            assert!(buffer.bytes()[bytes.len()..].iter().all(|byte| *byte == 0));
+        }
+    }
+}

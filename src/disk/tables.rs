@@ -1,0 +1,244 @@
+//! Every redb table and its encoding.
+//!
+//! ```text
+//! records   record key [16]                     -> minute u32 LE, record
+//! expiry    minute u32 BE, record key [16]      -> ()
+//! owners    owner [16], record key [16]         -> ()
+//! meta      "format" | "store_id" | "mac_keys"  -> bytes
+//! ```
+//!
+//! Invariants: the four change in one transaction; every record has exactly one entry in `expiry`, under the minute that stands
+//! before it, which is never later than its deadline; every record with an owner has exactly one entry in `owners`. The
+//! expiry entry is lazy: a session that is used moves its deadline at each write, its entry only when the sweeper meets it.
+//!
+//! Every transaction uses quick-repair: one that does not costs the next crash a walk through the whole file.
+
+use std::collections::BTreeMap;
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use sessile_codec::{Meta, Record};
+
+use crate::token::Key;
+
+const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
+const EXPIRY: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("expiry");
+const OWNERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("owners");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// The layout of the tables that this build writes and reads.
+pub(super) const FORMAT: u32 = 1;
+/// Length of the minute before a record.
+const PREFIX: usize = 4;
+
+type Minute = u32;
+
+/// What tells a store from another.
+#[derive(Clone)]
+pub(super) struct StoreMeta {
+    pub(super) store_id: [u8; 16],
+    pub(super) mac_keys: Vec<u8>,
+}
+
+/// What a redb file is.
+pub(super) enum Contents {
+    Store(StoreMeta),
+    OtherFormat(u32),
+    SomethingElse,
+}
+
+pub(super) fn write(db: &Database, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<(), redb::Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    work(&mut Tables::open(&txn)?)?;
+    Ok(txn.commit()?)
+}
+
+pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    {
+        let mut table = txn.open_table(META)?;
+        table.insert("format", FORMAT.to_le_bytes().as_slice())?;
+        table.insert("store_id", meta.store_id.as_slice())?;
+        table.insert("mac_keys", meta.mac_keys.as_slice())?;
+    }
+    // The tables are made here, so that a reader never has to ask whether they exist.
+    Tables::open(&txn)?;
+    Ok(txn.commit()?)
+}
+
+pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
+    let txn = db.begin_read()?;
+    let table = match txn.open_table(META) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_) | redb::TableError::TableTypeMismatch { .. }) => {
+            return Ok(Contents::SomethingElse);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let read = |name| table.get(name).map(|found| found.map(|value| value.value().to_vec()));
+    let (format, store_id, mac_keys) = (read("format")?, read("store_id")?, read("mac_keys")?);
+    let number = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
+    let store_id = store_id.and_then(|bytes| bytes.try_into().ok());
+    Ok(match (number, store_id, mac_keys) {
+        (Some(FORMAT), Some(store_id), Some(mac_keys)) => Contents::Store(StoreMeta { store_id, mac_keys }),
+        (Some(found), ..) if found != FORMAT => Contents::OtherFormat(found),
+        _ => Contents::SomethingElse,
+    })
+}
+
+/// The stored bytes under `key`.
+pub(super) fn load<T>(db: &Database, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, redb::Error> {
+    let table = db.begin_read()?.open_table(RECORDS)?;
+    let found = table.get(key)?;
+    Ok(found.map(|value| read(value.value().get(PREFIX..).unwrap_or_default())))
+}
+
+/// How many records there are, expired ones that were not swept yet among them.
+pub(super) fn len(db: &Database) -> Result<u64, redb::Error> {
+    Ok(db.begin_read()?.open_table(RECORDS)?.len()?)
+}
+
+/// The keys of all records of one owner.
+pub(super) fn of_owner(db: &Database, owner: &[u8; 16]) -> Result<Vec<Key>, redb::Error> {
+    let table = db.begin_read()?.open_table(OWNERS)?;
+    let (from, to) = (owner_entry(owner, &[0; 16]), owner_entry(owner, &[0xff; 16]));
+    let entries = table.range::<&[u8; 32]>(&from..=&to)?;
+    entries.map(|entry| Ok(tail(entry?.0.value()))).collect()
+}
+
+/// Up to `limit` entries of the expiry index that are due at `now_ms`, oldest first.
+pub(super) fn due(db: &Database, now_ms: u64, limit: usize) -> Result<Vec<(Minute, Key)>, redb::Error> {
+    let table = db.begin_read()?.open_table(EXPIRY)?;
+    let (from, to) = (expiry_entry(0, &[0; 16]), expiry_entry(minute(now_ms), &[0xff; 16]));
+    let entries = table.range::<&[u8; 20]>(&from..=&to)?.take(limit);
+    let parse = |entry: &[u8; 20]| {
+        let minute = entry.first_chunk().expect("an expiry entry begins with four bytes");
+        (u32::from_be_bytes(*minute), tail(entry))
+    };
+    entries.map(|entry| Ok(parse(entry?.0.value()))).collect()
+}
+
+/// The tables of one write transaction.
+pub(super) struct Tables<'txn> {
+    records: Table<'txn, &'static [u8; 16], &'static [u8]>,
+    expiry: Table<'txn, &'static [u8; 20], ()>,
+    owners: Table<'txn, &'static [u8; 32], ()>,
+}
+
+impl<'txn> Tables<'txn> {
+    fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self { records: txn.open_table(RECORDS)?, expiry: txn.open_table(EXPIRY)?, owners: txn.open_table(OWNERS)? })
+    }
+
+    /// Applies the last change of each key, in the order of keys.
+    pub(super) fn apply<'a>(
+        &mut self,
+        changes: impl Iterator<Item = (&'a Key, Option<&'a Record>)>,
+    ) -> Result<(), redb::Error> {
+        for (key, record) in changes.collect::<BTreeMap<_, _>>() {
+            match record {
+                Some(record) => self.put(key, record)?,
+                None => self.delete(key)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: &Key, record: &Record) -> Result<(), redb::Error> {
+        let meta = record.meta();
+        let deadline = minute(meta.deadline_ms());
+        let before = self.indexed(key)?;
+        let listed = match before {
+            // Lazy: an entry that is too early is moved by the sweeper.
+            Some((listed, _)) if listed <= deadline => listed,
+            _ => deadline,
+        };
+        if before.map(|(listed, _)| listed) != Some(listed) {
+            if let Some((old, _)) = before {
+                self.expiry.remove(&expiry_entry(old, key))?;
+            }
+            self.expiry.insert(&expiry_entry(listed, key), ())?;
+        }
+        self.set_owner(key, before.map_or([0; 16], |(_, owner)| owner), meta.owner)?;
+        self.store(key, listed, record.bytes())
+    }
+
+    fn store(&mut self, key: &Key, listed: Minute, record: &[u8]) -> Result<(), redb::Error> {
+        let mut value = self.records.insert_reserve(key, PREFIX + record.len())?;
+        value.as_mut()[..PREFIX].copy_from_slice(&listed.to_le_bytes());
+        value.as_mut()[PREFIX..].copy_from_slice(record);
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, key: &Key) -> Result<(), redb::Error> {
+        if let Some((listed, owner)) = self.indexed(key)? {
+            self.expiry.remove(&expiry_entry(listed, key))?;
+            self.set_owner(key, owner, [0; 16])?;
+            self.records.remove(key)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the expiry entry of a record that is alive, or takes away an entry without a record.
+    pub(super) fn relist(&mut self, key: &Key, from: Minute, deadline_ms: u64) -> Result<(), redb::Error> {
+        self.expiry.remove(&expiry_entry(from, key))?;
+        let record = self.records.get(key)?.map(|value| value.value().get(PREFIX..).unwrap_or_default().to_vec());
+        let Some(record) = record else { return Ok(()) };
+        self.expiry.insert(&expiry_entry(minute(deadline_ms), key), ())?;
+        self.store(key, minute(deadline_ms), &record)
+    }
+
+    /// The meta data of the record under `key`, unchecked.
+    pub(super) fn meta(&self, key: &Key) -> Result<Option<Meta>, redb::Error> {
+        let found = self.records.get(key)?;
+        Ok(found.and_then(|value| Meta::peek(value.value().get(PREFIX..)?)))
+    }
+
+    /// What the indexes say of the record under `key`: its expiry minute and its owner.
+    fn indexed(&self, key: &Key) -> Result<Option<(Minute, [u8; 16])>, redb::Error> {
+        let found = self.records.get(key)?;
+        Ok(found.and_then(|value| {
+            let (minute, record) = value.value().split_first_chunk::<PREFIX>()?;
+            Some((u32::from_le_bytes(*minute), Meta::peek(record).map_or([0; 16], |meta| meta.owner)))
+        }))
+    }
+
+    fn set_owner(&mut self, key: &Key, old: [u8; 16], new: [u8; 16]) -> Result<(), redb::Error> {
+        if old == new {
+            return Ok(());
+        }
+        if old != [0; 16] {
+            self.owners.remove(&owner_entry(&old, key))?;
+        }
+        if new != [0; 16] {
+            self.owners.insert(&owner_entry(&new, key), ())?;
+        }
+        Ok(())
+    }
+}
+
+/// The minute in which `ms` lies; everything beyond the last one, some eight thousand years away, is in the last one.
+fn minute(ms: u64) -> Minute {
+    Minute::try_from(ms / 60_000).unwrap_or(Minute::MAX)
+}
+
+fn expiry_entry(minute: Minute, key: &Key) -> [u8; 20] {
+    let mut entry = [0; 20];
+    // Big-endian, so that the order of entries is the order of minutes.
+    entry[..4].copy_from_slice(&minute.to_be_bytes());
+    entry[4..].copy_from_slice(key);
+    entry
+}
+
+fn owner_entry(owner: &[u8; 16], key: &Key) -> [u8; 32] {
+    let mut entry = [0; 32];
+    entry[..16].copy_from_slice(owner);
+    entry[16..].copy_from_slice(key);
+    entry
+}
+
+/// The record key at the end of an index entry.
+fn tail(entry: &[u8]) -> Key {
+    *entry.last_chunk().expect("an index entry ends with a record key")
+}

@@ -1,0 +1,42 @@
+//! What an operator wants to hear of, as `tracing` events when the feature `tracing` is on.
+//!
+//! Invariant: no event holds a token or a session's value. A session goes by its handle, which leads to neither.
+#![cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "without `tracing` nobody listens"))]
+
+use crate::token::{Handle, Key};
+
+/// The bytes of a stored record are not one: the session counts as absent.
+pub(crate) fn corrupt_record(key: &Key, error: &sessile_codec::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(handle = %Handle::of(key), %error, "a stored session cannot be read; its visitor has to begin anew");
+    #[cfg(not(feature = "tracing"))]
+    let _ = Handle::of;
+}
+
+/// A commit came after its session had ended.
+pub(crate) fn dropped_commit(key: &Key) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(handle = %Handle::of(key), "dropped a commit: its session has ended");
+}
+
+/// A response could not be sent because its session could not be stored.
+#[cfg(feature = "tower")]
+pub(crate) fn failed_commit(error: &crate::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(error = %error, cause = error_cause(error), "a session could not be stored; the client gets an error");
+}
+
+/// The disk tier stopped working, or works again.
+pub(crate) fn degraded(error: Option<&crate::Error>) {
+    #[cfg(feature = "tracing")]
+    if let Some(error) = error {
+        tracing::error!(%error, cause = error_cause(error), "the session store is degraded");
+    } else {
+        tracing::info!("the session store works again");
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn error_cause(error: &crate::Error) -> Option<tracing::field::DisplayValue<&(dyn std::error::Error + 'static)>> {
+    std::error::Error::source(error).map(tracing::field::display)
+}

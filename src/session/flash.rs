@@ -1,0 +1,106 @@
+//! What this crate itself keeps in a session: messages for the next page, and the label in lists.
+//!
+//! Both are models under reserved keys. Messages are changed by `update`, so that two requests at once lose none.
+
+use sessile_codec::{Entry, Limits, Model, Record, Tag, rkyv};
+
+use super::state::State;
+use crate::Error;
+
+const FLASHES: &str = "sessile.flashes";
+const LABEL: &str = "sessile.label";
+
+/// Longest label kept.
+const LABEL_BYTES: usize = 256;
+
+/// A message that is shown once.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = sessile_codec::rkyv, archived = ArchivedFlash)]
+#[non_exhaustive]
+pub struct Flash {
+    /// What kind of message, in the application's words: "success", "error".
+    pub level: String,
+    /// What it says. It is text, not HTML: escape it.
+    pub text: String,
+}
+
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = sessile_codec::rkyv)]
+struct Flashes(Vec<Flash>);
+
+impl Model for Flashes {
+    const TAG: Tag = Tag::new("flashes");
+}
+
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = sessile_codec::rkyv)]
+struct Label(String);
+
+impl Model for Label {
+    const TAG: Tag = Tag::new("label");
+}
+
+/// The messages in `entry`; none if they cannot be read, which must not cost the visitor a page.
+fn read(entry: Option<&Entry>) -> Vec<Flash> {
+    let view = entry.and_then(|entry| entry.view::<Flashes>().ok());
+    let owned = |flash: &ArchivedFlash| Flash { level: flash.level.as_str().to_owned(), text: flash.text.as_str().to_owned() };
+    view.map_or_else(Vec::new, |view| view.0.iter().map(owned).collect())
+}
+
+fn write(flashes: Vec<Flash>, limits: &Limits) -> Result<Option<Entry>, Error> {
+    if flashes.is_empty() { Ok(None) } else { Ok(Some(Entry::model(&Flashes(flashes), limits)?)) }
+}
+
+pub(super) fn push(state: &mut State, flash: Flash, limits: &Limits) -> Result<(), Error> {
+    let limits = *limits;
+    let change = move |old: Option<&Entry>| {
+        let mut flashes = read(old);
+        flashes.push(flash.clone());
+        write(flashes, &limits)
+    };
+    let new = change(state.get(FLASHES).as_ref())?;
+    state.update(FLASHES, new, Box::new(change), &limits)
+}
+
+pub(super) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
+    let taken = read(state.get(FLASHES).as_ref());
+    if !taken.is_empty() {
+        let (shown, limits) = (taken.clone(), *limits);
+        // At commit there may be more, left by another request: those stay.
+        let change = move |old: Option<&Entry>| {
+            let mut flashes = read(old);
+            for shown in &shown {
+                if let Some(at) = flashes.iter().position(|flash| flash == shown) {
+                    flashes.remove(at);
+                }
+            }
+            write(flashes, &limits)
+        };
+        let removed = state.update(FLASHES, None, Box::new(change), &limits);
+        debug_assert!(removed.is_ok(), "to remove a value exceeds no limit");
+    }
+    taken
+}
+
+pub(super) fn set_label(state: &mut State, label: &str) {
+    let label = Label(label[..label.floor_char_boundary(LABEL_BYTES)].to_owned());
+    let same = state.get(LABEL).and_then(|entry| entry.view::<Label>().ok()).is_some_and(|old| *old.0 == *label.0);
+    if !same {
+        let entry = Entry::model(&label, &Limits::UNLIMITED).expect("a short text is within every limit");
+        state.set(LABEL, entry, &Limits::UNLIMITED).expect("the key is within every limit");
+    }
+}
+
+/// What [`set_label`] left in `record`.
+pub(crate) fn label(record: &Record) -> Option<String> {
+    Some(record.entry(LABEL)?.view::<Label>().ok()?.0.as_str().to_owned())
+}
+
+/// The entry of the label, which outlives [`Session::clear`](crate::Session::clear).
+pub(super) fn label_entry(state: &State) -> Option<Entry> {
+    state.get(LABEL)
+}
+
+pub(super) fn put_label_entry(state: &mut State, entry: Entry) {
+    state.set(LABEL, entry, &Limits::UNLIMITED).expect("it was stored before, so it can be again");
+}

@@ -1,0 +1,279 @@
+//! One request's view of a session: what a handler works with.
+//!
+//! Invariants: nothing is stored before the first value is set; a token that leads nowhere is never adopted; reads see the
+//! changes made before them; changes reach the store in one commit.
+
+mod flash;
+mod state;
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
+use sessile_codec::{Entry, Model, View};
+
+pub use self::flash::Flash;
+pub(crate) use self::flash::label;
+use self::state::State;
+#[cfg(feature = "tower")]
+pub(crate) use self::state::{Finish, Told};
+use crate::{Ack, Error, Handle, Store, Tier, Token, clock::from_ms, token::owner_hash};
+
+/// A visitor's session.
+///
+/// It is lazy at both ends: a session that does not exist yet comes to be with the first value that is set, and changes gather
+/// until the layer commits them, once, before the response's headers leave ([`save`](Self::save) does so earlier). A commit is
+/// a merge: values that this request did not change keep what other requests wrote meanwhile.
+///
+/// Clones are the same session. Every call but [`save`](Self::save) is synchronous and needs no I/O.
+///
+/// # Examples
+/// ```
+/// # let store = sessile::testing::store();
+/// # let session = store.session(None)?;
+/// session.insert("theme", "dark")?;
+/// let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
+/// assert_eq!((session.get("theme")?, visits), (Some("dark".to_owned()), 1));
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    store: Store,
+    state: Arc<Mutex<State>>,
+}
+
+/// Keys that begin so belong to this crate.
+const RESERVED: &str = "sessile.";
+
+fn check_key(key: &str) -> Result<(), Error> {
+    if key.starts_with(RESERVED) { Err(Error::ReservedKey) } else { Ok(()) }
+}
+
+impl Session {
+    /// The session that one of `tokens` leads to, or a new one.
+    pub(crate) fn load(store: &Store, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
+        let state = State::new(store.find(tokens)?);
+        Ok(Self { store: store.clone(), state: Arc::new(Mutex::new(state)) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The value under `key`, as a serde type; `None` if there is none.
+    ///
+    /// To borrow text or bytes from the session instead of copying them, see [`entry`](Self::entry).
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the stored value is not a `T`.
+    #[cfg(feature = "serde")]
+    pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        check_key(key)?;
+        Ok(self.state().get(key).map(|entry| entry.get()).transpose()?)
+    }
+
+    /// Sets the value under `key`, of any serde type.
+    ///
+    /// What comes back is what was put, exactly.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the value cannot be represented exactly, is nested too deep, or makes the session too large;
+    /// [`Error::ReservedKey`]. The session is then unchanged.
+    #[cfg(feature = "serde")]
+    pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::serde(&value, self.store.limits())?;
+        self.state().set(key, entry, self.store.limits())
+    }
+
+    /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
+    ///
+    /// `change` gets the current value, `None` if there is none, and returns the new one. It runs now, and again at commit if
+    /// another request wrote `key` meanwhile, so keep it free of side effects. It must not use this session itself: it would
+    /// wait for ever.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`insert`](Self::insert); the session is then unchanged.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
+    /// assert_eq!(session.get("visits")?, Some(1u32));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn update<T>(&self, key: &str, mut change: impl FnMut(Option<T>) -> T + Send + 'static) -> Result<T, Error>
+    where
+        T: serde_core::Serialize + serde_core::de::DeserializeOwned,
+    {
+        check_key(key)?;
+        let limits = *self.store.limits();
+        let mut state = self.state();
+        let value = change(state.get(key).map(|entry| entry.get()).transpose()?);
+        let entry = Entry::serde(&value, &limits)?;
+        let again = move |old: Option<&Entry>| {
+            let old = old.map(Entry::get).transpose()?;
+            Ok(Some(Entry::serde(&change(old), &limits)?))
+        };
+        state.update(key, Some(entry), Box::new(again), &limits)?;
+        Ok(value)
+    }
+
+    /// Sets the value under `key`, as a [`Model`], which is read in place and survives changes of its type.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::model(model, self.store.limits())?;
+        self.state().set(key, entry, self.store.limits())
+    }
+
+    /// The model under `key`, read where it lies; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the stored value is not an `M`.
+    pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
+        check_key(key)?;
+        let entry = self.state().get(key);
+        Ok(entry.map(|entry| entry.view()).transpose()?)
+    }
+
+    /// The value under `key` as it is stored, to borrow from.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.insert("name", "Ada")?;
+    /// let name = session.entry("name").unwrap();
+    /// assert_eq!(name.get::<&str>()?, "Ada");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn entry(&self, key: &str) -> Option<Entry> {
+        check_key(key).ok()?;
+        self.state().get(key)
+    }
+
+    /// Removes the value under `key`. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`Error::ReservedKey`].
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        check_key(key)?;
+        Ok(self.state().remove(key))
+    }
+
+    /// Whether there is a value under `key`.
+    pub fn contains_key(&self, key: &str) -> bool {
+        check_key(key).is_ok() && self.state().get(key).is_some()
+    }
+
+    /// All keys, in order.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = self.state().keys();
+        keys.retain(|key| check_key(key).is_ok());
+        keys
+    }
+
+    /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
+    pub fn clear(&self) {
+        self.state().clear();
+    }
+
+    /// Gives the session a new token at commit and keeps its values. Call it at every change of privilege, at login above all: whoever
+    /// knew the old token, or planted it, has nothing from then on.
+    pub fn rotate(&self) {
+        self.state().rotate();
+    }
+
+    /// Ends the session at commit, for ever, and tells the client to forget its token. Values that are set after this go to a new session.
+    pub fn destroy(&self) {
+        self.state().destroy();
+    }
+
+    /// Says whose session this is, for [`Store::sessions_of`] and its like. Only a hash of `owner` is stored.
+    ///
+    /// Call [`rotate`](Self::rotate) too: this is a login.
+    pub fn bind_owner(&self, owner: impl AsRef<[u8]>) {
+        self.state().bind_owner(owner_hash(owner.as_ref()));
+    }
+
+    /// Says that the session is nobody's again.
+    pub fn unbind_owner(&self) {
+        self.state().bind_owner([0; 16]);
+    }
+
+    /// Describes the session in a list of its owner's sessions; the browser's name, say. Cut to 256 bytes.
+    pub fn set_label(&self, label: &str) {
+        flash::set_label(&mut self.state(), label);
+    }
+
+    /// Leaves a message for the next page that takes it, such as `flash("success", "Saved")`.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if it makes the session too large.
+    pub fn flash(&self, level: impl Into<String>, text: impl Into<String>) -> Result<(), Error> {
+        flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store.limits())
+    }
+
+    /// The messages left so far, oldest first. They are taken: the next call finds none.
+    pub fn take_flashes(&self) -> Vec<Flash> {
+        flash::take(&mut self.state(), self.store.limits())
+    }
+
+    /// The token that leads to this session; `None` before it is stored for the first time.
+    ///
+    /// It is a secret: for the client, not for a log. The layer sends it by itself.
+    pub fn token(&self) -> Option<Token> {
+        self.state().token()
+    }
+
+    /// Names this session in a list of its owner's sessions; `None` before it is stored for the first time.
+    pub fn handle(&self) -> Option<Handle> {
+        self.state().handle()
+    }
+
+    /// Where the session came from; `None` if it is new.
+    pub fn tier(&self) -> Option<Tier> {
+        self.state().tier()
+    }
+
+    /// Size of the session as it was loaded or last saved, in bytes; 0 if it is new.
+    pub fn record_bytes(&self) -> usize {
+        self.state().record().map_or(0, |record| record.bytes().len())
+    }
+
+    /// When the session began; `None` if it is new.
+    pub fn created(&self) -> Option<SystemTime> {
+        self.state().record().map(|record| from_ms(record.meta().created_ms))
+    }
+
+    /// When the session was last used before this request, as far as it is on record; `None` if it is new.
+    pub fn last_seen(&self) -> Option<SystemTime> {
+        self.state().record().map(|record| from_ms(record.meta().last_seen_ms))
+    }
+
+    /// Commits now, instead of when the response's headers leave: before a stream begins, or in a WebSocket.
+    ///
+    /// The commit is queued when this returns; the answer tells when it is durable. A client learns of a new token only by headers
+    /// that have not left yet.
+    pub fn save(&self) -> Ack {
+        match self.state().commit(&self.store) {
+            Ok(ticket) => Ack::new(ticket, ()),
+            Err(error) => Ack::settled(Err(error)),
+        }
+    }
+
+    /// Ends the request: commits if `commit`, and gives what the client must be told.
+    #[cfg(feature = "tower")]
+    pub(crate) fn finish(&self, commit: bool) -> Result<Finish, Error> {
+        self.state().finish(&self.store, commit)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The handle names it; a token or a value would be a secret in a log.
+        f.debug_struct("Session").field("handle", &self.handle().map(|handle| handle.to_string())).finish_non_exhaustive()
+    }
+}

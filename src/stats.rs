@@ -1,0 +1,55 @@
+//! What a store has done and holds, as numbers.
+
+/// What a [`Store`](crate::Store) has done since it was opened, and what it holds now.
+///
+/// The numbers are read one after the other while the store goes on, so they need not add up to the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions found in memory.
+    pub memory_hits: u64,
+    /// Sessions read from disk.
+    pub disk_hits: u64,
+    /// Tokens that led to no session.
+    pub misses: u64,
+    /// Tokens that this store never issued, refused without I/O.
+    pub forged: u64,
+    /// Requests with two different tokens of this store, which get no session.
+    pub ambiguous: u64,
+    /// Sessions created, changed, touched on disk or rotated.
+    pub commits: u64,
+    /// Commits that came after their session had ended.
+    pub dropped_commits: u64,
+    /// Writes to the file, each shared by the commits that came while the one before it went on.
+    pub syncs: u64,
+    /// Records that left memory to make room. They are on disk.
+    pub evictions: u64,
+    /// Times a session was asked for after its deadline.
+    pub expired: u64,
+    /// Expired sessions deleted from the file.
+    pub swept: u64,
+    /// Times a record on disk could not be read.
+    pub corrupt: u64,
+    /// Sessions in memory.
+    pub memory_sessions: u64,
+    /// Bytes they take, overhead included.
+    pub memory_bytes: u64,
+    /// Bytes they may take, those apart that are not on disk yet.
+    pub memory_budget_bytes: u64,
+    /// Sessions in the file, expired ones that were not swept yet among them. `None` if the file cannot be asked now.
+    pub disk_sessions: Option<u64>,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Whether the last write failed. The store tries again by itself.
+    pub degraded: bool,
+}
+
+/// Where a session came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tier {
+    /// It was in memory.
+    Memory,
+    /// It was read from the file, and is in memory now.
+    Disk,
+}

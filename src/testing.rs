@@ -1,0 +1,67 @@
+//! What tests of an application need: a store in a directory of its own, and a clock that is set by hand.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    Clock, Session, Store,
+    clock::{duration_ms, from_ms, to_ms},
+};
+
+/// A store that is gone when its last clone is dropped.
+///
+/// # Panics
+/// If the operating system gives no random bytes or no thread.
+#[must_use]
+pub fn store() -> Store {
+    Store::builder().open_in_memory().expect("a store without a file needs only randomness and a thread")
+}
+
+/// A new session in a store of its own.
+///
+/// # Panics
+/// As [`store`].
+#[must_use]
+pub fn session() -> Session {
+    store().session(None).expect("a new session needs no I/O")
+}
+
+/// A clock that moves only when it is told to. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn at(now: SystemTime) -> Self {
+        Self(Arc::new(AtomicU64::new(to_ms(now))))
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(duration_ms(by), Ordering::Relaxed);
+    }
+
+    /// Sets it, backward too.
+    pub fn set(&self, now: SystemTime) {
+        self.0.store(to_ms(now), Ordering::Relaxed);
+    }
+}
+
+impl Default for ManualClock {
+    /// Shows the time of the operating system when it is made.
+    fn default() -> Self {
+        Self::at(SystemTime::now())
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        from_ms(self.0.load(Ordering::Relaxed))
+    }
+}

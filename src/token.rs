@@ -1,0 +1,292 @@
+//! The token that a visitor holds, the record key that we store, and the MAC between them.
+//!
+//! Facts behind it: a token is 128 random bits and a 64-bit MAC, 32 characters of base64url, so no padding bits and one
+//! spelling only. The file holds the record key alone, a truncated SHA-256 of the random bits: 128 random bits need no salt and no
+//! slow hash, and a stolen file logs nobody in. The MAC is SipHash-2-4, a MAC made for short inputs and 64-bit tags (Aumasson
+//! and Bernstein, 2012); it lets a forged id end before any I/O. It is a shield, not the lock: the lock is 128 random bits.
+//!
+//! Invariant: neither `Debug` nor anything else here prints a token but [`Token::expose`].
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use siphasher::sip::SipHasher24;
+
+use crate::Error;
+pub(crate) use sessile_codec::Key;
+
+/// Random bytes of a token.
+const RANDOM: usize = 16;
+const LEN: usize = RANDOM + 8;
+/// Characters of a token.
+const CHARS: usize = LEN / 3 * 4;
+
+/// What the visitor holds and presents: a secret.
+///
+/// `Debug` does not print it, and there is no `Display`: [`Token::expose`] is the one way to its characters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token([u8; LEN]);
+
+impl Token {
+    /// Reads a token from what a client sent: exactly 32 characters of base64url.
+    ///
+    /// That it parses says nothing of whether there is such a session.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text: &[u8; CHARS] = text.try_into().ok()?;
+        let mut bytes = [0; LEN];
+        let mut bad = 0;
+        for (four, three) in text.as_chunks::<4>().0.iter().zip(bytes.as_chunks_mut::<3>().0) {
+            let mut bits = 0_u32;
+            for character in four {
+                let value = VALUES[usize::from(*character)];
+                bad |= value;
+                bits = bits << 6 | u32::from(value & 63);
+            }
+            three.copy_from_slice(&bits.to_be_bytes()[1..]);
+        }
+        (bad & NOT_BASE64 == 0).then_some(Self(bytes))
+    }
+
+    /// The token's characters, for the client that it belongs to and for nobody else.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        let mut text = String::with_capacity(CHARS);
+        for three in self.0.as_chunks::<3>().0 {
+            let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+            for shift in [18, 12, 6, 0] {
+                text.push(char::from(ALPHABET[(bits >> shift & 63) as usize]));
+            }
+        }
+        text
+    }
+
+    /// What the record is stored under.
+    pub(crate) fn key(&self) -> Key {
+        let hash = Sha256::digest(&self.0[..RANDOM]);
+        *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+    }
+
+    fn random(&self) -> &[u8; RANDOM] {
+        self.0.first_chunk().expect("a token is longer than its random part")
+    }
+
+    fn mac(&self) -> [u8; 8] {
+        *self.0.last_chunk().expect("a token is longer than its MAC")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token([redacted])")
+    }
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const NOT_BASE64: u8 = 0x80;
+
+/// The six bits of each character, or [`NOT_BASE64`].
+const VALUES: [u8; 256] = {
+    let mut values = [NOT_BASE64; 256];
+    let mut at = 0;
+    while at < ALPHABET.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "the alphabet has 64 characters")]
+        {
+            values[ALPHABET[at] as usize] = at as u8;
+        }
+        at += 1;
+    }
+    values
+};
+
+/// The MAC keys: the first signs, all verify.
+#[derive(Clone)]
+pub(crate) struct KeyRing {
+    keys: Vec<[u8; 16]>,
+}
+
+impl KeyRing {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        Ok(Self { keys: vec![random_bytes()?] })
+    }
+
+    /// A ring as [`KeyRing::to_bytes`] gave it; `None` if the length cannot be one.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (keys, rest) = bytes.as_chunks();
+        (rest.is_empty() && !keys.is_empty()).then(|| Self { keys: keys.to_vec() })
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.keys.concat()
+    }
+
+    /// A new token, from the operating system's randomness: no generator of our own that a fork or a resumed VM would repeat.
+    pub(crate) fn issue(&self) -> Result<Token, Error> {
+        let random: [u8; RANDOM] = random_bytes()?;
+        let mut token = [0; LEN];
+        token[..RANDOM].copy_from_slice(&random);
+        token[RANDOM..].copy_from_slice(&mac(&self.keys[0], &random));
+        Ok(Token(token))
+    }
+
+    /// Whether this store, or one with the same keys, issued the token.
+    pub(crate) fn verify(&self, token: &Token) -> bool {
+        // Eight bytes are compared as one integer: in constant time.
+        let found = u64::from_ne_bytes(token.mac());
+        self.keys.iter().any(|key| u64::from_ne_bytes(mac(key, token.random())) == found)
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({} keys, [redacted])", self.keys.len())
+    }
+}
+
+fn mac(key: &[u8; 16], random: &[u8; RANDOM]) -> [u8; 8] {
+    SipHasher24::new_with_key(key).hash(random).to_le_bytes()
+}
+
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|source| Error::NoRandomness { source: source.into() })?;
+    Ok(bytes)
+}
+
+/// Names a session in a list of an owner's sessions. It is not the token, and it does not lead to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle([u8; 8]);
+
+impl Handle {
+    pub(crate) fn of(key: &Key) -> Self {
+        // Hashed once more, so that a page never shows what the file is keyed by.
+        let hash = Sha256::new_with_prefix(b"sessile handle").chain_update(key).finalize();
+        Self(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// The text is not a [`Handle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseHandleError;
+
+impl fmt::Display for ParseHandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a handle is 16 lower-case hexadecimal digits, found another text; take it from `sessions_of`")
+    }
+}
+
+impl std::error::Error for ParseHandleError {}
+
+impl std::str::FromStr for Handle {
+    type Err = ParseHandleError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let handle = u64::from_str_radix(text, 16).map(|bits| Self(bits.to_be_bytes())).map_err(|_| ParseHandleError)?;
+        if handle.to_string() == text { Ok(handle) } else { Err(ParseHandleError) }
+    }
+}
+
+/// The hash of an owner's id, which is all of it that a record holds. All zero stands for no owner.
+pub(crate) fn owner_hash(owner: &[u8]) -> [u8; 16] {
+    let hash = Sha256::new_with_prefix(b"sessile owner").chain_update(owner).finalize();
+    *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_32_characters_and_comes_back() {
+        let ring = KeyRing::generate().unwrap();
+        for _ in 0..1000 {
+            let token = ring.issue().unwrap();
+            let text = token.expose();
+            assert_eq!(text.len(), 32);
+            assert_eq!(Token::parse(text.as_bytes()), Some(token));
+            assert!(ring.verify(&token));
+        }
+    }
+
+    #[test]
+    fn every_other_text_is_no_token() {
+        let text = KeyRing::generate().unwrap().issue().unwrap().expose();
+        assert_eq!(Token::parse(&text.as_bytes()[1..]), None);
+        assert_eq!(Token::parse(format!("{text}A").as_bytes()), None);
+        assert_eq!(Token::parse(b""), None);
+        for bad in [b'+', b'/', b'=', b' ', b'"', 0, 0x80, 0xff] {
+            for at in 0..32 {
+                let mut text = text.clone().into_bytes();
+                text[at] = bad;
+                assert_eq!(Token::parse(&text), None, "{bad} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_changed_bit_fails_the_mac() {
+        let ring = KeyRing::generate().unwrap();
+        let token = ring.issue().unwrap();
+        for bit in 0..LEN * 8 {
+            let mut forged = token;
+            forged.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(!ring.verify(&forged), "bit {bit}");
+        }
+        assert!(!KeyRing::generate().unwrap().verify(&token));
+    }
+
+    #[test]
+    fn older_keys_of_the_ring_still_verify() {
+        let old = KeyRing::generate().unwrap();
+        let token = old.issue().unwrap();
+        let keys = [random_bytes().unwrap(), old.keys[0]].to_vec();
+        let ring = KeyRing { keys };
+        assert!(ring.verify(&token));
+        assert!(!old.verify(&ring.issue().unwrap()), "the newest key signs");
+        assert_eq!(KeyRing::from_bytes(&ring.to_bytes()).unwrap().keys, ring.keys);
+    }
+
+    #[test]
+    fn randomness_has_no_duplicate_and_no_biased_bit() {
+        const TOKENS: u32 = 100_000;
+        let ring = KeyRing::generate().unwrap();
+        let mut seen = std::collections::HashSet::new();
+        let mut ones = [0_u32; RANDOM * 8];
+        for _ in 0..TOKENS {
+            let token = ring.issue().unwrap();
+            assert!(seen.insert(token.0));
+            for (bit, count) in ones.iter_mut().enumerate() {
+                *count += u32::from(token.0[bit / 8] >> (bit % 8) & 1);
+            }
+        }
+        // Six standard deviations of a fair coin.
+        let bound = 6.0 * (f64::from(TOKENS) / 4.0).sqrt();
+        for (bit, count) in ones.iter().enumerate() {
+            assert!((f64::from(*count) - f64::from(TOKENS) / 2.0).abs() < bound, "bit {bit} was set {count} times");
+        }
+    }
+
+    #[test]
+    fn g8_debug_prints_no_secret() {
+        let ring = KeyRing::generate().unwrap();
+        let token = ring.issue().unwrap();
+        let printed = format!("{token:?} {ring:?}");
+        assert_eq!(printed, "Token([redacted]) KeyRing(1 keys, [redacted])");
+    }
+
+    #[test]
+    fn a_handle_comes_back_in_one_spelling_only() {
+        let handle = Handle::of(&[7; 16]);
+        assert_eq!(handle.to_string().parse(), Ok(handle));
+        assert_eq!(handle.to_string().len(), 16);
+        assert_eq!("+00000000000001".parse::<Handle>(), Err(ParseHandleError));
+        assert_eq!("00000000000000AB".parse::<Handle>(), Err(ParseHandleError));
+    }
+}

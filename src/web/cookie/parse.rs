@@ -1,0 +1,227 @@
+//! Finds the session's cookie among those that a request carries.
+//!
+//! Facts behind it: the `Cookie` header is bytes that anybody on a sibling host can add to, and servers were deceived wherever they
+//! read it more generously than browsers write it: by Unicode spaces around a name, by names in another case or percent-encoded,
+//! by quotes that swallow a `;`, by values without a name. Here a pair ends at `;` whatever stands before it, SP and HTAB alone are
+//! trimmed, and the name is compared byte for byte.
+//!
+//! Invariants: nothing is allocated and no byte is looked at more than a fixed number of times, whatever the header; at most
+//! [`MOST_CANDIDATES`] values are given; a byte of one pair never changes what another means.
+//!
+//! Knows nothing of tokens: which of several candidates counts, if any, the session decides.
+
+use http::{HeaderMap, header::COOKIE};
+
+/// Values given for one request. A browser sends more than one only if the name was set for several paths or domains.
+const MOST_CANDIDATES: usize = 8;
+
+/// The values of the cookies named `name`, over all `Cookie` headers and in their order. `name` is a token.
+pub(crate) fn candidates<'a>(headers: &'a HeaderMap, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    debug_assert!(!name.is_empty(), "`Cookie::build` refuses an empty name");
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| value_of(pair, name)).take(MOST_CANDIDATES)
+}
+
+/// The value of a pair, if its name is `name`.
+fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    // The name is a token, without `=` or a space: what follows it can only be the spaces after it and the first `=`.
+    let rest = trim_start(trim_start(pair).strip_prefix(name)?);
+    Some(trim_end(trim_start(rest.strip_prefix(b"=")?)))
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Checks [`candidates`] against a plain reading of the same headers, which are the lines of `data`.
+#[allow(dead_code, reason = "the door for the fuzz target")]
+pub(crate) fn fuzz(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        if let Ok(header) = http::HeaderValue::from_bytes(line) {
+            headers.append(COOKIE, header);
+        }
+    }
+    for name in ["__Host-id", "id", "a"] {
+        let found: Vec<&[u8]> = candidates(&headers, name.as_bytes()).collect();
+        assert_eq!(found, plainly(&headers, name.as_bytes()), "cookies named {name}");
+    }
+}
+
+/// What [`candidates`] must give, read the other way round: first all pairs, then their names and values, then ours.
+fn plainly(headers: &HeaderMap, name: &[u8]) -> Vec<Vec<u8>> {
+    let mut pairs: Vec<Vec<u8>> = Vec::new();
+    for header in headers.get_all(COOKIE) {
+        pairs.push(Vec::new());
+        for byte in header.as_bytes() {
+            match (*byte, pairs.last_mut()) {
+                (b';', _) => pairs.push(Vec::new()),
+                (byte, Some(pair)) => pair.push(byte),
+                (_, None) => unreachable!("each header begins a pair"),
+            }
+        }
+    }
+    let mut values = Vec::new();
+    for pair in pairs {
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        if trim_plainly(&pair[..equals]) == name {
+            values.push(trim_plainly(&pair[equals + 1..]));
+        }
+    }
+    values.truncate(8);
+    values
+}
+
+fn trim_plainly(bytes: &[u8]) -> Vec<u8> {
+    let is_space = |byte: &&u8| [b' ', b'\t'].contains(*byte);
+    let mut reversed: Vec<u8> = bytes.iter().skip_while(is_space).copied().collect();
+    reversed.reverse();
+    let mut trimmed: Vec<u8> = reversed.iter().skip_while(is_space).copied().collect();
+    trimmed.reverse();
+    trimmed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let values = values.iter().map(|value| (COOKIE, HeaderValue::from_bytes(value).expect("no control character")));
+        values.collect()
+    }
+
+    /// Checks what a request with these `Cookie` headers has under `__Host-id`.
+    #[track_caller]
+    fn finds(values: &[&[u8]], expected: &[&[u8]]) {
+        let headers = headers(values);
+        assert_eq!(candidates(&headers, b"__Host-id").collect::<Vec<_>>(), expected, "{values:?}");
+    }
+
+    #[test]
+    fn all_pairs_of_all_headers_are_read_in_order() {
+        finds(&[], &[]);
+        finds(&[b""], &[]);
+        finds(&[b"__Host-id=x"], &[b"x"]);
+        finds(&[b"a=1; __Host-id=x; b=2"], &[b"x"]);
+        finds(&[b"a=1", b"b=2; __Host-id=x", b"c=3"], &[b"x"]);
+        finds(&[b"__Host-id=x; __Host-id=y", b"__Host-id=x;__Host-id="], &[b"x", b"y", b"x", b""]);
+        finds(&[b";;; __Host-id=x;;"], &[b"x"]);
+    }
+
+    #[test]
+    fn no_more_than_eight_are_given() {
+        let many: Vec<String> = (0..20).map(|value| format!("__Host-id={value}")).collect();
+        let expected: [&[u8]; 8] = [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7"];
+        finds(&[many.join("; ").as_bytes()], &expected);
+        finds(&many.iter().map(String::as_bytes).collect::<Vec<_>>(), &expected);
+    }
+
+    #[test]
+    fn a_nameless_value_stands_for_no_name() {
+        finds(&[b"__Host-id"], &[]);
+        finds(&[b"__Host-id; =x; x"], &[]);
+        finds(&[b"=__Host-id=x"], &[]);
+        finds(&[b" =__Host-id=x", b"\t= __Host-id=x", b"==__Host-id=x"], &[]);
+        finds(&[b"__Host-id", b"=x"], &[]);
+    }
+
+    #[test]
+    fn other_cookies_may_be_any_bytes() {
+        finds(&[b"a=\xff\xfe; __Host-id=x; \xc3=\x80"], &[b"x"]);
+        finds(&[b"\xff=\xff", b"__Host-id=x"], &[b"x"]);
+        finds(&[b"\xff__Host-id=x; __Host-id\xff=x; __Host-id=\xff"], &[b"\xff"]);
+    }
+
+    #[test]
+    fn the_name_is_compared_byte_for_byte() {
+        finds(&[b"__host-id=x; __HOST-ID=x; __Host-ID=x"], &[]);
+        finds(&[b"%5F_Host-id=x; __Host_id=x; ..Host-id=x; __Host.id=x"], &[]);
+        finds(&[b"__Host-idx=x; x__Host-id=x; id=x; __Host-i=x; __Host-id x=x; __Host-id id=x"], &[]);
+        finds(&[b"__Host-id[]=x; __Host-id[=x; \"__Host-id\"=x; '__Host-id'=x"], &[]);
+        finds(&[b"$Version=1; $Path=/; __Host-id=x"], &[b"x"]);
+    }
+
+    #[test]
+    fn only_sp_and_htab_are_trimmed() {
+        finds(&[b" \t __Host-id \t = \t x y \t "], &[b"x y"]);
+        for space in ["\u{a0}", "\u{3000}", "\u{2028}", "\u{2000}", "\u{85}", "\u{feff}"] {
+            finds(&[format!("{space}__Host-id=x").as_bytes(), format!("__Host-id{space}=x").as_bytes()], &[]);
+            finds(&[format!("a=1;{space}__Host-id=x; {space} __Host-id=x").as_bytes()], &[]);
+            let value = format!("{space}x{space}");
+            finds(&[format!("__Host-id={value}").as_bytes()], &[value.as_bytes()]);
+        }
+        // The single bytes that some readers take for spaces.
+        finds(&[b"\xa0__Host-id=x; \x85__Host-id=x; __Host-id\xa0=x"], &[]);
+    }
+
+    #[test]
+    fn quotes_and_equals_signs_mean_nothing() {
+        finds(&[b"__Host-id=\"x\""], &[b"\"x\""]);
+        finds(&[b"a=\"1; __Host-id=x; b=\""], &[b"x"]);
+        finds(&[b"__Host-id=\"x; a=y\""], &[b"\"x"]);
+        finds(&[b"__Host-id=a=b==, __Host-id=c"], &[b"a=b==, __Host-id=c"]);
+    }
+
+    #[test]
+    fn a_huge_header_takes_linear_time() {
+        for unit in [";", "id=", "id=;", "__Host-id", "__Host-id=", "__Host-id ", "=", " ", "\t", " ;", "a=b; ", "\"", "_"] {
+            let huge = unit.repeat((1 << 20) / unit.len());
+            let padded = format!("{huge};__Host-id={huge}");
+            let headers = headers(&[huge.as_bytes(), padded.as_bytes()]);
+            let start = Instant::now();
+            assert!(candidates(&headers, b"__Host-id").count() <= MOST_CANDIDATES);
+            // It is done in some hundredths of a second, also without optimisation; a quadratic reader takes hours.
+            assert!(start.elapsed() < Duration::from_secs(10), "{unit:?} took {:?}", start.elapsed());
+        }
+    }
+
+    #[test]
+    fn the_fuzz_door_accepts_its_seeds() {
+        let seeds: [&[u8]; 6] = [
+            b"__Host-id=x; a=1\nid=y",
+            b"=__Host-id=x\n__Host-id\n__Host-id = x \t",
+            b"\xff=\xfe;id=\"a;a=\"",
+            b"a=1;a=2;a=3;a=4\na=5;a=6;a=7;a=8;a=9",
+            b"\x00a=1\n\x7fid=2\n\ta=3",
+            b"",
+        ];
+        seeds.into_iter().for_each(fuzz);
+    }
+
+    /// Bytes that mostly are what the reader looks at.
+    fn cookie_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => prop::sample::select(vec!["id", "__Host-id", "a", "=", ";", "; ", " ", "\t", "\n", "\"", "\u{a0}", "\u{3000}"])
+                .prop_map(|piece| piece.as_bytes().to_vec()),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ];
+        prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn prop_candidates_match_the_plain_reading(data in cookie_bytes()) {
+            fuzz(&data);
+        }
+
+        #[test]
+        fn prop_arbitrary_bytes_match_the_plain_reading(data in prop::collection::vec(any::<u8>(), 0..300)) {
+            fuzz(&data);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Writes what a response says of the session: its cookie, and that no cache may keep or share it.
+//!
+//! Invariants: a cookie is deleted under the same name, path, domain and flags that it was set with, or the browser would keep
+//! it; the value with the token is marked sensitive, so that HTTP/2 does not put it into a compression table and `Debug` does
+//! not print it; no header here is weaker than what the application itself asked for.
+
+use std::{fmt::Write, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CACHE_CONTROL, VARY},
+};
+
+/// Bytes of a value: the characters of a token.
+pub(super) const VALUE_BYTES: usize = 32;
+/// 400 days: the longest that browsers keep a cookie (RFC 6265bis section 5.5).
+const MOST_SECONDS: u64 = 400 * 86_400;
+
+/// The `Set-Cookie` headers of one checked [`Cookie`](super::Cookie), prepared up to token and age.
+#[derive(Clone, Debug)]
+pub(crate) struct CookieTemplate {
+    name: String,
+    /// What follows the value, up to the digits of the age.
+    before_age: String,
+    /// What follows the age.
+    flags: String,
+    browser_session: bool,
+    deletion: HeaderValue,
+}
+
+impl CookieTemplate {
+    /// `name`, `scope` and `flags` have been checked; the latter two begin with `; ` if they are not empty.
+    pub(super) fn new(name: String, scope: &str, flags: &str, browser_session: bool) -> Self {
+        // Old browsers know only `Expires`.
+        let deletion = format!("{name}={scope}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{flags}");
+        let deletion = HeaderValue::try_from(deletion).expect("name, scope and flags are visible ASCII and spaces");
+        let before_age = if browser_session { scope.to_owned() } else { format!("{scope}; Max-Age=") };
+        Self { name, before_age, flags: flags.to_owned(), browser_session, deletion }
+    }
+
+    /// The name with its prefix.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the cookie ends with the browser, so that no age of it could be renewed.
+    pub(crate) fn is_browser_session(&self) -> bool {
+        self.browser_session
+    }
+
+    /// Gives the client `value`, a token, for `max_age`: rounded up to whole seconds, because a cookie that outlives its session
+    /// by a moment does no harm, and one that ends before it signs somebody out.
+    pub(crate) fn set(&self, value: &str, max_age: Duration) -> HeaderValue {
+        debug_assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "a token is base64url");
+        debug_assert!(value.len() <= VALUE_BYTES, "the name was checked with room for {VALUE_BYTES} bytes");
+        let seconds = max_age.as_secs().saturating_add(u64::from(max_age.subsec_nanos() > 0)).min(MOST_SECONDS);
+        let digits = if self.browser_session { 0 } else { 1 + seconds.checked_ilog10().unwrap_or(0) as usize };
+        // To the byte, because a `HeaderValue` takes over a full `String` as it is and gives any other one a counter on the heap.
+        let bytes = self.name.len() + 1 + value.len() + self.before_age.len() + digits + self.flags.len();
+        let mut text = String::with_capacity(bytes);
+        for part in [&self.name, "=", value, &self.before_age] {
+            text.push_str(part);
+        }
+        if !self.browser_session {
+            write!(text, "{seconds}").expect("a `String` takes all that is written");
+        }
+        text.push_str(&self.flags);
+        debug_assert_eq!(text.len(), bytes, "all parts were counted");
+        let mut header = HeaderValue::try_from(text).expect("a token is base64url, and the rest was checked");
+        header.set_sensitive(true);
+        header
+    }
+
+    /// Takes the cookie from the client.
+    pub(crate) fn delete(&self) -> HeaderValue {
+        self.deletion.clone()
+    }
+}
+
+/// Tells caches that the response depends on the request's cookies, unless the application said so or more.
+pub(crate) fn append_vary_cookie(headers: &mut HeaderMap) {
+    if !names(headers, &VARY, |name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
+        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    }
+}
+
+/// Tells caches to keep nothing of the response, in place of anything weaker that the application said.
+pub(crate) fn forbid_caching(headers: &mut HeaderMap) {
+    if !names(headers, &CACHE_CONTROL, |directive| directive.eq_ignore_ascii_case(b"no-store")) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Whether a comma list, over all headers of that name, has an element that `wanted` accepts.
+fn names(headers: &HeaderMap, header: &http::HeaderName, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    let values = headers.get_all(header).iter().map(HeaderValue::as_bytes);
+    // What stands in quotes is no element of its own, as in `private="a, no-store, b"`; such a header counts as naming nothing.
+    let mut elements = values.filter(|value| !value.contains(&b'"')).flat_map(|value| value.split(|byte| *byte == b','));
+    elements.any(|element| wanted(element.trim_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::*, *};
+
+    const TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-_";
+    const WEEK: Duration = Duration::from_hours(7 * 24);
+
+    /// The two headers of a cookie.
+    #[track_caller]
+    fn written(cookie: &Cookie) -> [String; 2] {
+        let template = cookie.build().expect("the cookie is valid");
+        [template.set(TOKEN, WEEK), template.delete()].map(|header| header.to_str().expect("it is ASCII").to_owned())
+    }
+
+    /// Checks both headers, given what follows the value and what follows the age.
+    #[track_caller]
+    fn writes(cookie: &Cookie, name: &str, scope: &str, flags: &str) {
+        let gone = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+        let expected = [format!("{name}={TOKEN}{scope}; Max-Age=604800{flags}"), format!("{name}={scope}{gone}{flags}")];
+        assert_eq!(written(cookie), expected);
+    }
+
+    #[test]
+    fn the_default_cookie_is_written_byte_for_byte() {
+        let [set, delete] = written(&Cookie::new());
+        let expected = "__Host-id=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-_; Path=/; Max-Age=604800; Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(set, expected);
+        let expected = "__Host-id=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(delete, expected);
+    }
+
+    #[test]
+    fn every_attribute_is_written_at_its_place() {
+        let strict = "; Secure; HttpOnly; SameSite=Strict";
+        writes(&Cookie::new().name("s").same_site(SameSite::Strict), "__Host-s", "; Path=/", strict);
+        let lax = "; Secure; HttpOnly; SameSite=Lax";
+        writes(&Cookie::new().domain(".Example.com"), "__Secure-id", "; Path=/; Domain=Example.com", lax);
+        writes(&Cookie::new().path("/app"), "__Secure-id", "; Path=/app", lax);
+        writes(&Cookie::new().plain_http(), "id", "; Path=/", "; HttpOnly; SameSite=Lax");
+        let embedded = Cookie::new().same_site(SameSite::None).partitioned();
+        let partitioned = "; Secure; HttpOnly; SameSite=None; Partitioned";
+        writes(&embedded, "__Host-id", "; Path=/", partitioned);
+        writes(&embedded.domain("a.b").path("/x"), "__Secure-id", "; Path=/x; Domain=a.b", partitioned);
+    }
+
+    #[test]
+    fn a_browser_session_has_no_age_but_can_be_deleted() {
+        let cookie = Cookie::new().browser_session();
+        assert!(cookie.build().unwrap().is_browser_session());
+        assert!(!Cookie::new().build().unwrap().is_browser_session());
+        let [set, delete] = written(&cookie);
+        assert_eq!(set, format!("__Host-id={TOKEN}; Path=/; Secure; HttpOnly; SameSite=Lax"));
+        assert_eq!(delete, written(&Cookie::new())[1]);
+    }
+
+    #[test]
+    fn the_age_is_in_whole_seconds_and_at_most_400_days() {
+        let template = Cookie::new().build().unwrap();
+        let (most, nanosecond) = (Duration::from_hours(400 * 24), Duration::from_nanos(1));
+        for (max_age, expected) in [
+            (Duration::ZERO, 0),
+            (nanosecond, 1),
+            (Duration::from_secs(9), 9),
+            (Duration::from_secs(10), 10),
+            (Duration::new(604_799, 999_999_999), 604_800),
+            (Duration::from_secs(34_559_999), 34_559_999),
+            (most, 34_560_000),
+            (most + nanosecond, 34_560_000),
+            (most + Duration::from_secs(1), 34_560_000),
+            (Duration::from_secs(u64::MAX), 34_560_000),
+            (Duration::MAX, 34_560_000),
+        ] {
+            let header = template.set(TOKEN, max_age);
+            let expected = format!("; Path=/; Max-Age={expected}; Secure; HttpOnly; SameSite=Lax");
+            assert!(header.to_str().unwrap().ends_with(&expected), "{max_age:?}");
+        }
+    }
+
+    #[test]
+    fn g8_debug_of_a_set_cookie_prints_no_token() {
+        let header = Cookie::new().build().unwrap().set(TOKEN, WEEK);
+        assert!(header.is_sensitive());
+        assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a token is base64url")]
+    fn a_value_that_is_no_token_is_a_bug() {
+        drop(Cookie::new().build().unwrap().set("x; Domain=evil.example", WEEK));
+    }
+
+    #[test]
+    fn templates_are_shared_between_threads() {
+        fn check<T: Clone + Send + Sync + 'static>() {}
+        check::<CookieTemplate>();
+        check::<Cookie>();
+        check::<CookieError>();
+    }
+
+    /// Checks what becomes of the values of a header.
+    #[track_caller]
+    fn becomes(change: fn(&mut HeaderMap), name: &http::HeaderName, before: &[&[u8]], after: &[&[u8]]) {
+        let values = before.iter().map(|value| (name.clone(), HeaderValue::from_bytes(value).expect("no control character")));
+        let mut headers: HeaderMap = values.collect();
+        headers.insert("x-other", HeaderValue::from_static("stays"));
+        change(&mut headers);
+        let found: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(found, after, "{before:?}");
+        assert_eq!(headers["x-other"], "stays");
+    }
+
+    #[test]
+    fn vary_names_cookie_once() {
+        let vary = |before: &[&[u8]], after: &[&[u8]]| becomes(append_vary_cookie, &VARY, before, after);
+        vary(&[], &[b"Cookie"]);
+        vary(&[b""], &[b"", b"Cookie"]);
+        vary(&[b"Origin"], &[b"Origin", b"Cookie"]);
+        vary(&[b"Cookie2, Set-Cookie, X-Cookie"], &[b"Cookie2, Set-Cookie, X-Cookie", b"Cookie"]);
+        vary(&[b"\xffCookie\xff"], &[b"\xffCookie\xff", b"Cookie"]);
+        for enough in ["Cookie", "cookie", "COOKIE", "*", "Origin, cookie", "a,\tcOOKIE ,b", "a, *"] {
+            vary(&[enough.as_bytes()], &[enough.as_bytes()]);
+            vary(&[b"Origin", enough.as_bytes()], &[b"Origin", enough.as_bytes()]);
+        }
+    }
+
+    #[test]
+    fn caching_is_forbidden_in_place_of_what_is_weaker() {
+        let caching = |before: &[&[u8]], after: &[&[u8]]| becomes(forbid_caching, &CACHE_CONTROL, before, after);
+        caching(&[], &[b"no-store"]);
+        for weaker in ["", "public", "max-age=60", "private", "no-cache", "public, max-age=60", "x-no-store", "no-stores"] {
+            caching(&[weaker.as_bytes()], &[b"no-store"]);
+            caching(&[weaker.as_bytes(), b"private"], &[b"no-store"]);
+        }
+        caching(&[b"private=\"a, no-store, b\", max-age=60"], &[b"no-store"]);
+        caching(&[b"no-cache=\"set-cookie\""], &[b"no-store"]);
+        for strict in ["no-store", "No-Store", "private, no-store", "no-store,max-age=0", "no-cache ,\tno-store"] {
+            caching(&[strict.as_bytes()], &[strict.as_bytes()]);
+            caching(&[b"private", strict.as_bytes()], &[b"private", strict.as_bytes()]);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The extractor for axum, and what an error looks like to a client.
+
+use axum_core::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+
+use crate::{Error, Session};
+
+/// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
+///
+/// # Errors
+/// [`Error::NoLayer`] outside a [`SessionLayer`](crate::SessionLayer), [`Error::Degraded`] if the disk has to be asked and
+/// refuses.
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = Error;
+
+    fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
+        std::future::ready(Self::of_request(&parts.headers))
+    }
+}
+
+/// `None` if the client came without a session, so that a page that needs none creates none.
+impl<S: Sync> OptionalFromRequestParts<S> for Session {
+    type Rejection = Error;
+
+    fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
+        let session = Self::of_request(&parts.headers);
+        std::future::ready(session.map(|session| Some(session).filter(|session| session.token().is_some())))
+    }
+}
+
+/// 503 for what may work later, else 500. What happened is for the log, not for the client.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        (status, status.canonical_reason().unwrap_or_default()).into_response()
+    }
+}

@@ -1,0 +1,287 @@
+//! The layer: finds the session before, commits and tells the client after.
+//!
+//! Invariants: one commit for each request, before its headers leave; no commit after a server error unless asked; a failed
+//! commit is an error to the client and not a page that claims success; what the client is told is decided in [`tell`] alone.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    Cookie, CookieError,
+    cookie::{CookieTemplate, append_vary_cookie, forbid_caching},
+    loopback::is_loopback,
+    scope::{self, Scope, Use},
+};
+use crate::{
+    Ack, Error, Store, event,
+    session::{Finish, Told},
+};
+
+/// A tower layer that gives the handlers within it a [`Session`](crate::Session) carried by a cookie.
+///
+/// The cookie is `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`. A response that used the session has
+/// `Vary: Cookie`; one that sets the cookie has `Cache-Control: no-store`.
+///
+/// A handler that does not ask for its session pays nothing for the layer.
+///
+/// # Examples
+/// ```
+/// # use axum::{Router, routing::get};
+/// # use sessile::{Session, SessionLayer};
+/// # let store = sessile::testing::store();
+/// async fn count(session: Session) -> Result<String, sessile::Error> {
+///     let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
+///     Ok(format!("visit {visits}"))
+/// }
+/// let app: Router = Router::new().route("/", get(count)).layer(SessionLayer::new(store));
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it is put around a service"]
+pub struct SessionLayer {
+    config: Arc<Config>,
+}
+
+/// What all requests share.
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) store: Store,
+    pub(super) cookie: CookieTemplate,
+    blueprint: Cookie,
+    loopback_only: bool,
+    commit_on_server_error: bool,
+}
+
+impl SessionLayer {
+    /// A layer over `store`, with the safe defaults above.
+    ///
+    /// # Panics
+    /// Never: the defaults are a valid cookie.
+    pub fn new(store: Store) -> Self {
+        let blueprint = Cookie::new();
+        let cookie = blueprint.build().expect("the default cookie is valid");
+        let config = Config { store, cookie, blueprint, loopback_only: false, commit_on_server_error: false };
+        Self { config: Arc::new(config) }
+    }
+
+    /// For development: works over plain http, and refuses with 421 a request to any other name than that of loopback.
+    ///
+    /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers take over https only.
+    ///
+    /// # Panics
+    /// If the cookie set by [`cookie`](Self::cookie) needs https; set it after this to get an error instead.
+    pub fn plain_http_on_loopback(self) -> Self {
+        self.change(|config| {
+            config.loopback_only = true;
+            config.blueprint = config.blueprint.clone().plain_http();
+            config.cookie = config.blueprint.build().expect("the cookie can do without https");
+        })
+    }
+
+    /// Another cookie than the default one.
+    ///
+    /// # Errors
+    /// A [`CookieError`] that names the rule, if browsers would refuse the cookie or it would be unsafe.
+    pub fn cookie(self, cookie: Cookie) -> Result<Self, CookieError> {
+        let blueprint = if self.config.loopback_only { cookie.plain_http() } else { cookie };
+        let cookie = blueprint.build()?;
+        Ok(self.change(|config| {
+            config.blueprint = blueprint;
+            config.cookie = cookie;
+        }))
+    }
+
+    /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway.
+    pub fn commit_on_server_error(self) -> Self {
+        self.change(|config| config.commit_on_server_error = true)
+    }
+
+    fn change(mut self, with: impl FnOnce(&mut Config)) -> Self {
+        with(Arc::make_mut(&mut self.config));
+        self
+    }
+}
+
+impl fmt::Debug for SessionLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").field("cookie", &self.config.cookie.name()).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService { inner, config: self.config.clone() }
+    }
+}
+
+/// A service with a [`SessionLayer`] around it.
+#[derive(Clone)]
+pub struct SessionService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Default,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResBody>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        if self.config.loopback_only && !is_loopback(request.uri(), request.headers()) {
+            let refusal = Some(answer(StatusCode::MISDIRECTED_REQUEST));
+            return ResponseFuture { scope: None, stage: Stage::Refused { refusal } };
+        }
+        let mut scope = Some(Scope { config: self.config.clone(), used: Use::Untouched });
+        let inner = scope::enter(&mut scope, || self.inner.call(request));
+        ResponseFuture { scope, stage: Stage::Running { inner } }
+    }
+}
+
+pin_project! {
+    /// The answer of a [`SessionService`].
+    pub struct ResponseFuture<F, B> {
+        // `None` only while the inner future is polled, and when the session has nothing more to say.
+        scope: Option<Scope>,
+        #[pin]
+        stage: Stage<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<F, B> {
+        // The request is not for this server.
+        Refused { refusal: Option<Response<B>> },
+        // The application works on the request.
+        Running { #[pin] inner: F },
+        // The response is there; it leaves when its session is as durable as the store promises.
+        Committing { ack: Ack, told: Told, response: Option<Response<B>> },
+    }
+}
+
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Default,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.stage.as_mut().project() {
+                StageProjection::Refused { refusal } => {
+                    return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
+                }
+                StageProjection::Running { inner } => {
+                    let mut response = ready!(scope::enter(this.scope, || inner.poll(context)))?;
+                    let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
+                        return Poll::Ready(Ok(response));
+                    };
+                    match finish {
+                        Ok(Finish { ticket, told }) => {
+                            let (ack, response) = (Ack::new(ticket, ()), Some(response));
+                            this.stage.set(Stage::Committing { ack, told, response });
+                        }
+                        Err(error) => return Poll::Ready(Ok(failure(&error))),
+                    }
+                }
+                StageProjection::Committing { ack, told, response } => {
+                    let acknowledged = ready!(Pin::new(ack).poll(context));
+                    let mut response = response.take().expect("a future is not polled after it was ready");
+                    if let Err(error) = acknowledged {
+                        return Poll::Ready(Ok(failure(&error)));
+                    }
+                    if let Some(scope) = &*this.scope {
+                        tell(&scope.config, *told, response.headers_mut());
+                    }
+                    return Poll::Ready(Ok(response));
+                }
+            }
+        }
+    }
+}
+
+/// Ends the session's part in the request. `None`: nobody asked for the session.
+fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Result<Finish, Error>> {
+    match &scope.used {
+        Use::Untouched => None,
+        Use::Failed => {
+            append_vary_cookie(response.headers_mut());
+            None
+        }
+        Use::Loaded(session) => {
+            append_vary_cookie(response.headers_mut());
+            Some(session.finish(scope.config.commit_on_server_error || !response.status().is_server_error()))
+        }
+    }
+}
+
+/// Writes what the client must be told.
+fn tell(config: &Config, told: Told, headers: &mut HeaderMap) {
+    let cookie = match told {
+        Told::Nothing => return,
+        // A cookie that ends with the browser has no date that could be moved.
+        Told::Token { renewed: true, .. } if config.cookie.is_browser_session() => return,
+        Told::Token { token, deadline_ms, .. } => {
+            let max_age = Duration::from_millis(deadline_ms.saturating_sub(config.store.now_ms()));
+            config.cookie.set(&token.expose(), max_age)
+        }
+        Told::Forget => config.cookie.delete(),
+    };
+    headers.append(SET_COOKIE, cookie);
+    forbid_caching(headers);
+}
+
+fn failure<B: Default>(error: &Error) -> Response<B> {
+    event::failed_commit(error);
+    let mut response = answer(error.status());
+    append_vary_cookie(response.headers_mut());
+    forbid_caching(response.headers_mut());
+    response
+}
+
+fn answer<B: Default>(status: StatusCode) -> Response<B> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = status;
+    response
+}
+
+impl Error {
+    /// What a client is answered: 503 for what may work later.
+    pub(super) fn status(&self) -> StatusCode {
+        if self.is_transient() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
+    }
+}

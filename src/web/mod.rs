@@ -1,0 +1,15 @@
+//! Sessions over HTTP: the cookie, the layer around an application, and the extractor.
+//!
+//! Depends on the session alone; nothing below knows of HTTP.
+
+mod cookie;
+#[cfg(feature = "axum")]
+mod extract;
+mod layer;
+mod loopback;
+mod scope;
+
+pub use self::{
+    cookie::{Cookie, CookieError, SameSite},
+    layer::{ResponseFuture, SessionLayer, SessionService},
+};
