@@ -1,0 +1,370 @@
+//! Sign up, sign in, see and end your devices' sessions: an application of a few screens that shows what sessile does.
+//!
+//! ```text
+//! cargo run --release --example demo
+//! ```
+//!
+//! Then open <http://127.0.0.1:3000>. `--help` tells the options. Two redb files hold everything: `sessions.redb` is the store's,
+//! `users.redb` the demo's own. Kill the program as you like: whoever was signed in still is when it runs again.
+//!
+//! This file is the wiring: the routes, who may call them, and how they use the session; read [`home`] and [`begin`] first. Invariants:
+//! a GET changes nothing but the count of pages viewed and the messages shown; a POST from another site changes nothing at all;
+//! each change of who is signed in gives the session a new id.
+//!
+//! To serve the world instead of this computer, put TLS in front and leave out `plain_http_on_loopback`.
+
+mod args;
+mod pages;
+mod users;
+
+use std::{
+    error::Error as _,
+    fmt, fs, io,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use axum::{
+    Form, Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use sessile::{Handle, Session, SessionLayer, Store};
+use tokio::{signal, time};
+
+use crate::{
+    args::{Command, Options},
+    pages::{Figures, Home},
+    users::{User, Users},
+};
+
+// Keys of the session's values.
+const USER: &str = "user";
+const VIEWS: &str = "views";
+const VIEWS_SINCE_LOGIN: &str = "views_since_login";
+
+/// How long requests under way may take to end after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+struct App {
+    store: Store,
+    users: Users,
+}
+
+fn router(app: App) -> Router {
+    let sessions = SessionLayer::new(app.store.clone()).plain_http_on_loopback();
+    Router::new()
+        .route("/", get(home))
+        .route("/sign-up", post(sign_up))
+        .route("/sign-in", post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .route("/signed-out", get(signed_out))
+        .route("/devices/sign-out", post(sign_out_device))
+        .route("/devices/sign-out-others", post(sign_out_others))
+        .fallback(not_found)
+        .with_state(app)
+        // A name and a password at their longest, each byte percent-encoded, take under 3 KiB.
+        .layer(DefaultBodyLimit::max(4096))
+        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(sessions)
+        .layer(middleware::map_response(add_headers))
+}
+
+async fn home(State(app): State<App>, session: Session) -> Result<Html<String>, AppError> {
+    let one_more = |views: Option<u64>| views.unwrap_or(0) + 1;
+    let views = session.update(VIEWS, one_more)?;
+    let flashes = session.take_flashes();
+    let Some(user) = session.get::<User>(USER)? else {
+        return Ok(pages::front(views, &flashes, &Figures::new(&app.store, Some(&session))));
+    };
+    let views_since_login = session.update(VIEWS_SINCE_LOGIN, one_more)?;
+    let devices = app.store.sessions_of(&user.id)?;
+    let page = Home { user, views, views_since_login, devices, here: session.handle(), flashes };
+    Ok(pages::home(&page, &Figures::new(&app.store, Some(&session))))
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    name: String,
+    password: String,
+}
+
+async fn sign_up(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    Form(form): Form<Credentials>,
+) -> Result<Redirect, AppError> {
+    match app.users.sign_up(&form.name, form.password).await? {
+        Ok(user) => {
+            begin(&session, &user, &headers)?;
+            session.flash("ok", format!("Welcome, {}. Your account is made, and you are signed in.", user.name))?;
+        }
+        Err(refusal) => session.flash("error", refusal.to_string())?,
+    }
+    Ok(Redirect::to("/"))
+}
+
+async fn sign_in(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    Form(form): Form<Credentials>,
+) -> Result<Redirect, AppError> {
+    match app.users.sign_in(&form.name, form.password).await? {
+        Some(user) => {
+            begin(&session, &user, &headers)?;
+            session.flash("ok", format!("Welcome back, {}.", user.name))?;
+        }
+        None => session.flash("error", "There is no account with this name and password.")?,
+    }
+    Ok(Redirect::to("/"))
+}
+
+/// Makes the visitor's session that of the user.
+fn begin(session: &Session, user: &User, headers: &HeaderMap) -> Result<(), sessile::Error> {
+    // Whoever knew the id before, or planted it in this browser, must not be signed in with it.
+    session.rotate();
+    session.bind_owner(&user.id);
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    session.set_label(&pages::device_of(agent.unwrap_or_default()));
+    session.insert(VIEWS_SINCE_LOGIN, 0_u64)?;
+    session.insert(USER, user)
+}
+
+async fn sign_out(session: Session) -> Redirect {
+    session.destroy();
+    Redirect::to("/signed-out")
+}
+
+/// Takes no `Session`: a handler that does not ask for one pays nothing for it.
+async fn signed_out(State(app): State<App>) -> Html<String> {
+    pages::signed_out(&Figures::new(&app.store, None))
+}
+
+#[derive(Deserialize)]
+struct Device {
+    handle: String,
+}
+
+async fn sign_out_device(State(app): State<App>, session: Session, Form(device): Form<Device>) -> Result<Redirect, AppError> {
+    let user = signed_in(&session)?;
+    // The store ends it only if it is this user's: a handle guessed or copied from elsewhere ends nobody else's.
+    let ended = match device.handle.parse::<Handle>() {
+        Ok(handle) => app.store.destroy_one(&user.id, &handle).await?,
+        Err(_) => false,
+    };
+    if ended {
+        session.flash("ok", "That device is signed out.")?;
+    } else {
+        session.flash("error", "That device was signed out already.")?;
+    }
+    Ok(Redirect::to("/"))
+}
+
+async fn sign_out_others(State(app): State<App>, session: Session) -> Result<Redirect, AppError> {
+    let user = signed_in(&session)?;
+    let here = session.handle().ok_or(AppError::NotSignedIn)?;
+    let text = match app.store.destroy_others(&user.id, &here).await? {
+        1 => "One other device is signed out.".to_owned(),
+        count => format!("{count} other devices are signed out."),
+    };
+    session.flash("ok", text)?;
+    Ok(Redirect::to("/"))
+}
+
+async fn not_found() -> (StatusCode, Html<String>) {
+    (StatusCode::NOT_FOUND, pages::problem("There is no such page", "The address is wrong, or old."))
+}
+
+fn signed_in(session: &Session) -> Result<User, AppError> {
+    session.get(USER)?.ok_or(AppError::NotSignedIn)
+}
+
+/// Lets a request that may change something through only if it comes from a page of this server.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    if request.method().is_safe() || comes_from_here(request.headers()) {
+        return next.run(request).await;
+    }
+    let page = pages::problem("Refused", "This request came from a page of another site, so nothing was changed.");
+    (StatusCode::FORBIDDEN, page).into_response()
+}
+
+fn comes_from_here(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    // Browsers set this header themselves, and no page can change it. "none" is a request that no page made.
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    // Older browsers send only where the page came from.
+    let origin = text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+    origin.zip(text(header::HOST)).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
+}
+
+/// No script, no frame, and no copy kept: the "back" button must not show the account of somebody who has signed out.
+async fn add_headers(mut response: Response) -> Response {
+    const POLICY: &str =
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Not "no-referrer": with that, browsers send `Origin: null` from our own forms.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
+
+/// Why a handler gave no page.
+enum AppError {
+    Session(sessile::Error),
+    Users(users::Error),
+    NotSignedIn,
+}
+
+impl From<sessile::Error> for AppError {
+    fn from(source: sessile::Error) -> Self {
+        Self::Session(source)
+    }
+}
+
+impl From<users::Error> for AppError {
+    fn from(source: users::Error) -> Self {
+        Self::Users(source)
+    }
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        match self {
+            // The library knows which of its errors are worth another try, and answers accordingly.
+            Self::Session(source) => source.into_response(),
+            Self::Users(source) => {
+                eprintln!("{source}");
+                let page = pages::problem("That did not work", "The server could not read its accounts. Please try again.");
+                (StatusCode::INTERNAL_SERVER_ERROR, page).into_response()
+            }
+            Self::NotSignedIn => Redirect::to("/").into_response(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = match args::from_env() {
+        Ok(Command::Serve(options)) => options,
+        Ok(Command::Help) => {
+            println!("{}", args::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), StartError> {
+    let in_data = |source| StartError::Data { path: options.data.clone(), source };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+        .map_err(|source| StartError::Port { port: options.port, source })?;
+    fs::create_dir_all(&options.data).map_err(in_data)?;
+    let data = std::path::absolute(&options.data).map_err(in_data)?;
+    let store = Store::open(data.join("sessions.redb"))?;
+    let users = Users::open(&data.join("users.redb"))?;
+
+    println!("Listening on http://{}", listener.local_addr()?);
+    println!("Data in {}", data.display());
+    println!("Stop with Ctrl-C");
+    serve(listener, router(App { store: store.clone(), users }))?;
+
+    // Not needed to keep what was acknowledged, which is on disk already; it makes the next start a little quicker.
+    store.close()?;
+    println!("Stopped");
+    Ok(())
+}
+
+/// Serves until Ctrl-C, then lets requests end that have begun.
+#[tokio::main]
+async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let grace_over = async {
+        stop().await;
+        time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = axum::serve(listener, router).with_graceful_shutdown(stop()) => ended,
+        // A client that never finishes its request must not keep the program from stopping.
+        () = grace_over => Ok(()),
+    }
+}
+
+async fn stop() {
+    if signal::ctrl_c().await.is_err() {
+        // Without the signal, only a kill is left; to stop at once would be worse.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Why the program could not run.
+enum StartError {
+    Port { port: u16, source: io::Error },
+    Data { path: PathBuf, source: io::Error },
+    Store(sessile::Error),
+    Users(users::Error),
+    Serve(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port { port, source } if source.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "port {port} is in use by another program; choose another with `--port N`, or any free one with `--port 0`"
+            ),
+            Self::Port { port, source } => {
+                write!(f, "cannot listen on port {port}: {source}; choose another with `--port N`")
+            }
+            Self::Data { path, source } => {
+                write!(f, "cannot use {}: {source}; choose another directory with `--data DIR`", path.display())
+            }
+            Self::Store(error) => match error.source() {
+                Some(cause) => write!(f, "{error}: {cause}"),
+                None => error.fmt(f),
+            },
+            Self::Users(error) => error.fmt(f),
+            Self::Serve(source) => write!(f, "the server stopped: {source}"),
+        }
+    }
+}
+
+impl From<sessile::Error> for StartError {
+    fn from(source: sessile::Error) -> Self {
+        Self::Store(source)
+    }
+}
+
+impl From<users::Error> for StartError {
+    fn from(source: users::Error) -> Self {
+        Self::Users(source)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(source: io::Error) -> Self {
+        Self::Serve(source)
+    }
+}

@@ -1,0 +1,335 @@
+//! The pages, as HTML, and the words that people read on them.
+//!
+//! Invariant: whatever came from outside is written through [`Escaped`]. There is no script, and the only style is [`STYLE`].
+//! Knows nothing of requests: it gets what it shows, and changes nothing.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use axum::response::Html;
+use sessile::{Flash, Session, SessionInfo, Stats, Store, Tier};
+
+use crate::users::User;
+
+/// What the server may tell about itself below every page.
+pub(crate) struct Figures {
+    tier: &'static str,
+    record_bytes: usize,
+    stats: Stats,
+}
+
+impl Figures {
+    pub(crate) fn new(store: &Store, session: Option<&Session>) -> Self {
+        let tier = match session.map(Session::tier) {
+            None => "not looked up",
+            Some(None) => "new",
+            Some(Some(Tier::Memory)) => "memory",
+            Some(Some(Tier::Disk)) => "disk",
+            // A later version may have more tiers than this page knows.
+            Some(Some(_)) => "elsewhere",
+        };
+        Self { tier, record_bytes: session.map_or(0, Session::record_bytes), stats: store.stats() }
+    }
+}
+
+/// What somebody who is signed in sees.
+pub(crate) struct Home {
+    pub(crate) user: User,
+    pub(crate) views: u64,
+    pub(crate) views_since_login: u64,
+    /// All sessions of the user, and which one asks.
+    pub(crate) devices: Vec<SessionInfo>,
+    pub(crate) here: Option<sessile::Handle>,
+    pub(crate) flashes: Vec<Flash>,
+}
+
+/// The page of somebody who is signed in.
+pub(crate) fn home(page: &Home, figures: &Figures) -> Html<String> {
+    let main = format!(
+        r#"<section class="card who">
+<h1>Hello, <bdi>{name}</bdi></h1>
+<form method="post" action="/sign-out"><button>Sign out</button></form>
+</section>
+<section class="card counts">
+<p><strong id="views">{views}</strong> {pages} viewed in this session</p>
+<p><strong id="views-since-login">{since}</strong> of them since you signed in</p>
+<p><a href="/">View one more</a></p>
+</section>
+{devices}
+{TRY}"#,
+        name = Escaped(&page.user.name),
+        views = page.views,
+        pages = if page.views == 1 { "page" } else { "pages" },
+        since = page.views_since_login,
+        devices = devices(page),
+    );
+    layout("Your account", &page.flashes, &main, &footer(figures))
+}
+
+/// The page of everybody else: both forms.
+pub(crate) fn front(views: u64, flashes: &[Flash], figures: &Figures) -> Html<String> {
+    let seen = if views == 1 { "your first page here".to_owned() } else { format!("page {views} that you view here") };
+    let main = format!(
+        r#"<section class="card">
+<h1>Sign in, stay signed in</h1>
+<p>A small application on the session store <em>sessile</em>. Your session lives inside this program and in one file: stop the
+program in any way you like, start it again, and you are still signed in. This is <span id="views">{seen}</span>; that is kept in a
+session too, though nobody is signed in yet.</p>
+</section>
+<div class="columns">
+{sign_in}
+{sign_up}
+</div>
+{TRY}"#,
+        sign_in = credentials("Sign in", "sign-in", "current-password", ""),
+        sign_up = credentials("Sign up", "sign-up", "new-password", "At least 8 characters. Any name will do."),
+    );
+    layout("Sign in", flashes, &main, &footer(figures))
+}
+
+/// What follows a sign-out.
+pub(crate) fn signed_out(figures: &Figures) -> Html<String> {
+    let main = r#"<section class="card">
+<h1>You are signed out</h1>
+<p>The session is gone, from memory and from the file, and your browser was told to forget its cookie. This page has no session, so
+it sets none.</p>
+<p><a href="/">Sign in again</a></p>
+</section>"#;
+    layout("Signed out", &[], main, &footer(figures))
+}
+
+/// What went wrong, as a page.
+pub(crate) fn problem(title: &str, text: &str) -> Html<String> {
+    let (escaped_title, text) = (Escaped(title), Escaped(text));
+    let main = format!(
+        r#"<section class="card"><h1>{escaped_title}</h1><p>{text}</p><p><a href="/">To the first page</a></p></section>"#
+    );
+    layout(title, &[], &main, "")
+}
+
+/// "Firefox on Linux": what a list of devices needs of a `User-Agent`, which is long, and says "Mozilla" whatever it is.
+pub(crate) fn device_of(user_agent: &str) -> String {
+    // The order matters: Edge and Opera also say "Chrome", which also says "Safari"; a phone also says "Mac" or "Linux".
+    const BROWSERS: [(&str, &str); 8] = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ];
+    const SYSTEMS: [(&str, &str); 7] = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ];
+    let find = |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name);
+    match (find(&BROWSERS), find(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(name), None) => name.to_owned(),
+        (None, Some(system)) => format!("Unknown browser on {system}"),
+        (None, None) => "Unknown browser".to_owned(),
+    }
+}
+
+fn devices(page: &Home) -> String {
+    let now = SystemTime::now();
+    let list: String = page.devices.iter().map(|device| self::device(device, page.here, now)).collect();
+    let others = page.devices.iter().any(|device| Some(device.handle) != page.here);
+    let all = if others {
+        r#"<form method="post" action="/devices/sign-out-others"><button>Sign out all others</button></form>"#
+    } else {
+        r#"<p class="hint">Sign in from another browser, or from a private window, and it appears here.</p>"#
+    };
+    format!(r#"<section class="card"><h2>Your devices</h2><ul class="devices">{list}</ul>{all}</section>"#)
+}
+
+fn device(device: &SessionInfo, here: Option<sessile::Handle>, now: SystemTime) -> String {
+    let end = if Some(device.handle) == here {
+        r#"<span class="here">this device</span>"#.to_owned()
+    } else {
+        format!(
+            r#"<form method="post" action="/devices/sign-out"><input type="hidden" name="handle" value="{}"><button>Sign out</button></form>"#,
+            device.handle
+        )
+    };
+    format!(
+        "<li><div><strong>{label}</strong><br><small>Begun {created}, last seen {seen}</small></div>{end}</li>",
+        label = Escaped(device.label.as_deref().unwrap_or("Unknown browser")),
+        created = Ago(since(device.created, now)),
+        seen = Ago(since(device.last_seen, now)),
+    )
+}
+
+/// A form for a name and a password. The attributes tell a password manager which of its entries to offer.
+fn credentials(title: &str, action: &str, autocomplete: &str, hint: &str) -> String {
+    let least = if autocomplete == "new-password" { r#" minlength="8""# } else { "" };
+    format!(
+        r#"<form class="card" method="post" action="/{action}">
+<h2>{title}</h2>
+<label for="{action}-name">Name</label>
+<input id="{action}-name" name="name" autocomplete="username" autocapitalize="none" spellcheck="false" required>
+<label for="{action}-password">Password</label>
+<input id="{action}-password" name="password" type="password" autocomplete="{autocomplete}"{least} required>
+<p class="hint">{hint}</p>
+<button>{title}</button>
+</form>"#
+    )
+}
+
+fn footer(figures: &Figures) -> String {
+    let stats = &figures.stats;
+    let rows = [
+        ("This page's session came from", figures.tier.to_owned()),
+        ("Its record", Bytes(figures.record_bytes as u64).to_string()),
+        ("Memory hits", stats.memory_hits.to_string()),
+        ("Disk hits", stats.disk_hits.to_string()),
+        ("Commits", stats.commits.to_string()),
+        ("Syncs", stats.syncs.to_string()),
+        ("File size", Bytes(stats.file_bytes).to_string()),
+    ];
+    let rows: String = rows.into_iter().map(figure).collect();
+    format!("<footer><h2>The store since the program started</h2><dl>{rows}</dl></footer>")
+}
+
+fn figure((name, value): (&str, String)) -> String {
+    format!("<div><dt>{name}</dt><dd>{value}</dd></div>")
+}
+
+fn layout(title: &str, flashes: &[Flash], main: &str, footer: &str) -> Html<String> {
+    let title = Escaped(title);
+    let flashes: String = flashes.iter().map(flash).collect();
+    Html(format!(
+        r#"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title} - sessile demo</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+{flashes}{main}
+</main>
+{footer}
+</body>
+</html>
+"#
+    ))
+}
+
+fn flash(flash: &Flash) -> String {
+    let (class, role) = if flash.level == "error" { ("error", "alert") } else { ("ok", "status") };
+    format!(r#"<p class="flash {class}" role="{role}">{}</p>"#, Escaped(&flash.text))
+}
+
+/// Text as HTML shows it, in an element or in a quoted attribute.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(['&', '<', '>', '"', '\'']) {
+            let plain = part.trim_end_matches(['&', '<', '>', '"', '\'']);
+            f.write_str(plain)?;
+            f.write_str(match &part[plain.len()..] {
+                "&" => "&amp;",
+                "<" => "&lt;",
+                ">" => "&gt;",
+                "\"" => "&quot;",
+                "'" => "&#39;",
+                // The last part may end without one of the five.
+                _ => "",
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// How long ago, in the one unit that says most.
+struct Ago(Duration);
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, unit) = match self.0.as_secs() {
+            0..5 => return f.write_str("just now"),
+            secs @ 5..60 => (secs, "second"),
+            secs @ 60..3_600 => (secs / 60, "minute"),
+            secs @ 3_600..86_400 => (secs / 3_600, "hour"),
+            secs => (secs / 86_400, "day"),
+        };
+        write!(f, "{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+    }
+}
+
+fn since(then: SystemTime, now: SystemTime) -> Duration {
+    // Of a clock that was set back, "just now" is the best that can be said.
+    now.duration_since(then).unwrap_or_default()
+}
+
+/// A size in the unit that a person would take.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..10_240 => write!(f, "{bytes} bytes"),
+            bytes @ 10_240..10_485_760 => write!(f, "{} KiB", bytes >> 10),
+            bytes => write!(f, "{} MiB", bytes >> 20),
+        }
+    }
+}
+
+const TRY: &str = r#"<details class="card" open><summary>Things to try</summary><ol>
+<li>Sign up, then sign in with the same name from another browser or a private window. Each sees the other under "Your devices".</li>
+<li>Stop the program, with Ctrl-C or as rudely as you can (<code>kill -9</code>), and start it again. Everybody is still signed in, and
+the first page after that says that it came from disk.</li>
+<li>Sign one device out from the other. Its next page is the sign-in page.</li>
+</ol></details>"#;
+
+const STYLE: &str = "
+:root { color-scheme: light dark; --back: #f5f4f0; --card: #fff; --text: #1d2521; --soft: #5c6660; --line: #d9dcd5;
+  --accent: #17664b; --on-accent: #fff; --ok: #e0f1e7; --error: #fbe3df; }
+@media (prefers-color-scheme: dark) { :root { --back: #141816; --card: #1e2421; --text: #e8ece9; --soft: #9aa59f; --line: #343c38;
+  --accent: #6fceaa; --on-accent: #0d1512; --ok: #1f3b30; --error: #4b2622; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 46rem; padding: 1.5rem 1rem; background: var(--back); color: var(--text);
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; line-height: 1.2; margin: 0 0 .5rem; }
+h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
+p { margin: 0 0 .5rem; }
+a { color: var(--accent); }
+.card { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1.25rem;
+  margin: 0 0 1rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); column-gap: 1rem; }
+.who { display: flex; flex-wrap: wrap; gap: 1rem; justify-content: space-between; align-items: center; }
+.who h1 { margin: 0; }
+.counts strong { font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+.hint, small, dt { color: var(--soft); font-size: .875rem; }
+.columns .hint { min-height: 1.5em; }
+label { display: block; font-weight: 600; margin: .5rem 0 .25rem; }
+input { width: 100%; padding: .5rem .6rem; font: inherit; color: inherit; background: var(--back); border: 1px solid var(--soft);
+  border-radius: .4rem; margin-bottom: .5rem; }
+button { padding: .5rem 1rem; font: inherit; font-weight: 600; color: var(--on-accent); background: var(--accent); border: 0;
+  border-radius: .4rem; cursor: pointer; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.devices { list-style: none; margin: 0 0 1rem; padding: 0; }
+.devices li { display: flex; flex-wrap: wrap; gap: .5rem 1rem; justify-content: space-between; align-items: center;
+  padding: .75rem 0; border-bottom: 1px solid var(--line); }
+.here { color: var(--accent); font-weight: 600; }
+.flash { padding: .75rem 1.25rem; border-radius: .6rem; margin: 0 0 1rem; }
+.ok { background: var(--ok); } .error { background: var(--error); }
+summary { font-weight: 600; cursor: pointer; } ol { margin: .5rem 0 0; padding-left: 1.25rem; }
+footer { color: var(--soft); padding: .5rem 0; } footer h2 { font-size: .875rem; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .5rem 1rem; margin: 0; }
+dd { margin: 0; font-variant-numeric: tabular-nums; }
+";
