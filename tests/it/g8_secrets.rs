@@ -1,0 +1,78 @@
+//! G8: neither the file nor a Debug print contains a usable token.
+
+use std::fs;
+
+use sessile::SessionLayer;
+
+use crate::support::{OnDisk, saved};
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// What a token's characters stand for.
+fn raw(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = text.chars().map(|c| format!("{:06b}", ALPHABET.find(c).unwrap())).collect::<Vec<_>>().concat();
+    (0..bits.len() / 8).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap()).collect()
+}
+
+#[test]
+fn g8_the_file_holds_no_token() {
+    let disk = OnDisk::new();
+    let tokens: Vec<_> = (0..20)
+        .map(|n| {
+            let (session, _) = saved(&disk.store, n);
+            session.bind_owner("ada");
+            session.set_label("Firefox");
+            session.rotate();
+            session.save().wait().unwrap();
+            session.token().unwrap()
+        })
+        .collect();
+    disk.store.close().unwrap();
+    let file = fs::read(disk.dir.path().join("sessions.redb")).unwrap();
+    assert!(contains(&file, b"Firefox"), "the search works");
+    for token in tokens {
+        let text = token.expose();
+        let bytes = raw(&text);
+        assert!(!contains(&file, text.as_bytes()));
+        assert!(!contains(&file, &bytes[..16]), "the random part would be enough to ask with");
+        assert!(!contains(&file, &bytes[16..]));
+    }
+    assert!(!contains(&file, b"ada"), "the owner is a hash, too");
+}
+
+#[test]
+fn g8_no_debug_print_holds_a_token_or_a_value() {
+    let disk = OnDisk::new();
+    let (session, token) = saved(&disk.store, 1);
+    session.insert("password", "hunter2").unwrap();
+    let entry = session.entry("password").unwrap();
+    let ack = session.save();
+    let layer = SessionLayer::new(disk.store.clone());
+    let prints = [
+        format!("{session:?}"),
+        format!("{token:?}"),
+        format!("{:?}", disk.store),
+        format!("{entry:?}"),
+        format!("{ack:?}"),
+        format!("{layer:?}"),
+        format!("{:?}", session.handle()),
+        format!("{:?}", disk.store.stats()),
+    ];
+    for print in prints {
+        assert!(!print.contains(&token.expose()), "{print}");
+        assert!(!print.contains("hunter2"), "{print}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn g8_the_file_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let disk = OnDisk::new();
+    let mode = fs::metadata(disk.dir.path().join("sessions.redb")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

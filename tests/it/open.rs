@@ -1,0 +1,120 @@
+//! Opening a store: what is there already, what is wrong with it, and who else has it.
+
+use std::{fs, thread, time::Duration};
+
+use sessile::{Error, Store};
+
+use crate::support::{OnDisk, n_of, saved};
+
+#[test]
+fn a_second_open_is_told_so() {
+    let disk = OnDisk::new();
+    let path = disk.dir.path().join("sessions.redb");
+    let error = Store::open(&path).unwrap_err();
+    assert!(matches!(&error, Error::AlreadyOpen { path: found } if *found == path), "{error}");
+    assert!(error.is_transient());
+}
+
+#[test]
+fn a_second_open_waits_for_the_hand_over() {
+    let disk = OnDisk::new();
+    let (_, token) = saved(&disk.store, 1);
+    let path = disk.dir.path().join("sessions.redb");
+    let waiting = thread::spawn({
+        let clock = disk.clock.clone();
+        move || Store::builder().clock(clock).wait_for_lock(Duration::from_mins(1)).open(path)
+    });
+    while !waiting.is_finished() && disk.store.stats().disk_sessions.is_some() {
+        // However long the other side has waited by now, it gets the file only here.
+        thread::yield_now();
+        disk.store.close().unwrap();
+    }
+    assert_eq!(n_of(&waiting.join().unwrap().unwrap(), &token), Some(1));
+}
+
+#[test]
+fn an_emptied_file_is_not_a_new_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.redb");
+    fs::write(&path, b"").unwrap();
+    assert!(matches!(Store::open(&path), Err(Error::EmptyFile { .. })));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it is left alone");
+}
+
+#[test]
+fn other_files_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("notes.txt");
+    fs::write(&text, "not a database".repeat(1000)).unwrap();
+    let before = fs::read(&text).unwrap();
+    assert!(matches!(Store::open(&text), Err(Error::Open { .. })));
+    assert_eq!(fs::read(&text).unwrap(), before);
+
+    let other = dir.path().join("other.redb");
+    drop(redb::Database::create(&other).unwrap());
+    assert!(matches!(Store::open(&other), Err(Error::NotAStore { .. })));
+}
+
+#[test]
+fn a_store_of_another_format_is_refused_by_its_number() {
+    let disk = OnDisk::new();
+    disk.store.close().unwrap();
+    let path = disk.dir.path().join("sessions.redb");
+    {
+        let db = redb::Database::open(&path).unwrap();
+        let write = db.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+        write.open_table(meta).unwrap().insert("format", 9_u32.to_le_bytes().as_slice()).unwrap();
+        write.commit().unwrap();
+    }
+    let error = Store::open(&path).unwrap_err();
+    assert!(matches!(error, Error::StoreFormat { found: 9, expected: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_missing_directory_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Store::open(dir.path().join("missing").join("sessions.redb")).unwrap_err();
+    assert!(matches!(error, Error::Open { .. }));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("No such file"), "{error:?}");
+}
+
+#[test]
+fn many_threads_that_open_a_new_store_at_once_agree_on_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.redb");
+    let tokens: Vec<_> = thread::scope(|scope| {
+        let open = || {
+            let store = Store::builder().wait_for_lock(Duration::from_mins(1)).open(&path).unwrap();
+            saved(&store, 1).1
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let store = Store::open(&path).unwrap();
+    for token in tokens {
+        assert_eq!(n_of(&store, &token), Some(1));
+    }
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["sessions.redb"], "no draft is left");
+}
+
+#[test]
+fn a_closed_store_says_so() {
+    let disk = OnDisk::new();
+    let (session, _) = saved(&disk.store, 1);
+    disk.store.close().unwrap();
+    disk.store.close().unwrap();
+    session.insert("n", 2_u64).unwrap();
+    assert!(matches!(session.save().wait(), Err(Error::Closed)));
+    assert!(matches!(disk.store.flush().wait(), Err(Error::Closed)));
+}
+
+#[test]
+fn settings_without_meaning_are_refused() {
+    let refused = |builder: sessile::Builder| matches!(builder.open_in_memory(), Err(Error::Config { .. }));
+    assert!(refused(Store::builder().idle_timeout(Duration::ZERO)));
+    assert!(refused(Store::builder().absolute_timeout(Duration::ZERO)));
+    assert!(refused(Store::builder().record_limit(10)));
+    assert!(refused(Store::builder().record_limit(2 << 30)));
+}
