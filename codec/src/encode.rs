@@ -2,15 +2,15 @@
 //!
 //! Invariant: equal keys, meta data and entries give equal bytes; there is no padding of unknown content.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rkyv::{
     api::serialize_using,
-    ser::{Serializer, allocator::Arena},
+    ser::{Positional, Serializer, Writer, allocator::Arena},
     util::AlignedVec,
 };
 
-use crate::{EntryRef, Error, Key, Limits, Meta, Model, Record, error::ArchiveFault, header, record::NewEntry};
+use crate::{Error, Key, Limits, Meta, Model, Record, error::ArchiveFault, header, record::NewEntry};
 
 /// The buffers that encoding needs, one set for each thread.
 pub(crate) struct Encoder {
@@ -29,21 +29,23 @@ impl Encoder {
     /// Runs `encode` with this thread's buffers.
     pub(crate) fn with<T>(encode: impl FnOnce(&mut Self) -> T) -> T {
         thread_local! {
-            static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
+            static ENCODER: Cell<Option<Encoder>> = const { Cell::new(None) };
         }
-        // Taken, not borrowed: a model's `Serialize` may itself store a value on the way.
-        let mut encoder = ENCODER.take().unwrap_or_else(Self::new);
+        // Taken, not borrowed: a model's `Serialize` may itself store a value on the way, or panic and leave half of one
+        // behind. While a thread ends there is none to take.
+        let mut encoder = ENCODER.try_with(Cell::take).ok().flatten().unwrap_or_else(Self::new);
         let result = encode(&mut encoder);
-        if encoder.bytes.capacity() <= KEEP_BYTES {
-            ENCODER.set(Some(encoder));
+        if encoder.bytes.capacity() <= KEEP_BYTES && encoder.arena.shrink() <= KEEP_BYTES {
+            let _ = ENCODER.try_with(|kept| kept.set(Some(encoder)));
         }
         result
     }
 
     /// Archives one model.
-    pub(crate) fn archive<M: Model>(&mut self, model: &M) -> Result<&[u8], Error> {
+    pub(crate) fn archive<M: Model>(&mut self, model: &M, limits: &Limits) -> Result<&[u8], Error> {
         self.bytes.clear();
-        let mut serializer = Serializer::new(&mut self.bytes, self.arena.acquire(), ());
+        let writer = ArchiveWriter::new(&mut self.bytes, limits);
+        let mut serializer = Serializer::new(writer, self.arena.acquire(), ());
         serialize_using::<_, ArchiveFault>(model, &mut serializer).map_err(ArchiveFault::into_error)?;
         Ok(&self.bytes)
     }
@@ -61,33 +63,68 @@ impl Encoder {
         }
         self.bytes.clear();
         self.bytes.resize(header::LEN, 0);
-        let mut serializer = Serializer::new(&mut self.bytes, self.arena.acquire(), ());
-        serialize_using::<_, ArchiveFault>(entries, &mut serializer).map_err(ArchiveFault::into_error)?;
-        limits.check_record(self.bytes.len())?;
+        let writer = ArchiveWriter::new(&mut self.bytes, limits);
+        let mut serializer = Serializer::new(writer, self.arena.acquire(), ());
+        serialize_using::<_, ArchiveFault>(entries, &mut serializer).map_err(ArchiveFault::into_record_error)?;
+        Ok(self.sealed(key, meta))
+    }
+
+    /// Writes the entries of `record` behind another header.
+    pub(crate) fn copy(&mut self, record: &Record, key: &Key, meta: &Meta) -> Record {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(record.bytes());
+        self.sealed(key, meta)
+    }
+
+    fn sealed(&mut self, key: &Key, meta: &Meta) -> Record {
         header::write(&mut self.bytes, key, meta);
-        Ok(Record::from_encoder(&self.bytes))
+        Record::from_encoder(&self.bytes)
     }
 }
 
-impl Record {
-    /// Writes a record of `entries`, whose keys must rise.
-    ///
-    /// # Errors
-    /// [`Error::BadKey`], [`Error::TooManyKeys`], [`Error::RecordTooLarge`], and [`Error::BadArchive`] if the keys do not rise.
-    pub fn encode<'a>(
-        key: &Key,
-        meta: &Meta,
-        entries: impl IntoIterator<Item = (&'a str, EntryRef<'a>)>,
-        limits: &Limits,
-    ) -> Result<Self, Error> {
-        let entries: Vec<_> = entries.into_iter().collect();
-        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
-            return Err(Error::BadArchive);
+/// Where an archive is written: a buffer that does not grow beyond a limit.
+///
+/// The limit holds while it writes, not only afterwards: rkyv's pointers have 32 bits, and it panics where one does not reach.
+pub struct ArchiveWriter<'a> {
+    bytes: &'a mut AlignedVec,
+    limit_bytes: usize,
+    depth: usize,
+}
+
+impl<'a> ArchiveWriter<'a> {
+    fn new(bytes: &'a mut AlignedVec, limits: &Limits) -> Self {
+        Self { bytes, limit_bytes: limits.most_bytes(), depth: 0 }
+    }
+
+    /// Begins a level of nesting.
+    pub(crate) fn enter(&mut self) -> Result<(), ArchiveFault> {
+        if self.depth == crate::MAX_DEPTH {
+            return Err(ArchiveFault::TooDeep);
         }
-        for (key, _) in &entries {
-            limits.check_key(key)?;
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn leave(&mut self) {
+        self.depth -= 1;
+    }
+}
+
+impl Positional for ArchiveWriter<'_> {
+    fn pos(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Writer<ArchiveFault> for ArchiveWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveFault> {
+        // Both are lengths of slices, so their sum fits.
+        let found_bytes = self.bytes.len() + bytes.len();
+        if found_bytes > self.limit_bytes {
+            return Err(ArchiveFault::TooLarge { found_bytes, limit_bytes: self.limit_bytes });
         }
-        let entries = entries.into_iter().map(|(key, entry)| NewEntry::new(key, entry)).collect();
-        Encoder::with(|encoder| encoder.record(key, meta, &entries, limits))
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the bytes are 16-aligned, so a model in them is an archive that can be read where it lies.
 
+use std::fmt;
+
 #[cfg(feature = "serde")]
 use crate::Error;
 use crate::{Tag, record::Buffer};
@@ -50,7 +52,7 @@ impl Lane {
 }
 
 /// A value that borrows its bytes from a record or from an [`Entry`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct EntryRef<'a> {
     pub(crate) lane: Lane,
     pub(crate) bytes: &'a [u8],
@@ -84,6 +86,13 @@ impl<'a> EntryRef<'a> {
     }
 }
 
+impl fmt::Debug for EntryRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Session values are private: a size is all that a log may have.
+        f.debug_struct("EntryRef").field("lane", &self.lane).field("bytes", &self.bytes.len()).finish()
+    }
+}
+
 /// A value that owns its bytes, or shares them with the record they came from.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -105,13 +114,16 @@ impl Entry {
     /// [`Error::Unsupported`] if the same value would not come back, [`Error::TooDeep`], [`Error::ValueTooLarge`].
     #[cfg(feature = "serde")]
     pub fn serde<T: serde_core::Serialize + ?Sized>(value: &T, limits: &crate::Limits) -> Result<Self, Error> {
+        use std::cell::Cell;
+
         use crate::messagepack::{self, Options};
 
         thread_local! {
-            static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+            static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
         }
-        // Taken, not borrowed: a `Serialize` that stores a value of its own on the way would find it borrowed.
-        let mut scratch = SCRATCH.take();
+        // Taken, not borrowed: a `Serialize` that stores a value of its own on the way would find it borrowed. While a thread
+        // ends there is none to take.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
         scratch.clear();
         let written = messagepack::write(value, &mut scratch);
         let entry = written.map_err(Error::from).and_then(|options| {
@@ -123,7 +135,7 @@ impl Entry {
             Ok(Self::new(lane, &scratch))
         });
         if scratch.capacity() <= KEEP_SCRATCH_BYTES {
-            SCRATCH.set(scratch);
+            let _ = SCRATCH.try_with(|kept| kept.set(scratch));
         }
         entry
     }

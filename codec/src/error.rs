@@ -59,14 +59,14 @@ pub enum Error {
     },
     /// One value is larger than a whole record may be.
     ValueTooLarge {
-        /// Size of the encoded value.
+        /// Size of the encoded value, or how far a model was written when it passed the limit.
         found_bytes: usize,
         /// Largest size allowed.
         limit_bytes: usize,
     },
     /// The record would be larger than allowed.
     RecordTooLarge {
-        /// Size of the record.
+        /// Size of the record, or how far it was written when it passed the limit.
         found_bytes: usize,
         /// Largest size allowed.
         limit_bytes: usize,
@@ -166,12 +166,12 @@ impl fmt::Display for Error {
             }
             Self::ValueTooLarge { found_bytes, limit_bytes } => write!(
                 f,
-                "a value has {found_bytes} bytes, at most {limit_bytes} are allowed; keep large data elsewhere \
+                "a value has {found_bytes} bytes or more, at most {limit_bytes} are allowed; keep large data elsewhere \
                  and its name in the session, or raise the record limit"
             ),
             Self::RecordTooLarge { found_bytes, limit_bytes } => write!(
                 f,
-                "the session would have {found_bytes} bytes, at most {limit_bytes} are allowed; keep large data \
+                "the session would have {found_bytes} bytes or more, at most {limit_bytes} are allowed; keep large data \
                  elsewhere and its name in the session, or raise the record limit"
             ),
             Self::TooManyKeys { found, limit } => {
@@ -208,18 +208,41 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the archive machinery reports while it checks or writes: only whether it was the depth.
+/// What the archive machinery reports while it checks or writes.
 ///
-/// `Source::new` gets the cause as a generic type of rkyv's that has no public name, so the depth is told by its type name;
-/// a test pins that.
+/// rkyv tells that it was the depth by a trace of a type that has no public name, so the depth is told by its type name; a test
+/// pins that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArchiveFault {
-    too_deep: bool,
+pub enum ArchiveFault {
+    /// Nested deeper than allowed.
+    TooDeep,
+    /// Writing it passed the limit.
+    TooLarge {
+        /// How far it was written.
+        found_bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Anything else.
+    Invalid,
 }
 
 impl ArchiveFault {
+    /// What it means for one value.
     pub(crate) fn into_error(self) -> Error {
-        if self.too_deep { Error::TooDeep { limit: crate::MAX_DEPTH } } else { Error::BadArchive }
+        match self {
+            Self::TooDeep => Error::TooDeep { limit: crate::MAX_DEPTH },
+            Self::TooLarge { found_bytes, limit_bytes } => Error::ValueTooLarge { found_bytes, limit_bytes },
+            Self::Invalid => Error::BadArchive,
+        }
+    }
+
+    /// What it means for a whole record.
+    pub(crate) fn into_record_error(self) -> Error {
+        match self {
+            Self::TooLarge { found_bytes, limit_bytes } => Error::RecordTooLarge { found_bytes, limit_bytes },
+            other => other.into_error(),
+        }
     }
 }
 
@@ -236,13 +259,13 @@ impl rkyv::rancor::Trace for ArchiveFault {
     where
         R: fmt::Debug + fmt::Display + Send + Sync + 'static,
     {
-        self
+        if std::any::type_name::<R>().ends_with("ExceededMaximumSubtreeDepth") { Self::TooDeep } else { self }
     }
 }
 
 impl rkyv::rancor::Source for ArchiveFault {
     fn new<T: std::error::Error + Send + Sync + 'static>(_: T) -> Self {
-        Self { too_deep: std::any::type_name::<T>().ends_with("ExceededMaximumSubtreeDepth") }
+        Self::Invalid
     }
 }
 

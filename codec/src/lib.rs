@@ -35,6 +35,7 @@ mod limits;
 #[cfg(feature = "serde")]
 mod messagepack;
 mod model;
+mod nested;
 mod patch;
 mod record;
 
@@ -46,6 +47,7 @@ pub use crate::{
     header::{FORMAT_VERSION, Fingerprint, Meta},
     limits::Limits,
     model::{Model, ModelChecker, ModelReader, ModelWriter, Stored, Tag},
+    nested::{Nested, NestedWriter},
     patch::Patch,
     record::{Record, View},
 };
@@ -55,4 +57,7 @@ pub(crate) use encode::Encoder;
 pub type Key = [u8; 16];
 
 /// How deep values may be nested, when written and when read.
+///
+/// In the serde lane every array, map, struct, newtype, `Some` and variant with content is a level; in the model lane the value
+/// itself is one, and everything that lies behind a pointer in its archive is one more: a box, a vector, a text.
 pub const MAX_DEPTH: usize = 64;

@@ -33,19 +33,17 @@ impl Limits {
         Ok(())
     }
 
+    #[cfg(feature = "serde")]
     pub(crate) fn check_value(&self, found_bytes: usize) -> Result<(), Error> {
-        let limit_bytes = self.record_bytes.min(MOST_RECORD_BYTES);
+        let limit_bytes = self.most_bytes();
         if found_bytes > limit_bytes {
             return Err(Error::ValueTooLarge { found_bytes, limit_bytes });
         }
         Ok(())
     }
 
-    pub(crate) fn check_record(&self, found_bytes: usize) -> Result<(), Error> {
-        let limit_bytes = self.record_bytes.min(MOST_RECORD_BYTES);
-        if found_bytes > limit_bytes {
-            return Err(Error::RecordTooLarge { found_bytes, limit_bytes });
-        }
-        Ok(())
+    /// The largest record or value that is written.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.record_bytes.min(MOST_RECORD_BYTES)
     }
 }

@@ -10,14 +10,15 @@ use rkyv::{
     api::deserialize_using,
     rancor::Strategy,
     ser::{Serializer, allocator::ArenaHandle},
-    util::AlignedVec,
     validation::archive::ArchiveValidator,
 };
 
-use crate::{Encoder, Entry, EntryRef, Error, Lane, Limits, View, error::ArchiveFault, record::check_archive};
+use crate::{
+    Encoder, Entry, EntryRef, Error, Lane, Limits, View, encode::ArchiveWriter, error::ArchiveFault, record::check_archive,
+};
 
-/// What writes a model: without pointer sharing, into an aligned buffer.
-pub type ModelWriter<'a> = Strategy<Serializer<&'a mut AlignedVec, ArenaHandle<'a>, ()>, ArchiveFault>;
+/// What writes a model: without pointer sharing, into an aligned buffer with a limit.
+pub type ModelWriter<'a> = Strategy<Serializer<ArchiveWriter<'a>, ArenaHandle<'a>, ()>, ArchiveFault>;
 /// What checks an archived model: bounded in depth, without shared pointers.
 pub type ModelChecker<'a> = Strategy<ArchiveValidator<'a>, ArchiveFault>;
 /// What turns an archived model back into an owned one.
@@ -71,8 +72,9 @@ impl fmt::Debug for Tag {
 
 /// A type that a session keeps as an archive and reads in place, without decoding it.
 ///
-/// Give it rkyv's three derives and a tag. A type with an `Rc` or `Arc` in it does not compile as a model; do not put a
-/// `HashMap` in one either, a sorted `Vec` of pairs is smaller and the same on every run.
+/// Give it rkyv's three derives, with the path to the rkyv that this crate exports again, and a tag. A type with an `Rc` or `Arc`
+/// in it does not compile as a model; do not put a `HashMap` in one either, a sorted `Vec` of pairs is smaller and the same on
+/// every run.
 ///
 /// When its fields change, raise `VERSION`, keep the old shape as a private type and migrate from it:
 ///
@@ -80,11 +82,13 @@ impl fmt::Debug for Tag {
 /// use sessile_codec::{Error, Model, Stored, Tag, rkyv};
 ///
 /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+/// #[rkyv(crate = sessile_codec::rkyv)]
 /// struct ProfileV1 {
 ///     name: String,
 /// }
 ///
 /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+/// #[rkyv(crate = sessile_codec::rkyv)]
 /// struct Profile {
 ///     display_name: String, // renamed
 ///     theme: u8,            // added
@@ -103,8 +107,9 @@ impl fmt::Debug for Tag {
 /// }
 /// ```
 ///
-/// Writing a model recurses as deep as its type does: a type that contains itself is refused beyond
-/// [`MAX_DEPTH`](crate::MAX_DEPTH) levels, but only after it was written, so bound its depth yourself if a client chooses it.
+/// What to know about archives: a `usize` or `isize` has 32 bits in one and a larger value is cut, so use `u64` or `i64`; nothing
+/// in one may be aligned to more than 16 bytes; mark a field that can hold the model's own type again as
+/// [`Nested`](crate::Nested).
 pub trait Model:
     rkyv::Archive<Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>>>
     + for<'a> rkyv::Serialize<ModelWriter<'a>>
@@ -193,8 +198,7 @@ impl Entry {
     /// [`Error::TooDeep`] or [`Error::ValueTooLarge`].
     pub fn model<M: Model>(value: &M, limits: &Limits) -> Result<Self, Error> {
         Encoder::with(|encoder| {
-            let bytes = encoder.archive(value)?;
-            limits.check_value(bytes.len())?;
+            let bytes = encoder.archive(value, limits)?;
             // What is accepted here must be readable later: the same check that a reader makes.
             check_archive::<M::Archived>(bytes)?;
             Ok(Self::new(Lane::Model { tag: M::TAG, version: M::VERSION }, bytes))

@@ -20,7 +20,9 @@ use rkyv::{
     with::{ArchiveWith, SerializeWith},
 };
 
-use crate::{Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker};
+use crate::{
+    Encoder, Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker,
+};
 
 /// Sixteen bytes that begin at a multiple of sixteen.
 #[derive(Clone, Copy)]
@@ -90,6 +92,13 @@ impl StoredEntry {
         Lane::from_parts(self.lane, Tag::from_bytes(self.tag), self.version.to_native())
     }
 
+    /// Whether it is an entry as [`NewEntry::new`] makes it. What is zero today stays free for a later format that way.
+    fn is_well_formed(&self) -> bool {
+        let unused = (self.tag, self.version.to_native()) == (Tag::NONE.to_bytes(), 0);
+        let fits_lane = self.lane().is_some_and(|lane| matches!(lane, Lane::Model { .. }) || unused);
+        fits_lane && self.zero == 0 && self.bytes.as_ptr().addr().is_multiple_of(align_of::<Block>())
+    }
+
     fn as_ref(&self) -> EntryRef<'_> {
         let lane = self.lane().expect("`Record::check` refuses entries of an unknown lane");
         EntryRef { lane, bytes: self.bytes.as_slice() }
@@ -142,9 +151,18 @@ pub(crate) fn check_archive<'a, T>(bytes: &'a [u8]) -> Result<&'a T, Error>
 where
     T: Portable + for<'c> CheckBytes<ModelChecker<'c>>,
 {
-    const DEPTH: NonZeroUsize = NonZeroUsize::new(MAX_DEPTH).expect("the limit is not zero");
+    // rkyv refuses the level that uses its number up, so it gets one more than we allow.
+    const DEPTH: NonZeroUsize = NonZeroUsize::new(MAX_DEPTH + 1).expect("the limit is not zero");
+    const { assert!(align_of::<T>() <= align_of::<Block>(), "values are 16-aligned: nothing in a model may need more") };
     let mut validator = rkyv::validation::archive::ArchiveValidator::with_max_depth(bytes, Some(DEPTH));
     access_with_context::<T, _, ArchiveFault>(bytes, &mut validator).map_err(ArchiveFault::into_error)
+}
+
+/// Checks that `archive` is a [`Body`] as this crate writes it.
+fn check_body(archive: &[u8]) -> Result<(), Error> {
+    let entries = check_archive::<Body>(archive)?.as_slice();
+    let sorted = entries.is_sorted_by(|a, b| a.key.as_str() < b.key.as_str());
+    if sorted && entries.iter().all(StoredEntry::is_well_formed) { Ok(()) } else { Err(Error::BadArchive) }
 }
 
 /// One session as bytes: checked, immutable, cheap to clone and to send.
@@ -165,21 +183,15 @@ impl Record {
         }
         header::check(bytes, key)?;
         let buffer = Buffer::copy_of(bytes);
-        let entries = check_archive::<Body>(&buffer.bytes()[header::LEN..bytes.len()])?.as_slice();
-        let well_formed = entries
-            .iter()
-            .all(|entry| entry.lane().is_some() && entry.bytes.as_ptr().addr().is_multiple_of(align_of::<Block>()));
-        let sorted = entries.is_sorted_by(|a, b| a.key.as_str() < b.key.as_str());
-        if !(well_formed && sorted) {
-            return Err(Error::BadArchive);
-        }
+        check_body(&buffer.bytes()[header::LEN..bytes.len()])?;
         Ok(Self(buffer))
     }
 
-    /// Takes what the encoder has just written.
+    /// Takes what the encoder has just written: a header and a `Body` of entries that are sorted by key.
     pub(crate) fn from_encoder(bytes: &[u8]) -> Self {
-        debug_assert!(check_archive::<Body>(&Buffer::copy_of(bytes).bytes()[header::LEN..bytes.len()]).is_ok());
-        Self(Buffer::copy_of(bytes))
+        let buffer = Buffer::copy_of(bytes);
+        debug_assert_eq!(check_body(&buffer.bytes()[header::LEN..bytes.len()]), Ok(()));
+        Self(buffer)
     }
 
     /// The record as it is stored.
@@ -234,9 +246,7 @@ impl Record {
     /// The same entries under another header: another record key, or other times.
     #[must_use]
     pub fn with_meta(&self, key: &Key, meta: &Meta) -> Self {
-        let mut bytes = self.bytes().to_vec();
-        header::write(&mut bytes, key, meta);
-        Self(Buffer::copy_of(&bytes))
+        Encoder::with(|encoder| encoder.copy(self, key, meta))
     }
 
     /// Whether both are the same bytes in memory, which says that nothing was committed between.
@@ -263,8 +273,9 @@ impl Record {
     fn entries(&self) -> &[StoredEntry] {
         let archive = &self.0.bytes()[header::LEN..header::LEN + self.archive_len()];
         // SAFETY: a `Record` is made in two places. `check` ran the depth-limited bytecheck for a `Body` on exactly these bytes
-        // at this address; `from_encoder` got them from rkyv's own serializer of a `Body`. `with_meta` copies them with the
-        // same alignment. The buffer is 16-aligned, the header a multiple of 16 long, and nothing writes to it afterwards.
+        // at this address. `from_encoder` got them from rkyv's own serializer of a `Body`, or from another `Record`, and put
+        // them where they are as well aligned as before: the buffer is 16-aligned and the header a multiple of 16 long. An
+        // archive points only relative to itself, and nothing writes to it afterwards.
         unsafe { access_unchecked::<Body>(archive) }.as_slice()
     }
 }
@@ -316,9 +327,10 @@ impl<M: Model> Clone for View<M> {
     }
 }
 
-impl<M: Model<Archived: fmt::Debug>> fmt::Debug for View<M> {
+impl<M: Model> fmt::Debug for View<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        // Session values are private; whoever wants to print one prints what the view dereferences to.
+        f.debug_struct("View").field("tag", &M::TAG).field("bytes", &self.len).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,11 @@
 //! What is put is what is got, or an error; the properties over whole records are in `tests/it`.
 
-#![allow(clippy::needless_pass_by_value, clippy::option_option, clippy::zero_sized_map_values, reason = "values of every shape")]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::option_option,
+    clippy::zero_sized_map_values,
+    reason = "values of every shape"
+)]
 
 use std::{
     collections::{BTreeMap, HashMap},
