@@ -9,6 +9,9 @@ mod disk;
 mod error;
 mod event;
 mod expiry;
+#[cfg(all(fuzzing, feature = "tower"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod session;
 mod stats;

@@ -11,10 +11,10 @@
 use std::{error, fmt};
 
 mod parse;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod plain;
 mod write;
 
-#[allow(unused_imports, reason = "the door for the fuzz target")]
-pub(crate) use self::parse::fuzz;
 pub(crate) use self::{
     parse::candidates,
     write::{CookieTemplate, append_vary_cookie, forbid_caching},

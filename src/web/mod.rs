@@ -9,6 +9,8 @@ mod layer;
 mod loopback;
 mod scope;
 
+#[cfg(fuzzing)]
+pub(crate) use self::cookie::plain::check as check_cookies;
 pub use self::{
     cookie::{Cookie, CookieError, SameSite},
     layer::{ResponseFuture, SessionLayer, SessionService},
