@@ -24,7 +24,7 @@ mod web;
 
 /// What model types need: the derives of rkyv, in the version that this crate reads them with.
 pub use sessile_codec::rkyv;
-pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Model, Stored, Tag, View};
+pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Model, Nested, NestedWriter, Stored, Tag, View};
 
 #[cfg(feature = "tower")]
 pub use crate::web::{Cookie, CookieError, ResponseFuture, SameSite, SessionLayer, SessionService};

@@ -72,9 +72,9 @@ impl fmt::Debug for Tag {
 
 /// A type that a session keeps as an archive and reads in place, without decoding it.
 ///
-/// Give it rkyv's three derives, with the path to the rkyv that this crate exports again, and a tag. A type with an `Rc` or `Arc`
-/// in it does not compile as a model; do not put a `HashMap` in one either, a sorted `Vec` of pairs is smaller and the same on
-/// every run.
+/// Give it rkyv's three derives and a tag, and tell the derives where rkyv is: `sessile::rkyv`, in a crate that uses sessile. A type
+/// with an `Rc` or `Arc` in it does not compile as a model; do not put a `HashMap` in one either, a sorted `Vec` of pairs is
+/// smaller and the same on every run.
 ///
 /// When its fields change, raise `VERSION`, keep the old shape as a private type and migrate from it:
 ///
