@@ -1,4 +1,74 @@
-//! Web sessions that live inside your binary.
+//! Web sessions that live inside your binary: no session server and no database server, one file.
+//!
+//! A session is one record of bytes. Hot records lie in memory, within a budget, and are read where they lie; every record is
+//! also in one embedded redb file, and by default a commit is acknowledged when it is synced there. A session costs nothing
+//! before its first value is set, and nothing is written when nothing has changed.
+//!
+//! # In a web application
+//!
+//! With the feature `axum`: a [`SessionLayer`] around the routes, and a [`Session`] among a handler's arguments.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use sessile::{Session, SessionLayer, Store};
+//!
+//! async fn home(session: Session) -> Result<String, sessile::Error> {
+//!     let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
+//!     Ok(format!("visit {visits}"))
+//! }
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::open("sessions.redb")?;
+//! let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Any other service of tower asks with [`Session::of_request`]; without a web framework, [`Store::session`] takes the token
+//! from wherever it came. Neither needs an async runtime: an [`Ack`] is awaited or waited for.
+//!
+//! # A login
+//!
+//! ```
+//! # let store = sessile::testing::store();
+//! # let session = store.session(None)?;
+//! # session.insert("cart", vec!["tea"])?;
+//! # session.save().wait()?;
+//! # let planted = session.token().unwrap();
+//! session.rotate(); // a new token: whoever knew the old one, or planted it, has nothing
+//! session.bind_owner("user 7"); // for the list of a user's sessions
+//! session.insert("name", "Ada")?;
+//! session.save().wait()?; // the layer does this by itself
+//!
+//! # assert!(store.session(Some(&planted))?.token().is_none());
+//! assert_eq!(store.sessions_of("user 7")?.len(), 1);
+//! assert_eq!(store.destroy_all("user 7").wait()?, 1); // signed out everywhere
+//! # assert!(store.sessions_of("user 7")?.is_empty());
+//! # Ok::<(), sessile::Error>(())
+//! ```
+//!
+//! # What holds
+//!
+//! - A commit that was acknowledged as durable is in the file; the end of a session and a rotation are durable always.
+//! - An ended or expired session is not served again, whatever was in flight: a late commit to it is dropped and counted.
+//! - A commit is a merge: requests that run at the same time lose no key, and [`Session::update`] loses no increment.
+//! - What is put is what comes back, exactly, or setting it is an error. A failure is an [`Error`], never "no session".
+//! - The file and what `Debug` prints hold no token. A forged token costs no I/O.
+//!
+//! The README says how far each is tested and what does not hold yet; ARCHITECTURE.md says how it works.
+//!
+//! # Values
+//!
+//! [`Session::insert`] and [`get`](Session::get) take any serde type (feature `serde`). [`Session::insert_model`] and
+//! [`view`](Session::view) take a [`Model`]: an rkyv type with a name and a version, which is read without decoding it and
+//! migrated when its fields change.
+//!
+//! # Features
+//!
+//! `serde` (default): values of any serde type. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `tracing`:
+//! what an operator wants to hear of, as events. `test-util`: [`testing`], a store without a file and a clock set by hand.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -38,3 +108,8 @@ pub use crate::{
     store::{SessionInfo, Store},
     token::{Handle, ParseHandleError, Token},
 };
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,6 @@
 //! What the library promises, one module for each guarantee.
 
+mod answers;
 mod corpus;
 mod g1_durable;
 mod g2_whole;
