@@ -14,6 +14,19 @@ use crate::{Error, disk::Ticket};
 /// write is as durable as the store's [`Durability`](crate::Durability) asks. Dropping it loses nothing but the news: the write
 /// goes on.
 ///
+/// # Examples
+/// ```
+/// # let session = sessile::testing::session();
+/// session.insert("step", 1)?;
+/// session.save().wait()?; // in sync code
+/// # let _ = async {
+/// session.insert("step", 2)?;
+/// session.save().await?; // in async code
+/// # Ok::<(), sessile::Error>(())
+/// # };
+/// # Ok::<(), sessile::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Degraded`] if the disk refused. The change is in memory, is served from there, and is tried again until it is on
 /// disk; that it was refused says only that a crash in the meantime would undo it. [`Error::Closed`] after

@@ -30,6 +30,25 @@ pub enum Durability {
 }
 
 /// Settings of a [`Store`]; from [`Store::builder`].
+///
+/// # Examples
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("sessions.redb");
+/// use std::time::Duration;
+///
+/// use sessile::{Durability, Store};
+///
+/// let store = Store::builder()
+///     .memory_budget(256 << 20)
+///     .idle_timeout(Duration::from_mins(30))
+///     .absolute_timeout(Duration::from_hours(12))
+///     .durability(Durability::Relaxed)
+///     .wait_for_lock(Duration::from_secs(10))
+///     .open(path)?;
+/// # store.close()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `open`"]
 pub struct Builder {
@@ -63,7 +82,8 @@ impl Default for Builder {
 impl Builder {
     /// Bytes that sessions in memory may take, their overhead included. Default: 64 MiB, some 80,000 typical sessions.
     ///
-    /// Sessions that are not on disk yet stay in memory beyond it; there are at most 64 MiB of them.
+    /// Sessions that are not on disk yet stay in memory beyond it: at most some 64 MiB that wait for the disk, and as much that is
+    /// being written.
     pub fn memory_budget(self, bytes: usize) -> Self {
         Self { memory_budget: bytes, ..self }
     }
@@ -73,17 +93,21 @@ impl Builder {
         Self { disk_cache: bytes, ..self }
     }
 
-    /// How long a session lasts without being used. Default: 7 days.
+    /// How long a session lasts without being used. Default: 7 days; `Duration::MAX` for ever.
+    ///
+    /// Sessions that exist keep the timeout that they began with.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         Self { timeouts: Timeouts { idle: timeout, ..self.timeouts }, ..self }
     }
 
-    /// How long a session lasts however much it is used. Default: 30 days.
+    /// How long a session lasts however much it is used. Default: 30 days; `Duration::MAX` for ever.
+    ///
+    /// Sessions that exist keep the deadline that they began with.
     pub fn absolute_timeout(self, timeout: Duration) -> Self {
         Self { timeouts: Timeouts { absolute: timeout, ..self.timeouts }, ..self }
     }
 
-    /// When a commit is acknowledged. Default: [`Durability::Durable`].
+    /// When a commit is acknowledged, for every commit of this store. Default: [`Durability::Durable`].
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
     }

@@ -150,6 +150,24 @@ impl Store {
 
     /// The sessions of `owner` that are alive, the one used last first.
     ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// for device in ["laptop", "phone"] {
+    ///     let session = store.session(None)?;
+    ///     session.bind_owner("ada");
+    ///     session.set_label(device);
+    ///     session.save().wait()?;
+    /// }
+    /// let sessions = store.sessions_of("ada")?;
+    /// assert_eq!(sessions.len(), 2);
+    ///
+    /// let phone = sessions.iter().find(|session| session.label.as_deref() == Some("phone")).unwrap();
+    /// assert!(store.destroy_one("ada", &phone.handle).wait()?);
+    /// assert_eq!(store.sessions_of("ada")?.len(), 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Degraded`] if the disk refuses.
     pub fn sessions_of(&self, owner: impl AsRef<[u8]>) -> Result<Vec<SessionInfo>, Error> {

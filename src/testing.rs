@@ -32,6 +32,23 @@ pub fn session() -> Session {
 }
 
 /// A clock that moves only when it is told to. Clones are the same clock.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// use sessile::{Store, testing::ManualClock};
+///
+/// let clock = ManualClock::default();
+/// let store = Store::builder().clock(clock.clone()).idle_timeout(Duration::from_mins(30)).open_in_memory()?;
+/// let session = store.session(None)?;
+/// session.insert("name", "Ada")?;
+/// session.save().wait()?;
+///
+/// clock.advance(Duration::from_mins(30));
+/// assert!(store.session(session.token().as_ref())?.token().is_none(), "it has expired");
+/// # Ok::<(), sessile::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 

@@ -121,6 +121,27 @@ impl Session {
 
     /// Sets the value under `key`, as a [`Model`], which is read in place and survives changes of its type.
     ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Model, Tag, rkyv};
+    ///
+    /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+    /// #[rkyv(crate = sessile::rkyv)]
+    /// struct Profile {
+    ///     name: String,
+    /// }
+    ///
+    /// impl Model for Profile {
+    ///     const TAG: Tag = Tag::new("profile");
+    /// }
+    ///
+    /// # let session = sessile::testing::session();
+    /// session.insert_model("profile", &Profile { name: "Ada".to_owned() })?;
+    /// let profile = session.view::<Profile>("profile")?.unwrap();
+    /// assert_eq!(profile.name, "Ada");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`insert`](Self::insert).
     pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
@@ -208,7 +229,18 @@ impl Session {
         flash::set_label(&mut self.state(), label);
     }
 
-    /// Leaves a message for the next page that takes it, such as `flash("success", "Saved")`.
+    /// Leaves a message for the next page that takes it.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.flash("success", "Saved")?; // then redirect
+    ///
+    /// let messages = session.take_flashes(); // on the page that the redirect leads to
+    /// assert_eq!((messages[0].level.as_str(), messages[0].text.as_str()), ("success", "Saved"));
+    /// assert!(session.take_flashes().is_empty());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Codec`] if it makes the session too large.

@@ -26,6 +26,15 @@ pub(crate) use self::{
 ///
 /// The browser keeps the prefix honest: no sibling host and no plain http can set a cookie whose name begins with `__Host-`.
 /// With a [`domain`](Self::domain) or another [`path`](Self::path) it becomes `__Secure-`, which promises less.
+///
+/// # Examples
+/// ```
+/// # let store = sessile::testing::store();
+/// use sessile::{Cookie, SameSite, SessionLayer};
+///
+/// let layer = SessionLayer::new(store).cookie(Cookie::new().name("account").same_site(SameSite::Strict))?;
+/// # Ok::<(), sessile::CookieError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a cookie is not set until it is given to the layer"]
 pub struct Cookie {
