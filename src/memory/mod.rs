@@ -444,6 +444,23 @@ mod tests {
     }
 
     #[test]
+    fn g5_a_clean_record_that_is_changed_is_not_evicted_before_the_change_is_on_disk() {
+        let memory = memory(4);
+        fill(&memory, 1);
+        let current = peek(&memory, 1).expect("it was just filled");
+        assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), || (1, ())), Swap::Done(()));
+        for n in 2..20 {
+            fill(&memory, n);
+        }
+        assert_eq!(peek(&memory, 1).map(|record| record.meta().revision), Some(1), "the disk still has revision 0");
+        memory.unpin(&key(1), 1);
+        for n in 20..40 {
+            fill(&memory, n);
+        }
+        assert!(peek(&memory, 1).is_none());
+    }
+
+    #[test]
     fn only_the_latest_write_unpins() {
         let memory = memory(1);
         memory.insert(&key(1), &record(1, 0), || (1, ()));
