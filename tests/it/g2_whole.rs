@@ -1,4 +1,4 @@
-//! G2: after a crash every record is one that was committed. `tests/kill.rs` proves it with real processes.
+//! G2: after a crash every record is one that was committed. `tests/kill` proves it with real processes.
 
 use crate::support::OnDisk;
 
