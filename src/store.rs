@@ -368,14 +368,19 @@ impl Store {
         }
     }
 
-    /// Makes a session of what `make` writes for its record key.
-    pub(crate) fn create(&self, make: impl FnOnce(&Key) -> Result<Record, Error>) -> Result<(Token, Committed), Error> {
+    /// Makes a session of what `make` writes for its record key. `is_urgent`: durable whatever the class.
+    pub(crate) fn create(
+        &self,
+        is_urgent: bool,
+        make: impl FnOnce(&Key) -> Result<Record, Error>,
+    ) -> Result<(Token, Committed), Error> {
         self.0.disk.admit()?;
         let token = self.0.ring.issue()?;
         let key = token.key();
         let record = make(&key)?;
         let op = Op::Put { key, record: record.clone() };
-        let ticket = self.0.memory.insert(&key, &record, || self.0.disk.enqueue(op, self.0.urgency));
+        let urgency = if is_urgent { Urgency::Now } else { self.0.urgency };
+        let ticket = self.0.memory.insert(&key, &record, || self.0.disk.enqueue(op, urgency));
         count(&self.0.counters.commits);
         Ok((token, Committed { record, ticket }))
     }
@@ -446,8 +451,14 @@ impl Store {
                 (Swap::Dead, _) => break,
             }
         }
-        count(&self.0.counters.dropped_commits);
+        self.drop_commit(key);
         Ok(None)
+    }
+
+    /// Notes a commit that came after its session had ended.
+    pub(crate) fn drop_commit(&self, key: &Key) {
+        count(&self.0.counters.dropped_commits);
+        crate::event::dropped_commit(key);
     }
 
     fn destroy_where(&self, owner: &[u8], is_meant: impl Fn(Handle) -> bool) -> Result<(usize, Ticket), Error> {

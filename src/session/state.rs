@@ -1,7 +1,10 @@
 //! What one request knows and has changed, and how that becomes a commit.
 //!
 //! Invariants: `patch` holds the result of every change on top of the record that was loaded; `updates` holds how to come to it again
-//! on top of another record; what the client must be told is one value, decided in [`State::commit`] alone.
+//! on top of another record; where the session stands is one value, and so is what the client must be told: both are decided in
+//! [`State::commit`] alone. A commit that fails leaves everything as it was, to be tried again.
+
+use std::mem;
 
 use sessile_codec::{Entry, Limits, Meta, Patch, Record};
 
@@ -9,22 +12,39 @@ use super::flash;
 use crate::{
     Error, Handle, Store, Tier, Token,
     disk::Ticket,
-    event, expiry,
+    expiry,
     store::{Committed, Found},
     token::Key,
 };
 
 /// One request's state.
 pub(crate) struct State {
-    stored: Option<Stored>,
+    phase: Phase,
     tier: Option<Tier>,
-    /// The session that ends at commit.
-    doomed: Option<Key>,
+    changes: Changes,
+    told: Told,
+}
+
+/// Where the session stands.
+enum Phase {
+    /// It is not in the store, and gets there with the first value.
+    New,
+    /// It is in the store.
+    Stored(Stored),
+    /// It is in the store, and this request ends it at commit. Values that are set from then on are for a new session.
+    Doomed(Stored),
+    /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
+    /// visitor who has just signed in out of the browser.
+    Ended(Key),
+}
+
+/// What the next commit brings.
+#[derive(Default)]
+struct Changes {
     rotate: bool,
     owner: Option<[u8; 16]>,
     patch: Patch,
     updates: Vec<Update>,
-    told: Told,
 }
 
 /// A session that is in the store.
@@ -69,21 +89,14 @@ const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
 impl State {
     pub(super) fn new(found: Option<(Token, Found)>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
-        let stored = found.map(|(token, Found { key, record, seen_ms, .. })| Stored { token, key, record, seen_ms });
-        Self {
-            stored,
-            tier,
-            doomed: None,
-            rotate: false,
-            owner: None,
-            patch: Patch::new(),
-            updates: Vec::new(),
-            told: Told::Nothing,
-        }
+        let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, .. })| {
+            Phase::Stored(Stored { token, key, record, seen_ms })
+        });
+        Self { phase, tier, changes: Changes::default(), told: Told::Nothing }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
-        match self.patch.get(key) {
+        match self.changes.patch.get(key) {
             Some(changed) => changed.cloned(),
             None => self.record()?.entry(key),
         }
@@ -91,8 +104,8 @@ impl State {
 
     pub(super) fn keys(&self) -> Vec<String> {
         let untouched = self.record().into_iter().flat_map(Record::iter).map(|(key, _)| key);
-        let untouched = untouched.filter(|key| self.patch.get(key).is_none());
-        let set = self.patch.keys().filter(|(_, is_set)| *is_set).map(|(key, _)| key);
+        let untouched = untouched.filter(|key| self.changes.patch.get(key).is_none());
+        let set = self.changes.patch.keys().filter(|(_, is_set)| *is_set).map(|(key, _)| key);
         let mut keys: Vec<_> = untouched.chain(set).map(str::to_owned).collect();
         keys.sort_unstable();
         keys
@@ -100,23 +113,23 @@ impl State {
 
     pub(super) fn set(&mut self, key: &str, entry: Entry, limits: &Limits) -> Result<(), Error> {
         self.check_room(key, &entry, limits)?;
-        self.patch.set(key, entry, limits)?;
-        self.updates.retain(|update| *update.key != *key);
+        self.changes.patch.set(key, entry, limits)?;
+        self.changes.updates.retain(|update| *update.key != *key);
         Ok(())
     }
 
     pub(super) fn remove(&mut self, key: &str) -> bool {
         let was_there = self.get(key).is_some();
         // Also where there is none: another request may be about to set it, and this one said that it goes.
-        self.patch.remove(key);
-        self.updates.retain(|update| *update.key != *key);
+        self.changes.patch.remove(key);
+        self.changes.updates.retain(|update| *update.key != *key);
         was_there
     }
 
     pub(super) fn clear(&mut self) {
         let label = flash::label_entry(self);
-        self.patch.clear();
-        self.updates.clear();
+        self.changes.patch.clear();
+        self.changes.updates.clear();
         if let Some(label) = label {
             flash::put_label_entry(self, label);
         }
@@ -125,27 +138,28 @@ impl State {
     /// Sets what `again` made of the value before, and keeps `again` for a value that another request may write.
     pub(super) fn update(&mut self, key: &str, new: Option<Entry>, again: Again, limits: &Limits) -> Result<(), Error> {
         // A value that this request set by itself does not depend on what others write.
-        let depends = self.patch.get(key).is_none() || self.updates.iter().any(|update| *update.key == *key);
+        let depends = self.changes.patch.get(key).is_none() || self.changes.updates.iter().any(|update| *update.key == *key);
         match new {
             Some(entry) => {
                 self.check_room(key, &entry, limits)?;
-                self.patch.set(key, entry, limits)?;
+                self.changes.patch.set(key, entry, limits)?;
             }
-            None => self.patch.remove(key),
+            None => self.changes.patch.remove(key),
         }
         if depends {
-            self.updates.push(Update { key: key.into(), again });
+            self.changes.updates.push(Update { key: key.into(), again });
         }
         Ok(())
     }
 
     /// Whether the record stays within its limit, so that a handler hears of it and not the layer after it.
     fn check_room(&self, key: &str, entry: &Entry, limits: &Limits) -> Result<(), Error> {
-        let base = if self.patch.is_cleared() { 0 } else { self.record().map_or(0, |record| record.bytes().len()) };
+        let base = if self.changes.patch.is_cleared() { 0 } else { self.record().map_or(0, |record| record.bytes().len()) };
         let len = |entry: &Entry| entry.as_ref().bytes().len();
-        let replaced = if self.patch.get(key).is_none() { self.get(key).as_ref().map_or(0, len) } else { Default::default() };
-        let others = self.patch.keys().filter(|(other, _)| *other != key);
-        let changed: usize = others.filter_map(|(other, _)| self.patch.get(other).flatten()).map(len).sum();
+        let replaced =
+            if self.changes.patch.get(key).is_none() { self.get(key).as_ref().map_or(0, len) } else { Default::default() };
+        let others = self.changes.patch.keys().filter(|(other, _)| *other != key);
+        let changed: usize = others.filter_map(|(other, _)| self.changes.patch.get(other).flatten()).map(len).sum();
         let found_bytes = (base + changed + len(entry)).saturating_sub(replaced);
         if found_bytes > limits.record_bytes {
             return Err(sessile_codec::Error::RecordTooLarge { found_bytes, limit_bytes: limits.record_bytes }.into());
@@ -154,24 +168,27 @@ impl State {
     }
 
     pub(super) fn rotate(&mut self) {
-        self.rotate = true;
+        self.changes.rotate = true;
     }
 
     pub(super) fn destroy(&mut self) {
-        self.doomed = self.stored.take().map(|stored| stored.key).or(self.doomed);
-        self.forget_changes();
+        self.phase = match mem::replace(&mut self.phase, Phase::New) {
+            Phase::Stored(stored) | Phase::Doomed(stored) => Phase::Doomed(stored),
+            other @ (Phase::New | Phase::Ended(_)) => other,
+        };
+        self.changes = Changes::default();
     }
 
     pub(super) fn bind_owner(&mut self, owner: [u8; 16]) {
-        self.owner = Some(owner);
+        self.changes.owner = Some(owner);
     }
 
     pub(super) fn token(&self) -> Option<Token> {
-        self.stored.as_ref().map(|stored| stored.token)
+        self.stored().map(|stored| stored.token)
     }
 
     pub(super) fn handle(&self) -> Option<Handle> {
-        self.stored.as_ref().map(|stored| Handle::of(&stored.key))
+        self.stored().map(|stored| Handle::of(&stored.key))
     }
 
     pub(super) fn tier(&self) -> Option<Tier> {
@@ -179,19 +196,14 @@ impl State {
     }
 
     pub(super) fn record(&self) -> Option<&Record> {
-        self.stored.as_ref().map(|stored| &stored.record)
+        self.stored().map(|stored| &stored.record)
     }
 
-    fn forget_changes(&mut self) {
-        self.patch = Patch::new();
-        self.updates.clear();
-        self.owner = None;
-        self.rotate = false;
-    }
-
-    /// Whether there is something that makes a session where there was none.
-    fn has_content(&self) -> bool {
-        self.patch.keys().any(|(_, is_set)| is_set) || self.owner.is_some_and(|owner| owner != [0; 16])
+    fn stored(&self) -> Option<&Stored> {
+        match &self.phase {
+            Phase::Stored(stored) => Some(stored),
+            Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,
+        }
     }
 
     /// Ends the request. Without `commit` the changes are dropped, and the client is told only what was saved before.
@@ -200,60 +212,87 @@ impl State {
         let ticket = if commit {
             self.commit(store)?
         } else {
-            self.forget_changes();
-            self.doomed = None;
+            self.phase = match mem::replace(&mut self.phase, Phase::New) {
+                Phase::Doomed(stored) => Phase::Stored(stored),
+                other => other,
+            };
+            self.changes = Changes::default();
             Ticket::done()
         };
-        Ok(Finish { ticket, told: std::mem::take(&mut self.told) })
+        Ok(Finish { ticket, told: mem::take(&mut self.told) })
     }
 
     /// Hands everything that changed to the store.
     pub(super) fn commit(&mut self, store: &Store) -> Result<Ticket, Error> {
-        let mut ticket = Ticket::done();
-        if let Some(key) = self.doomed.take() {
-            if let Some(destroyed) = store.destroy(&key, |_| true)? {
-                ticket = destroyed;
-            }
-            self.told = Told::Forget;
-        }
-        match self.stored.take() {
-            None if self.has_content() => ticket = self.create(store)?,
-            None => {}
-            Some(stored) => {
-                let result = self.commit_stored(store, &stored);
-                match result {
-                    Ok(Change::None) => self.stored = Some(stored),
-                    Ok(Change::Done(token, committed)) => ticket = self.committed(store, token, committed),
-                    // The session ended while this request ran. The client is told nothing: it may hold a newer token by now.
-                    Ok(Change::Dropped) => event::dropped_commit(&stored.key),
-                    Err(error) => {
-                        self.stored = Some(stored);
-                        return Err(error);
-                    }
+        let ticket = match &self.phase {
+            Phase::New => self.create(store, None)?,
+            Phase::Doomed(stored) => {
+                let ended = store.destroy(&stored.key, |_| true)?;
+                if ended.is_some() {
+                    // Otherwise it was over before, and the client may hold a newer token by now.
+                    self.told = Told::Forget;
                 }
+                self.phase = Phase::New;
+                self.create(store, ended)?
             }
-        }
-        self.forget_changes();
+            Phase::Stored(stored) => match self.changes.commit(store, stored)? {
+                Change::None => Ticket::done(),
+                Change::Done { token, committed, told } => {
+                    self.told = told.unwrap_or(self.told);
+                    self.committed(store, token, committed)
+                }
+                // The client is told nothing, for the same reason.
+                Change::Dropped => {
+                    self.phase = Phase::Ended(stored.key);
+                    Ticket::done()
+                }
+            },
+            Phase::Ended(key) => {
+                if !self.changes.are_none() {
+                    store.drop_commit(key);
+                }
+                Ticket::done()
+            }
+        };
+        self.changes = Changes::default();
         Ok(ticket)
     }
 
-    fn create(&mut self, store: &Store) -> Result<Ticket, Error> {
+    /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
+    fn create(&mut self, store: &Store, ended: Option<Ticket>) -> Result<Ticket, Error> {
+        if !self.changes.have_content() {
+            return Ok(ended.unwrap_or_else(Ticket::done));
+        }
+        let Changes { patch, owner, .. } = &self.changes;
         let mut meta = store.timeouts().begin(store.now_ms());
         meta.revision = 1;
-        meta.owner = self.owner.unwrap_or_default();
-        let renewed = renew_cookie(&mut meta);
-        let (token, committed) = store.create(|key| Ok(self.patch.apply(None, key, &meta, store.limits())?))?;
-        self.told = Told::Token { token, deadline_ms: renewed, renewed: false };
+        meta.owner = owner.unwrap_or_default();
+        let deadline_ms = renew_cookie(&mut meta);
+        // Its ticket stands for the end before it too, which is durable in every class.
+        let is_urgent = ended.is_some();
+        let (token, committed) = store.create(is_urgent, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
+        self.told = Told::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(store, token, committed))
     }
 
     fn committed(&mut self, store: &Store, token: Token, committed: Committed) -> Ticket {
         let Committed { record, ticket } = committed;
-        self.stored = Some(Stored { token, key: token.key(), record, seen_ms: store.now_ms() });
+        self.phase = Phase::Stored(Stored { token, key: token.key(), record, seen_ms: store.now_ms() });
         ticket
     }
+}
 
-    fn commit_stored(&mut self, store: &Store, stored: &Stored) -> Result<Change, Error> {
+impl Changes {
+    fn are_none(&self) -> bool {
+        self.patch.is_empty() && self.owner.is_none() && !self.rotate
+    }
+
+    /// Whether there is something that makes a session where there was none.
+    fn have_content(&self) -> bool {
+        self.patch.keys().any(|(_, is_set)| is_set) || self.owner.is_some_and(|owner| owner != [0; 16])
+    }
+
+    fn commit(&mut self, store: &Store, stored: &Stored) -> Result<Change, Error> {
         let now_ms = store.now_ms();
         let is_touch = self.patch.is_empty() && self.owner.is_none();
         let is_due = expiry::touch_is_due(&stored.record.meta(), stored.seen_ms.max(now_ms));
@@ -269,32 +308,25 @@ impl State {
             let patch = merged(&self.patch, &mut self.updates, &stored.record, current, store.limits())?;
             Ok(patch.as_ref().unwrap_or(&self.patch).apply(Some(current), key, &meta, store.limits())?)
         };
-        let change = if self.rotate {
-            Change::of(store.rotate(&stored.key, |current, key| merge(current, key, true))?)
+        let done = if self.rotate {
+            store.rotate(&stored.key, |current, key| merge(current, key, true))?
         } else if !is_touch || is_due {
             let committed = store.commit(&stored.key, is_touch, |current| merge(current, &stored.key, false))?;
-            Change::of(committed.map(|committed| (stored.token, committed)))
+            committed.map(|committed| (stored.token, committed))
         } else {
-            Change::None
+            return Ok(Change::None);
         };
-        if let (Change::Done(token, _), Some(deadline_ms)) = (&change, told) {
-            self.told = Told::Token { token: *token, deadline_ms, renewed: !self.rotate };
-        }
-        Ok(change)
+        let Some((token, committed)) = done else { return Ok(Change::Dropped) };
+        let told = told.map(|deadline_ms| Told::Token { token, deadline_ms, renewed: !self.rotate });
+        Ok(Change::Done { token, committed, told })
     }
 }
 
 /// What became of a session that was stored before.
 enum Change {
     None,
-    Done(Token, Committed),
+    Done { token: Token, committed: Committed, told: Option<Told> },
     Dropped,
-}
-
-impl Change {
-    fn of(done: Option<(Token, Committed)>) -> Self {
-        done.map_or(Self::Dropped, |(token, committed)| Self::Done(token, committed))
-    }
 }
 
 /// `patch` as it is on top of `current`, if another request wrote a value that an update depends on.
