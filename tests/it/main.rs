@@ -11,4 +11,5 @@ mod g6_bad_input;
 mod g7_forged;
 mod g8_secrets;
 mod open;
+mod session;
 mod support;
