@@ -13,3 +13,4 @@ mod g8_secrets;
 mod open;
 mod session;
 mod support;
+mod web;
