@@ -6,6 +6,8 @@
 //! - A token's MAC is checked before any I/O, and only when memory does not know the session: a forged id costs no I/O.
 //! - A failure of the disk is an error to the caller, never "no session".
 
+mod ending;
+
 use std::{
     fmt,
     path::Path,
@@ -18,6 +20,7 @@ use std::{
 
 use sessile_codec::{Limits, Record};
 
+use self::ending::{Endings, Meant};
 use crate::{
     Ack, Builder, Durability, Error, Session, Stats, Tier, Token,
     clock::{Clock, from_ms, to_ms},
@@ -61,6 +64,7 @@ struct Inner {
     urgency: Urgency,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
+    endings: Endings,
 }
 
 /// What is counted outside the tiers.
@@ -134,8 +138,8 @@ impl Store {
             Durability::Relaxed => Urgency::Soon,
         };
         let (timeouts, limits) = (builder.timeouts, builder.limits);
-        let counters = Arc::default();
-        Ok(Self(Arc::new(Inner { memory, disk, ring, timeouts, limits, urgency, clock, counters })))
+        let (counters, endings) = (Arc::default(), Endings::default());
+        Ok(Self(Arc::new(Inner { memory, disk, ring, timeouts, limits, urgency, clock, counters, endings })))
     }
 
     /// The session of `token`, or one that does not exist yet if there is no such session: it comes to be with its first value.
@@ -186,17 +190,17 @@ impl Store {
     ///
     /// Durable whatever the store's class, and effective for the next read of any thread.
     pub fn destroy_one(&self, owner: impl AsRef<[u8]>, handle: &Handle) -> Ack<bool> {
-        map_ack(self.destroy_where(owner.as_ref(), |found| found == *handle), |count| count > 0)
+        map_ack(self.destroy_where(owner.as_ref(), Meant::One(*handle)), |count| count > 0)
     }
 
     /// Ends every session of `owner`, and tells how many. See [`destroy_one`](Self::destroy_one).
     pub fn destroy_all(&self, owner: impl AsRef<[u8]>) -> Ack<usize> {
-        map_ack(self.destroy_where(owner.as_ref(), |_| true), |count| count)
+        map_ack(self.destroy_where(owner.as_ref(), Meant::All), |count| count)
     }
 
     /// Ends every session of `owner` but the one that `kept` names, and tells how many. See [`destroy_one`](Self::destroy_one).
     pub fn destroy_others(&self, owner: impl AsRef<[u8]>, kept: &Handle) -> Ack<usize> {
-        map_ack(self.destroy_where(owner.as_ref(), |found| found != *kept), |count| count)
+        map_ack(self.destroy_where(owner.as_ref(), Meant::AllBut(*kept)), |count| count)
     }
 
     /// Makes everything durable that was committed until now.
@@ -416,7 +420,8 @@ impl Store {
             let record = merge(&current.record, &new_key)?;
             let op = Op::Rekey { key: *key, new_key, record: record.clone() };
             let enqueue = || self.0.disk.enqueue(op, Urgency::Now);
-            let swap = self.0.memory.rekey(key, current.base(), &new_key, &record, enqueue);
+            let rekey = || self.0.memory.rekey(key, current.base(), &new_key, &record, enqueue);
+            let swap = self.0.endings.rekey(current.record.meta().owner, key, rekey);
             Ok((swap, record))
         })
         .map(|done| done.map(|(ticket, record)| (token, Committed { record, ticket })))
@@ -461,11 +466,13 @@ impl Store {
         crate::event::dropped_commit(key);
     }
 
-    fn destroy_where(&self, owner: &[u8], is_meant: impl Fn(Handle) -> bool) -> Result<(usize, Ticket), Error> {
+    fn destroy_where(&self, owner: &[u8], meant: Meant) -> Result<(usize, Ticket), Error> {
         let owner = owner_hash(owner);
         let (mut destroyed, mut last) = (0, Ticket::done());
+        // Before the list is read, or a session that rotates after that would be missed.
+        let _ending = self.0.endings.begin(owner, meant);
         for key in self.0.disk.of_owner(&owner)? {
-            if is_meant(Handle::of(&key))
+            if meant.covers(&key)
                 && let Some(ticket) = self.destroy(&key, |record| record.meta().owner == owner)?
             {
                 destroyed += 1;
