@@ -11,6 +11,7 @@ mod g6_bad_input;
 mod g7_forged;
 mod g8_secrets;
 mod open;
+mod owners;
 mod session;
 mod support;
 mod web;

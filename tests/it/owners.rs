@@ -1,0 +1,208 @@
+//! The sessions of one owner: listed, counted and ended; and the list agrees with the records, before and after a reopen.
+
+use std::{collections::BTreeSet, thread};
+
+use sessile::{Durability, Handle, Session, Store, Token, testing};
+
+use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
+
+/// A saved session of `owner`.
+#[track_caller]
+fn signed_in(store: &Store, owner: &str) -> (Session, Token) {
+    let session = store.session(None).unwrap();
+    session.insert("n", 1_u64).unwrap();
+    session.bind_owner(owner);
+    session.set_label(owner);
+    session.save().wait().unwrap();
+    let token = session.token().unwrap();
+    (session, token)
+}
+
+fn handles(store: &Store, owner: &str) -> BTreeSet<String> {
+    store.sessions_of(owner).unwrap().iter().map(|info| info.handle.to_string()).collect()
+}
+
+/// Checks that the list of `owner` names these sessions and no other.
+#[track_caller]
+fn lists(store: &Store, owner: &str, tokens: &[Token]) {
+    let handle = |token| store.session(Some(token)).unwrap().handle().expect("the session is alive").to_string();
+    assert_eq!(handles(store, owner), tokens.iter().map(handle).collect::<BTreeSet<_>>(), "{owner}");
+    assert_eq!(store.sessions_of(owner).unwrap().len(), tokens.len(), "{owner}: each once");
+}
+
+#[test]
+fn the_list_agrees_with_the_records_after_a_reopen_too() {
+    let mut disk = OnDisk::with(|builder| builder.durability(Durability::Relaxed));
+    let [ada, ben]: [Vec<Token>; 2] =
+        [("ada", 5), ("ben", 3)].map(|(owner, count)| (0..count).map(|_| signed_in(&disk.store, owner).1).collect());
+    saved(&disk.store, 1);
+    for _ in 0..2 {
+        lists(&disk.store, "ada", &ada);
+        lists(&disk.store, "ben", &ben);
+        lists(&disk.store, "", &[]);
+        lists(&disk.store, "ad", &[]);
+        lists(&disk.store, "adab", &[]);
+        disk.reopen();
+    }
+}
+
+#[test]
+fn any_bytes_are_an_owner() {
+    let store = testing::store();
+    for owner in [&b"\xff\0"[..], &7_u64.to_le_bytes(), &[0; 16], &[b'x'; 5000]] {
+        let session = store.session(None).unwrap();
+        session.bind_owner(owner);
+        session.save().wait().unwrap();
+        assert_eq!(store.sessions_of(owner).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_session_has_one_owner_and_follows_it_in_every_change() {
+    let mut disk = OnDisk::new();
+    let (session, token) = signed_in(&disk.store, "ada");
+    session.bind_owner("ben");
+    lists(&disk.store, "ada", &[token]);
+    session.save().wait().unwrap();
+    for _ in 0..2 {
+        lists(&disk.store, "ada", &[]);
+        lists(&disk.store, "ben", &[token]);
+        disk.reopen();
+    }
+    let session = disk.store.session(Some(&token)).unwrap();
+    session.rotate();
+    session.save().wait().unwrap();
+    let rotated = session.token().unwrap();
+    session.insert("n", 2).unwrap();
+    session.save().wait().unwrap();
+    session.clear();
+    session.save().wait().unwrap();
+    for _ in 0..2 {
+        lists(&disk.store, "ben", &[rotated]);
+        assert_eq!(disk.store.sessions_of("ben").unwrap()[0].label.as_deref(), Some("ada"), "the label outlives `clear`");
+        disk.reopen();
+    }
+    let session = disk.store.session(Some(&rotated)).unwrap();
+    session.unbind_owner();
+    session.save().wait().unwrap();
+    for _ in 0..2 {
+        lists(&disk.store, "ben", &[]);
+        assert!(disk.store.session(Some(&rotated)).unwrap().token().is_some(), "the session itself goes on");
+        disk.reopen();
+    }
+}
+
+#[test]
+fn the_list_shows_the_one_used_last_first_and_no_one_that_is_over() {
+    let mut disk = OnDisk::new();
+    let tokens: Vec<_> = (0..3)
+        .map(|_| {
+            disk.clock.advance(SECOND);
+            signed_in(&disk.store, "ada").1
+        })
+        .collect();
+    disk.clock.advance(6 * DAY);
+    assert_eq!(n_of(&disk.store, &tokens[1]), Some(1));
+    let infos = disk.store.sessions_of("ada").unwrap();
+    let used = disk.store.session(Some(&tokens[1])).unwrap().handle().unwrap();
+    assert_eq!(infos[0].handle, used, "a use that is in memory only counts");
+    assert_eq!(infos[0].last_seen.duration_since(infos[0].created).unwrap(), 6 * DAY + SECOND);
+    assert_eq!(infos[0].idle_deadline.duration_since(infos[0].last_seen).unwrap(), 7 * DAY);
+    assert_eq!(infos[0].absolute_deadline.duration_since(infos[0].created).unwrap(), 30 * DAY);
+    assert!(infos[1].last_seen > infos[2].last_seen);
+    disk.clock.advance(DAY);
+    lists(&disk.store, "ada", &[tokens[1]]);
+    disk.store.session(Some(&tokens[1])).unwrap().save().wait().unwrap();
+    disk.reopen();
+    lists(&disk.store, "ada", &[tokens[1]]);
+}
+
+#[test]
+fn one_session_is_ended_by_its_owner_alone() {
+    let mut disk = OnDisk::new();
+    let (session, token) = signed_in(&disk.store, "ada");
+    let (_, other) = signed_in(&disk.store, "ada");
+    let handle: Handle = session.handle().unwrap().to_string().parse().unwrap();
+    assert!(!disk.store.destroy_one("ben", &handle).wait().unwrap(), "not one of his");
+    assert_eq!(n_of(&disk.store, &token), Some(1));
+    assert!(disk.store.destroy_one("ada", &handle).wait().unwrap());
+    assert!(!disk.store.destroy_one("ada", &handle).wait().unwrap(), "once");
+    for _ in 0..2 {
+        assert_eq!(n_of(&disk.store, &token), None);
+        lists(&disk.store, "ada", &[other]);
+        disk.reopen();
+    }
+}
+
+#[test]
+fn all_or_all_others_are_ended_and_counted() {
+    for durability in [Durability::Durable, Durability::Relaxed] {
+        let mut disk = OnDisk::with(|builder| builder.durability(durability));
+        let ada: Vec<_> = (0..5).map(|_| signed_in(&disk.store, "ada")).collect();
+        let (_, ben) = signed_in(&disk.store, "ben");
+        let (kept, kept_token) = &ada[2];
+        let foreign = disk.store.session(Some(&ben)).unwrap().handle().unwrap();
+
+        assert_eq!(disk.store.destroy_others("ada", &kept.handle().unwrap()).wait().unwrap(), 4);
+        assert_eq!(disk.store.destroy_others("ada", &kept.handle().unwrap()).wait().unwrap(), 0);
+        let (_dir, crashed) = disk.after_crash();
+        for store in [&disk.store, &crashed] {
+            lists(store, "ada", &[*kept_token]);
+            assert_eq!(ada.iter().filter(|(_, token)| n_of(store, token).is_some()).count(), 1);
+        }
+        drop(crashed);
+
+        assert_eq!(disk.store.destroy_others("ada", &foreign).wait().unwrap(), 1, "it keeps only one of her own");
+        let (_, again) = signed_in(&disk.store, "ada");
+        assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 1);
+        assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 0);
+        for _ in 0..2 {
+            lists(&disk.store, "ada", &[]);
+            lists(&disk.store, "ben", &[ben]);
+            assert_eq!((n_of(&disk.store, kept_token), n_of(&disk.store, &again)), (None, None));
+            disk.reopen();
+        }
+        assert_eq!(disk.store.stats().disk_sessions, Some(1));
+    }
+}
+
+#[test]
+fn g3_a_request_in_flight_does_not_outlive_the_end_of_all() {
+    let disk = OnDisk::new();
+    let (_, token) = signed_in(&disk.store, "ada");
+    let late = disk.store.session(Some(&token)).unwrap();
+    let rotating = disk.store.session(Some(&token)).unwrap();
+    assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 1);
+    late.insert("n", 2).unwrap();
+    late.save().wait().unwrap();
+    rotating.rotate();
+    rotating.save().wait().unwrap();
+    assert_eq!((late.token(), rotating.token()), (None, None));
+    lists(&disk.store, "ada", &[]);
+}
+
+#[test]
+fn g3_a_session_that_rotates_meanwhile_does_not_slip_through_the_end_of_all() {
+    let store = testing::store();
+    for _ in 0..60 {
+        let sessions: Vec<_> = (0..8).map(|_| signed_in(&store, "ada").0).collect();
+        thread::scope(|scope| {
+            for session in &sessions {
+                scope.spawn(move || {
+                    while session.token().is_some() {
+                        session.rotate();
+                        drop(session.save());
+                    }
+                });
+            }
+            store.destroy_all("ada").wait().unwrap();
+            let slipped = store.sessions_of("ada").unwrap().len();
+            // Whoever slipped through would rotate for ever.
+            for session in &sessions {
+                session.destroy();
+                drop(session.save());
+            }
+            assert_eq!(slipped, 0, "everything was to end");
+        });
+    }
+}
