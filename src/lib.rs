@@ -82,6 +82,7 @@ mod expiry;
 #[cfg(all(fuzzing, feature = "tower"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod label;
 mod memory;
 mod session;
 mod stats;

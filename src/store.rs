@@ -22,12 +22,12 @@ use sessile_codec::{Limits, Record};
 
 use self::ending::{Endings, Meant};
 use crate::{
-    Ack, Builder, Durability, Error, Session, Stats, Tier, Token,
+    Ack, Builder, Durability, Error, Stats, Tier, Token,
     clock::{Clock, from_ms, to_ms},
     disk::{Disk, Op, Ticket, Upstream, Urgency},
     expiry::{self, Timeouts},
+    label,
     memory::{Base, Load, Lookup, Memory, Seq, Swap},
-    session,
     token::{Handle, Key, KeyRing, owner_hash},
 };
 
@@ -140,16 +140,6 @@ impl Store {
         let (timeouts, limits) = (builder.timeouts, builder.limits);
         let (counters, endings) = (Arc::default(), Endings::default());
         Ok(Self(Arc::new(Inner { memory, disk, ring, timeouts, limits, urgency, clock, counters, endings })))
-    }
-
-    /// The session of `token`, or one that does not exist yet if there is no such session: it comes to be with its first value.
-    ///
-    /// For use without a web framework; with one, take the [`Session`] from the layer's extractor.
-    ///
-    /// # Errors
-    /// [`Error::Degraded`] if the disk has to be asked and refuses.
-    pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
-        Session::load(self, token.copied().into_iter())
     }
 
     /// The sessions of `owner` that are alive, the one used last first.
@@ -534,7 +524,7 @@ pub struct SessionInfo {
     pub idle_deadline: SystemTime,
     /// When it ends however much it is used.
     pub absolute_deadline: SystemTime,
-    /// What [`Session::set_label`] said.
+    /// What [`Session::set_label`](crate::Session::set_label) said.
     pub label: Option<String>,
 }
 
@@ -547,7 +537,7 @@ impl SessionInfo {
             last_seen: from_ms(meta.last_seen_ms),
             idle_deadline: from_ms(meta.idle_deadline_ms),
             absolute_deadline: from_ms(meta.absolute_deadline_ms),
-            label: session::label(record),
+            label: label::of(record),
         }
     }
 }

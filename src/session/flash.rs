@@ -2,16 +2,12 @@
 //!
 //! Both are models under reserved keys. Messages are changed by `update`, so that two requests at once lose none.
 
-use sessile_codec::{Entry, Limits, Model, Record, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
 
 use super::state::State;
-use crate::Error;
+use crate::{Error, label};
 
 const FLASHES: &str = "sessile.flashes";
-const LABEL: &str = "sessile.label";
-
-/// Longest label kept.
-const LABEL_BYTES: usize = 256;
 
 /// A message that is shown once.
 #[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -30,14 +26,6 @@ struct Flashes(Vec<Flash>);
 
 impl Model for Flashes {
     const TAG: Tag = Tag::new("flashes");
-}
-
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile_codec::rkyv)]
-struct Label(String);
-
-impl Model for Label {
-    const TAG: Tag = Tag::new("label");
 }
 
 /// The messages in `entry`; none if they cannot be read, which must not cost the visitor a page.
@@ -82,25 +70,17 @@ pub(super) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
     taken
 }
 
-pub(super) fn set_label(state: &mut State, label: &str) {
-    let label = Label(label[..label.floor_char_boundary(LABEL_BYTES)].to_owned());
-    let same = state.get(LABEL).and_then(|entry| entry.view::<Label>().ok()).is_some_and(|old| *old.0 == *label.0);
-    if !same {
-        let entry = Entry::model(&label, &Limits::UNLIMITED).expect("a short text is within every limit");
-        state.set(LABEL, entry, &Limits::UNLIMITED).expect("the key is within every limit");
+pub(super) fn set_label(state: &mut State, text: &str) {
+    if let Some(entry) = label::changed(state.get(label::KEY).as_ref(), text) {
+        state.set(label::KEY, entry, &Limits::UNLIMITED).expect("the key is within every limit");
     }
-}
-
-/// What [`set_label`] left in `record`.
-pub(crate) fn label(record: &Record) -> Option<String> {
-    Some(record.entry(LABEL)?.view::<Label>().ok()?.0.as_str().to_owned())
 }
 
 /// The entry of the label, which outlives [`Session::clear`](crate::Session::clear).
 pub(super) fn label_entry(state: &State) -> Option<Entry> {
-    state.get(LABEL)
+    state.get(label::KEY)
 }
 
 pub(super) fn put_label_entry(state: &mut State, entry: Entry) {
-    state.set(LABEL, entry, &Limits::UNLIMITED).expect("it was stored before, so it can be again");
+    state.set(label::KEY, entry, &Limits::UNLIMITED).expect("it was stored before, so it can be again");
 }

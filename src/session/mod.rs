@@ -12,7 +12,6 @@ use parking_lot::{Mutex, MutexGuard};
 use sessile_codec::{Entry, Model, View};
 
 pub use self::flash::Flash;
-pub(crate) use self::flash::label;
 use self::state::State;
 #[cfg(feature = "tower")]
 pub(crate) use self::state::{Finish, Told};
@@ -46,6 +45,18 @@ const RESERVED: &str = "sessile.";
 
 fn check_key(key: &str) -> Result<(), Error> {
     if key.starts_with(RESERVED) { Err(Error::ReservedKey) } else { Ok(()) }
+}
+
+impl Store {
+    /// The session of `token`, or one that does not exist yet if there is no such session: it comes to be with its first value.
+    ///
+    /// For use without a web framework; with one, take the [`Session`] from the layer's extractor.
+    ///
+    /// # Errors
+    /// [`Error::Degraded`] if the disk has to be asked and refuses.
+    pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
+        Session::load(self, token.copied().into_iter())
+    }
 }
 
 impl Session {
