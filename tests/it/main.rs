@@ -1,6 +1,7 @@
 //! What the library promises, one module for each guarantee.
 
 mod answers;
+mod api;
 mod corpus;
 mod g1_durable;
 mod g2_whole;
@@ -14,4 +15,5 @@ mod open;
 mod owners;
 mod session;
 mod support;
+mod tidy;
 mod web;

@@ -1,0 +1,222 @@
+//! What lints cannot check: who may depend on whom, who may name what, and how long a file may get.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line as
+/// listed in [`PEERS`], and of [`SHARED`].
+const LAYERS: [&[&str]; 5] = [&["token", "expiry", "label"], &["memory", "disk"], &["store"], &["session"], &["web"]];
+
+/// What anybody may name. It stands beside the layers, and names of the layers only what is listed in [`PEERS`].
+const SHARED: [&str; 7] = ["error", "event", "clock", "ack", "stats", "builder", "testing"];
+
+/// Modules that name one of their own line or, from beside the layers, one within them; and what for.
+const PEERS: [(&str, &str, &str); 5] = [
+    ("disk", "memory", "the number of a write, which both tiers speak of"),
+    ("ack", "disk", "the ticket inside an acknowledgement"),
+    ("builder", "disk", "its settings"),
+    ("builder", "expiry", "the timeouts"),
+    ("event", "token", "the handle, which is all that an event tells of a session"),
+];
+
+/// A file is shorter than this.
+const MOST_LINES: usize = 600;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file under `directory`, with its path from the root and its text.
+fn files(directory: &str) -> Vec<(String, String)> {
+    fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    visit(&root().join(directory), &mut paths);
+    assert!(!paths.is_empty(), "{directory} has files");
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        (name, fs::read_to_string(path).unwrap())
+    };
+    paths.into_iter().map(named).collect()
+}
+
+/// The code of a file, without comments, text in quotes, and the tests at its end.
+fn code(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| {
+        let unquoted = line.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+        unquoted.split("//").next().unwrap_or_default().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The words of a text: what stands between characters that no identifier has.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_alphanumeric() && character != '_')
+}
+
+/// The module of `src` that a file belongs to.
+fn module(file: &str) -> &str {
+    let path = file.strip_prefix("src/").expect("the file is in src");
+    path.split(['/', '.']).next().expect("a path has a first part")
+}
+
+/// The modules of this crate that a text names: `name` in `crate::name` and in `crate::{name, ...}`.
+fn named_modules(code: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            names.extend(words(rest).next().map(str::to_owned));
+            continue;
+        };
+        let (mut depth, mut item) = (0, String::new());
+        for character in group.chars() {
+            match character {
+                '}' if depth == 0 => break,
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => names.push(std::mem::take(&mut item)),
+                _ if depth == 0 => item.push(character),
+                _ => {}
+            }
+        }
+        names.push(item);
+    }
+    let first_words = names.iter().filter_map(|name| words(name.trim()).next());
+    // What begins with a capital is a type that `lib.rs` exports.
+    first_words.filter(|name| name.starts_with(|first: char| first.is_lowercase())).map(str::to_owned).collect()
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+fn may_name(from: &str, to: &str) -> bool {
+    if from == to || SHARED.contains(&to) || PEERS.iter().any(|(user, used, _)| (*user, *used) == (from, to)) {
+        return true;
+    }
+    match (layer(from), layer(to)) {
+        (Some(from), Some(to)) => to < from,
+        _ => false,
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let mut named = 0;
+    for (file, text) in files("src") {
+        let from = module(&file);
+        // `lib.rs` shows what is public, `fuzzing.rs` what the fuzz targets call.
+        if matches!(from, "lib" | "fuzzing") {
+            continue;
+        }
+        assert!(layer(from).is_some() || SHARED.contains(&from), "{file} has no place: give it one in tests/it/tidy.rs");
+        for to in named_modules(&code(&text)) {
+            assert!(may_name(from, &to), "{file} names `crate::{to}`, which does not lie below it");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "only {named} were found, so the search does not work");
+}
+
+#[test]
+fn every_exception_is_needed() {
+    let files = files("src");
+    for (user, used, what) in PEERS {
+        let is_used =
+            files.iter().any(|(file, text)| module(file) == user && named_modules(&code(text)).iter().any(|name| name == used));
+        assert!(is_used, "`{user}` does not name `{used}` for {what} any more: take the exception away");
+    }
+}
+
+#[test]
+fn the_database_the_lists_and_the_archives_stay_in_their_places() {
+    // What may be named where; a place is the beginning of a path.
+    let rules: [(&str, &[&str]); 6] = [
+        ("redb", &["src/disk/"]),
+        ("lru", &["src/memory/"]),
+        // Two models of this crate's own derive it through the codec, as a user's do; `lib.rs` hands it on to users.
+        ("rkyv", &["codec/", "src/lib.rs", "src/label.rs", "src/session/flash.rs"]),
+        ("http", &["src/web/"]),
+        ("axum_core", &["src/web/extract.rs"]),
+        ("tower_service", &["src/web/"]),
+    ];
+    for (name, places) in rules {
+        let (mut inside, mut outside) = (0, Vec::new());
+        for (file, text) in files("src").into_iter().chain(files("codec/src")) {
+            if words(&code(&text)).any(|word| word == name) {
+                if places.iter().any(|place| file.starts_with(place)) {
+                    inside += 1;
+                } else {
+                    outside.push(file);
+                }
+            }
+        }
+        assert!(inside > 0, "nobody names `{name}`: the rule, or the search, is out of date");
+        assert!(outside.is_empty(), "`{name}` is named outside {places:?}: {outside:?}");
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, own) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let own = own.split("\n[").next().unwrap();
+    assert!(!own.contains("rkyv"), "rkyv reaches this package through the codec alone");
+}
+
+#[test]
+fn the_codec_knows_nothing_of_files_clocks_chance_and_locks() {
+    for (file, text) in files("codec/src").into_iter().filter(|(file, _)| !file.ends_with("/tests.rs")) {
+        for word in words(&code(&text)) {
+            let is_known =
+                matches!(word, "fs" | "net" | "thread" | "time" | "SystemTime" | "Instant" | "Mutex" | "RwLock" | "getrandom");
+            assert!(!is_known, "{file} names `{word}`");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    let mut with_unsafe = Vec::new();
+    for directory in ["src", "codec/src", "examples", "tests", "codec/tests", "fuzz/src"] {
+        for (file, text) in files(directory) {
+            // This word as code, which this line is not.
+            let keyword = concat!("uns", "afe");
+            if words(&code(&text)).any(|word| word == keyword) {
+                with_unsafe.push(file);
+            }
+        }
+    }
+    assert_eq!(with_unsafe, ["codec/src/record.rs"]);
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    assert!(lib.contains("#![forbid(unsafe_code)]"));
+}
+
+#[test]
+fn no_file_gets_too_long_to_read() {
+    for directory in ["src", "codec/src", "examples", "tests", "codec/tests", "benches", "fuzz/src"] {
+        for (file, text) in files(directory) {
+            let lines = text.lines().count();
+            assert!(
+                lines < MOST_LINES,
+                "{file} has {lines} lines, fewer than {MOST_LINES} are the rule: cut it where it thinks"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_decides() {
+    for directory in ["src", "codec/src", "tests"] {
+        for (file, text) in files(directory) {
+            assert!(text.starts_with("//!"), "{file} begins without a `//!` comment");
+        }
+    }
+}
