@@ -220,11 +220,12 @@ where
                 }
                 StageProjection::Committing { ack, told, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
-                    let mut response = response.take().expect("a future is not polled after it was ready");
-                    if let Err(error) = acknowledged {
-                        return Poll::Ready(Ok(failure(&error)));
-                    }
-                    if let Some(scope) = &*this.scope {
+                    let response = response.take().expect("a future is not polled after it was ready");
+                    let mut response = acknowledged.as_ref().map_or_else(failure, |()| response);
+                    // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token
+                    // would be signed out.
+                    let is_in_force = acknowledged.as_ref().map_or_else(Error::is_transient, |()| true);
+                    if let Some(scope) = this.scope.as_ref().filter(|_| is_in_force) {
                         tell(&scope.config, *told, response.headers_mut());
                     }
                     return Poll::Ready(Ok(response));
@@ -283,5 +284,43 @@ impl Error {
     /// What a client is answered: 503 for what may work later.
     pub(super) fn status(&self) -> StatusCode {
         if self.is_transient() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::{future::Ready, task::Waker};
+
+    use super::*;
+    use crate::{Builder, error::Cause, token::KeyRing};
+
+    /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
+    fn answered(result: Result<(), Error>) -> Response<String> {
+        let store = Builder::default().open_in_memory().unwrap();
+        let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), store.now_ms() + 60_000);
+        let config = SessionLayer::new(store).config;
+        let told = Told::Token { token, deadline_ms, renewed: false };
+        let response = Some(Response::new("done".to_owned()));
+        let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
+            scope: Some(Scope { config, used: Use::Untouched }),
+            stage: Stage::Committing { ack: Ack::settled(result), told, response },
+        });
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_commit_that_the_disk_refuses_for_now_is_an_error_that_still_tells_the_token() {
+        let done = answered(Ok(()));
+        assert_eq!((done.status(), &**done.body(), done.headers().contains_key(SET_COOKIE)), (StatusCode::OK, "done", true));
+        let refused = answered(Err(Error::Degraded { source: Cause::text("no room") }));
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((&**refused.body(), refused.headers().contains_key(SET_COOKIE)), ("", true));
+        assert_eq!(refused.headers()["cache-control"], "no-store");
+        let closed = answered(Err(Error::Closed));
+        assert_eq!(closed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!closed.headers().contains_key(SET_COOKIE), "nothing will ever come of it");
     }
 }
