@@ -21,7 +21,9 @@ use crate::{Ack, Error, Handle, Store, Tier, Token, clock::from_ms, token::owner
 ///
 /// It is lazy at both ends: a session that does not exist yet comes to be with the first value that is set, and changes gather
 /// until the layer commits them, once, before the response's headers leave ([`save`](Self::save) does so earlier). A commit is
-/// a merge: values that this request did not change keep what other requests wrote meanwhile.
+/// a merge: values that this request did not change keep what other requests wrote meanwhile. Once another request has ended the
+/// session, or given it another token, this one stores nothing more: what it sets is dropped, and counted in
+/// [`Stats::dropped_commits`](crate::Stats::dropped_commits).
 ///
 /// Clones are the same session. Every call but [`save`](Self::save) is synchronous and needs no I/O.
 ///
@@ -219,6 +221,8 @@ impl Session {
     }
 
     /// Ends the session at commit, for ever, and tells the client to forget its token. Values that are set after this go to a new session.
+    ///
+    /// If it was over before, nothing is told: the client may hold a newer token by now.
     pub fn destroy(&self) {
         self.state().destroy();
     }
