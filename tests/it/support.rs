@@ -38,9 +38,11 @@ impl OnDisk {
     /// What a crash at this moment would leave behind, as a store of its own.
     pub(crate) fn after_crash(&self) -> (TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("sessions.redb");
-        std::fs::copy(self.dir.path().join("sessions.redb"), &path).unwrap();
-        let store = Store::builder().clock(self.clock.clone()).open(path).unwrap();
+        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        }
+        let store = Store::builder().clock(self.clock.clone()).open(dir.path().join("sessions.redb")).unwrap();
         (dir, store)
     }
 }
