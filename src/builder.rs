@@ -1,13 +1,15 @@
 //! Settings of a store, and their defaults.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
 
 use sessile_codec::Limits;
 
+#[cfg(feature = "test-util")]
+use crate::disk::FaultDisk;
 use crate::{
     Error, Store,
     clock::{Clock, SystemClock},
-    disk,
+    disk::{self, Directory, Volume},
     expiry::Timeouts,
 };
 
@@ -61,6 +63,10 @@ pub struct Builder {
     wait_for_lock: Duration,
     flush_interval: Duration,
     sweep_interval: Duration,
+    commit_timeout: Duration,
+    journal_bytes: u64,
+    verify_on_open: bool,
+    salvage_journal: bool,
 }
 
 impl Default for Builder {
@@ -75,6 +81,10 @@ impl Default for Builder {
             wait_for_lock: Duration::ZERO,
             flush_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_mins(1),
+            commit_timeout: Duration::from_secs(10),
+            journal_bytes: 64 << 20,
+            verify_on_open: false,
+            salvage_journal: false,
         }
     }
 }
@@ -132,6 +142,48 @@ impl Builder {
         Self { sweep_interval: interval, ..self }
     }
 
+    /// How long a commit may wait for the disk before it gives [`Error::TimedOut`]. Default: 10 seconds.
+    pub fn commit_timeout(self, timeout: Duration) -> Self {
+        Self { commit_timeout: timeout, ..self }
+    }
+
+    /// Bytes that the journal's files may take together: what is committed between two checkpoints. Default: 64 MiB, at least
+    /// 128 KiB.
+    ///
+    /// The files begin with 256 KiB and double only as a busy store fills them in less than ten seconds. What is in them is in
+    /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
+    /// a session that changes often is moved to the store's file once per checkpoint; and a longer start after a crash, by
+    /// about a microsecond per change. For a record larger than half of it, a file of its size is made.
+    pub fn journal_bytes(self, bytes: u64) -> Self {
+        Self { journal_bytes: bytes, ..self }
+    }
+
+    /// For SD cards and other flash that wears out: relaxed commits, gathered for 10 seconds at a time, and a journal of up to
+    /// 128 MiB. Sets [`durability`](Self::durability), [`flush_interval`](Self::flush_interval) and
+    /// [`journal_bytes`](Self::journal_bytes).
+    ///
+    /// A crash loses at most the last 10 seconds; rotations and the end of sessions are durable at once all the same.
+    pub fn flash_friendly(self) -> Self {
+        Self { durability: Durability::Relaxed, flush_interval: Duration::from_secs(10), journal_bytes: 128 << 20, ..self }
+    }
+
+    /// Whether to read the whole file and check it before the store opens. Default: no, since it takes some ten seconds at
+    /// a million sessions; each record is checked when it is read.
+    ///
+    /// For a file that may be damaged elsewhere than in its records.
+    pub fn verify_on_open(self, verify: bool) -> Self {
+        Self { verify_on_open: verify, ..self }
+    }
+
+    /// Whether to go on with what is readable if the journal is damaged, incomplete or does not fit the store's file, instead of
+    /// [`Error::JournalDamaged`] and [`Error::JournalMismatch`]. Default: no.
+    ///
+    /// Copy the files away first. Sessions whose last changes are lost are then as they were before, among them those that
+    /// had been ended: let everybody sign in again who must not be signed in by mistake.
+    pub fn salvage_journal(self, salvage: bool) -> Self {
+        Self { salvage_journal: salvage, ..self }
+    }
+
     /// Where the time comes from. Default: the operating system.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
@@ -142,8 +194,12 @@ impl Builder {
     /// # Errors
     /// [`Error::Config`] for a setting without a sensible meaning, and what [`Store::open`] gives.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
-        self.check()?;
-        Store::start(&self, Some(path.as_ref()))
+        let path = path.as_ref();
+        let Some((directory, name)) = Directory::of(path) else {
+            let detail = format!("{} is no path of a file; give the file's name, too", path.display());
+            return Err(Error::Config { detail });
+        };
+        self.open_in(Arc::new(directory), name)
     }
 
     /// Opens a store without a file, which is gone when it is closed.
@@ -152,8 +208,34 @@ impl Builder {
     /// As [`open`](Self::open).
     #[cfg(feature = "test-util")]
     pub fn open_in_memory(self) -> Result<Store, Error> {
+        self.open_in(Arc::new(FaultDisk::plain()), "memory".into())
+    }
+
+    /// Opens the store "store" on a simulated disk.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "test-util")]
+    pub fn open_on(self, disk: &FaultDisk) -> Result<Store, Error> {
+        self.open_in(Arc::new(disk.clone()), "store".into())
+    }
+
+    fn open_in(self, volume: Arc<dyn Volume>, name: OsString) -> Result<Store, Error> {
         self.check()?;
-        Store::start(&self, None)
+        let settings = disk::Settings {
+            volume,
+            name,
+            cache_bytes: self.disk_cache,
+            journal_bytes: self.journal_bytes,
+            verify: self.verify_on_open,
+            salvage: self.salvage_journal,
+            wait_for_lock: self.wait_for_lock,
+            flush_interval: self.flush_interval,
+            commit_timeout: self.commit_timeout,
+            sweep_interval: self.sweep_interval,
+            clock: self.clock.clone(),
+        };
+        Store::start(&self, settings)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -161,21 +243,14 @@ impl Builder {
             "a timeout of 0 ends every session at once; give at least a millisecond, or `Duration::MAX` for never".to_owned()
         } else if !(256..=1 << 30).contains(&self.limits.record_bytes) {
             format!("the record limit is {} bytes; give 256 bytes to 1 GiB", self.limits.record_bytes)
+        } else if !(128 << 10..=2 << 30).contains(&self.journal_bytes) {
+            format!("the journal may have {} bytes; give 128 KiB to 2 GiB", self.journal_bytes)
+        } else if self.commit_timeout.is_zero() {
+            "a commit timeout of 0 fails every commit; give at least as long as the disk may take for a sync".to_owned()
         } else {
             return Ok(());
         };
         Err(Error::Config { detail: problem })
-    }
-
-    pub(crate) fn disk_settings(&self, path: Option<&Path>) -> disk::Settings {
-        disk::Settings {
-            path: path.map(Into::into),
-            cache_bytes: self.disk_cache,
-            wait_for_lock: self.wait_for_lock,
-            flush_interval: self.flush_interval,
-            sweep_interval: self.sweep_interval,
-            clock: self.clock.clone(),
-        }
     }
 }
 

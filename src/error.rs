@@ -2,7 +2,7 @@
 //!
 //! Invariant: a failure is never turned into "no session", and no message holds a token or a session's value.
 
-use std::{error, fmt, io, path::PathBuf, sync::Arc};
+use std::{error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 /// What a call to this crate can fail with.
 #[derive(Clone, Debug)]
@@ -40,6 +40,33 @@ pub enum Error {
         found: u32,
         /// Layout that this build reads.
         expected: u32,
+    },
+    /// A journal lies beside the store that is another store's, or whose own store is gone. Without it acknowledged changes may be
+    /// lost, so it is not thrown away unasked.
+    ForeignJournal {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The journal does not go on where the store's file ends: one of the two was restored from a backup, or removed.
+    JournalMismatch {
+        /// The store.
+        path: PathBuf,
+        /// The generation of the journal that was found, if there was one.
+        journal: Option<u64>,
+        /// The generation up to which the store's file has everything; the next one was expected.
+        database: u64,
+    },
+    /// Bytes of the journal are damaged that had been synced. What stands before them and what the store's file has is sound.
+    JournalDamaged {
+        /// The journal.
+        path: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+    },
+    /// The disk did not answer in time. The change is in memory and goes on to the disk; whether it is durable is not known.
+    TimedOut {
+        /// How long the commit has waited: [`Builder::commit_timeout`](crate::Builder::commit_timeout).
+        after: Duration,
     },
     /// The disk refuses to work. What is in memory is still served; nothing acknowledged is lost; it heals by itself when the disk
     /// works again.
@@ -95,7 +122,7 @@ impl Error {
     /// Whether the same call can succeed later without a change by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::AlreadyOpen { .. } | Self::Degraded { .. } | Self::NoRandomness { .. })
+        matches!(self, Self::AlreadyOpen { .. } | Self::Degraded { .. } | Self::TimedOut { .. } | Self::NoRandomness { .. })
     }
 }
 
@@ -124,6 +151,39 @@ impl fmt::Display for Error {
                 f,
                 "{} has store format {found}, this build reads {expected}; open it with the release of sessile that wrote it",
                 path.display()
+            ),
+            Self::ForeignJournal { path } => write!(
+                f,
+                "{} is the journal of another store, or of one whose file is gone; restore that store's file beside it, or move \
+                 the journal away",
+                path.display()
+            ),
+            Self::JournalMismatch { path, journal, database } => {
+                write!(
+                    f,
+                    "{} holds its journal up to generation {database}, so {} was expected; found ",
+                    path.display(),
+                    database + 1
+                )?;
+                match journal {
+                    Some(journal) => write!(f, "{journal}")?,
+                    None => f.write_str("no journal")?,
+                }
+                f.write_str(
+                    ". Restore the file and its journals from one backup, or open with `Builder::salvage_journal` to go on \
+                     with what is there",
+                )
+            }
+            Self::JournalDamaged { path, offset } => write!(
+                f,
+                "{} is damaged at byte {offset}, where acknowledged changes stood; restore it, or open with \
+                 `Builder::salvage_journal` to keep what is readable",
+                path.display()
+            ),
+            Self::TimedOut { after } => write!(
+                f,
+                "the disk did not acknowledge the change within {after:?}; it is in memory and goes on to the disk, so look at \
+                 the disk's speed, or raise `Builder::commit_timeout`"
             ),
             Self::Degraded { .. } => f.write_str(
                 "the disk refused a read or a write; sessions in memory are still served, try again when the disk has \

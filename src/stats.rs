@@ -20,7 +20,7 @@ pub struct Stats {
     pub commits: u64,
     /// Commits that came after their session had ended.
     pub dropped_commits: u64,
-    /// Writes to the file, each shared by the commits that came while the one before it went on.
+    /// Synced writes to the journal, each shared by the commits that came while the one before it went on.
     pub syncs: u64,
     /// Records that left memory to make room. They are on disk.
     pub evictions: u64,
@@ -36,10 +36,16 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// Bytes they may take, those apart that are not on disk yet.
     pub memory_budget_bytes: u64,
-    /// Sessions in the file, expired ones that were not swept yet among them. `None` if the file cannot be asked now.
-    pub disk_sessions: Option<u64>,
-    /// Size of the file.
+    /// Sessions on disk, expired ones that were not swept yet among them.
+    pub disk_sessions: u64,
+    /// Size of the store's file. Its free space is used again.
     pub file_bytes: u64,
+    /// Size of the journal's files, which a clean close removes.
+    pub journal_bytes: u64,
+    /// Damaged records that were put aside in the file. Their sessions are absent.
+    pub quarantined: u64,
+    /// Writes that a crash had cut short, found when the store was opened. Nobody was told that they were durable.
+    pub torn_writes: u64,
     /// Whether the last write failed. The store tries again by itself.
     pub degraded: bool,
 }

@@ -24,7 +24,7 @@ use self::ending::{Endings, Meant};
 use crate::{
     Ack, Builder, Durability, Error, Stats, Tier, Token,
     clock::{Clock, from_ms, to_ms},
-    disk::{Disk, Op, Ticket, Upstream, Urgency},
+    disk::{self, Disk, Op, Ticket, Upstream, Urgency},
     expiry::{self, Timeouts},
     label,
     memory::{Base, Load, Lookup, Memory, Seq, Swap},
@@ -126,13 +126,13 @@ impl Store {
         Builder::default()
     }
 
-    pub(crate) fn start(builder: &Builder, path: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn start(builder: &Builder, settings: disk::Settings) -> Result<Self, Error> {
+        let path = settings.volume.path(&settings.name);
         let memory = Arc::new(Memory::new(builder.memory_budget));
         let clock = builder.clock.clone();
         let upstream = Arc::new(Above { memory: memory.clone(), clock: clock.clone() });
-        let (disk, mac_keys) = Disk::open(builder.disk_settings(path), upstream)?;
-        let ring =
-            KeyRing::from_bytes(&mac_keys).ok_or_else(|| Error::NotAStore { path: path.unwrap_or(Path::new("")).into() })?;
+        let (disk, mac_keys) = Disk::open(settings, upstream)?;
+        let ring = KeyRing::from_bytes(&mac_keys).ok_or(Error::NotAStore { path })?;
         let urgency = match builder.durability {
             Durability::Durable => Urgency::Now,
             Durability::Relaxed => Urgency::Soon,
@@ -208,7 +208,7 @@ impl Store {
 
     /// What the store has done and holds.
     pub fn stats(&self) -> Stats {
-        let (memory, writer, counters) = (self.0.memory.counts(), self.0.disk.stats(), &self.0.counters);
+        let (memory, disk, counters) = (self.0.memory.counts(), self.0.disk.stats(), &self.0.counters);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             memory_hits: memory.hits,
@@ -218,17 +218,20 @@ impl Store {
             ambiguous: read(&counters.ambiguous),
             commits: read(&counters.commits),
             dropped_commits: read(&counters.dropped_commits),
-            syncs: writer.syncs,
+            syncs: disk.syncs,
             evictions: memory.evictions,
             expired: read(&counters.expired),
-            swept: writer.swept,
+            swept: disk.swept,
             corrupt: read(&counters.corrupt),
             memory_sessions: memory.sessions,
             memory_bytes: memory.bytes,
             memory_budget_bytes: self.0.memory.budget_bytes() as u64,
-            disk_sessions: self.0.disk.sessions().ok(),
-            file_bytes: self.0.disk.file_bytes(),
-            degraded: writer.degraded,
+            quarantined: disk.quarantined,
+            torn_writes: disk.torn,
+            disk_sessions: disk.sessions,
+            file_bytes: disk.file_bytes,
+            journal_bytes: disk.journal_bytes,
+            degraded: disk.degraded,
         }
     }
 

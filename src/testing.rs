@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use crate::disk::{FaultDisk, IoCounts, IoKind};
 use crate::{
     Clock, Session, Store,
     clock::{duration_ms, from_ms, to_ms},

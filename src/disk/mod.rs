@@ -1,28 +1,49 @@
-//! The disk tier: one redb file and the thread that writes it.
+//! The disk tier: a journal that commits wait for, and one redb file that holds everything else.
 //!
-//! Many commits that wait share one transaction and so one sync. Facts behind it: a redb commit writes some 33 KB and syncs
-//! once whether it holds one record of 600 bytes or many.
+//! Facts behind it: a redb commit writes some 33 KB and syncs once for a record of 600 bytes, and a crash in between costs a walk
+//! through the whole file (10 s at a million sessions) unless each commit writes twice as much. An append to space that was made
+//! beforehand writes one page and syncs once, and waiting commits share it. So redb is not the commit path: it is the checkpoint.
 //!
-//! Invariants: only the writer thread writes; operations reach the file in the order in which they were accepted; whoever waits
-//! is told of success only after the sync; an operation is told to [`Upstream`] as durable after its sync and never before.
+//! Three threads: the *flusher* appends to the journal, the *checkpointer* moves the journal into redb, the *watchdog* tells those
+//! who have waited too long. A reader asks the journal's memory, then redb.
+//!
+//! Invariants: operations of one key reach the disk in the order in which they were accepted; whoever waits is told of success only
+//! after the sync; an operation is told to [`Upstream`] as durable after its sync and never before.
 //!
 //! Nothing outside this module names redb. It knows nothing of tokens, shards or cookies.
 
-mod file;
+mod checkpoint;
+mod database;
+#[cfg(feature = "test-util")]
+mod fault;
+mod flusher;
+mod frame;
+mod journal;
+mod pending;
 mod queue;
+mod recover;
+mod segment;
 mod sweep;
 mod tables;
-mod writer;
+mod volume;
 
-use std::{path::PathBuf, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{ffi::OsString, sync::Arc, thread::JoinHandle, time::Duration};
 
 use parking_lot::Mutex;
 use sessile_codec::{Limits, Record};
 
-use self::{file::StoreFile, queue::Queue, writer::Writer};
+#[cfg(feature = "test-util")]
+pub use self::fault::{FaultDisk, IoCounts, IoKind};
+use self::{
+    checkpoint::Checkpointer,
+    database::{Database, Options},
+    flusher::Flusher,
+    journal::Journal,
+    queue::Queue,
+};
 pub(crate) use self::{
     queue::{Op, Ticket, Urgency},
-    writer::WriterStats,
+    volume::{Directory, Volume},
 };
 use crate::{Error, clock::Clock, error::Cause, memory::Seq, token::Key};
 
@@ -38,61 +59,123 @@ pub(crate) trait Upstream: Send + Sync + 'static {
 
 /// How the disk tier is opened.
 pub(crate) struct Settings {
-    /// `None`: in memory only.
-    pub(crate) path: Option<PathBuf>,
+    pub(crate) volume: Arc<dyn Volume>,
+    /// The redb file; the journal's begin with it.
+    pub(crate) name: OsString,
     pub(crate) cache_bytes: usize,
+    pub(crate) journal_bytes: u64,
+    pub(crate) verify: bool,
+    pub(crate) salvage: bool,
     pub(crate) wait_for_lock: Duration,
     pub(crate) flush_interval: Duration,
+    pub(crate) commit_timeout: Duration,
     pub(crate) sweep_interval: Duration,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 pub(crate) struct Disk {
-    file: Arc<StoreFile>,
+    database: Arc<Database>,
+    journal: Arc<Journal>,
     queue: Arc<Queue>,
-    writer: Arc<Writer>,
-    thread: Mutex<Option<JoinHandle<Result<(), Error>>>>,
+    flusher: Arc<Flusher>,
+    checkpointer: Arc<Checkpointer>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    flusher: JoinHandle<()>,
+    watchdog: JoinHandle<()>,
+    checkpointer: JoinHandle<Result<(), Error>>,
+}
+
+/// What the disk tier has done so far, and holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskStats {
+    pub(crate) syncs: u64,
+    pub(crate) swept: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) torn: u64,
+    pub(crate) degraded: bool,
+    pub(crate) sessions: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) journal_bytes: u64,
 }
 
 impl Disk {
-    /// Opens the file and starts the writer. Also gives the bytes of the store's MAC keys.
+    /// Opens the files and starts the threads. Also gives the bytes of the store's MAC keys.
     pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Vec<u8>), Error> {
-        let Settings { path, cache_bytes, wait_for_lock, flush_interval, sweep_interval, clock } = settings;
-        let (file, mac_keys) = match &path {
-            Some(path) => StoreFile::open(path, cache_bytes, wait_for_lock)?,
-            #[cfg(feature = "test-util")]
-            None => StoreFile::in_memory(cache_bytes)?,
-            #[cfg(not(feature = "test-util"))]
-            None => unreachable!("only tests open a store without a path"),
-        };
-        let (file, queue) = (Arc::new(file), Arc::new(Queue::new(flush_interval)));
-        let writer = Arc::new(Writer::new(file.clone(), queue.clone(), upstream, clock, sweep_interval));
-        let thread = std::thread::Builder::new()
-            .name("sessile-disk".into())
-            .spawn({
-                let writer = writer.clone();
-                move || writer.run()
-            })
-            .map_err(|source| Error::Open { path: path.unwrap_or_default(), source: Cause::new(source) })?;
-        Ok((Self { file, queue, writer, thread: Mutex::new(Some(thread)) }, mac_keys))
+        let Settings { volume, name, clock, .. } = settings;
+        let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
+        let (database, meta) = Database::open(volume.clone(), &name, options, settings.wait_for_lock)?;
+        let recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, settings.salvage)?;
+        let records = database.with(tables::len)?;
+        let path = volume.path(&name);
+        let database = Arc::new(database);
+        let journal = Arc::new(Journal::new(volume, name, meta.store_id, meta.journal, settings.journal_bytes, recovered));
+        let queue = Arc::new(Queue::new(settings.flush_interval, settings.commit_timeout));
+        let flusher = Arc::new(Flusher::new(journal.clone(), database.clone(), queue.clone(), upstream.clone()));
+        let checkpointer =
+            Checkpointer::new(journal.clone(), database.clone(), upstream, clock, settings.sweep_interval, records);
+        let checkpointer = Arc::new(checkpointer);
+        let mut disk = Self { database, journal, queue, flusher, checkpointer, threads: Mutex::new(None) };
+        disk.start().map_err(|source| Error::Open { path, source: Cause::new(source) })?;
+        Ok((disk, meta.mac_keys))
     }
 
-    /// The record under `key` as the file has it, or why its bytes are not one. It may be larger than records may be by now.
+    fn start(&mut self) -> std::io::Result<()> {
+        let named = |name: &str| std::thread::Builder::new().name(name.into());
+        let (flusher, checkpointer, queue) = (self.flusher.clone(), self.checkpointer.clone(), self.queue.clone());
+        let checkpointer = named("sessile-checkpoint").spawn(move || checkpointer.run())?;
+        let started = named("sessile-journal").spawn(move || flusher.run()).and_then(|flusher| {
+            let watchdog = named("sessile-watch").spawn(move || queue.watch());
+            // Without a watchdog, the flusher has to go, too.
+            watchdog.inspect_err(|_| self.queue.close()).map(|watchdog| (flusher, watchdog))
+        });
+        match started {
+            Ok((flusher, watchdog)) => {
+                *self.threads.get_mut() = Some(Threads { flusher, watchdog, checkpointer });
+                Ok(())
+            }
+            Err(error) => {
+                self.journal.close();
+                // It has nothing to write; the error to tell is the first one.
+                let _ = checkpointer.join();
+                Err(error)
+            }
+        }
+    }
+
+    /// The record under `key`, or why its bytes are not one. It may be larger than records may be by now.
     pub(crate) fn load(&self, key: &Key) -> Result<Option<Result<Record, sessile_codec::Error>>, Error> {
-        self.read(|db| tables::load(db, key, |bytes| Record::check(bytes, key, Limits::UNLIMITED.record_bytes)))
+        // The journal first: what it hands over in between is then found in redb.
+        if let Some(pending) = self.journal.pending().read().get(key) {
+            return Ok(pending.cloned().map(Ok));
+        }
+        let check = |bytes: &[u8]| Record::check(bytes, key, Limits::UNLIMITED.record_bytes);
+        let found = self.read(|redb| tables::load(redb, key, check))?;
+        if let Some(Err(error)) = &found
+            && checkpoint::is_damage(error)
+        {
+            self.journal.request_quarantine(*key);
+        }
+        Ok(found)
     }
 
     fn read<T>(&self, work: impl FnOnce(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {
-        let result = self.file.with(work);
+        let result = self.database.with(work);
         if result.is_err() {
-            // The writer is the one who opens the file again.
-            self.queue.nudge();
+            // The checkpointer is the one who opens redb again.
+            self.journal.nudge();
         }
         result
     }
 
     /// Whether a commit may begin.
     pub(crate) fn admit(&self) -> Result<(), Error> {
+        if self.journal.is_starved() {
+            let text = "the journal is full, and the database takes nothing over";
+            return Err(self.journal.trouble().unwrap_or_else(|| Error::Degraded { source: Cause::text(text) }));
+        }
         if self.queue.has_room() {
             return Ok(());
         }
@@ -107,13 +190,14 @@ impl Disk {
     /// The keys of every record that has or may have this owner: ask the record itself.
     pub(crate) fn of_owner(&self, owner: &[u8; 16]) -> Result<Vec<Key>, Error> {
         let mut keys = Vec::new();
-        // The queue first: what it hands over in between is then found in the file.
+        // In the order in which a record travels: what is handed over in between is then found where it has gone.
         self.queue.pending(|key, record| {
             if record.meta().owner == *owner {
                 keys.push(*key);
             }
         });
-        keys.extend(self.read(|db| tables::of_owner(db, owner))?);
+        keys.extend(self.journal.pending().read().of_owner(owner));
+        keys.extend(self.read(|redb| tables::of_owner(redb, owner))?);
         keys.sort_unstable();
         keys.dedup();
         Ok(keys)
@@ -128,23 +212,34 @@ impl Disk {
         self.queue.sweep()
     }
 
-    /// Writes what is queued and closes the file. The second time does nothing.
+    /// Writes what is queued, moves the journal into redb and closes the file. The second time does nothing.
     pub(crate) fn close(&self) -> Result<(), Error> {
-        let Some(thread) = self.thread.lock().take() else { return Ok(()) };
+        let Some(threads) = self.threads.lock().take() else { return Ok(()) };
         self.queue.close();
-        thread.join().unwrap_or_else(|_| Err(Error::Degraded { source: Cause::text("the disk thread panicked") }))
+        let panicked = || Error::Degraded { source: Cause::text("a thread of the disk tier panicked") };
+        let flushed = threads.flusher.join().map_err(|_| panicked());
+        if flushed.is_err() {
+            // It can say no more that the checkpointer may go, nor that the watchdog may.
+            self.queue.finish();
+            self.journal.close();
+        }
+        let watched = threads.watchdog.join().map_err(|_| panicked());
+        let closed = threads.checkpointer.join().unwrap_or_else(|_| Err(panicked()));
+        flushed.and(watched).and(closed)
     }
 
-    pub(crate) fn stats(&self) -> WriterStats {
-        self.writer.stats()
-    }
-
-    pub(crate) fn sessions(&self) -> Result<u64, Error> {
-        self.read(tables::len)
-    }
-
-    pub(crate) fn file_bytes(&self) -> u64 {
-        self.file.len_bytes()
+    pub(crate) fn stats(&self) -> DiskStats {
+        let extra = self.journal.pending().read().extra();
+        DiskStats {
+            syncs: self.flusher.syncs(),
+            swept: self.checkpointer.swept(),
+            quarantined: self.checkpointer.quarantined(),
+            torn: self.journal.torn(),
+            degraded: self.flusher.is_degraded() || self.checkpointer.is_degraded(),
+            sessions: self.checkpointer.records().saturating_add_signed(extra),
+            file_bytes: self.database.len_bytes(),
+            journal_bytes: self.journal.file_bytes(),
+        }
     }
 }
 

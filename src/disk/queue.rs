@@ -1,23 +1,24 @@
 //! What waits for the disk: operations in the order in which they were accepted, and those who wait for them.
 //!
 //! Invariants:
-//! - Operations reach the file in the order of their numbers; a failed group goes back to the front of the queue, so whoever
-//!   waits for a later group waits for it too.
-//! - An operation is in `queued` or in `writing` until it is durable: nothing falls between.
-//! - A group is resolved once, whatever happens to those who wait; a dropped future takes no operation with it.
+//! - Operations of one key reach the journal in the order of their numbers; what could not be written goes back to the front.
+//! - An operation is in `queued` or in `writing` until the journal answers for it: nothing falls between.
+//! - A group is resolved once, and its first answer counts; a dropped future takes no operation with it.
+//! - Ends of sessions have a group of their own: they are acknowledged when nothing else can be.
 //!
-//! Knows nothing of redb.
+//! Knows nothing of files.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use sessile_codec::Record;
 
+use super::pending::KeyState;
 use crate::{Error, memory::Seq, token::Key};
 
 /// One change that the file must take over.
@@ -42,6 +43,11 @@ impl Op {
         std::iter::once(first).chain(second)
     }
 
+    /// Whether the session had no record before.
+    fn is_fresh(&self) -> bool {
+        matches!(self, Self::Put { record, .. } if record.meta().revision == 1)
+    }
+
     fn cost_bytes(&self) -> usize {
         let record_bytes = self.changes().filter_map(|(_, record)| record).map(|record| record.bytes().len()).sum::<usize>();
         size_of::<Self>() + record_bytes
@@ -57,22 +63,55 @@ pub(crate) enum Urgency {
     Soon,
 }
 
+/// An operation in the queue.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) seq: Seq,
+    pub(super) op: Op,
+    /// Whether the disk has never heard of the session.
+    pub(super) fresh: bool,
+}
+
 pub(super) struct Queue {
     state: Mutex<State>,
     work: Condvar,
     flush_interval: Duration,
+    commit_timeout: Duration,
+    watch: Condvar,
 }
 
 struct State {
-    queued: VecDeque<(Seq, Op)>,
+    queued: VecDeque<Queued>,
     queued_bytes: usize,
-    writing: Arc<Vec<(Seq, Op)>>,
+    /// What the flusher works on, and who waits for it since when.
+    writing: Arc<Vec<Queued>>,
+    in_flight: Option<Waiters>,
     next_seq: Seq,
-    group: Arc<Group>,
-    /// When the writer must begin, at the latest.
+    waiters: Waiters,
+    /// When the flusher must begin, at the latest.
     due: Option<Instant>,
-    sweep: bool,
+    sweep: Option<Arc<Group>>,
     closing: bool,
+    finished: bool,
+    /// Whether the watchdog sleeps until somebody waits.
+    watchdog_parked: bool,
+}
+
+/// Those who wait for the same batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiters {
+    /// For anything in it.
+    pub(super) all: Arc<Group>,
+    /// For the end of a session in it.
+    pub(super) ends: Arc<Group>,
+    since: Option<Instant>,
+}
+
+impl Waiters {
+    pub(super) fn resolve(&self, result: &Result<(), Error>) {
+        self.ends.resolve(result.clone());
+        self.all.resolve(result.clone());
+    }
 }
 
 /// Above this, a commit waits for the disk even if its class does not ask for it, so that what is pinned in memory stays bounded.
@@ -80,27 +119,32 @@ const HIGH_WATER_BYTES: usize = 16 << 20;
 /// Above this, commits are refused: the disk has not worked for a while.
 const FULL_BYTES: usize = 64 << 20;
 
-/// What the writer does next.
+/// What the flusher does next.
+#[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) ops: Arc<Vec<(Seq, Op)>>,
-    pub(super) group: Arc<Group>,
-    pub(super) sweep: bool,
+    pub(super) ops: Arc<Vec<Queued>>,
+    pub(super) waiters: Waiters,
+    pub(super) sweep: Option<Arc<Group>>,
     pub(super) closing: bool,
 }
 
 impl Queue {
-    pub(super) fn new(flush_interval: Duration) -> Self {
+    pub(super) fn new(flush_interval: Duration, commit_timeout: Duration) -> Self {
         let state = State {
             queued: VecDeque::new(),
             queued_bytes: 0,
             writing: Arc::default(),
+            in_flight: None,
             next_seq: 1,
-            group: Arc::default(),
+            waiters: Waiters::default(),
             due: None,
-            sweep: false,
+            sweep: None,
             closing: false,
+            finished: false,
+            watchdog_parked: false,
         };
-        Self { state: Mutex::new(state), work: Condvar::new(), flush_interval }
+        let (work, watch) = (Condvar::new(), Condvar::new());
+        Self { state: Mutex::new(state), work, flush_interval, commit_timeout, watch }
     }
 
     /// Whether another operation may come.
@@ -116,12 +160,13 @@ impl Queue {
             return (seq, Ticket::failed(Error::Closed));
         }
         state.queued_bytes += op.cost_bytes();
-        state.queued.push_back((seq, op));
         let urgency = if state.queued_bytes > HIGH_WATER_BYTES { Urgency::Now } else { urgency };
         let ticket = match urgency {
-            Urgency::Now => Ticket::waiting(&state.group),
+            Urgency::Now => self.wait_for(&mut state, matches!(op, Op::Delete { .. })),
             Urgency::Soon => Ticket::done(),
         };
+        let fresh = op.is_fresh();
+        state.queued.push_back(Queued { seq, op, fresh });
         let due = Instant::now() + if urgency == Urgency::Now { Duration::ZERO } else { self.flush_interval };
         if state.due.is_none_or(|earlier| due < earlier) {
             state.due = Some(due);
@@ -130,15 +175,25 @@ impl Queue {
         (seq, ticket)
     }
 
+    fn wait_for(&self, state: &mut State, end: bool) -> Ticket {
+        if state.waiters.since.is_none() {
+            state.waiters.since = Some(Instant::now());
+            if state.watchdog_parked {
+                self.watch.notify_one();
+            }
+        }
+        Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all })
+    }
+
     /// A ticket for everything that was queued so far.
     pub(super) fn flush(&self) -> Ticket {
         let mut state = self.state.lock();
         if state.closing {
             return Ticket::failed(Error::Closed);
         }
-        // With nothing queued a group may still be in the middle of its write; the next one, empty, comes after it.
+        // With nothing queued a batch may still be in the middle of its write; the next one, empty, comes after it.
         self.wake(&mut state);
-        Ticket::waiting(&state.group)
+        self.wait_for(&mut state, false)
     }
 
     /// A ticket for a sweep from now on.
@@ -147,9 +202,8 @@ impl Queue {
         if state.closing {
             return Ticket::failed(Error::Closed);
         }
-        state.sweep = true;
         self.wake(&mut state);
-        Ticket::waiting(&state.group)
+        Ticket::waiting(state.sweep.get_or_insert_default())
     }
 
     /// No operation after this.
@@ -159,68 +213,185 @@ impl Queue {
         self.wake(&mut state);
     }
 
-    /// Lets the writer look at the file now, unless it is to come back to it anyway.
-    pub(super) fn nudge(&self) {
-        let mut state = self.state.lock();
-        if state.due.is_none() {
-            self.wake(&mut state);
-        }
-    }
-
     fn wake(&self, state: &mut State) {
         state.due = Some(Instant::now());
         self.work.notify_one();
     }
 
-    /// Waits until something is due or `until` has come, and takes what there is. For the writer alone.
-    pub(super) fn take(&self, until: Instant) -> Batch {
+    /// Waits until something is due, or `until`, and takes what there is. For the flusher alone.
+    pub(super) fn take(&self, until: Option<Instant>) -> Batch {
         let mut state = self.state.lock();
         loop {
-            let wake_at = state.due.map_or(until, |due| due.min(until));
-            if Instant::now() >= wake_at {
+            let wake_at = [state.due, until].into_iter().flatten().min();
+            match wake_at {
+                Some(at) if Instant::now() >= at => break,
+                Some(at) => drop(self.work.wait_until(&mut state, at)),
+                None => self.work.wait(&mut state),
+            }
+        }
+        if state.due.is_some_and(|due| due > Instant::now()) {
+            // Nothing is due: `until` has come.
+            return Batch { ops: Arc::default(), waiters: Waiters::default(), sweep: None, closing: false };
+        }
+        state.queued_bytes = 0;
+        let ops = coalesce(state.queued.drain(..).collect());
+        state.due = None;
+        Self::hand_out(&mut state, ops)
+    }
+
+    /// Takes the ends of sessions alone, and with them what they make void: for a disk that has room for nothing else. Waits for one,
+    /// but no longer than `until`.
+    pub(super) fn take_ends(&self, until: Instant) -> Batch {
+        let mut state = self.state.lock();
+        while !state.closing && !state.queued.iter().any(|queued| matches!(queued.op, Op::Delete { .. })) {
+            if self.work.wait_until(&mut state, until).timed_out() {
                 break;
             }
-            self.work.wait_until(&mut state, wake_at);
         }
-        state.due = None;
-        state.queued_bytes = 0;
-        state.writing = Arc::new(state.queued.drain(..).collect());
-        Batch {
-            ops: state.writing.clone(),
-            group: std::mem::take(&mut state.group),
-            sweep: std::mem::take(&mut state.sweep),
-            closing: state.closing,
-        }
+        let (ends, rest) = extract_ends(state.queued.drain(..).collect());
+        state.queued_bytes = rest.iter().map(|queued| queued.op.cost_bytes()).sum();
+        state.queued = rest.into();
+        // Whoever waits for anything else learns at once that it has to come again.
+        Self::hand_out(&mut state, ends)
     }
 
-    /// What `take` gave is durable.
+    fn hand_out(state: &mut MutexGuard<'_, State>, ops: Vec<Queued>) -> Batch {
+        state.writing = Arc::new(ops);
+        let waiters = std::mem::take(&mut state.waiters);
+        state.in_flight = Some(waiters.clone());
+        Batch { ops: state.writing.clone(), waiters, sweep: state.sweep.take(), closing: state.closing }
+    }
+
+    /// The journal answers for what `take` gave.
     pub(super) fn written(&self) {
-        self.state.lock().writing = Arc::default();
+        let mut state = self.state.lock();
+        (state.writing, state.in_flight) = (Arc::default(), None);
     }
 
-    /// What `take` gave is not durable: it comes again, before everything else, no sooner than after `pause`.
-    pub(super) fn give_back(&self, batch: &Batch, pause: Duration) {
+    /// `rest` of what `take` gave is not durable: it comes again, before everything else, no sooner than after `pause`.
+    pub(super) fn give_back(&self, rest: &[Queued], pause: Duration) {
         let mut state = self.state.lock();
-        for (seq, op) in batch.ops.iter().rev() {
-            state.queued_bytes += op.cost_bytes();
-            state.queued.push_front((*seq, op.clone()));
+        for queued in rest.iter().rev() {
+            state.queued_bytes += queued.op.cost_bytes();
+            state.queued.push_front(queued.clone());
         }
-        state.writing = Arc::default();
-        state.sweep |= batch.sweep;
+        (state.writing, state.in_flight) = (Arc::default(), None);
         state.due = Some(Instant::now() + pause);
     }
 
-    /// Every record that is on its way to the file, oldest first, as long as `visit` wants to see more.
+    /// Every record that is on its way to the journal, oldest first.
     pub(super) fn pending(&self, mut visit: impl FnMut(&Key, &Record)) {
         let state = self.state.lock();
-        for (_, op) in state.writing.iter().chain(&state.queued) {
-            for (key, record) in op.changes() {
+        for queued in state.writing.iter().chain(&state.queued) {
+            for (key, record) in queued.op.changes() {
                 if let Some(record) = record {
                     visit(key, record);
                 }
             }
         }
     }
+
+    /// The flusher has ended.
+    pub(super) fn finish(&self) {
+        let mut state = self.state.lock();
+        state.finished = true;
+        // Nobody writes any more: who still waits must not wait for ever.
+        std::mem::take(&mut state.waiters).resolve(&Err(Error::Closed));
+        if let Some(group) = state.sweep.take() {
+            group.resolve(Err(Error::Closed));
+        }
+        self.watch.notify_one();
+    }
+
+    /// Tells those who have waited too long so, until the flusher has ended. Looks up only now and then, so that a batch that goes
+    /// well costs nothing here.
+    pub(super) fn watch(&self) {
+        let mut state = self.state.lock();
+        let mut idle = false;
+        while !state.finished {
+            let now = Instant::now();
+            let oldest = state.in_flight.iter().chain([&state.waiters]).filter_map(|waiters| waiters.since).min();
+            match oldest.map(|since| since + self.commit_timeout) {
+                None if idle => {
+                    state.watchdog_parked = true;
+                    self.watch.wait(&mut state);
+                    state.watchdog_parked = false;
+                    idle = false;
+                }
+                None => {
+                    idle = true;
+                    self.watch.wait_for(&mut state, self.commit_timeout);
+                }
+                Some(at) if now < at => drop(self.watch.wait_until(&mut state, at)),
+                Some(_) => {
+                    idle = false;
+                    self.time_out(&mut state, now);
+                }
+            }
+        }
+    }
+
+    fn time_out(&self, state: &mut State, now: Instant) {
+        let late = |waiters: &Waiters| waiters.since.is_some_and(|since| since + self.commit_timeout <= now);
+        let answer = Err(Error::TimedOut { after: self.commit_timeout });
+        if let Some(waiters) = state.in_flight.as_mut().filter(|waiters| late(waiters)) {
+            waiters.since = None;
+            waiters.resolve(&answer);
+        }
+        if late(&state.waiters) {
+            // Who comes now has not waited yet.
+            std::mem::take(&mut state.waiters).resolve(&answer);
+        }
+    }
+}
+
+/// Leaves out each write that a later operation on the same key makes void.
+fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
+    if ops.len() < 2 {
+        return ops;
+    }
+    let mut last: HashMap<Key, Seq, KeyState> = HashMap::with_capacity_and_hasher(ops.len(), KeyState::default());
+    for queued in &ops {
+        for (key, _) in queued.op.changes() {
+            last.insert(*key, queued.seq);
+        }
+    }
+    let mut fresh: HashSet<Key, KeyState> = HashSet::default();
+    let mut kept = ops;
+    kept.retain_mut(|queued| {
+        let (Op::Put { key, .. } | Op::Delete { key } | Op::Rekey { key, .. }) = &queued.op;
+        let is_void = matches!(queued.op, Op::Put { .. }) && last.get(key) != Some(&queued.seq);
+        if is_void && queued.fresh {
+            fresh.insert(*key);
+        }
+        queued.fresh |= fresh.contains(key);
+        !is_void
+    });
+    kept
+}
+
+/// Parts the ends of sessions from the rest. A write that an end makes void is dropped, and a rotation whose new key ends becomes
+/// the end of its old one: so the ends may overtake all that is left.
+fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
+    let mut ended: HashSet<Key, KeyState> = HashSet::default();
+    let (mut ends, mut rest) = (Vec::new(), Vec::new());
+    for queued in coalesce(ops).into_iter().rev() {
+        match queued.op {
+            Op::Delete { key } => {
+                ended.insert(key);
+                ends.push(queued);
+            }
+            Op::Put { key, .. } if ended.contains(&key) => {}
+            Op::Rekey { key, new_key, .. } if ended.contains(&new_key) => {
+                ended.insert(key);
+                ends.push(Queued { op: Op::Delete { key }, ..queued });
+            }
+            _ => rest.push(queued),
+        }
+    }
+    ends.reverse();
+    rest.reverse();
+    (ends, rest)
 }
 
 /// Those who wait for the same write.
@@ -237,8 +408,12 @@ struct GroupState {
 }
 
 impl Group {
+    /// The first answer counts.
     pub(super) fn resolve(&self, result: Result<(), Error>) {
         let mut state = self.state.lock();
+        if state.result.is_some() {
+            return;
+        }
         state.result = Some(result);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);

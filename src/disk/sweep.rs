@@ -5,29 +5,31 @@
 
 use redb::Database;
 
-use super::{Upstream, tables};
+use super::tables;
 use crate::token::Key;
 
 /// Entries in one transaction, so that commits never wait long behind it.
 const BATCH: usize = 500;
 
 /// What one batch did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Swept {
-    pub(super) deleted: u64,
+    pub(super) expired: Vec<Key>,
+    /// How many records there are, if any was deleted.
+    pub(super) records: Option<u64>,
     /// Whether the index may have more that is due.
     pub(super) more: bool,
 }
 
-pub(super) fn batch(db: &Database, now_ms: u64, upstream: &dyn Upstream) -> Result<Swept, redb::Error> {
+/// `deadline_ms` tells when a session ends, if somebody knows better than redb.
+pub(super) fn batch(db: &Database, now_ms: u64, deadline_ms: impl Fn(&Key) -> Option<u64>) -> Result<Swept, redb::Error> {
     let due = tables::due(db, now_ms, BATCH)?;
-    let mut expired: Vec<Key> = Vec::new();
-    let mut moved = 0;
+    let (mut expired, mut moved, mut records) = (Vec::new(), 0, None);
     if !due.is_empty() {
-        tables::write(db, |tables| {
+        let left = tables::write(db, |tables| {
             for (minute, key) in &due {
                 let stored_ms = tables.meta(key)?.map_or(0, |meta| meta.deadline_ms());
-                let deadline_ms = upstream.deadline_ms(key).unwrap_or(0).max(stored_ms);
+                let deadline_ms = deadline_ms(key).unwrap_or(0).max(stored_ms);
                 // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next run.
                 if deadline_ms / 60_000 > now_ms / 60_000 {
                     tables.relist(key, *minute, deadline_ms)?;
@@ -39,9 +41,7 @@ pub(super) fn batch(db: &Database, now_ms: u64, upstream: &dyn Upstream) -> Resu
             }
             Ok(())
         })?;
+        records = Some(left);
     }
-    for key in &expired {
-        upstream.expired(key);
-    }
-    Ok(Swept { deleted: expired.len() as u64, more: due.len() == BATCH && expired.len() + moved > 0 })
+    Ok(Swept { more: due.len() == BATCH && expired.len() + moved > 0, expired, records })
 }

@@ -1,29 +1,31 @@
 //! Every redb table and its encoding.
 //!
 //! ```text
-//! records   record key [16]                     -> minute u32 LE, record
-//! expiry    minute u32 BE, record key [16]      -> ()
-//! owners    owner [16], record key [16]         -> ()
-//! meta      "format" | "store_id" | "mac_keys"  -> bytes
+//! records     record key [16]                     -> minute u32 LE, record
+//! expiry      minute u32 BE, record key [16]      -> ()
+//! owners      owner [16], record key [16]         -> ()
+//! meta        "format" | "store_id" | "mac_keys"  -> bytes
+//!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8
+//! quarantine  record key [16]                     -> what stood under it in `records`, damaged
 //! ```
 //!
-//! Invariants: the four change in one transaction; every record has exactly one entry in `expiry`, under the minute that stands
+//! Invariants: they change in one transaction; every record has exactly one entry in `expiry`, under the minute that stands
 //! before it, which is never later than its deadline; every record with an owner has exactly one entry in `owners`. The
 //! expiry entry is lazy: a session that is used moves its deadline at each write, its entry only when the sweeper meets it.
 //!
 //! Every transaction uses quick-repair: one that does not costs the next crash a walk through the whole file.
 
-use std::collections::BTreeMap;
-
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 use sessile_codec::{Meta, Record};
 
+use super::pending::Change;
 use crate::token::Key;
 
 const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
 const EXPIRY: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("expiry");
 const OWNERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("owners");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const QUARANTINE: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("quarantine");
 
 /// The layout of the tables that this build writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -37,6 +39,42 @@ type Minute = u32;
 pub(super) struct StoreMeta {
     pub(super) store_id: [u8; 16],
     pub(super) mac_keys: Vec<u8>,
+    pub(super) journal: JournalMark,
+}
+
+impl StoreMeta {
+    /// A store that never had a journal.
+    pub(super) fn new(store_id: [u8; 16], mac_keys: Vec<u8>) -> Self {
+        Self { store_id, mac_keys, journal: JournalMark::default() }
+    }
+}
+
+/// Up to where the tables hold what the journal said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct JournalMark {
+    /// The newest generation that is in the tables as a whole, and its salt; 0 if there was none.
+    pub(super) generation: u64,
+    pub(super) salt: u64,
+    /// Whether a later generation may hold acknowledged changes.
+    pub(super) in_use: bool,
+}
+
+impl JournalMark {
+    fn encode(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
+        bytes[..8].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[16] = u8::from(self.in_use);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 17] = bytes.try_into().ok()?;
+        let (generation, rest) = bytes.split_first_chunk()?;
+        let (salt, in_use) = rest.split_first_chunk()?;
+        let (generation, salt) = (u64::from_le_bytes(*generation), u64::from_le_bytes(*salt));
+        (in_use[0] <= 1).then_some(Self { generation, salt, in_use: in_use[0] == 1 })
+    }
 }
 
 /// What a redb file is.
@@ -46,11 +84,17 @@ pub(super) enum Contents {
     SomethingElse,
 }
 
-pub(super) fn write(db: &Database, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<(), redb::Error> {
+/// Runs `work` in one transaction. Gives how many records there are after it.
+pub(super) fn write(db: &Database, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<u64, redb::Error> {
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);
-    work(&mut Tables::open(&txn)?)?;
-    Ok(txn.commit()?)
+    let records = {
+        let mut tables = Tables::open(&txn)?;
+        work(&mut tables)?;
+        tables.records.len()?
+    };
+    txn.commit()?;
+    Ok(records)
 }
 
 pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error> {
@@ -61,6 +105,7 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
         table.insert("format", FORMAT.to_le_bytes().as_slice())?;
         table.insert("store_id", meta.store_id.as_slice())?;
         table.insert("mac_keys", meta.mac_keys.as_slice())?;
+        table.insert("journal", meta.journal.encode().as_slice())?;
     }
     // The tables are made here, so that a reader never has to ask whether they exist.
     Tables::open(&txn)?;
@@ -77,11 +122,15 @@ pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
         Err(error) => return Err(error.into()),
     };
     let read = |name| table.get(name).map(|found| found.map(|value| value.value().to_vec()));
-    let (format, store_id, mac_keys) = (read("format")?, read("store_id")?, read("mac_keys")?);
+    let (format, store_id, mac_keys, journal) = (read("format")?, read("store_id")?, read("mac_keys")?, read("journal")?);
     let number = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
     let store_id = store_id.and_then(|bytes| bytes.try_into().ok());
+    let journal = journal.and_then(|bytes| JournalMark::decode(&bytes));
     Ok(match (number, store_id, mac_keys) {
-        (Some(FORMAT), Some(store_id), Some(mac_keys)) => Contents::Store(StoreMeta { store_id, mac_keys }),
+        (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
+            Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, journal }),
+            None => Contents::SomethingElse,
+        },
         (Some(found), ..) if found != FORMAT => Contents::OtherFormat(found),
         _ => Contents::SomethingElse,
     })
@@ -124,25 +173,43 @@ pub(super) struct Tables<'txn> {
     records: Table<'txn, &'static [u8; 16], &'static [u8]>,
     expiry: Table<'txn, &'static [u8; 20], ()>,
     owners: Table<'txn, &'static [u8; 32], ()>,
+    meta: Table<'txn, &'static str, &'static [u8]>,
+    quarantine: Table<'txn, &'static [u8; 16], &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
     fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Self { records: txn.open_table(RECORDS)?, expiry: txn.open_table(EXPIRY)?, owners: txn.open_table(OWNERS)? })
+        Ok(Self {
+            records: txn.open_table(RECORDS)?,
+            expiry: txn.open_table(EXPIRY)?,
+            owners: txn.open_table(OWNERS)?,
+            meta: txn.open_table(META)?,
+            quarantine: txn.open_table(QUARANTINE)?,
+        })
     }
 
-    /// Applies the last change of each key, in the order of keys.
-    pub(super) fn apply<'a>(
-        &mut self,
-        changes: impl Iterator<Item = (&'a Key, Option<&'a Record>)>,
-    ) -> Result<(), redb::Error> {
-        for (key, record) in changes.collect::<BTreeMap<_, _>>() {
+    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), redb::Error> {
+        for (key, record) in changes {
             match record {
                 Some(record) => self.put(key, record)?,
                 None => self.delete(key)?,
             }
         }
         Ok(())
+    }
+
+    pub(super) fn set_journal(&mut self, mark: JournalMark) -> Result<(), redb::Error> {
+        self.meta.insert("journal", mark.encode().as_slice())?;
+        Ok(())
+    }
+
+    /// Puts the bytes under `key` aside, if `is_damaged` says so of them. Gives whether it did.
+    pub(super) fn quarantine(&mut self, key: &Key, is_damaged: impl FnOnce(&[u8]) -> bool) -> Result<bool, redb::Error> {
+        let found = self.records.get(key)?.map(|value| value.value().to_vec());
+        let Some(bytes) = found.filter(|bytes| is_damaged(bytes.get(PREFIX..).unwrap_or_default())) else { return Ok(false) };
+        self.quarantine.insert(key, bytes.as_slice())?;
+        self.delete(key)?;
+        Ok(true)
     }
 
     fn put(&mut self, key: &Key, record: &Record) -> Result<(), redb::Error> {

@@ -53,7 +53,7 @@ fn nothing_exists_before_the_first_value() {
     assert_eq!(session.token(), None);
     assert_eq!((session.handle(), session.tier(), session.created(), session.record_bytes()), (None, None, None, 0));
     assert_eq!(writes(&disk.store), before);
-    assert_eq!(disk.store.stats().disk_sessions, Some(0));
+    assert_eq!(disk.store.stats().disk_sessions, 0);
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! The redb file: making it, opening it, and opening it again after it failed.
+//!
+//! Facts behind it: one I/O error, of a read too, closes redb for everyone until it is opened again; a damaged file makes it
+//! panic now and then (0.3-1 % of flipped bits); and it takes a file of 0 bytes for a new one. So an existing file is never
+//! created, every call runs inside a panic boundary, and after a failure the file is opened anew.
+//!
+//! Invariants: a new store appears under its name complete or not at all; one process at a time has the file, also while redb
+//! is closed after a failure.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::RwLock;
+use redb::DatabaseError::DatabaseAlreadyOpen;
+
+use super::{
+    recover,
+    tables::{self, Contents, StoreMeta},
+    volume::{Backend, Volume, VolumeFile},
+};
+use crate::{
+    Error,
+    error::Cause,
+    token::{KeyRing, random_bytes},
+};
+
+/// How the redb file is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) cache_bytes: usize,
+    /// Read the whole file and check it.
+    pub(super) verify: bool,
+}
+
+pub(super) struct Database {
+    volume: Arc<dyn Volume>,
+    name: OsString,
+    options: Options,
+    store_id: [u8; 16],
+    redb: RwLock<Option<redb::Database>>,
+    /// Holds the file's lock for as long as the store is open: redb's own goes each time that it has to be opened anew.
+    lock: RwLock<Option<Box<dyn VolumeFile>>>,
+    /// Whether a call failed since it was opened.
+    failed: AtomicBool,
+}
+
+/// How often a file that another process holds is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(10);
+
+impl Database {
+    /// Opens the store `name`, or makes one where no file is.
+    pub(super) fn open(
+        volume: Arc<dyn Volume>,
+        name: &OsStr,
+        options: Options,
+        wait_for_lock: Duration,
+    ) -> Result<(Self, StoreMeta), Error> {
+        match volume.len_bytes(name) {
+            Ok(0) => return Err(Error::EmptyFile { path: volume.path(name) }),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                recover::refuse_orphans(&*volume, name)?;
+                create(&*volume, name, options)?;
+            }
+            Err(error) => return Err(cannot_open(&*volume, name, error)),
+        }
+        let lock = take_lock(&*volume, name, wait_for_lock)?;
+        let (redb, meta) = open_redb(&*volume, name, options)?;
+        let database = Self {
+            volume,
+            name: name.into(),
+            options,
+            store_id: meta.store_id,
+            redb: RwLock::new(Some(redb)),
+            lock: RwLock::new(Some(lock)),
+            failed: AtomicBool::new(false),
+        };
+        Ok((database, meta))
+    }
+
+    /// Runs `work` on redb. Its failure, or a panic in it, is told as the disk's.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {
+        let redb = self.redb.read();
+        let Some(redb) = &*redb else {
+            return Err(Error::Degraded { source: Cause::text("the file is closed after a failure and not open again yet") });
+        };
+        bounded(|| work(redb)).map_err(|source| {
+            self.failed.store(true, Ordering::Relaxed);
+            Error::Degraded { source }
+        })
+    }
+
+    /// Whether it must be opened again.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Closes redb and opens it again.
+    pub(super) fn reopen(&self) -> Result<(), Error> {
+        let mut slot = self.redb.write();
+        // A database that failed may fail to close, too; what it held back is still in the journal.
+        let old = slot.take();
+        drop(bounded(|| old.map_or(Ok(()), redb::Database::close)));
+        if self.volume.len_bytes(&self.name).is_ok_and(|len| len == 0) {
+            return Err(Error::EmptyFile { path: self.volume.path(&self.name) });
+        }
+        let (redb, meta) = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options })?;
+        if meta.store_id != self.store_id {
+            let error = io::Error::other("another store has taken the place of the one that was open");
+            return Err(cannot_open(&*self.volume, &self.name, error));
+        }
+        *slot = Some(redb);
+        self.failed.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn close(&self) -> Result<(), Error> {
+        let redb = self.redb.write().take();
+        let closed = bounded(|| redb.map_or(Ok(()), redb::Database::close)).map_err(|source| Error::Degraded { source });
+        *self.lock.write() = None;
+        closed
+    }
+
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.volume.len_bytes(&self.name).unwrap_or(0)
+    }
+}
+
+fn take_lock(volume: &dyn Volume, name: &OsStr, wait: Duration) -> Result<Box<dyn VolumeFile>, Error> {
+    let give_up = Instant::now().checked_add(wait);
+    let file = volume.open(name).map_err(|error| cannot_open(volume, name, error))?;
+    // A lock of Windows shuts out the other handles of its own process, too: there redb's file is locked by nobody but redb's user.
+    while cfg!(unix) && !file.try_lock().map_err(|error| cannot_open(volume, name, error))? {
+        if give_up.is_some_and(|at| Instant::now() >= at) {
+            return Err(Error::AlreadyOpen { path: volume.path(name) });
+        }
+        thread::sleep(LOCK_POLL);
+    }
+    Ok(file)
+}
+
+fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options) -> Result<(redb::Database, StoreMeta), Error> {
+    let file = volume.open(name).map_err(|error| cannot_open(volume, name, error))?;
+    // With a backend of one's own, redb's `open` is this one, and it takes an empty file for a new database.
+    if file.len_bytes().map_err(|error| cannot_open(volume, name, error))? == 0 {
+        return Err(Error::EmptyFile { path: volume.path(name) });
+    }
+    // A killed process may have left its last commit to the page cache alone; redb's own open syncs the file before anybody builds on it.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        redb::Builder::new()
+            .set_cache_size(options.cache_bytes)
+            .set_check_integrity_on_open(options.verify)
+            .create_with_backend(Backend::new(file))
+    }));
+    let redb = match opened {
+        Ok(Ok(redb)) => redb,
+        Ok(Err(DatabaseAlreadyOpen)) => return Err(Error::AlreadyOpen { path: volume.path(name) }),
+        Ok(Err(error)) => return Err(cannot_open(volume, name, error)),
+        Err(panic) => return Err(cannot_open(volume, name, panic_error(&*panic))),
+    };
+    match bounded(|| tables::contents(&redb)) {
+        Ok(Contents::Store(meta)) => Ok((redb, meta)),
+        Ok(Contents::OtherFormat(found)) => {
+            Err(Error::StoreFormat { path: volume.path(name), found, expected: tables::FORMAT })
+        }
+        Ok(Contents::SomethingElse) => Err(Error::NotAStore { path: volume.path(name) }),
+        Err(source) => Err(Error::Open { path: volume.path(name), source }),
+    }
+}
+
+/// Makes a complete store under a name of its own, then gives it the name it was asked for.
+fn create(volume: &dyn Volume, name: &OsStr, options: Options) -> Result<(), Error> {
+    let suffix = u64::from_ne_bytes(random_bytes()?);
+    let mut draft = name.to_owned();
+    draft.push(format!(".new-{suffix:016x}"));
+    let meta = StoreMeta::new(random_bytes()?, KeyRing::generate()?.to_bytes());
+    let made = draw_up(volume, &draft, &meta, options)
+        .and_then(|()| Ok(volume.publish(&draft, name)?))
+        .and_then(|()| Ok(volume.sync()?));
+    // Under its own name it is of no use to anybody, if it still has it.
+    let _ = volume.remove(&draft);
+    made.map_err(|source| Error::Open { path: volume.path(name), source })
+}
+
+fn draw_up(volume: &dyn Volume, draft: &OsStr, meta: &StoreMeta, options: Options) -> Result<(), Cause> {
+    let file = volume.create(draft)?;
+    bounded(|| -> Result<(), redb::Error> {
+        let redb = redb::Builder::new().set_cache_size(options.cache_bytes).create_with_backend(Backend::new(file))?;
+        tables::create(&redb, meta)?;
+        Ok(redb.close()?)
+    })
+}
+
+/// Runs `work` inside a panic boundary.
+fn bounded<T, E: Into<redb::Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Cause> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Cause::new(error.into())),
+        Err(panic) => Err(Cause::new(panic_error(&*panic))),
+    }
+}
+
+fn panic_error(panic: &(dyn std::any::Any + Send)) -> io::Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    io::Error::other(format!("the database panicked, so the file is damaged: {}", text.unwrap_or("no message")))
+}
+
+fn cannot_open(volume: &dyn Volume, name: &OsStr, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Open { path: volume.path(name), source: Cause::new(source) }
+}

@@ -1,0 +1,269 @@
+//! A disk in memory that fails, tears, forgets and fills up on command.
+//!
+//! What it assumes of a real disk is the least that file systems promise: only what was synced is sure to outlast a power cut. Of
+//! the rest, any write may be there or not, whatever was written before or after it; one may be there in part, cut at any sector
+//! or byte; a length and a name may be there without the data, and the other way round. Of writes to the same byte, though, an
+//! earlier one never replaces a later one: they meet in the page cache.
+//!
+//! Invariant: everything random comes from a seed, so the same operations and the same seed give the same disk.
+//!
+//! Knows nothing of what is in the files.
+
+mod io;
+mod pages;
+mod state;
+mod survive;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fmt,
+    io::ErrorKind,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use self::state::{Fault, State};
+
+/// What a store can ask of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum IoKind {
+    /// Opening a file.
+    Open,
+    /// Making a file.
+    Create,
+    /// Asking how long a file is.
+    Len,
+    /// Locking a file.
+    Lock,
+    /// Reading from a file.
+    Read,
+    /// Writing to a file.
+    Write,
+    /// Making a file longer or shorter.
+    SetLen,
+    /// Making a file's content durable.
+    Sync,
+    /// Listing the files.
+    Names,
+    /// Giving a file its final name.
+    Publish,
+    /// Removing a file.
+    Remove,
+    /// Making the names of files durable.
+    SyncNames,
+}
+
+impl IoKind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::Open,
+        Self::Create,
+        Self::Len,
+        Self::Lock,
+        Self::Read,
+        Self::Write,
+        Self::SetLen,
+        Self::Sync,
+        Self::Names,
+        Self::Publish,
+        Self::Remove,
+        Self::SyncNames,
+    ];
+
+    /// Whether a power cut before it and one after it can leave different disks.
+    fn changes_the_disk(self) -> bool {
+        !matches!(self, Self::Open | Self::Len | Self::Lock | Self::Read | Self::Names)
+    }
+}
+
+/// A disk in memory that does what disks do at their worst, for [`Builder::open_on`](crate::Builder::open_on).
+///
+/// Clones are the same disk. After [`crash`](Self::crash) or [`kill`](Self::kill) the answer is a new disk, as the next process finds it.
+///
+/// # Examples
+/// ```
+/// use sessile::{Store, testing::FaultDisk};
+///
+/// let disk = FaultDisk::new(7);
+/// let store = Store::builder().open_on(&disk)?;
+/// let session = store.session(None)?;
+/// session.insert("name", "Ada")?;
+/// session.save().wait()?;
+///
+/// // The power goes, with whatever had not been synced yet.
+/// let found = Store::builder().open_on(&disk.crash(1))?;
+/// let token = session.token().unwrap();
+/// assert_eq!(found.session(Some(&token))?.get::<String>("name")?.as_deref(), Some("Ada"));
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct FaultDisk(Arc<Shared>);
+
+struct Shared {
+    /// Nothing is kept that only a crash would ask for.
+    is_plain: bool,
+    state: Mutex<State>,
+    /// Syncs go on.
+    resumed: Condvar,
+}
+
+/// How often a disk was asked for what; from [`FaultDisk::counts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IoCounts {
+    /// Operations that were asked for, failed ones too.
+    pub operations: BTreeMap<IoKind, u64>,
+    /// Those of them before and after which a power cut can leave different disks.
+    pub changes: u64,
+    /// Bytes given to writes.
+    pub bytes_written: u64,
+}
+
+impl FaultDisk {
+    /// An empty disk. What it leaves undone after an injected failure is decided by `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::with(State::new(seed), false)
+    }
+
+    /// A disk for a store that needs no file: it cannot crash or fail, and keeps nothing twice.
+    pub(crate) fn plain() -> Self {
+        Self::with(State::new(0), true)
+    }
+
+    fn with(state: State, is_plain: bool) -> Self {
+        Self(Arc::new(Shared { is_plain, state: Mutex::new(state), resumed: Condvar::new() }))
+    }
+
+    /// The disk as it may look after a power cut at this moment, or at the one that [`crash_at`](Self::crash_at) named. `seed`
+    /// decides which of the unsynced changes are on it.
+    #[must_use]
+    pub fn crash(&self, seed: u64) -> Self {
+        Self::with(survive::power_cut(&self.0.state.lock(), seed), false)
+    }
+
+    /// Ends the process that uses the disk: its operations fail from now on. The new disk is as the next process finds it, which still
+    /// sees what the last one wrote, synced or not.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let mut state = self.0.state.lock();
+        let next = state.without_process();
+        state.is_dead = true;
+        self.0.resumed.notify_all();
+        Self::with(next, false)
+    }
+
+    /// A copy as a backup makes it, of everything that a process sees now.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut copy = self.0.state.lock().without_process();
+        copy.settle();
+        Self::with(copy, false)
+    }
+
+    /// Cuts the power during the `n`-th change of the disk, counted from 0 since the disk was made: see [`IoCounts::changes`]. From
+    /// then on everything fails, and [`crash`](Self::crash) gives the disk as it may look at that point.
+    pub fn crash_at(&self, n: u64) {
+        self.0.state.lock().crash_at = Some(n);
+    }
+
+    /// Whether the power was cut or the process killed.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.0.state.lock().is_dead
+    }
+
+    /// Lets one operation of `kind`, or of any, fail with `error` after `n` more have gone well. A sync of a
+    /// file that fails loses what it should have made durable, or a part of it, and later syncs do not make up for it, as on Linux; the
+    /// data may still be read until the next crash.
+    pub fn fail_nth(&self, kind: impl Into<Option<IoKind>>, n: u64, error: ErrorKind) {
+        self.0.state.lock().faults.push(Fault { kind: kind.into(), skip: n, times: 1, error });
+    }
+
+    /// As [`fail_nth`](Self::fail_nth), and every operation of `kind` after it too, until [`heal`](Self::heal).
+    pub fn fail_from(&self, kind: impl Into<Option<IoKind>>, n: u64, error: ErrorKind) {
+        self.0.state.lock().faults.push(Fault { kind: kind.into(), skip: n, times: u64::MAX, error });
+    }
+
+    /// Ends what [`fail_nth`](Self::fail_nth), [`fail_from`](Self::fail_from), [`set_capacity`](Self::set_capacity),
+    /// [`delay_syncs`](Self::delay_syncs) and [`stall_syncs`](Self::stall_syncs) began.
+    pub fn heal(&self) {
+        let mut state = self.0.state.lock();
+        state.faults.clear();
+        (state.capacity, state.sync_delay, state.syncs_stalled) = (None, Duration::ZERO, false);
+        self.0.resumed.notify_all();
+    }
+
+    /// How many bytes there is room for, in pages of 4096; `None`: as many as you like. Holes take none. Less than
+    /// [`used_bytes`](Self::used_bytes): what is there stays.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.0.state.lock().capacity = bytes;
+    }
+
+    /// Bytes that the files take.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.0.state.lock().used_bytes()
+    }
+
+    /// How long each sync takes from now on.
+    pub fn delay_syncs(&self, by: Duration) {
+        self.0.state.lock().sync_delay = by;
+    }
+
+    /// Lets syncs wait until [`heal`](Self::heal).
+    pub fn stall_syncs(&self) {
+        self.0.state.lock().syncs_stalled = true;
+    }
+
+    /// What was asked of the disk since it was made.
+    #[must_use]
+    pub fn counts(&self) -> IoCounts {
+        self.0.state.lock().counts.clone()
+    }
+
+    /// The names of the files.
+    #[must_use]
+    pub fn names(&self) -> Vec<OsString> {
+        self.0.state.lock().names.keys().cloned().collect()
+    }
+
+    /// What is in the file `name`; `None` if there is none.
+    #[must_use]
+    pub fn contents(&self, name: impl AsRef<OsStr>) -> Option<Vec<u8>> {
+        let state = self.0.state.lock();
+        Some(state.files.get(state.names.get(name.as_ref())?)?.content.to_vec())
+    }
+
+    /// Puts `bytes` in the place of what is in the file `name`, durably. Whoever has the file open sees the new content.
+    pub fn replace(&self, name: impl AsRef<OsStr>, bytes: &[u8]) {
+        let mut state = self.0.state.lock();
+        let id = match state.names.get(name.as_ref()) {
+            Some(id) => *id,
+            None => state.add_file(name.as_ref()),
+        };
+        state.synced_names.insert(name.as_ref().to_owned(), id);
+        let file = state.files.entry(id).or_default();
+        (file.content, file.synced, file.unsynced) = (bytes.into(), bytes.into(), Vec::new());
+    }
+
+    /// Removes the file `name`, durably. Whoever has it open keeps it.
+    pub fn delete(&self, name: impl AsRef<OsStr>) {
+        let mut state = self.0.state.lock();
+        state.names.remove(name.as_ref());
+        state.synced_names.remove(name.as_ref());
+        state.drop_unnamed();
+    }
+}
+
+impl fmt::Debug for FaultDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaultDisk").field(&self.names()).finish()
+    }
+}

@@ -1,0 +1,220 @@
+//! The thread that writes the journal: one write and one sync for all commits that came while the one before it went on.
+//!
+//! Invariants: nothing but a successful sync resolves a group with success; what could not be written is told to everyone who
+//! waits for it, and is tried again in a fresh segment; no error ends the thread before the store is closed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    Upstream,
+    database::Database,
+    frame,
+    journal::{Active, Journal},
+    queue::{Batch, Group, Queue, Queued, Waiters},
+};
+use crate::{Error, error::Cause, event};
+
+pub(super) struct Flusher {
+    journal: Arc<Journal>,
+    database: Arc<Database>,
+    queue: Arc<Queue>,
+    upstream: Arc<dyn Upstream>,
+    syncs: AtomicU64,
+    degraded: AtomicBool,
+}
+
+/// The pause after a failure doubles from the first to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How long the queue must be empty before the last write is marked as durable.
+const IDLE: Duration = Duration::from_millis(10);
+/// This part of a segment is kept for the ends of sessions when no other segment is ready.
+const RESERVE: u64 = 8;
+
+/// Why a batch was not written to its end.
+enum Stop {
+    /// There is no room, because redb does not take over what is there.
+    Full(Error),
+    Failed(Error),
+}
+
+impl Flusher {
+    pub(super) fn new(journal: Arc<Journal>, database: Arc<Database>, queue: Arc<Queue>, upstream: Arc<dyn Upstream>) -> Self {
+        Self { journal, database, queue, upstream, syncs: AtomicU64::new(0), degraded: AtomicBool::new(false) }
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::Relaxed)
+    }
+
+    /// Works until the queue is closed. What it could not write by then is left to the last checkpoint.
+    pub(super) fn run(&self) {
+        let mut pen = Pen::default();
+        let mut pause = PAUSE.0;
+        loop {
+            let batch = self.next_batch(&mut pen);
+            let (written, result) = self.write(&mut pen, &batch.ops);
+            let rest = &batch.ops[written..];
+            if batch.closing {
+                return self.finish(pen, rest, &batch, result);
+            }
+            if result.is_ok() {
+                pause = PAUSE.0;
+                self.queue.written();
+            } else {
+                self.queue.give_back(rest, pause);
+                pause = (pause * 2).min(PAUSE.1);
+            }
+            self.tell(&mut pen, &batch.waiters, result);
+            if let Some(group) = batch.sweep {
+                if let Some(active) = pen.active.take_if(|active| !active.segment.is_unused()) {
+                    self.journal.seal(active, true);
+                }
+                self.journal.request_sweep(group);
+            }
+        }
+    }
+
+    fn next_batch(&self, pen: &mut Pen) -> Batch {
+        if self.journal.is_starved() {
+            if !self.journal.has_ready() {
+                return self.queue.take_ends(Instant::now() + PAUSE.0);
+            }
+            self.journal.set_starved(false);
+        }
+        let unmarked = pen.active.as_mut().filter(|active| !active.segment.is_marked());
+        let Some(unmarked) = unmarked else { return self.queue.take(None) };
+        let batch = self.queue.take(Some(Instant::now() + IDLE));
+        // Not while there is work: the next write says the same.
+        if batch.ops.is_empty() && !batch.closing {
+            // Its failure shows at the next write, which somebody waits for.
+            let _ = unmarked.segment.mark();
+        }
+        batch
+    }
+
+    /// Answers those who wait for a batch.
+    fn tell(&self, pen: &mut Pen, waiters: &Waiters, result: Result<(), Stop>) {
+        let was_starved = self.journal.is_starved();
+        let result = match result {
+            // The ends were written; for everything else there was no room.
+            Ok(()) if was_starved => {
+                pen.owed.drain(..).chain([waiters.ends.clone()]).for_each(|ends| ends.resolve(Ok(())));
+                Err(self.journal.trouble().unwrap_or_else(full))
+            }
+            // What ends is back in the queue, and is written before anything else.
+            Err(Stop::Full(error)) if !was_starved => {
+                pen.owed.push(waiters.ends.clone());
+                self.journal.set_starved(true);
+                waiters.all.resolve(Err(error.clone()));
+                return self.note(Some(&error));
+            }
+            Ok(()) => Ok(()),
+            Err(Stop::Full(error) | Stop::Failed(error)) => Err(error),
+        };
+        pen.owed.drain(..).for_each(|ends| ends.resolve(result.clone()));
+        waiters.resolve(&result);
+        self.note(result.as_ref().err());
+    }
+
+    fn note(&self, error: Option<&Error>) {
+        if self.degraded.swap(error.is_some(), Ordering::Relaxed) != error.is_some() {
+            event::degraded(error);
+        }
+    }
+
+    /// Writes `ops` in their order. Gives how many of them are durable.
+    fn write(&self, pen: &mut Pen, ops: &[Queued]) -> (usize, Result<(), Stop>) {
+        let mut written = 0;
+        while written < ops.len() {
+            match self.write_some(pen, &ops[written..]) {
+                Ok(count) => written += count,
+                Err(stop) => return (written, Err(stop)),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    fn write_some(&self, pen: &mut Pen, ops: &[Queued]) -> Result<usize, Stop> {
+        let needed = frame::len_bytes(&ops[0].op) as u64;
+        let Some(active) = &mut pen.active else {
+            pen.announced = false;
+            pen.active = self.journal.next(needed, true).map_err(Stop::Failed)?;
+            return Ok(0);
+        };
+        if !pen.announced {
+            // The checkpointer is the one who opens redb again.
+            self.journal.announce(&self.database).inspect_err(|_| self.journal.nudge()).map_err(Stop::Failed)?;
+            pen.announced = true;
+        }
+        let only_ends = self.journal.is_starved();
+        let reserve = if only_ends || self.journal.has_ready() { 0 } else { active.segment.capacity() / RESERVE };
+        let frames = ops.iter().map(|queued| (&queued.op, queued.fresh));
+        let count = active.segment.encode(&mut pen.buffer, frames, reserve);
+        if count == 0 {
+            if only_ends && !self.journal.has_ready() {
+                return Err(Stop::Full(full()));
+            }
+            if let Some(next) = self.journal.next(needed, false).map_err(Stop::Full)? {
+                self.journal.seal(std::mem::replace(active, next), true);
+            }
+            return Ok(0);
+        }
+        if let Err(error) = active.segment.append(&pen.buffer, count) {
+            // The kernel may have marked pages clean that never reached the disk: this file is not written to again.
+            if let Some(failed) = pen.active.take() {
+                self.journal.seal(failed, false);
+            }
+            return Err(Stop::Failed(Error::Degraded { source: Cause::new(error) }));
+        }
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.journal.appended(active, &ops[..count]);
+        for queued in &ops[..count] {
+            for (key, _) in queued.op.changes() {
+                self.upstream.durable(key, queued.seq);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Hands everything to the last checkpoint.
+    fn finish(&self, pen: Pen, rest: &[Queued], batch: &Batch, result: Result<(), Stop>) {
+        self.journal.leave(rest);
+        if let Some(active) = pen.active {
+            self.journal.seal(active, true);
+        }
+        self.queue.written();
+        let result = result.map_err(|(Stop::Full(error) | Stop::Failed(error))| error);
+        pen.owed.iter().for_each(|ends| ends.resolve(result.clone()));
+        batch.waiters.resolve(&result);
+        if let Some(group) = &batch.sweep {
+            self.journal.request_sweep(group.clone());
+        }
+        self.journal.close();
+        self.queue.finish();
+    }
+}
+
+/// What the flusher writes with.
+#[derive(Default)]
+struct Pen {
+    active: Option<Active>,
+    /// Whether the database knows of the active segment.
+    announced: bool,
+    buffer: Vec<u8>,
+    /// Those who wait for ends that came when there was no room.
+    owed: Vec<Arc<Group>>,
+}
+
+fn full() -> Error {
+    Error::Degraded { source: Cause::text("the journal is full, and the database takes nothing over") }
+}

@@ -1,0 +1,218 @@
+//! One change of one session as bytes in the journal, and where a journal's valid frames end.
+//!
+//! ```text
+//! salt u64 | crc u32 | payload length u32 | number u32 | first u32 | kind u32 | 0 u32 | record key [16] | payload, padded to 8
+//! ```
+//!
+//! All integers are little-endian. `number` counts the frames of a generation from 0 without a gap; `first` is the number of the
+//! first frame that became durable together with it. The CRC-32 covers everything after itself, and begins from the salt.
+//!
+//! Invariants:
+//! - Only a frame of this very generation is read: 64 random bits that no client ever sees stand in each of its frames, so neither
+//!   what an earlier generation left in reused space nor a frame that a visitor put into a session's value passes for one.
+//! - A write is synced before the next one begins. So a bad frame in the last write is a write that a crash cut short, and is cut
+//!   off; a bad frame with a later *write* behind it is damage, because it had been synced, and is told.
+//!
+//! Knows nothing of files or of what is in a record.
+
+use sessile_codec::{Limits, Record};
+
+use super::queue::Op;
+use crate::token::Key;
+
+/// Bytes before the payload.
+pub(super) const HEADER: usize = 48;
+/// Where writes begin: no write touches a sector that an earlier, synced one wrote.
+pub(super) const SECTOR: usize = 512;
+
+const PUT: u32 = 1;
+const DELETE: u32 = 2;
+const REKEY: u32 = 3;
+const MARK: u32 = 4;
+/// Or-ed to the kind: the session had no record before.
+const FRESH: u32 = 0x100;
+
+/// Identifies the frames of one generation.
+pub(super) type Salt = u64;
+
+/// Where the next frame goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) number: u32,
+    /// The number of the first frame in the same write.
+    pub(super) first: u32,
+}
+
+/// Bytes that the frame of `op` takes.
+pub(super) fn len_bytes(op: &Op) -> usize {
+    let payload = match op {
+        Op::Put { record, .. } => record.bytes().len(),
+        Op::Delete { .. } => 0,
+        Op::Rekey { record, .. } => size_of::<Key>() + record.bytes().len(),
+    };
+    (HEADER + payload).next_multiple_of(8)
+}
+
+/// Appends the frame of `op`. `fresh`: its session had no record before.
+pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fresh: bool) {
+    let flag = if fresh { FRESH } else { 0 };
+    match op {
+        Op::Put { key, record } => append(into, salt, at, PUT | flag, key, &[record.bytes()]),
+        Op::Delete { key } => append(into, salt, at, DELETE, key, &[]),
+        Op::Rekey { key, new_key, record } => append(into, salt, at, REKEY, key, &[new_key, record.bytes()]),
+    }
+}
+
+/// Appends a frame that changes nothing: it says that every frame before it was synced.
+pub(super) fn encode_mark(into: &mut Vec<u8>, salt: Salt, at: Position) {
+    append(into, salt, at, MARK, &[0; 16], &[]);
+}
+
+fn append(into: &mut Vec<u8>, salt: Salt, at: Position, kind: u32, key: &Key, payload: &[&[u8]]) {
+    let start = into.len();
+    let payload_len = payload.iter().map(|part| part.len()).sum::<usize>();
+    into.extend_from_slice(&salt.to_le_bytes());
+    into.extend_from_slice(&[0; 4]);
+    // Fits: a record is at most 1 GiB.
+    into.extend_from_slice(&u32::try_from(payload_len).unwrap_or(u32::MAX).to_le_bytes());
+    for field in [at.number, at.first, kind, 0] {
+        into.extend_from_slice(&field.to_le_bytes());
+    }
+    into.extend_from_slice(key);
+    for part in payload {
+        into.extend_from_slice(part);
+    }
+    into.resize(start + (HEADER + payload_len).next_multiple_of(8), 0);
+    let crc = checksum(salt, &into[start + 12..]);
+    into[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn checksum(salt: Salt, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// A frame whose salt and CRC are right.
+#[derive(Clone, Copy, Debug)]
+struct Raw<'a> {
+    at: Position,
+    kind: u32,
+    key: Key,
+    payload: &'a [u8],
+    /// Bytes it takes.
+    len: usize,
+}
+
+fn raw(bytes: &[u8], salt: Salt) -> Option<Raw<'_>> {
+    let header = bytes.get(..HEADER)?;
+    if header[..8] != salt.to_le_bytes() {
+        return None;
+    }
+    let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let payload_len = field(12) as usize;
+    let len = HEADER.checked_add(payload_len)?.checked_next_multiple_of(8)?;
+    let frame = bytes.get(..len)?;
+    if checksum(salt, &frame[12..]) != field(8) {
+        return None;
+    }
+    Some(Raw {
+        at: Position { number: field(16), first: field(20) },
+        kind: field(24),
+        key: *header.last_chunk().expect("a header ends with the record key"),
+        payload: &frame[HEADER..HEADER + payload_len],
+        len,
+    })
+}
+
+/// What a frame asks for.
+pub(super) struct Replayed {
+    pub(super) op: Op,
+    pub(super) fresh: bool,
+}
+
+impl Raw<'_> {
+    /// `Ok(None)`: a mark. `Err`: no frame that this build writes, though its CRC is right.
+    fn parse(&self) -> Result<Option<Replayed>, ()> {
+        let record = |bytes: &[u8], key: &Key| Record::check(bytes, key, Limits::UNLIMITED.record_bytes).map_err(|_| ());
+        let key = self.key;
+        let op = match self.kind & !FRESH {
+            PUT => Op::Put { key, record: record(self.payload, &key)? },
+            DELETE => Op::Delete { key },
+            REKEY => {
+                let (new_key, rest) = self.payload.split_first_chunk().ok_or(())?;
+                Op::Rekey { key, new_key: *new_key, record: record(rest, new_key)? }
+            }
+            MARK => return Ok(None),
+            _ => return Err(()),
+        };
+        Ok(Some(Replayed { op, fresh: self.kind & FRESH != 0 }))
+    }
+}
+
+/// How the frames of a generation end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nothing behind the last frame.
+    Clean,
+    /// A write that a crash cut short: its bytes begin at this offset, and nobody was told that it was durable.
+    Torn { offset: usize },
+    /// At this offset stood a frame that had been synced.
+    Damaged { offset: usize },
+}
+
+/// Gives each frame in `bytes` from offset `from` on to `visit`, up to the first that is not valid. `from` is 0, or what
+/// [`next_valid`] gave.
+pub(super) fn replay(bytes: &[u8], salt: Salt, from: usize, mut visit: impl FnMut(Replayed)) -> End {
+    let start = if from == 0 { None } else { bytes.get(from..).and_then(|rest| raw(rest, salt)) };
+    let Position { mut number, mut first } = start.map_or_else(Position::default, |frame| frame.at);
+    let mut offset = from;
+    loop {
+        // A write may end anywhere in a sector; the next begins at a sector's start.
+        let next = raw(&bytes[offset..], salt)
+            .map(|frame| (offset, frame))
+            .or_else(|| {
+                let aligned = offset.next_multiple_of(SECTOR);
+                Some((aligned, raw(bytes.get(aligned..)?, salt)?))
+            })
+            .filter(|(_, frame)| frame.at.number == number && (frame.at.first == number || frame.at.first == first));
+        let Some((at, frame)) = next else { return end(bytes, salt, offset, number) };
+        match frame.parse() {
+            Ok(Some(replayed)) => visit(replayed),
+            Ok(None) => {}
+            Err(()) => return End::Damaged { offset: at },
+        }
+        (offset, first) = (at + frame.len, frame.at.first);
+        let Some(next) = number.checked_add(1) else { return End::Clean };
+        number = next;
+    }
+}
+
+/// Whether any frame of this generation was ever written.
+pub(super) fn has_any(bytes: &[u8], salt: Salt) -> bool {
+    bytes.chunks_exact(8).any(|chunk| chunk == salt.to_le_bytes())
+}
+
+/// Where the first valid frame after the damage at `offset` stands, for those who want to save what can be saved.
+pub(super) fn next_valid(bytes: &[u8], salt: Salt, offset: usize) -> Option<usize> {
+    (offset + 8..bytes.len()).step_by(8).find(|at| raw(&bytes[*at..], salt).is_some_and(|frame| frame.parse().is_ok()))
+}
+
+/// What it means that no valid frame `number` stands at `offset`.
+fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> End {
+    let rest = &bytes[offset..];
+    let mut torn = false;
+    // Frames begin at multiples of 8.
+    for at in (0..rest.len().saturating_sub(HEADER - 1)).step_by(8) {
+        if rest[at..at + 8] != salt.to_le_bytes() {
+            continue;
+        }
+        torn = true;
+        // A frame of a write that began after the missing one proves that the missing one was synced.
+        if raw(&rest[at..], salt).is_some_and(|frame| frame.at.number > number && frame.at.first > number) {
+            return End::Damaged { offset };
+        }
+    }
+    if torn { End::Torn { offset } } else { End::Clean }
+}

@@ -1,0 +1,540 @@
+//! The journal: segments that are appended to, kept until redb has what they say, and used again; and what they hold.
+//!
+//! Two threads share it. The *flusher* appends to the active segment; when it is full it takes the ready one and leaves the full
+//! one sealed. The *checkpointer* moves sealed segments into redb, oldest first, and makes ready ones of their files.
+//!
+//! Invariants:
+//! - Generations count up without a gap; the database's mark says which of them it has as a whole.
+//! - The database knows that a journal is in use before the first frame is written, so a journal that has gone is missed.
+//! - A segment goes, or is used again, only after the database has what it says and knows that it has.
+//! - A segment with a failed write or sync is never written to again, nor is its file.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ffi::OsString,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+
+use super::{
+    database::Database,
+    pending::Pending,
+    queue::{Group, Queued},
+    recover::{self, Recovered},
+    segment::{Label, MIN_BYTES, START, Segment},
+    tables::{self, JournalMark},
+    volume::{Volume, VolumeFile},
+};
+use crate::{Error, error::Cause, token::Key};
+
+/// A segment that a store writes full in less than this is followed by one of twice the length.
+const SOON: Duration = Duration::from_secs(10);
+/// Length of a store's first segment.
+const FIRST_BYTES: u64 = 256 << 10;
+/// More segments than this are not begun while redb takes none over.
+const MAX_SEALED: usize = 4;
+/// How long the flusher waits for a ready segment before it looks at its other work.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+pub(super) struct Journal {
+    volume: Arc<dyn Volume>,
+    /// The database's; the segments' begin with it.
+    name: OsString,
+    store_id: [u8; 16],
+    /// The longest segment, unless one record needs more.
+    max_bytes: u64,
+    pending: RwLock<Pending>,
+    state: Mutex<State>,
+    /// What the database knows of the journal; locked while that is being changed.
+    mark: Mutex<JournalMark>,
+    changed: Condvar,
+    /// Held while a segment is made, so that generations are made in the order in which they are used.
+    making: Mutex<()>,
+    /// How full the active segment is, from 0 to 1000.
+    filled: AtomicU64,
+    /// Whether there is room for the ends of sessions only.
+    starved: AtomicBool,
+    torn: u64,
+}
+
+struct State {
+    /// The newest generation that there is.
+    newest: u64,
+    ready: Option<Active>,
+    /// Whether the checkpointer is to make one ready.
+    wanted: bool,
+    sealed: VecDeque<Sealed>,
+    numbers: BTreeSet<u32>,
+    planned_bytes: u64,
+    file_bytes: u64,
+    quarantine: Vec<Key>,
+    sweeps: Vec<Arc<Group>>,
+    /// Why the checkpointer cannot go on.
+    trouble: Option<Error>,
+    nudged: bool,
+    closing: bool,
+}
+
+/// A segment under its name.
+pub(super) struct Active {
+    number: u32,
+    pub(super) segment: Segment,
+    since: Instant,
+}
+
+/// A segment that nothing is appended to any more.
+pub(super) struct Sealed {
+    number: u32,
+    pub(super) label: Label,
+    /// Its file, if it may be used again.
+    file: Option<Box<dyn VolumeFile>>,
+}
+
+/// What the checkpointer does next.
+pub(super) enum Job {
+    Reopen,
+    Prepare,
+    Checkpoint(Label),
+    Quarantine(Vec<Key>),
+    /// All that is expired, for those who wait for it; or a batch because it is time, if nobody does.
+    Sweep(Vec<Arc<Group>>),
+    Close,
+}
+
+impl Journal {
+    /// The journal of the store `name` as `recovered`, which the next checkpoint takes over.
+    pub(super) fn new(
+        volume: Arc<dyn Volume>,
+        name: OsString,
+        store_id: [u8; 16],
+        mark: JournalMark,
+        total_bytes: u64,
+        recovered: Recovered,
+    ) -> Self {
+        let number = |name: &OsString| -> Option<u32> {
+            let text = name.to_str()?;
+            text[text.trim_end_matches(|c: char| c.is_ascii_digit()).len()..].parse().ok()
+        };
+        for name in &recovered.empty {
+            // A file that stays is made anew when its number comes up.
+            let _ = volume.remove(name);
+        }
+        let newest = recovered.segments.last().map_or(mark.generation, |left| left.label.generation);
+        let file_bytes = recovered.segments.iter().map(|left| left.label.len_bytes).sum();
+        let longest = recovered.segments.iter().map(|left| left.label.len_bytes).max();
+        let mut numbers = BTreeSet::new();
+        let sealed = recovered.segments.into_iter().map(|left| {
+            let number = number(&left.name).expect("the name of a segment ends in its number");
+            numbers.insert(number);
+            Sealed { number, label: left.label, file: None }
+        });
+        let sealed = sealed.collect();
+        let max_bytes = (total_bytes / 2).max(MIN_BYTES);
+        let state = State {
+            newest,
+            ready: None,
+            wanted: false,
+            sealed,
+            numbers,
+            planned_bytes: longest.unwrap_or(FIRST_BYTES).min(max_bytes),
+            file_bytes,
+            quarantine: Vec::new(),
+            sweeps: Vec::new(),
+            trouble: None,
+            nudged: false,
+            closing: false,
+        };
+        Self {
+            volume,
+            name,
+            store_id,
+            max_bytes,
+            pending: RwLock::new(recovered.pending),
+            state: Mutex::new(state),
+            mark: Mutex::new(mark),
+            changed: Condvar::new(),
+            making: Mutex::new(()),
+            filled: AtomicU64::new(0),
+            starved: AtomicBool::new(false),
+            torn: recovered.torn,
+        }
+    }
+
+    pub(super) fn pending(&self) -> &RwLock<Pending> {
+        &self.pending
+    }
+
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.state.lock().file_bytes
+    }
+
+    pub(super) fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// Whether there is room for the ends of sessions only.
+    pub(super) fn is_starved(&self) -> bool {
+        self.starved.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_starved(&self, starved: bool) {
+        self.starved.store(starved, Ordering::Relaxed);
+    }
+
+    /// Why the checkpointer cannot go on, if it cannot.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.state.lock().trouble.clone()
+    }
+
+    // What the flusher calls.
+
+    /// Lets the database know that a journal is in use. The segment is there, and nothing is in it yet.
+    pub(super) fn announce(&self, database: &Database) -> Result<(), Error> {
+        let mut mark = self.mark.lock();
+        if !mark.in_use {
+            let announced = JournalMark { in_use: true, ..*mark };
+            database.with(|redb| tables::write(redb, |tables| tables.set_journal(announced)))?;
+            *mark = announced;
+        }
+        Ok(())
+    }
+
+    /// Leaves what could not be appended to the last checkpoint.
+    pub(super) fn leave(&self, ops: &[Queued]) {
+        let mut pending = self.pending.write();
+        for queued in ops {
+            pending.apply(&queued.op, queued.fresh, Pending::LEFT);
+        }
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        self.state.lock().ready.is_some()
+    }
+
+    /// A segment to append to, with room for a frame of `needed` bytes: the ready one, or, if nothing is active (`first`), one made
+    /// here. Waits a moment for the checkpointer; `Ok(None)`: it may be ready later.
+    pub(super) fn next(&self, needed: u64, first: bool) -> Result<Option<Active>, Error> {
+        let give_up = Instant::now() + PATIENCE;
+        let mut state = self.state.lock();
+        loop {
+            if let Some(ready) = state.ready.take() {
+                state.wanted = true;
+                self.changed.notify_all();
+                drop(state);
+                self.filled.store(0, Ordering::Relaxed);
+                let ready = Active { since: Instant::now(), ..ready };
+                return if ready.segment.capacity() >= needed {
+                    Ok(Some(ready))
+                } else {
+                    self.lengthen(ready, needed).map(Some)
+                };
+            }
+            if first && state.sealed.len() < MAX_SEALED {
+                state.wanted = true;
+                self.changed.notify_all();
+                let len_bytes = state.planned_bytes.max(needed + START).next_multiple_of(4096);
+                drop(state);
+                let _making = self.making.lock();
+                if !self.has_ready() {
+                    self.filled.store(0, Ordering::Relaxed);
+                    return self.make(len_bytes).map(Some);
+                }
+                state = self.state.lock();
+                continue;
+            }
+            if let Some(trouble) = &state.trouble {
+                return Err(trouble.clone());
+            }
+            state.wanted = true;
+            self.changed.notify_all();
+            if self.changed.wait_until(&mut state, give_up).timed_out() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Makes a ready segment longer, for a record that no planned one can hold.
+    fn lengthen(&self, ready: Active, needed: u64) -> Result<Active, Error> {
+        let Active { number, segment, since } = ready;
+        let old = *segment.label();
+        let len_bytes = (needed + START).next_multiple_of(4096);
+        let made = Label::new(self.store_id, old.generation, len_bytes)
+            .and_then(|label| Segment::prepare(segment.into_file(), label).map_err(degraded));
+        let mut state = self.state.lock();
+        match made {
+            Ok(segment) => {
+                state.file_bytes += len_bytes - old.len_bytes;
+                Ok(Active { number, segment, since })
+            }
+            Err(error) => {
+                // It has no frames, but it has its place in the order.
+                state.sealed.push_back(Sealed { number, label: old, file: None });
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a new segment under a free name. The caller holds `making`.
+    fn make(&self, len_bytes: u64) -> Result<Active, Error> {
+        let (number, generation) = {
+            let mut state = self.state.lock();
+            let number = (0..).find(|number| !state.numbers.contains(number)).expect("there are fewer files than numbers");
+            state.numbers.insert(number);
+            (number, state.newest + 1)
+        };
+        let name = self.file_name(number);
+        let made = Label::new(self.store_id, generation, len_bytes).and_then(|label| {
+            let file = match self.volume.create(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    // Left over, and of no use: otherwise its number would be taken.
+                    self.volume.remove(&name).and_then(|()| self.volume.create(&name))
+                }
+                created => created,
+            };
+            let segment = file.and_then(|file| Segment::prepare(file, label));
+            let segment = segment.and_then(|segment| self.volume.sync().map(|()| segment));
+            segment.map_err(|error| {
+                let _ = self.volume.remove(&name);
+                degraded(error)
+            })
+        });
+        let mut state = self.state.lock();
+        match made {
+            Ok(segment) => {
+                state.newest = generation;
+                state.file_bytes += len_bytes;
+                Ok(Active { number, segment, since: Instant::now() })
+            }
+            Err(error) => {
+                state.numbers.remove(&number);
+                Err(error)
+            }
+        }
+    }
+
+    /// Frames of `ops` are synced in `active`.
+    pub(super) fn appended(&self, active: &Active, ops: &[Queued]) {
+        let generation = active.segment.label().generation;
+        let mut pending = self.pending.write();
+        for queued in ops {
+            pending.apply(&queued.op, queued.fresh, generation);
+        }
+        drop(pending);
+        let (capacity, room) = (active.segment.capacity(), active.segment.room());
+        self.filled.store((capacity - room.min(capacity)) * 1000 / capacity.max(1), Ordering::Relaxed);
+    }
+
+    /// Nothing is appended to `active` any more. `is_sound`: no write or sync of it failed.
+    pub(super) fn seal(&self, mut active: Active, is_sound: bool) {
+        if is_sound {
+            // It only helps to tell damage from a torn write; without it, nothing is lost.
+            let _ = active.segment.mark();
+        }
+        let label = *active.segment.label();
+        let file = is_sound.then(|| active.segment.into_file());
+        let mut state = self.state.lock();
+        if is_sound && active.since.elapsed() < SOON {
+            state.planned_bytes = (label.len_bytes * 2).min(self.max_bytes).max(state.planned_bytes);
+        }
+        state.sealed.push_back(Sealed { number: active.number, label, file });
+        self.changed.notify_all();
+    }
+
+    pub(super) fn request_sweep(&self, group: Arc<Group>) {
+        self.state.lock().sweeps.push(group);
+        self.changed.notify_all();
+    }
+
+    /// Nothing comes after this but the last checkpoint.
+    pub(super) fn close(&self) {
+        self.state.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    // What readers call.
+
+    /// The record under `key` in the database is damaged.
+    pub(super) fn request_quarantine(&self, key: Key) {
+        let mut state = self.state.lock();
+        if !state.quarantine.contains(&key) {
+            state.quarantine.push(key);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Lets the checkpointer look at the database now.
+    pub(super) fn nudge(&self) {
+        self.state.lock().nudged = true;
+        self.changed.notify_all();
+    }
+
+    // What the checkpointer calls.
+
+    /// Waits for something to do: until `sweep_at` at most, and after a failure until `retry_at` at least.
+    pub(super) fn job(&self, sweep_at: Instant, retry_at: Option<Instant>, has_failed: impl Fn() -> bool) -> Job {
+        let mut state = self.state.lock();
+        loop {
+            let now = Instant::now();
+            if retry_at.is_none_or(|at| at <= now) || state.closing {
+                if has_failed() {
+                    state.nudged = false;
+                    return Job::Reopen;
+                }
+                if let Some(job) = Self::pick(&mut state, now >= sweep_at) {
+                    return job;
+                }
+                self.changed.wait_until(&mut state, sweep_at);
+            } else {
+                self.changed.wait_until(&mut state, retry_at.unwrap_or(now));
+            }
+        }
+    }
+
+    fn pick(state: &mut MutexGuard<'_, State>, sweep: bool) -> Option<Job> {
+        if state.wanted && state.ready.is_none() && !state.closing {
+            return Some(Job::Prepare);
+        }
+        if let Some(sealed) = state.sealed.front() {
+            return Some(Job::Checkpoint(sealed.label));
+        }
+        if !state.quarantine.is_empty() && !state.closing {
+            return Some(Job::Quarantine(std::mem::take(&mut state.quarantine)));
+        }
+        if !state.sweeps.is_empty() || (sweep && !state.closing) {
+            return Some(Job::Sweep(std::mem::take(&mut state.sweeps)));
+        }
+        state.closing.then_some(Job::Close)
+    }
+
+    /// Makes a segment ready, if one is wanted.
+    pub(super) fn prepare(&self) -> Result<(), Error> {
+        let len_bytes = {
+            let mut state = self.state.lock();
+            state.wanted = false;
+            state.planned_bytes
+        };
+        let _making = self.making.lock();
+        let made = self.make(len_bytes);
+        let mut state = self.state.lock();
+        match made {
+            Ok(ready) => {
+                state.ready = Some(ready);
+                self.changed.notify_all();
+                Ok(())
+            }
+            Err(error) => {
+                state.wanted = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets `write` put the mark of a checkpointed generation into the database, with the last of what that generation says.
+    pub(super) fn pass(&self, label: &Label, write: impl FnOnce(JournalMark) -> Result<(), Error>) -> Result<(), Error> {
+        let mut mark = self.mark.lock();
+        // Without a later segment, the journal is not in use: nothing would be there to find after a crash.
+        let in_use = self.state.lock().newest > label.generation;
+        let passed = JournalMark { generation: label.generation, salt: label.salt, in_use };
+        write(passed)?;
+        *mark = passed;
+        Ok(())
+    }
+
+    /// Lets `write` tell the database that no journal is in use, unless it knows.
+    pub(super) fn end(&self, write: impl FnOnce(JournalMark) -> Result<(), Error>) -> Result<(), Error> {
+        let mut mark = self.mark.lock();
+        if mark.in_use {
+            let ended = JournalMark { in_use: false, ..*mark };
+            write(ended)?;
+            *mark = ended;
+        }
+        Ok(())
+    }
+
+    /// The database has all that the oldest sealed segment says, and its mark says so.
+    pub(super) fn checkpointed(&self) {
+        let _making = self.making.lock();
+        let mut state = self.state.lock();
+        let Some(sealed) = state.sealed.pop_front() else { return };
+        let reusable = sealed.label.len_bytes <= self.max_bytes && state.ready.is_none() && !state.closing;
+        let (generation, len_bytes) = (state.newest + 1, state.planned_bytes.max(sealed.label.len_bytes));
+        state.file_bytes -= sealed.label.len_bytes;
+        if let Some(file) = sealed.file.filter(|_| reusable) {
+            drop(state);
+            let made = Label::new(self.store_id, generation, len_bytes)
+                .and_then(|label| Segment::prepare(file, label).map_err(degraded));
+            state = self.state.lock();
+            if let Ok(segment) = made {
+                (state.newest, state.wanted) = (generation, false);
+                state.file_bytes += len_bytes;
+                state.ready = Some(Active { number: sealed.number, segment, since: Instant::now() });
+                self.changed.notify_all();
+                return;
+            }
+        }
+        drop(state);
+        // A file that cannot be removed is found empty at the next open: its generation is below the mark.
+        let _ = self.volume.remove(&self.file_name(sealed.number));
+        self.state.lock().numbers.remove(&sealed.number);
+        self.changed.notify_all();
+    }
+
+    /// How far a checkpoint of `total` records may be before it has to wait for the active segment to fill up.
+    pub(super) fn is_ahead(&self, done: usize, total: usize) -> bool {
+        let state = self.state.lock();
+        let hurry = state.closing || state.ready.is_none() || !state.sweeps.is_empty() || state.sealed.len() > 1;
+        !hurry && (done as u64) * 1000 > self.filled.load(Ordering::Relaxed) * total as u64
+    }
+
+    pub(super) fn has_sealed(&self) -> bool {
+        !self.state.lock().sealed.is_empty()
+    }
+
+    /// Whether the store is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<Error>) {
+        self.state.lock().trouble = trouble;
+        self.changed.notify_all();
+    }
+
+    /// Gives the groups of those who wait for a sweep that will not come.
+    pub(super) fn take_sweeps(&self) -> Vec<Arc<Group>> {
+        std::mem::take(&mut self.state.lock().sweeps)
+    }
+
+    /// Removes what is left of the journal after the last checkpoint. The database knows by now that none is in use.
+    pub(super) fn remove_all(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.ready = None;
+        let numbers = std::mem::take(&mut state.numbers);
+        state.file_bytes = 0;
+        drop(state);
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        for number in numbers {
+            match self.volume.remove(&self.file_name(number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(degraded(error)),
+                _ => {}
+            }
+        }
+        self.volume.sync().map_err(degraded)
+    }
+
+    fn file_name(&self, number: u32) -> OsString {
+        recover::file_name(&self.name, &number.to_string())
+    }
+}
+
+fn degraded(error: io::Error) -> Error {
+    Error::Degraded { source: Cause::new(error) }
+}

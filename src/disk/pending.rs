@@ -1,0 +1,141 @@
+//! What the journal holds that redb does not have yet: the newest state of each key, for reads and for the next checkpoint.
+//!
+//! Invariants: an entry appears only after its frame was synced, and goes only after redb has it durably; of the frames of one key
+//! only the last counts, and it belongs to the generation in which it stands.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use sessile_codec::Record;
+
+use super::queue::Op;
+use crate::token::Key;
+
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    entries: HashMap<Key, Entry, KeyState>,
+    owners: BTreeSet<([u8; 16], Key)>,
+    /// How many sessions more than in redb there are, or less.
+    extra: i64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// `None`: nothing is under the key any more.
+    record: Option<Record>,
+    generation: u64,
+    /// Whether redb has a record under the key.
+    in_file: bool,
+}
+
+impl Entry {
+    fn extra(&self) -> i64 {
+        i64::from(self.record.is_some()) - i64::from(self.in_file)
+    }
+}
+
+/// One key's state on its way to redb.
+pub(super) type Change = (Key, Option<Record>);
+
+impl Pending {
+    /// The generation of what never was in a journal, because it could not be written when the store was closed.
+    pub(super) const LEFT: u64 = u64::MAX;
+
+    /// Takes over what a synced frame of `generation` says. `fresh`: `op`'s session had no record before.
+    pub(super) fn apply(&mut self, op: &Op, fresh: bool, generation: u64) {
+        for (nth, (key, record)) in op.changes().enumerate() {
+            // The second key of a rotation is always a new one.
+            let in_file = self.entries.get(key).map_or(!fresh && nth == 0, |entry| entry.in_file);
+            self.set(key, Some(Entry { record: record.cloned(), generation, in_file }));
+        }
+    }
+
+    /// The state of `key`, if redb may have another: a record, or that there is none.
+    pub(super) fn get(&self, key: &Key) -> Option<Option<&Record>> {
+        self.entries.get(key).map(|entry| entry.record.as_ref())
+    }
+
+    pub(super) fn of_owner(&self, owner: &[u8; 16]) -> impl Iterator<Item = Key> {
+        self.owners.range((*owner, [0; 16])..=(*owner, [0xff; 16])).map(|(_, key)| *key)
+    }
+
+    /// How many sessions more than in redb there are, or less.
+    pub(super) fn extra(&self) -> i64 {
+        self.extra
+    }
+
+    /// The keys whose newest frame is in `generation`, sorted as redb sorts them.
+    pub(super) fn keys_of(&self, generation: u64) -> Vec<Key> {
+        let mut keys: Vec<Key> =
+            self.entries.iter().filter(|(_, entry)| entry.generation == generation).map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The states of those `keys` that nothing newer than `generation` has changed since.
+    pub(super) fn changes(&self, keys: &[Key], generation: u64) -> Vec<Change> {
+        keys.iter()
+            .filter_map(|key| {
+                let entry = self.entries.get(key).filter(|entry| entry.generation == generation)?;
+                Some((*key, entry.record.clone()))
+            })
+            .collect()
+    }
+
+    /// Redb has `changes` of `generation` durably.
+    pub(super) fn settle(&mut self, changes: &[Change], generation: u64) {
+        for (key, written) in changes {
+            match self.entries.get(key) {
+                Some(entry) if entry.generation == generation => self.set(key, None),
+                Some(entry) => {
+                    let newer = Entry { record: entry.record.clone(), in_file: written.is_some(), ..*entry };
+                    self.set(key, Some(newer));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn set(&mut self, key: &Key, entry: Option<Entry>) {
+        let owner = |entry: &Entry| entry.record.as_ref().map(|record| record.meta().owner).filter(|owner| *owner != [0; 16]);
+        if let Some(entry) = &entry {
+            self.extra += entry.extra();
+            if let Some(owner) = owner(entry) {
+                self.owners.insert((owner, *key));
+            }
+        }
+        let owner_now = entry.as_ref().and_then(owner);
+        let before = match entry {
+            Some(entry) => self.entries.insert(*key, entry),
+            None => self.entries.remove(key),
+        };
+        if let Some(before) = before {
+            self.extra -= before.extra();
+            if let Some(owner) = owner(&before).filter(|owner| Some(*owner) != owner_now) {
+                self.owners.remove(&(owner, *key));
+            }
+        }
+    }
+}
+
+/// Hashes record keys.
+pub(super) type KeyState = BuildHasherDefault<KeyHasher>;
+
+/// Keys are hashes already: their first bytes serve.
+#[derive(Debug, Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    /// The last write counts: an array announces its length before its bytes.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Finds what the journal holds when a store is opened: every acknowledged change that redb does not have yet.
+//!
+//! Invariants: what is not this store's, not next after what redb has, or damaged where it had been synced is an error that says so,
+//! never skipped; a file without a header was being made when the process ended, so nothing in it was acknowledged.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+};
+
+use super::{
+    frame::{self, End},
+    pending::Pending,
+    segment::{self, Found, Label, START},
+    tables::JournalMark,
+    volume::Volume,
+};
+use crate::{Error, error::Cause};
+
+/// A segment that nothing is appended to any more.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) name: OsString,
+    pub(super) label: Label,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    /// Oldest first.
+    pub(super) segments: Vec<Left>,
+    pub(super) pending: Pending,
+    /// Frames that were read.
+    pub(super) frames: u64,
+    /// Writes that a crash had cut short.
+    pub(super) torn: u64,
+    /// Files that hold nothing.
+    pub(super) empty: Vec<OsString>,
+}
+
+/// Reads the journal of the store whose database is `name`. `salvage`: skip what is damaged instead of failing.
+pub(super) fn recover(
+    volume: &dyn Volume,
+    name: &OsStr,
+    store_id: [u8; 16],
+    mark: JournalMark,
+    salvage: bool,
+) -> Result<Recovered, Error> {
+    let mut recovered = Recovered::default();
+    for name in file_names(volume, name)? {
+        match read_label(volume, &name)? {
+            Found::Nothing => recovered.empty.push(name),
+            Found::OtherFormat(found) => {
+                return Err(Error::StoreFormat { path: volume.path(&name), found, expected: segment::FORMAT });
+            }
+            Found::Label(label) if label.store_id != store_id => return Err(foreign(volume, &name)),
+            // Its content is in the database: the process ended before it was used again.
+            Found::Label(label) if label.generation < mark.generation => recovered.empty.push(name),
+            Found::Label(label) if label.generation == mark.generation => {
+                let left = Left { name, label };
+                if label.salt != mark.salt && !is_unused(volume, &left)? {
+                    return Err(mismatch(volume, &left.name, Some(&left), mark));
+                }
+                recovered.empty.push(left.name);
+            }
+            Found::Label(label) => recovered.segments.push(Left { name, label }),
+        }
+    }
+    recovered.segments.sort_unstable_by_key(|left| left.label.generation);
+    if !mark.in_use && !salvage {
+        give_up_unused(volume, name, &mut recovered, mark)?;
+    }
+    drop_unused_twins(volume, &mut recovered)?;
+    check_order(volume, name, &recovered.segments, mark, salvage)?;
+    make_durable(volume, &recovered.segments)?;
+    for left in &recovered.segments {
+        let (pending, frames) = (&mut recovered.pending, &mut recovered.frames);
+        recovered.torn += u64::from(replay(volume, left, pending, frames, salvage)?);
+    }
+    Ok(recovered)
+}
+
+/// The journal's files: the database's name, `.journal` and a number.
+pub(super) fn file_names(volume: &dyn Volume, name: &OsStr) -> Result<Vec<OsString>, Error> {
+    let prefix = file_name(name, "");
+    let is_ours = |found: &OsStr| {
+        let rest = found.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        let number = rest.and_then(|rest| std::str::from_utf8(rest).ok()).map(|rest| (rest, rest.parse::<u32>()));
+        number.is_some_and(|(rest, number)| number.is_ok_and(|number| number.to_string() == rest))
+    };
+    let names = volume.names().map_err(|error| cannot_read(volume, name, error))?;
+    Ok(names.into_iter().filter(|name| is_ours(name)).collect())
+}
+
+/// The name of one of the journal's files.
+pub(super) fn file_name(name: &OsStr, number: &str) -> OsString {
+    let mut name = name.to_owned();
+    name.push(".journal");
+    name.push(number);
+    name
+}
+
+/// A journal without its database: to begin anew would lose what it holds.
+pub(super) fn refuse_orphans(volume: &dyn Volume, name: &OsStr) -> Result<(), Error> {
+    for name in file_names(volume, name)? {
+        if read_label(volume, &name)? != Found::Nothing {
+            return Err(foreign(volume, &name));
+        }
+    }
+    Ok(())
+}
+
+fn read_label(volume: &dyn Volume, name: &OsStr) -> Result<Found, Error> {
+    let read = || -> io::Result<Vec<u8>> {
+        let file = volume.open(name)?;
+        let len = file.len_bytes()?.min(START);
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        file.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    };
+    Ok(segment::read_label(&read().map_err(|error| cannot_read(volume, name, error))?))
+}
+
+/// Syncs what a killed process may have left to the page cache alone: the generations after it build on it, and a power cut must not take
+/// it away from under them.
+fn make_durable(volume: &dyn Volume, segments: &[Left]) -> Result<(), Error> {
+    for left in segments {
+        let synced = volume.open(&left.name).and_then(|file| file.sync());
+        synced.map_err(|error| cannot_read(volume, &left.name, error))?;
+    }
+    match segments.last() {
+        Some(left) => volume.sync().map_err(|error| cannot_read(volume, &left.name, error)),
+        None => Ok(()),
+    }
+}
+
+/// The journal must go on exactly where the database ends.
+fn check_order(volume: &dyn Volume, name: &OsStr, segments: &[Left], mark: JournalMark, salvage: bool) -> Result<(), Error> {
+    let mut expected = mark.generation;
+    for left in segments {
+        expected += 1;
+        if left.label.generation != expected && !salvage {
+            return Err(mismatch(volume, name, Some(left), mark));
+        }
+    }
+    if segments.is_empty() && mark.in_use && !salvage {
+        return Err(mismatch(volume, name, None, mark));
+    }
+    Ok(())
+}
+
+/// Segments that the database does not know to be in use hold nothing. Which of them are there says nothing either: a crash may have
+/// undone the removal of some.
+fn give_up_unused(volume: &dyn Volume, name: &OsStr, recovered: &mut Recovered, mark: JournalMark) -> Result<(), Error> {
+    for left in recovered.segments.drain(..) {
+        if !is_unused(volume, &left)? {
+            return Err(mismatch(volume, name, Some(&left), mark));
+        }
+        recovered.empty.push(left.name);
+    }
+    Ok(())
+}
+
+/// Of two segments of one generation, one was given up before it was used, and could not be removed for good.
+fn drop_unused_twins(volume: &dyn Volume, recovered: &mut Recovered) -> Result<(), Error> {
+    let mut at = 1;
+    while let Some([left, right]) = recovered.segments.get(at - 1..=at) {
+        if left.label.generation != right.label.generation {
+            at += 1;
+        } else if is_unused(volume, left)? {
+            recovered.empty.push(recovered.segments.remove(at - 1).name);
+        } else if is_unused(volume, right)? {
+            recovered.empty.push(recovered.segments.remove(at).name);
+        } else {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn is_unused(volume: &dyn Volume, left: &Left) -> Result<bool, Error> {
+    Ok(!frame::has_any(&read_frames(volume, left)?, left.label.salt))
+}
+
+fn replay(volume: &dyn Volume, left: &Left, pending: &mut Pending, frames: &mut u64, salvage: bool) -> Result<bool, Error> {
+    let bytes = read_frames(volume, left)?;
+    let damaged = |offset: usize| Error::JournalDamaged { path: volume.path(&left.name), offset: START + offset as u64 };
+    let expected = usize::try_from(left.label.len_bytes.saturating_sub(START)).unwrap_or(usize::MAX);
+    let mut from = 0;
+    loop {
+        let end = frame::replay(&bytes, left.label.salt, from, |replayed| {
+            *frames += 1;
+            pending.apply(&replayed.op, replayed.fresh, left.label.generation);
+        });
+        match end {
+            End::Damaged { offset } if salvage => match frame::next_valid(&bytes, left.label.salt, offset) {
+                Some(next) => from = next,
+                None => return Ok(true),
+            },
+            End::Damaged { offset } => return Err(damaged(offset)),
+            // Space was made before the header was written, so a file that lacks some was cut afterwards.
+            End::Torn { .. } | End::Clean if bytes.len() < expected && !salvage => return Err(damaged(bytes.len())),
+            End::Torn { .. } => return Ok(true),
+            End::Clean => return Ok(false),
+        }
+    }
+}
+
+fn read_frames(volume: &dyn Volume, left: &Left) -> Result<Vec<u8>, Error> {
+    let read = || -> io::Result<Vec<u8>> {
+        let file = volume.open(&left.name)?;
+        let len = file.len_bytes()?.min(left.label.len_bytes).saturating_sub(START);
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        file.read_at(START, &mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| cannot_read(volume, &left.name, error))
+}
+
+fn foreign(volume: &dyn Volume, journal: &OsStr) -> Error {
+    Error::ForeignJournal { path: volume.path(journal) }
+}
+
+fn mismatch(volume: &dyn Volume, name: &OsStr, left: Option<&Left>, mark: JournalMark) -> Error {
+    Error::JournalMismatch {
+        path: volume.path(name),
+        journal: left.map(|left| left.label.generation),
+        database: mark.generation,
+    }
+}
+
+fn cannot_read(volume: &dyn Volume, name: &OsStr, error: io::Error) -> Error {
+    Error::Open { path: volume.path(name), source: Cause::new(error) }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::disk::{
+        FaultDisk, Op,
+        segment::{MIN_BYTES, Segment},
+    };
+
+    const STORE: [u8; 16] = [7; 16];
+
+    /// Makes the segment of `generation` on `disk`, and gives its file.
+    fn segment(disk: &FaultDisk, generation: u64) -> (OsString, Segment) {
+        let name = file_name(OsStr::new("store"), &generation.to_string());
+        let label = Label::new(STORE, generation, MIN_BYTES).unwrap();
+        let file = disk.create(&name).unwrap();
+        (name, Segment::prepare(file, label).unwrap())
+    }
+
+    fn recover_on(disk: &FaultDisk, mark: JournalMark) -> Result<Recovered, Error> {
+        recover(disk, OsStr::new("store"), STORE, mark, false)
+    }
+
+    #[test]
+    fn unused_segments_are_given_up_whichever_of_them_are_there() {
+        let disk = FaultDisk::new(0);
+        let names = [1, 2, 3].map(|generation| segment(&disk, generation).0);
+        disk.delete(&names[0]);
+        let recovered = recover_on(&disk, JournalMark::default()).unwrap();
+        assert_eq!((recovered.segments.len(), recovered.empty), (0, names[1..].to_vec()));
+        // Where a journal is in use, a gap is one.
+        let in_use = JournalMark { in_use: true, ..JournalMark::default() };
+        assert!(matches!(recover_on(&disk, in_use), Err(Error::JournalMismatch { .. })));
+    }
+
+    #[test]
+    fn what_a_killed_process_wrote_is_durable_before_it_is_built_upon() {
+        let disk = FaultDisk::new(0);
+        let (name, segment) = segment(&disk, 1);
+        let mut bytes = Vec::new();
+        let op = Op::Delete { key: [1; 16] };
+        let count = segment.encode(&mut bytes, [(&op, false)].into_iter(), 0);
+        // Written, not synced: the name of the file, and the frame.
+        segment.into_file().write_at(START, &bytes).unwrap();
+        let next = disk.kill();
+        let in_use = JournalMark { in_use: true, ..JournalMark::default() };
+        assert_eq!((count, recover_on(&next, in_use).unwrap().frames), (1, 1));
+        for seed in 0..50 {
+            assert_eq!(next.crash(seed).contents(&name), next.contents(&name));
+        }
+    }
+}

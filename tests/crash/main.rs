@@ -1,0 +1,200 @@
+//! Power cuts and killed processes at every point, against a model: nothing acknowledged is lost, nothing that ended comes back, and
+//! what is found was once committed, whole.
+//!
+//! First all short runs, with a crash at each change of the disk; then random points of long runs, some of them with another crash
+//! while the store recovers. `SESSILE_CRASH_POINTS=N` sets how many random points; a failure prints a seed, and
+//! `SESSILE_CRASH_SEED=seed` runs that life again until it fails. In between, lives on disks that fail and work again
+//! (`SESSILE_FAULT_SEED`), a third as many failures. The disk is the same for the same seed, the store's threads are
+//! not, so that it may take a few attempts.
+
+mod life;
+mod model;
+mod ops;
+mod rng;
+mod short;
+
+use std::{
+    env,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use model::{Kind, Violation};
+
+/// Random points unless told otherwise: some 15 s in a debug build with two cores.
+const POINTS: u64 = 1500;
+/// How often a seed is tried again before it counts as not failing.
+const ATTEMPTS: u64 = 200;
+/// No life takes this long, unless something waits for ever.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What came out of all runs.
+#[derive(Default)]
+struct Tally {
+    points: AtomicU64,
+    lost: AtomicU64,
+    resurrected: AtomicU64,
+    mixed: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, name: &str, Violation { kind, text }: &Violation) {
+        let counter = match kind {
+            Kind::Lost => &self.lost,
+            Kind::Resurrected => &self.resurrected,
+            Kind::Mixed => &self.mixed,
+        };
+        counter.fetch_add(1, Relaxed);
+        // The long values are dots.
+        let mut text: Vec<char> = text.chars().collect();
+        text.dedup_by(|a, b| *a == '.' && *b == '.');
+        println!("FAILED {name}: {kind:?}: {}", text.into_iter().collect::<String>());
+    }
+
+    fn failures(&self) -> u64 {
+        [&self.lost, &self.resurrected, &self.mixed, &self.panics].iter().map(|counter| counter.load(Relaxed)).sum()
+    }
+
+    fn print(&self) {
+        let [points, lost, resurrected, mixed, panics] =
+            [&self.points, &self.lost, &self.resurrected, &self.mixed, &self.panics].map(|counter| counter.load(Relaxed));
+        println!("crash points: {points}, lost {lost}, resurrected {resurrected}, mixed {mixed}, panics {panics}");
+    }
+}
+
+static TALLY: Tally = Tally {
+    points: AtomicU64::new(0),
+    lost: AtomicU64::new(0),
+    resurrected: AtomicU64::new(0),
+    mixed: AtomicU64::new(0),
+    panics: AtomicU64::new(0),
+};
+
+fn main() -> ExitCode {
+    if !is_asked_for() {
+        return ExitCode::SUCCESS;
+    }
+    // A panic on one of the store's own threads would otherwise go unnoticed.
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        TALLY.panics.fetch_add(1, Relaxed);
+        print(info);
+    }));
+    if let Some(seed) = number("SESSILE_CRASH_SEED") {
+        replay(&format!("SESSILE_CRASH_SEED={seed}"), || life::live(seed));
+    } else if let Some(seed) = number("SESSILE_FAULT_SEED") {
+        replay(&format!("SESSILE_FAULT_SEED={seed}"), || life::suffer(seed));
+    } else {
+        let began = Instant::now();
+        let short = short::runs(if cfg!(debug_assertions) { 3 } else { 4 });
+        in_parallel(short.len() as u64, |nth| {
+            let ops = &short[usize::try_from(nth).expect("it is an index")];
+            let survived = attempt(&format!("short run {ops:?}"), || short::every_point(ops));
+            TALLY.points.fetch_add(survived.unwrap_or(0), Relaxed);
+        });
+        println!(
+            "{} short runs, a crash at each of {} points, {:.1?}",
+            short.len(),
+            TALLY.points.load(Relaxed),
+            began.elapsed()
+        );
+        let first = first_seed();
+        let points = number("SESSILE_CRASH_POINTS").unwrap_or(POINTS);
+        let began = Instant::now();
+        let failures = until(points, |nth| {
+            let seed = first.wrapping_add(nth);
+            attempt(&format!("SESSILE_FAULT_SEED={seed}"), || life::suffer(seed)).unwrap_or(0)
+        });
+        println!("{failures} failures of the disk from seed {first}, {:.1?}", began.elapsed());
+        let began = Instant::now();
+        until(points, |nth| {
+            let seed = first.wrapping_add(nth);
+            let survived = attempt(&format!("SESSILE_CRASH_SEED={seed}"), || life::live(seed)).unwrap_or(0);
+            TALLY.points.fetch_add(survived, Relaxed);
+            survived
+        });
+        println!("long runs from seed {first}, {:.1?}", began.elapsed());
+    }
+    TALLY.print();
+    if TALLY.failures() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs one life and counts what came of it; one that does not end is told, too.
+fn attempt(name: &str, work: impl FnOnce() -> Result<u64, Violation>) -> Option<u64> {
+    let watch = life::Watch::over(name, PATIENCE);
+    // The hook has counted the panic.
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    drop(watch);
+    match result {
+        Ok(Ok(survived)) => return Some(survived),
+        Ok(Err(violation)) => TALLY.count(name, &violation),
+        Err(_) => println!("FAILED {name}: panicked"),
+    }
+    None
+}
+
+fn replay(name: &str, work: impl Fn() -> Result<u64, Violation>) {
+    for nth in 0..ATTEMPTS {
+        attempt(&format!("{name}, attempt {nth}"), &work);
+        if TALLY.failures() > 0 {
+            break;
+        }
+    }
+}
+
+/// Lives one life after the other, until they have survived `goal` in all or enough of them have failed. Gives how many they survived.
+fn until(goal: u64, life: impl Fn(u64) -> u64 + Sync) -> u64 {
+    let survived = AtomicU64::new(0);
+    in_parallel(u64::MAX, |nth| {
+        if survived.load(Relaxed) >= goal || TALLY.failures() >= 5 {
+            STOP.store(1, Relaxed);
+        } else {
+            survived.fetch_add(life(nth), Relaxed);
+        }
+    });
+    survived.into_inner()
+}
+
+static STOP: AtomicU64 = AtomicU64::new(0);
+
+fn in_parallel(count: u64, work: impl Fn(u64) + Sync) {
+    STOP.store(0, Relaxed);
+    let next = AtomicU64::new(0);
+    // The runs wait for each other's threads more than they compute.
+    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while STOP.load(Relaxed) == 0 {
+                    let nth = next.fetch_add(1, Relaxed);
+                    if nth >= count {
+                        return;
+                    }
+                    work(nth);
+                }
+            });
+        }
+    });
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; give a number")))
+}
+
+/// Another one each time, so that each run of the tests looks somewhere else.
+fn first_seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() << 20 | u64::from(now.subsec_micros())
+}
+
+/// Whether the arguments of `cargo test` mean this target: none, its name, or options alone.
+fn is_asked_for() -> bool {
+    let mut names = env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    let listing = env::args().any(|arg| arg == "--list");
+    !listing && (names.peek().is_none() || names.any(|name| "crash".contains(&name)))
+}

@@ -1,0 +1,103 @@
+//! Short runs: every sequence of a few commits on two sessions, with a crash at every change of the disk.
+
+use std::panic::AssertUnwindSafe;
+
+use sessile::testing::FaultDisk;
+
+use crate::{
+    life::Settings,
+    model::{Kind, Model, Violation, violation},
+    ops::{Op, Run, Step, violation_of_open},
+    rng::Rng,
+};
+
+/// Different disks that each crash leaves.
+const IMAGES: u64 = 2;
+/// No short run changes the disk more often.
+const LONGEST: u64 = 400;
+
+/// Every run of up to `len` commits that make sense, on two visitors of whom one comes first.
+pub(crate) fn runs(len: usize) -> Vec<Vec<Op>> {
+    let mut all = Vec::new();
+    extend(&mut all, &[], len);
+    all
+}
+
+fn extend(all: &mut Vec<Vec<Op>>, ops: &[Op], left: usize) {
+    if left == 0 {
+        return;
+    }
+    let alive = |visitor| {
+        ops.iter().rev().find_map(|op| match op {
+            Op::Create(of, _) | Op::Update(of, _) | Op::Rotate(of) if *of == visitor => Some(true),
+            Op::Destroy(of) if *of == visitor => Some(false),
+            _ => None,
+        })
+    };
+    for visitor in 0..2 {
+        if visitor == 1 && ops.is_empty() {
+            continue;
+        }
+        let next: &[Op] = match alive(visitor) {
+            Some(true) => &[Op::Update(visitor, true), Op::Rotate(visitor), Op::Destroy(visitor)],
+            Some(false) | None => &[Op::Create(visitor, Some(0))],
+        };
+        for op in next {
+            let ops = [ops, &[*op]].concat();
+            all.push(ops.clone());
+            extend(all, &ops, left - 1);
+        }
+    }
+}
+
+/// Crashes a run of `ops` at each change of the disk, from making the store to closing it. Gives how many disks were looked at.
+pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
+    let mut looked_at = 0;
+    for at in 0..LONGEST {
+        // One by one, and all on their way at once.
+        for one_by_one in [true, false] {
+            let (disk, mut model) = (FaultDisk::new(at), Model::new(2));
+            disk.crash_at(at);
+            run(ops, one_by_one, &disk, &mut model)?;
+            for seed in 0..IMAGES {
+                check(&disk.crash(at * IMAGES + seed), &model)?;
+                looked_at += 1;
+            }
+            if !disk.is_dead() && one_by_one {
+                return Ok(looked_at);
+            }
+        }
+    }
+    violation(Kind::Lost, "a short run does not end")
+}
+
+fn run(ops: &[Op], one_by_one: bool, disk: &FaultDisk, model: &mut Model) -> Result<(), Violation> {
+    let store = match Settings::plain().open(disk, model) {
+        Ok(store) => store,
+        Err(_) if disk.is_dead() => return Ok(()),
+        Err(error) => return violation_of_open(&error),
+    };
+    let mut rng = Rng::new(0);
+    let mut run = Run { store: &store, model, is_durable: true, may_refuse: false, pending: Vec::new() };
+    for op in ops {
+        let step = run.step(*op, &mut rng)?;
+        if step == Step::Refused || (one_by_one && run.settle()? == Step::Refused) {
+            break;
+        }
+    }
+    run.settle()?;
+    if store.close().is_ok() {
+        model.all_certain();
+    }
+    Ok(())
+}
+
+fn check(disk: &FaultDisk, model: &Model) -> Result<(), Violation> {
+    let mut model = model.fork();
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Settings::plain().open(disk, &model)));
+    match opened {
+        Ok(Ok(store)) => model.check_recovered(&store),
+        Ok(Err(error)) => violation_of_open(&error),
+        Err(_) => violation(Kind::Lost, "opening panicked"),
+    }
+}
