@@ -88,6 +88,7 @@ impl Checkpointer {
     pub(super) fn run(&self) -> Result<(), Error> {
         let mut sweep_at = self.next_sweep();
         let (mut pause, mut retry_at) = (PAUSE.0, None);
+        let mut has_another_try = true;
         loop {
             let job = self.journal.job(sweep_at, retry_at, || self.database.has_failed());
             let is_checkpoint = matches!(job, Job::Checkpoint(_));
@@ -112,6 +113,8 @@ impl Checkpointer {
                         self.note(None);
                     }
                 }
+                // What failed may have begun before the store was closed, and before the disk worked again.
+                Err(_) if self.journal.is_closing() && has_another_try => has_another_try = false,
                 Err(error) if self.journal.is_closing() => {
                     // The journal stays as it is, and the next open takes it over.
                     let _ = self.database.close();

@@ -115,15 +115,16 @@ impl Flusher {
             Err(Stop::Full(error)) if !was_starved => {
                 pen.owed.push(waiters.ends.clone());
                 self.journal.set_starved(true);
-                waiters.all.resolve(Err(error.clone()));
-                return self.note(Some(&error));
+                self.note(Some(&error));
+                return waiters.all.resolve(Err(error));
             }
             Ok(()) => Ok(()),
             Err(Stop::Full(error) | Stop::Failed(error)) => Err(error),
         };
+        // Before anybody hears of it: whoever is refused finds the store degraded.
+        self.note(result.as_ref().err());
         pen.owed.drain(..).for_each(|ends| ends.resolve(result.clone()));
         waiters.resolve(&result);
-        self.note(result.as_ref().err());
     }
 
     fn note(&self, error: Option<&Error>) {

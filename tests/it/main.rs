@@ -3,6 +3,8 @@
 mod answers;
 mod api;
 mod corpus;
+mod failures;
+mod full_disk;
 mod g1_durable;
 mod g2_whole;
 mod g3_ended;

@@ -1,0 +1,562 @@
+//! What a store does while its disk fails, and after: each kind of failure by its name. The crash test meets them at random.
+
+use std::{
+    future::Future,
+    io::ErrorKind,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sessile::{
+    Builder, Error, Session, Store, Token,
+    testing::{FaultDisk, IoKind},
+};
+
+use crate::support::{SECOND, n_of, saved};
+
+const STORE: &str = "store";
+const JOURNAL: &str = "store.journal0";
+
+fn builder() -> Builder {
+    // Small, so that a few commits fill it.
+    Store::builder().journal_bytes(128 << 10)
+}
+
+#[track_caller]
+fn open(disk: &FaultDisk) -> Store {
+    builder().open_on(disk).unwrap()
+}
+
+/// Waits until the store works again, a second at most after the disk does.
+#[track_caller]
+fn heal(disk: &FaultDisk, store: &Store) {
+    disk.heal();
+    let healed = Instant::now();
+    while let Err(error) = store.flush().wait() {
+        assert!(healed.elapsed() < SECOND, "still {error:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    while store.stats().degraded {
+        assert!(healed.elapsed() < SECOND, "still degraded");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Moves everything from the journal into redb.
+#[track_caller]
+fn checkpoint(store: &Store) {
+    store.sweep().wait().unwrap();
+}
+
+#[track_caller]
+fn assert_transient(error: &Error) {
+    assert!(matches!(error, Error::Degraded { .. }) && error.is_transient(), "{error:?}");
+}
+
+/// What `tokens` lead to.
+fn all(store: &Store, tokens: &[Token]) -> Vec<Option<u64>> {
+    tokens.iter().map(|token| n_of(store, token)).collect()
+}
+
+#[test]
+fn f3_a_write_cut_at_any_byte_is_there_or_not() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let mut tokens = vec![saved(&store, 1).1];
+    let before = disk.copy();
+    tokens.push(saved(&store, 2).1);
+    let after = disk.copy();
+    let (old, new) = (before.contents(JOURNAL).unwrap(), after.contents(JOURNAL).unwrap());
+    let differs: Vec<_> = (0..old.len()).filter(|at| old[*at] != new[*at]).collect();
+    let (start, end) = (differs[0], differs[differs.len() - 1] + 1);
+    for cut in start..=end {
+        let torn = before.copy();
+        torn.replace(JOURNAL, &[&new[..cut], &old[cut..]].concat());
+        let found = open(&torn);
+        assert_eq!(all(&found, &tokens), [Some(1), (cut == end).then_some(2)], "cut at {cut} of {start}..{end}");
+        assert_eq!(found.stats().torn_writes, u64::from(cut >= start + 8 && cut < end), "cut at {cut} of {start}..{end}");
+    }
+}
+
+#[test]
+fn f3_a_header_cut_at_any_byte_is_no_journal() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let token = saved(&store, 1).1;
+    let journal = disk.contents(JOURNAL).unwrap();
+    store.close().unwrap();
+    let closed = disk.copy();
+    for cut in (0..60).chain(4090..4160) {
+        let torn = closed.copy();
+        let mut bytes = vec![0; journal.len()];
+        bytes[..cut].copy_from_slice(&journal[..cut]);
+        torn.replace("store.journal7", &bytes);
+        assert_eq!(n_of(&open(&torn), &token), Some(1), "cut at {cut}");
+    }
+}
+
+#[test]
+fn f5_whichever_operation_fails_once_or_for_a_while_nothing_is_lost() {
+    let survived = |kind| [false, true].map(|lasts| (0..).take_while(|n| survives_failure(kind, *n, lasts)).count());
+    // Each waits for its store to try again.
+    let failures: usize = thread::scope(|scope| {
+        let threads = IoKind::ALL.map(|kind| scope.spawn(move || survived(kind)));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("{failures} failures survived");
+    assert!(failures > 100, "only {failures}: the test has lost its grip");
+}
+
+/// Runs a store whose `n`-th operation of `kind` fails, and those after it too if `lasts`. `false`: there were not so many.
+fn survives_failure(kind: IoKind, n: u64, lasts: bool) -> bool {
+    let disk = FaultDisk::new(n);
+    if lasts {
+        disk.fail_from(kind, n, ErrorKind::Other)
+    } else {
+        disk.fail_nth(kind, n, ErrorKind::Other)
+    }
+    let store = builder().open_on(&disk).unwrap_or_else(|error| {
+        assert!(matches!(error, Error::Open { .. }), "{kind:?} {n}: {error:?}");
+        disk.heal();
+        open(&disk)
+    });
+    let mut tokens = Vec::new();
+    let told = |result: Result<(), Error>| drop(result.inspect_err(assert_transient));
+    for step in 0..6 {
+        let session = store.session(None).unwrap();
+        session.insert("n", step).unwrap();
+        told(session.save().wait());
+        let Some(token) = session.token() else { continue };
+        tokens.push(token);
+        match step {
+            1 => {
+                session.rotate();
+                told(session.save().wait());
+                tokens.push(session.token().unwrap());
+            }
+            2 => {
+                session.destroy();
+                told(session.save().wait());
+            }
+            3 => drop(store.sweep().wait()),
+            _ => {}
+        }
+    }
+    heal(&disk, &store);
+    // Memory is right about what was taken, and now all of it is durable.
+    let expected = all(&store, &tokens);
+    assert!(expected.iter().flatten().count() >= 4, "{kind:?} {n}: {expected:?}");
+    for seed in 0..2 {
+        assert_eq!(all(&open(&disk.crash(seed)), &tokens), expected, "{kind:?} {n}");
+    }
+    store.close().unwrap();
+    assert_eq!(all(&open(&disk.crash(3)), &tokens), expected, "{kind:?} {n}, closed");
+    disk.counts().operations.get(&kind).is_some_and(|count| *count > n)
+}
+
+#[test]
+fn f6_a_failed_sync_acknowledges_nothing_and_is_not_believed_later() {
+    for seed in 0..20 {
+        let disk = FaultDisk::new(seed);
+        let store = open(&disk);
+        let first = saved(&store, 1).1;
+        disk.fail_from(IoKind::Sync, 0, ErrorKind::Other);
+        let session = store.session(None).unwrap();
+        session.insert("n", 2_u64).unwrap();
+        assert_transient(&session.save().wait().unwrap_err());
+        let abandoned = disk.contents(JOURNAL).unwrap();
+        disk.heal();
+        let second = session.token().unwrap();
+        assert_eq!(n_of(&open(&disk.crash(seed)), &first), Some(1));
+        // The next sync of the same file would say that all is well.
+        let third = saved(&store, 3).1;
+        assert_eq!(all(&open(&disk.crash(seed)), &[first, second, third]), [Some(1), Some(2), Some(3)]);
+        // If it is still there, or another one of its name.
+        if let Some(journal) = disk.contents(JOURNAL).filter(|journal| journal[..56] == abandoned[..56]) {
+            assert!(journal == abandoned, "nothing is written to a file whose sync has failed");
+        }
+    }
+}
+
+#[test]
+fn f7_a_full_disk_serves_reads_and_takes_logouts_and_heals() {
+    let disk = FaultDisk::new(0);
+    let store = builder().memory_budget(0).open_on(&disk).unwrap();
+    let sessions: Vec<_> = (0..60).map(|n| saved(&store, n)).collect();
+    checkpoint(&store);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut acknowledged = Vec::new();
+    let error = loop {
+        let session = store.session(None).unwrap();
+        session.insert("n", 1000_u64).unwrap();
+        session.insert("long", "x".repeat(2000)).unwrap();
+        match session.save().wait() {
+            Ok(()) => acknowledged.push(session.token().unwrap()),
+            Err(error) => break error,
+        }
+        assert!(acknowledged.len() < 1000, "the disk does not fill up");
+    };
+    assert_transient(&error);
+    assert!(store.stats().degraded);
+    for (n, (_, token)) in sessions.iter().enumerate() {
+        assert_eq!(n_of(&store, token), Some(n as u64), "reads go on");
+    }
+    let log_out = |session: &Session| {
+        session.destroy();
+        session.save()
+    };
+    for (session, _) in &sessions[..8] {
+        log_out(session).wait().expect("logging out works on a full disk");
+    }
+    let together: Vec<_> = sessions[8..50].iter().map(|(session, _)| log_out(session)).collect();
+    together.into_iter().for_each(|ack| ack.wait().expect("logging out works on a full disk"));
+    let crashed = disk.crash(1);
+    crashed.heal();
+    let crashed = open(&crashed);
+    for (n, (_, token)) in sessions.iter().enumerate() {
+        assert_eq!(n_of(&crashed, token), (n >= 50).then_some(n as u64), "a logout outlasts a crash");
+    }
+    heal(&disk, &store);
+    acknowledged.push(saved(&store, 1000).1);
+    let crashed = open(&disk.crash(2));
+    assert!(all(&crashed, &acknowledged).iter().all(|n| *n == Some(1000)));
+}
+
+#[test]
+fn f8_commits_grow_no_file_and_leave_no_holes() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    saved(&store, 0);
+    let (len, counts) = (disk.contents(JOURNAL).unwrap().len(), disk.counts());
+    while disk.contents("store.journal1").is_none_or(|next| next.len() < len) {
+        // The next one is being made, off the commit path.
+        thread::yield_now();
+    }
+    let used = disk.used_bytes();
+    for n in 0..20 {
+        saved(&store, n);
+    }
+    assert_eq!((disk.contents(JOURNAL).unwrap().len(), disk.used_bytes()), (len, used));
+    assert_eq!(disk.counts().operations.get(&IoKind::SetLen), counts.operations.get(&IoKind::SetLen));
+}
+
+/// Bytes that are stored as they are.
+struct Raw(Vec<u8>);
+
+impl serde::Serialize for Raw {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+#[test]
+fn f9_frames_in_a_value_and_of_earlier_generations_are_never_replayed() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let (session, ended) = saved(&store, 1);
+    let old = disk.contents(JOURNAL).unwrap();
+    session.destroy();
+    session.save().wait().unwrap();
+    store.close().unwrap();
+    drop((session, store));
+
+    // Whoever chooses a session's values knows, at worst, every frame of the past.
+    let store = open(&disk);
+    let kept = saved(&store, 2).1;
+    let before = disk.contents(JOURNAL).unwrap();
+    let session = store.session(None).unwrap();
+    session.insert("frames", Raw(old[8192..12_288].repeat(4))).unwrap();
+    session.save().wait().unwrap();
+    let after = disk.contents(JOURNAL).unwrap();
+    let start = (0..before.len()).find(|at| before[*at] != after[*at]).unwrap();
+    for lost in [8, 48, 512, 1024, 4096] {
+        let torn = disk.copy();
+        let mut bytes = after.clone();
+        bytes[start..start + lost].copy_from_slice(&before[start..start + lost]);
+        torn.replace(JOURNAL, &bytes);
+        assert_eq!(all(&open(&torn), &[ended, kept]), [None, Some(2)], "{lost} bytes lost");
+    }
+    // Space that an earlier generation left full of its frames.
+    let reused = disk.copy();
+    let mut bytes = after.clone();
+    bytes[start..start + 4096].copy_from_slice(&old[8192..12_288]);
+    reused.replace(JOURNAL, &bytes);
+    assert_eq!(all(&open(&reused), &[ended, kept]), [None, Some(2)]);
+}
+
+/// Two moments of one store: (earlier, later). Between them are two checkpoints: with one, an earlier state of the newest generation
+/// could look like what a crash left of it.
+fn two_moments() -> (FaultDisk, FaultDisk) {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    saved(&store, 1);
+    let earlier = disk.copy();
+    for n in 2..4 {
+        checkpoint(&store);
+        saved(&store, n);
+    }
+    (earlier, disk.copy())
+}
+
+/// The journal's files of `disk`.
+fn journals(disk: &FaultDisk) -> Vec<String> {
+    disk.names().into_iter().filter_map(|name| name.into_string().ok()).filter(|name| name.contains("journal")).collect()
+}
+
+/// The database of one disk beside the journal of another.
+fn mixed(database: &FaultDisk, journal: &FaultDisk) -> FaultDisk {
+    let mixed = database.copy();
+    journals(&mixed).iter().for_each(|name| mixed.delete(name));
+    for name in journals(journal) {
+        mixed.replace(&name, &journal.contents(&name).unwrap());
+    }
+    mixed
+}
+
+#[test]
+fn f13_a_backup_of_another_moment_is_told_from_its_journal() {
+    let (earlier, later) = two_moments();
+    for (database, journal) in [(&earlier, &later), (&later, &earlier)] {
+        let error = builder().open_on(&mixed(database, journal)).unwrap_err();
+        assert!(matches!(error, Error::JournalMismatch { .. }), "{error:?}");
+    }
+    drop((open(&earlier.copy()), open(&later.copy())));
+}
+
+#[test]
+fn f13_a_journal_of_another_store_or_without_one_is_refused() {
+    let (other, _) = two_moments();
+    let (own, _) = two_moments();
+    let error = builder().open_on(&mixed(&own, &other)).unwrap_err();
+    assert!(matches!(error, Error::ForeignJournal { .. }), "{error:?}");
+    own.delete(STORE);
+    let error = builder().open_on(&own).unwrap_err();
+    assert!(matches!(error, Error::ForeignJournal { .. }), "{error:?}");
+    assert!(own.contents(STORE).is_none(), "no new store is made beside it");
+}
+
+#[test]
+fn f13_a_journal_of_another_format_is_refused_by_its_number() {
+    let (disk, _) = two_moments();
+    let mut bytes = disk.contents(JOURNAL).unwrap();
+    bytes[8..12].copy_from_slice(&9_u32.to_le_bytes());
+    let crc = crc32(bytes[..12].iter().chain(&bytes[16..56]));
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    disk.replace(JOURNAL, &bytes);
+    let error = builder().open_on(&disk).unwrap_err();
+    assert!(matches!(error, Error::StoreFormat { found: 9, expected: 1, .. }), "{error:?}");
+}
+
+/// CRC-32 as in zip files.
+fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
+    !bytes.fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+#[test]
+fn f12_a_journal_that_was_cut_or_has_gone_is_told() {
+    let (disk, _) = two_moments();
+    let journal = disk.contents(JOURNAL).unwrap();
+    for len in [8192, 8700, 9000, 20_000, journal.len() - 1] {
+        let cut = disk.copy();
+        cut.replace(JOURNAL, &journal[..len]);
+        let error = builder().open_on(&cut).unwrap_err();
+        assert!(matches!(error, Error::JournalDamaged { .. }), "{len}: {error:?}");
+    }
+    let gone = disk.copy();
+    journals(&gone).iter().for_each(|name| gone.delete(name));
+    let error = builder().open_on(&gone).unwrap_err();
+    assert!(matches!(error, Error::JournalMismatch { journal: None, .. }), "{error:?}");
+}
+
+#[test]
+fn f14_a_disk_that_is_read_only_degrades_the_store_and_heals() {
+    let disk = FaultDisk::new(0);
+    let store = builder().memory_budget(0).open_on(&disk).unwrap();
+    let first = saved(&store, 1).1;
+    for kind in [IoKind::Write, IoKind::SetLen, IoKind::Create, IoKind::Remove] {
+        disk.fail_from(kind, 0, ErrorKind::ReadOnlyFilesystem);
+    }
+    let session = store.session(None).unwrap();
+    session.insert("n", 2_u64).unwrap();
+    assert_transient(&session.save().wait().unwrap_err());
+    assert!(store.stats().degraded);
+    assert_eq!(n_of(&store, &first), Some(1));
+    let error = builder().open_on(&disk.copy()).map(drop);
+    assert!(error.is_ok(), "a copy may be written: {error:?}");
+    heal(&disk, &store);
+    assert_eq!(all(&open(&disk.crash(0)), &[first, session.token().unwrap()]), [Some(1), Some(2)]);
+}
+
+#[test]
+fn f14_another_store_in_the_place_of_the_open_one_is_not_taken_for_it() {
+    let (disk, other) = (FaultDisk::new(0), FaultDisk::new(1));
+    let store = builder().memory_budget(0).disk_cache(0).open_on(&disk).unwrap();
+    let token = saved(&store, 1).1;
+    checkpoint(&store);
+    open(&other).close().unwrap();
+    // A read error lets the store open its file again, and another one is there by then.
+    let own = disk.contents(STORE).unwrap();
+    disk.replace(STORE, &other.contents(STORE).unwrap());
+    disk.fail_nth(IoKind::Read, 0, ErrorKind::Other);
+    let until = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < until {
+        match store.session(Some(&token)).map(|session| session.get::<u64>("n").unwrap()) {
+            Ok(found) => assert_eq!(found, Some(1)),
+            Err(error) => assert_transient(&error),
+        }
+    }
+    disk.replace(STORE, &own);
+    heal(&disk, &store);
+    while store.session(Some(&token)).is_err() {
+        assert!(until.elapsed() < 2 * SECOND, "it does not find its own file again");
+    }
+    assert_eq!(n_of(&store, &token), Some(1));
+}
+
+#[test]
+fn f14_a_directory_that_has_gone_is_told_once_a_file_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sub").join("sessions.redb");
+    assert!(matches!(Store::open(&path), Err(Error::Open { .. })));
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let store = builder().open(&path).unwrap();
+    let token = saved(&store, 1).1;
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    // Files that are open go on without a name; the next one cannot be made.
+    let error = (0..2000).find_map(|_| {
+        let session = store.session(None).unwrap();
+        session.insert("long", "x".repeat(2000)).unwrap();
+        session.save().wait().err()
+    });
+    assert_transient(&error.expect("a journal is soon full"));
+    assert_eq!(n_of(&store, &token), Some(1));
+}
+
+#[test]
+fn f15_a_second_open_is_refused_and_one_that_waits_gets_the_disk_at_once() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let token = saved(&store, 1).1;
+    assert!(matches!(builder().open_on(&disk), Err(Error::AlreadyOpen { .. })));
+    let waiting = thread::spawn({
+        let disk = disk.clone();
+        move || (builder().wait_for_lock(60 * SECOND).open_on(&disk), Instant::now())
+    });
+    while disk.counts().operations.get(&IoKind::Lock).is_none_or(|count| *count < 3) {
+        thread::yield_now();
+    }
+    store.close().unwrap();
+    let closed = Instant::now();
+    let (opened, at) = waiting.join().unwrap();
+    assert_eq!(n_of(&opened.unwrap(), &token), Some(1));
+    assert!(at.saturating_duration_since(closed) < SECOND / 2, "{:?}", at - closed);
+}
+
+#[test]
+fn f16_a_panic_in_a_change_leaves_everything_as_it_was() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let (session, token) = saved(&store, 1);
+    let panics = |_: Option<u64>| -> u64 { panic!("a bug of the application") };
+    catch_unwind(AssertUnwindSafe(|| session.update("n", panics))).unwrap_err();
+    assert_eq!(session.get::<u64>("n").unwrap(), Some(1));
+    session.insert("m", 2_u64).unwrap();
+    session.save().wait().unwrap();
+
+    // At commit, because somebody else wrote in between.
+    let (mine, others) = (store.session(Some(&token)).unwrap(), store.session(Some(&token)).unwrap());
+    let mut calls = 0;
+    mine.update("n", move |n: Option<u64>| {
+        calls += 1;
+        assert!(calls < 2, "a bug of the application");
+        n.unwrap_or(0) + 1
+    })
+    .unwrap();
+    others.insert("n", 10_u64).unwrap();
+    others.save().wait().unwrap();
+    catch_unwind(AssertUnwindSafe(|| mine.save())).unwrap_err();
+    assert_eq!(n_of(&store, &token), Some(10));
+    others.insert("n", 11_u64).unwrap();
+    others.save().wait().unwrap();
+    assert_eq!(n_of(&open(&disk.crash(0)), &token), Some(11));
+}
+
+#[test]
+fn f17_a_future_that_is_dropped_while_it_waits_takes_nothing_with_it() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let (ended, ended_token) = saved(&store, 1);
+    disk.stall_syncs();
+    let session = store.session(None).unwrap();
+    session.insert("n", 2_u64).unwrap();
+    for save in [session.save(), {
+        ended.destroy();
+        ended.save()
+    }] {
+        let mut save = pin!(save);
+        assert!(matches!(save.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+    }
+    disk.heal();
+    store.flush().wait().unwrap();
+    assert_eq!(all(&open(&disk.crash(0)), &[ended_token, session.token().unwrap()]), [None, Some(2)]);
+}
+
+#[test]
+fn f19_a_stuck_disk_keeps_memory_served_and_tells_committers_in_time() {
+    let disk = FaultDisk::new(0);
+    let patience = Duration::from_millis(100);
+    let store = builder().commit_timeout(patience).open_on(&disk).unwrap();
+    let token = saved(&store, 1).1;
+    disk.stall_syncs();
+    let began = Instant::now();
+    let session = store.session(None).unwrap();
+    session.insert("n", 2_u64).unwrap();
+    let error = session.save().wait().unwrap_err();
+    assert!(matches!(error, Error::TimedOut { after } if after == patience) && error.is_transient(), "{error:?}");
+    assert!(began.elapsed() >= patience && began.elapsed() < 20 * patience, "{:?}", began.elapsed());
+    assert_eq!(n_of(&store, &token), Some(1), "memory does not wait for the disk");
+    heal(&disk, &store);
+    assert_eq!(n_of(&open(&disk.crash(0)), &session.token().unwrap()), Some(2), "late is not lost");
+}
+
+#[test]
+fn f19_a_slow_disk_is_waited_for() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    disk.delay_syncs(Duration::from_millis(50));
+    let began = Instant::now();
+    let token = saved(&store, 1).1;
+    assert!(began.elapsed() >= Duration::from_millis(50));
+    disk.heal();
+    assert_eq!(n_of(&open(&disk.crash(0)), &token), Some(1));
+}
+
+#[test]
+fn f20_a_file_that_cannot_be_opened_again_is_tried_again() {
+    let disk = FaultDisk::new(0);
+    let store = builder().memory_budget(0).disk_cache(0).open_on(&disk).unwrap();
+    let token = saved(&store, 1).1;
+    checkpoint(&store);
+    disk.fail_nth(IoKind::Read, 0, ErrorKind::Other);
+    // As if no descriptor were left.
+    disk.fail_from(IoKind::Open, 0, ErrorKind::Other);
+    assert_transient(&store.session(Some(&token)).unwrap_err());
+    let opens = || disk.counts().operations.get(&IoKind::Open).copied().unwrap_or(0);
+    let before = opens();
+    while opens() < before + 3 {
+        assert_transient(&store.session(Some(&token)).unwrap_err());
+        thread::yield_now();
+    }
+    disk.heal();
+    let healed = Instant::now();
+    while store.session(Some(&token)).is_err() {
+        assert!(healed.elapsed() < SECOND, "it does not heal");
+        thread::yield_now();
+    }
+    assert_eq!(n_of(&store, &token), Some(1));
+}
