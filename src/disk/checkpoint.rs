@@ -101,7 +101,9 @@ impl Checkpointer {
                     let swept = self.sweep(!groups.is_empty());
                     sweep_at = if matches!(swept, Ok(true)) { Instant::now() } else { self.next_sweep() };
                     let swept = swept.map(drop);
-                    groups.iter().for_each(|group| group.resolve(swept.clone()));
+                    for group in &groups {
+                        group.resolve(swept.clone());
+                    }
                     swept
                 }
                 Job::Close => return self.close(),
@@ -145,7 +147,9 @@ impl Checkpointer {
     }
 
     fn give_up(&self, error: &Error) {
-        self.journal.take_sweeps().iter().for_each(|group| group.resolve(Err(error.clone())));
+        for group in self.journal.take_sweeps() {
+            group.resolve(Err(error.clone()));
+        }
     }
 
     fn checkpoint(&self, label: &Label) -> Result<(), Error> {
@@ -224,7 +228,8 @@ impl Checkpointer {
     /// When the session ends, if memory or the journal has something newer than redb.
     fn deadline_ms(&self, key: &Key) -> Option<u64> {
         let in_memory = self.upstream.deadline_ms(key);
-        let pending = self.journal.pending().read().get(key).flatten().map(|record| record.meta().deadline_ms());
+        let pending =
+            self.journal.pending().read().get(key).and_then(|entry| Some(entry.record.as_ref()?.meta().deadline_ms()));
         in_memory.max(pending)
     }
 

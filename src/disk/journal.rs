@@ -284,7 +284,8 @@ impl Journal {
     fn make(&self, len_bytes: u64) -> Result<Active, Error> {
         let (number, generation) = {
             let mut state = self.state.lock();
-            let number = (0..).find(|number| !state.numbers.contains(number)).expect("there are fewer files than numbers");
+            let number =
+                (0..u32::MAX).find(|number| !state.numbers.contains(number)).expect("there are fewer files than numbers");
             state.numbers.insert(number);
             (number, state.newest + 1)
         };

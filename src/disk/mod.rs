@@ -148,8 +148,8 @@ impl Disk {
     /// The record under `key`, or why its bytes are not one. It may be larger than records may be by now.
     pub(crate) fn load(&self, key: &Key) -> Result<Option<Result<Record, sessile_codec::Error>>, Error> {
         // The journal first: what it hands over in between is then found in redb.
-        if let Some(pending) = self.journal.pending().read().get(key) {
-            return Ok(pending.cloned().map(Ok));
+        if let Some(entry) = self.journal.pending().read().get(key) {
+            return Ok(entry.record.clone().map(Ok));
         }
         let check = |bytes: &[u8]| Record::check(bytes, key, Limits::UNLIMITED.record_bytes);
         let found = self.read(|redb| tables::load(redb, key, check))?;

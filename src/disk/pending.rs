@@ -22,9 +22,9 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// `None`: nothing is under the key any more.
-    record: Option<Record>,
+    pub(super) record: Option<Record>,
     generation: u64,
     /// Whether redb has a record under the key.
     in_file: bool,
@@ -52,9 +52,9 @@ impl Pending {
         }
     }
 
-    /// The state of `key`, if redb may have another: a record, or that there is none.
-    pub(super) fn get(&self, key: &Key) -> Option<Option<&Record>> {
-        self.entries.get(key).map(|entry| entry.record.as_ref())
+    /// The state of `key`, if redb may have another.
+    pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(key)
     }
 
     pub(super) fn of_owner(&self, owner: &[u8; 16]) -> impl Iterator<Item = Key> {

@@ -67,7 +67,7 @@ pub(crate) fn live(seed: u64) -> Result<u64, Violation> {
     let mut model = Model::new(1 + rng.below(8));
     let mut disk = FaultDisk::new(rng.next());
     let mut points = 0;
-    for _ in 0..1 + rng.below(4) {
+    for _ in 0..=rng.below(4) {
         crash_after(&disk, rng.pick(&[12, 40, 150, 600]), &mut rng);
         run(&settings, &disk, &mut model, &mut rng)?;
         disk = cut(&disk, &mut rng);
@@ -100,7 +100,7 @@ pub(crate) fn suffer(seed: u64) -> Result<u64, Violation> {
     let mut model = Model::new(1 + rng.below(8));
     let mut disk = FaultDisk::new(rng.next());
     let mut failures = 0;
-    for _ in 0..1 + rng.below(3) {
+    for _ in 0..=rng.below(3) {
         if rng.one_in(3) {
             failures += 1;
             fail(&disk, &mut rng);

@@ -232,6 +232,10 @@ impl Model {
     }
 
     /// Asks the store for every token that `visitor` ever had. `Ok(None)`: the disk could not be asked.
+    #[expect(
+        clippy::option_option,
+        reason = "a store that refuses, a session that is over and one that is not are three answers"
+    )]
     fn look(store: &Store, visitor: &Visitor) -> Result<Option<Option<(Token, Values)>>, Violation> {
         let mut found = None;
         for token in &visitor.tokens {

@@ -58,7 +58,7 @@ fn value(nth: usize) -> String {
 
 /// The same in every process.
 fn clock() -> ManualClock {
-    ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+    ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))
 }
 
 impl Sample {
@@ -214,7 +214,7 @@ impl Sample {
                     bytes.swap(one * PAGE + at, other * PAGE + at);
                 }
             }
-            Kind::Extend => bytes.extend((0..1 + rng.below(3 * PAGE)).map(|at| at.to_le_bytes()[0])),
+            Kind::Extend => bytes.extend((0..=rng.below(3 * PAGE)).map(|at| at.to_le_bytes()[0])),
         }
         disk.replace(&name, &bytes);
         (disk, is_in_value)

@@ -100,7 +100,7 @@ fn f3_a_header_cut_at_any_byte_is_no_journal() {
 
 #[test]
 fn f5_whichever_operation_fails_once_or_for_a_while_nothing_is_lost() {
-    let survived = |kind| [false, true].map(|lasts| (0..).take_while(|n| survives_failure(kind, *n, lasts)).count());
+    let survived = |kind| [false, true].map(|lasts| (0..10_000).take_while(|n| survives_failure(kind, *n, lasts)).count());
     // Each waits for its store to try again.
     let failures: usize = thread::scope(|scope| {
         let threads = IoKind::ALL.map(|kind| scope.spawn(move || survived(kind)));
@@ -114,9 +114,9 @@ fn f5_whichever_operation_fails_once_or_for_a_while_nothing_is_lost() {
 fn survives_failure(kind: IoKind, n: u64, lasts: bool) -> bool {
     let disk = FaultDisk::new(n);
     if lasts {
-        disk.fail_from(kind, n, ErrorKind::Other)
+        disk.fail_from(kind, n, ErrorKind::Other);
     } else {
-        disk.fail_nth(kind, n, ErrorKind::Other)
+        disk.fail_nth(kind, n, ErrorKind::Other);
     }
     let store = builder().open_on(&disk).unwrap_or_else(|error| {
         assert!(matches!(error, Error::Open { .. }), "{kind:?} {n}: {error:?}");
@@ -212,7 +212,9 @@ fn f7_a_full_disk_serves_reads_and_takes_logouts_and_heals() {
         log_out(session).wait().expect("logging out works on a full disk");
     }
     let together: Vec<_> = sessions[8..50].iter().map(|(session, _)| log_out(session)).collect();
-    together.into_iter().for_each(|ack| ack.wait().expect("logging out works on a full disk"));
+    for ack in together {
+        ack.wait().expect("logging out works on a full disk");
+    }
     let crashed = disk.crash(1);
     crashed.heal();
     let crashed = open(&crashed);
@@ -309,7 +311,9 @@ fn journals(disk: &FaultDisk) -> Vec<String> {
 /// The database of one disk beside the journal of another.
 fn mixed(database: &FaultDisk, journal: &FaultDisk) -> FaultDisk {
     let mixed = database.copy();
-    journals(&mixed).iter().for_each(|name| mixed.delete(name));
+    for name in journals(&mixed) {
+        mixed.delete(name);
+    }
     for name in journals(journal) {
         mixed.replace(&name, &journal.contents(&name).unwrap());
     }
@@ -368,7 +372,9 @@ fn f12_a_journal_that_was_cut_or_has_gone_is_told() {
         assert!(matches!(error, Error::JournalDamaged { .. }), "{len}: {error:?}");
     }
     let gone = disk.copy();
-    journals(&gone).iter().for_each(|name| gone.delete(name));
+    for name in journals(&gone) {
+        gone.delete(name);
+    }
     let error = builder().open_on(&gone).unwrap_err();
     assert!(matches!(error, Error::JournalMismatch { journal: None, .. }), "{error:?}");
 }

@@ -53,10 +53,11 @@ impl Pages {
 
     pub(super) fn set_len(&mut self, len: usize) {
         self.pages.resize(len.div_ceil(PAGE), None);
-        if len < self.len && len % PAGE > 0 {
-            if let Some(last) = self.pages.last_mut().and_then(Option::as_mut) {
-                Arc::make_mut(last)[len % PAGE..].fill(0);
-            }
+        if len < self.len
+            && !len.is_multiple_of(PAGE)
+            && let Some(last) = self.pages.last_mut().and_then(Option::as_mut)
+        {
+            Arc::make_mut(last)[len % PAGE..].fill(0);
         }
         self.len = len;
     }
