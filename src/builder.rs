@@ -19,8 +19,10 @@ use crate::{
 /// |---|---|---|
 /// | `Durable` | nothing acknowledged is lost | nothing acknowledged is lost |
 /// | `Relaxed` | at most the last flush interval is lost | at most the last flush interval is lost |
+/// | `Quick` | what no later commit carried is lost | what no later commit carried is lost |
 ///
-/// Rotations and the end of sessions are `Durable` in either class: a logout must not be undone by a crash.
+/// A clean close loses nothing in any class. New tokens, the end of sessions and evictions by an owner's limit are `Durable` in every
+/// class: a logout must not be undone by a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
@@ -29,6 +31,32 @@ pub enum Durability {
     Durable,
     /// At once; it is synced within the flush interval.
     Relaxed,
+    /// At once, and it stays in memory: it goes to disk with the session's next commit of another class, when memory needs the room, at
+    /// [`Store::flush`] and when the store is closed. A use that is worth a write (a tenth of the idle timeout) and a change of owner make
+    /// it `Relaxed`.
+    Quick,
+}
+
+/// What happens when an owner has as many sessions as allowed and begins another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OwnerLimit {
+    /// The commit that binds the owner fails with [`Error::OwnerLimit`] and stores nothing.
+    Refuse,
+    /// The session that was not used for the longest time ends. That is durable whatever the class.
+    EvictOldest,
+}
+
+/// What a store was asked to be, as far as it concerns sessions.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) durability: Durability,
+    pub(crate) renew_grace: Duration,
+    pub(crate) owner_limit: Option<(usize, OwnerLimit)>,
+    pub(crate) max_sessions: Option<u64>,
+    pub(crate) max_disk_bytes: Option<u64>,
 }
 
 /// Settings of a [`Store`]; from [`Store::builder`].
@@ -55,9 +83,7 @@ pub enum Durability {
 #[must_use = "a builder does nothing until `open`"]
 pub struct Builder {
     pub(crate) memory_budget: usize,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) durability: Durability,
-    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     disk_cache: usize,
     wait_for_lock: Duration,
@@ -73,9 +99,15 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             memory_budget: 64 << 20,
-            timeouts: Timeouts::default(),
-            durability: Durability::Durable,
-            limits: Limits::default(),
+            settings: Settings {
+                timeouts: Timeouts::default(),
+                limits: Limits::default(),
+                durability: Durability::Durable,
+                renew_grace: Duration::from_secs(10),
+                owner_limit: None,
+                max_sessions: None,
+                max_disk_bytes: None,
+            },
             clock: Arc::new(SystemClock),
             disk_cache: 16 << 20,
             wait_for_lock: Duration::ZERO,
@@ -107,19 +139,65 @@ impl Builder {
     ///
     /// Sessions that exist keep the timeout that they began with.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
-        Self { timeouts: Timeouts { idle: timeout, ..self.timeouts }, ..self }
+        self.set(|settings| settings.timeouts.idle = timeout)
     }
 
     /// How long a session lasts however much it is used. Default: 30 days; `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the deadline that they began with.
     pub fn absolute_timeout(self, timeout: Duration) -> Self {
-        Self { timeouts: Timeouts { absolute: timeout, ..self.timeouts }, ..self }
+        self.set(|settings| settings.timeouts.absolute = timeout)
+    }
+
+    /// How long a session lasts whose cookie has not come back yet, as with visitors who keep none. Default: 1 hour.
+    ///
+    /// It ends with the first request that brings the cookie, and is not for sessions that have an owner or an idle timeout
+    /// [of their own](crate::Session::set_idle_timeout). `Duration::MAX` turns it off.
+    pub fn first_life(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.timeouts.first_life = timeout)
+    }
+
+    /// How long the old token goes on leading to a session after [`Session::renew`](crate::Session::renew), so that requests under way get
+    /// through. Default: 10 seconds.
+    ///
+    /// It does not outlive this process, and [`Session::rotate`](crate::Session::rotate) has none.
+    pub fn renew_grace(self, grace: Duration) -> Self {
+        self.set(|settings| settings.renew_grace = grace)
+    }
+
+    /// How many sessions an owner may have at once, and what happens to the next. Default: any number. At least 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{OwnerLimit, Store};
+    ///
+    /// let builder = Store::builder().sessions_per_owner(5, OwnerLimit::EvictOldest);
+    /// ```
+    pub fn sessions_per_owner(self, limit: usize, policy: OwnerLimit) -> Self {
+        self.set(|settings| settings.owner_limit = Some((limit, policy)))
+    }
+
+    /// How many sessions there may be. Default: any number.
+    ///
+    /// The last tenth is for sessions with an owner. A new session beyond that takes the place of one without an owner that lies unused
+    /// in memory; if there is none, the commit fails with [`Error::StoreFull`]. A session with an owner is never evicted for
+    /// another. Requests that commit at the same moment may pass the number by as many as they are.
+    pub fn max_sessions(self, limit: u64) -> Self {
+        self.set(|settings| settings.max_sessions = Some(limit))
+    }
+
+    /// How large the store's file may grow by new sessions, in bytes, its [journal](Self::journal_bytes) apart. Default: any size.
+    ///
+    /// The file grows when the journal is moved into it, so it may pass the number by what the journal holds.
+    /// Once it is so large, new sessions only take the place of ended ones, as with [`max_sessions`](Self::max_sessions). Changes of
+    /// sessions that are there already are not refused; [`record_limit`](Self::record_limit) bounds those.
+    pub fn max_disk_bytes(self, limit: u64) -> Self {
+        self.set(|settings| settings.max_disk_bytes = Some(limit))
     }
 
     /// When a commit is acknowledged, for every commit of this store. Default: [`Durability::Durable`].
     pub fn durability(self, durability: Durability) -> Self {
-        Self { durability, ..self }
+        self.set(|settings| settings.durability = durability)
     }
 
     /// How long a relaxed commit may wait for its sync. Default: 1 second.
@@ -134,7 +212,17 @@ impl Builder {
 
     /// Largest session, in bytes. Default: 1 MiB; at most 1 GiB.
     pub fn record_limit(self, bytes: usize) -> Self {
-        Self { limits: Limits { record_bytes: bytes, ..self.limits }, ..self }
+        self.set(|settings| settings.limits.record_bytes = bytes)
+    }
+
+    /// Most keys in a session. Default: 4,096. One more is [`CodecError::TooManyKeys`](crate::CodecError::TooManyKeys) when it is set.
+    pub fn keys_limit(self, keys: usize) -> Self {
+        self.set(|settings| settings.limits.keys = keys)
+    }
+
+    /// Longest key, in bytes. Default: 255; at most 1 MiB. A longer one is [`CodecError::BadKey`](crate::CodecError::BadKey) when it is set.
+    pub fn key_limit(self, bytes: usize) -> Self {
+        self.set(|settings| settings.limits.key_bytes = bytes)
     }
 
     /// How often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute.
@@ -164,7 +252,7 @@ impl Builder {
     ///
     /// A crash loses at most the last 10 seconds; rotations and the end of sessions are durable at once all the same.
     pub fn flash_friendly(self) -> Self {
-        Self { durability: Durability::Relaxed, flush_interval: Duration::from_secs(10), journal_bytes: 128 << 20, ..self }
+        Self { flush_interval: Duration::from_secs(10), journal_bytes: 128 << 20, ..self }.durability(Durability::Relaxed)
     }
 
     /// Whether to read the whole file and check it before the store opens. Default: no, since it takes some ten seconds at
@@ -238,15 +326,28 @@ impl Builder {
         Store::start(&self, settings)
     }
 
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
     fn check(&self) -> Result<(), Error> {
-        let problem = if self.timeouts.idle.is_zero() || self.timeouts.absolute.is_zero() {
+        let Settings { timeouts, limits, owner_limit, max_sessions, .. } = &self.settings;
+        let problem = if timeouts.idle.is_zero() || timeouts.absolute.is_zero() || timeouts.first_life.is_zero() {
             "a timeout of 0 ends every session at once; give at least a millisecond, or `Duration::MAX` for never".to_owned()
-        } else if !(256..=1 << 30).contains(&self.limits.record_bytes) {
-            format!("the record limit is {} bytes; give 256 bytes to 1 GiB", self.limits.record_bytes)
+        } else if !(256..=1 << 30).contains(&limits.record_bytes) {
+            format!("the record limit is {} bytes; give 256 bytes to 1 GiB", limits.record_bytes)
         } else if !(128 << 10..=2 << 30).contains(&self.journal_bytes) {
             format!("the journal may have {} bytes; give 128 KiB to 2 GiB", self.journal_bytes)
         } else if self.commit_timeout.is_zero() {
             "a commit timeout of 0 fails every commit; give at least as long as the disk may take for a sync".to_owned()
+        } else if limits.keys == 0 || !(16..=1 << 20).contains(&limits.key_bytes) {
+            format!(
+                "{} keys of {} bytes are allowed; give at least 1 key, and 16 bytes to 1 MiB",
+                limits.keys, limits.key_bytes
+            )
+        } else if owner_limit.is_some_and(|(limit, _)| limit == 0) || *max_sessions == Some(0) {
+            "a limit of 0 sessions lets nobody in; give at least 1".to_owned()
         } else {
             return Ok(());
         };
@@ -258,8 +359,8 @@ impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("memory_budget", &self.memory_budget)
-            .field("timeouts", &self.timeouts)
-            .field("durability", &self.durability)
+            .field("timeouts", &self.settings.timeouts)
+            .field("durability", &self.settings.durability)
             .finish_non_exhaustive()
     }
 }

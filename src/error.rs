@@ -81,6 +81,31 @@ pub enum Error {
         /// Which setting, what it was, and what it may be.
         detail: String,
     },
+    /// The session changed since it was loaded, so [`Session::commit_if_unchanged`](crate::Session::commit_if_unchanged) stored nothing.
+    Conflict {
+        /// Revision of the session now; `None` if it has ended.
+        found: Option<u64>,
+        /// Revision that was loaded.
+        expected: u64,
+    },
+    /// The owner has as many sessions as [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) allows. Nothing of the
+    /// commit was stored.
+    OwnerLimit {
+        /// How many the owner has.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The store is as full as [`Builder::max_sessions`](crate::Builder::max_sessions) or
+    /// [`Builder::max_disk_bytes`](crate::Builder::max_disk_bytes) allows, and no session could be evicted for the new one.
+    StoreFull {
+        /// Of what it is full.
+        capacity: Capacity,
+        /// How much there is.
+        found: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
     /// A key that begins with `sessile.` is reserved for this crate.
     ReservedKey,
     /// The operating system gave no random bytes.
@@ -90,6 +115,16 @@ pub enum Error {
     },
     /// A handler asks for a session where no [`SessionLayer`](crate::SessionLayer) stands around it.
     NoLayer,
+}
+
+/// What a store can be full of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Capacity {
+    /// Sessions.
+    Sessions,
+    /// Bytes of the file.
+    DiskBytes,
 }
 
 /// The failure under a failure. Shared, because one failed write is told to everyone who waited for it.
@@ -122,7 +157,19 @@ impl Error {
     /// Whether the same call can succeed later without a change by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::AlreadyOpen { .. } | Self::Degraded { .. } | Self::TimedOut { .. } | Self::NoRandomness { .. })
+        matches!(
+            self,
+            Self::AlreadyOpen { .. }
+                | Self::Degraded { .. }
+                | Self::TimedOut { .. }
+                | Self::NoRandomness { .. }
+                | Self::StoreFull { .. }
+        )
+    }
+
+    /// Whether a commit that failed with this is over: what it was to change is given up, not kept for the next try.
+    pub(crate) fn gives_up_changes(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::OwnerLimit { .. } | Self::StoreFull { .. })
     }
 }
 
@@ -191,6 +238,27 @@ impl fmt::Display for Error {
             ),
             Self::Closed => f.write_str("the store is closed; open it again"),
             Self::Config { detail } => f.write_str(detail),
+            Self::Conflict { found: Some(found), expected } => {
+                write!(
+                    f,
+                    "the session is at revision {found}, this request loaded {expected}; look at it again and decide anew"
+                )
+            }
+            Self::Conflict { found: None, expected } => {
+                write!(f, "the session has ended, this request loaded revision {expected}; begin a new one")
+            }
+            Self::OwnerLimit { found, limit } => {
+                write!(f, "the owner has {found} sessions, at most {limit} are allowed; end one of them first")
+            }
+            Self::StoreFull { capacity: Capacity::Sessions, found, limit } => write!(
+                f,
+                "the store has {found} sessions, at most {limit} are allowed, the last tenth of them with an owner; try again                  when some have ended, or raise `max_sessions`"
+            ),
+            Self::StoreFull { capacity: Capacity::DiskBytes, found, limit } => write!(
+                f,
+                "the file has {found} bytes, at most {limit} are allowed, the last tenth of them for sessions with an owner; try \
+                 again when some have ended, or raise `max_disk_bytes`"
+            ),
             Self::ReservedKey => f.write_str("keys that begin with `sessile.` are reserved; choose another key"),
             Self::NoRandomness { .. } => f.write_str("the operating system gave no random bytes; try again later"),
             Self::NoLayer => f.write_str(

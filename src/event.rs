@@ -19,6 +19,18 @@ pub(crate) fn dropped_commit(key: &Key) {
     tracing::debug!(handle = %Handle::of(key), "dropped a commit: its session has ended");
 }
 
+/// A session had to go for another.
+pub(crate) fn evicted_session(key: &Key, why: crate::Why) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(handle = %Handle::of(key), ?why, "ended a session to make room for another");
+}
+
+/// The value of a session is of a type that this build cannot read: it counts as absent.
+pub(crate) fn unreadable_value(key: &Key, error: &sessile_codec::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(handle = %Handle::of(key), %error, "a stored value cannot be read and counts as absent; its bytes are kept");
+}
+
 /// A response could not be sent because its session could not be stored.
 #[cfg(feature = "tower")]
 pub(crate) fn failed_commit(error: &crate::Error) {

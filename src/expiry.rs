@@ -14,11 +14,15 @@ use crate::clock::duration_ms;
 pub(crate) struct Timeouts {
     pub(crate) idle: Duration,
     pub(crate) absolute: Duration,
+    pub(crate) first_life: Duration,
 }
+
+/// Flag of a session in its first life: its client has not come back with the cookie yet, and its idle timeout is the shorter one.
+const UNPROVEN: u16 = 1;
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle: Duration::from_hours(168), absolute: Duration::from_hours(720) }
+        Self { idle: Duration::from_hours(168), absolute: Duration::from_hours(720), first_life: Duration::from_hours(1) }
     }
 }
 
@@ -33,6 +37,43 @@ impl Timeouts {
             ..Meta::default()
         }
     }
+
+    /// The same in its first life, if that is shorter.
+    pub(crate) fn unproven(&self, meta: &Meta) -> Meta {
+        let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.first_life));
+        if idle_deadline_ms >= meta.idle_deadline_ms {
+            return *meta;
+        }
+        Meta { idle_deadline_ms, flags: meta.flags | UNPROVEN, ..*meta }
+    }
+
+    /// The same after its first life.
+    pub(crate) fn proven(&self, meta: &Meta) -> Meta {
+        if !is_unproven(meta) {
+            return *meta;
+        }
+        let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.idle));
+        Meta { idle_deadline_ms, flags: meta.flags & !UNPROVEN, ..*meta }
+    }
+}
+
+/// Whether the session is in its first life.
+pub(crate) fn is_unproven(meta: &Meta) -> bool {
+    meta.flags & UNPROVEN != 0
+}
+
+/// The meta data with other timeouts: `idle` from its last use on, `absolute` from its beginning.
+pub(crate) fn with_timeouts(meta: &Meta, idle: Option<Duration>, absolute: Option<Duration>) -> Meta {
+    let mut meta = *meta;
+    if let Some(idle) = idle {
+        meta.idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(idle));
+        // Whoever sets it knows the visitor.
+        meta.flags &= !UNPROVEN;
+    }
+    if let Some(absolute) = absolute {
+        meta.absolute_deadline_ms = meta.created_ms.saturating_add(duration_ms(absolute));
+    }
+    meta
 }
 
 /// How long after its last use the session ends.
@@ -57,12 +98,18 @@ pub(crate) fn touch_is_due(meta: &Meta, now_ms: u64) -> bool {
     now_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 10).max(1)
 }
 
+/// Whether the disk should hear of a use at `seen_ms` before memory forgets it: not for less than a minute, nor for less than a
+/// hundredth of the idle timeout, or every read of a session that is evicted later would be a write.
+pub(crate) fn use_is_worth_keeping(meta: &Meta, seen_ms: u64) -> bool {
+    seen_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 100).clamp(1, 60_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn meta() -> Meta {
-        Timeouts { idle: Duration::from_secs(100), absolute: Duration::from_secs(150) }.begin(1_000_000)
+        Timeouts { idle: Duration::from_secs(100), absolute: Duration::from_secs(150), ..Timeouts::default() }.begin(1_000_000)
     }
 
     #[test]
@@ -89,7 +136,7 @@ mod tests {
 
     #[test]
     fn never_stays_never() {
-        let never = Timeouts { idle: Duration::MAX, absolute: Duration::MAX }.begin(1_000);
+        let never = Timeouts { idle: Duration::MAX, absolute: Duration::MAX, ..Timeouts::default() }.begin(1_000);
         assert_eq!(deadline_ms(&never, 2_000), u64::MAX);
         assert_eq!(touched(&never, 9_000).absolute_deadline_ms, u64::MAX);
     }

@@ -101,12 +101,12 @@ pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Mode
 pub use crate::web::{Cookie, CookieError, ResponseFuture, SameSite, SessionLayer, SessionService};
 pub use crate::{
     ack::Ack,
-    builder::{Builder, Durability},
+    builder::{Builder, Durability, OwnerLimit},
     clock::Clock,
-    error::{Cause, Error},
+    error::{Capacity, Cause, Error},
     session::{Flash, Session},
     stats::{Stats, Tier},
-    store::{SessionInfo, Store},
+    store::{Ended, Event, Events, SessionInfo, Store, Watch, Why},
     token::{Handle, ParseHandleError, Token},
 };
 

@@ -30,6 +30,14 @@ pub struct Stats {
     pub swept: u64,
     /// Times a record on disk could not be read.
     pub corrupt: u64,
+    /// Times a stored value could not be read as the model that was asked for, and counted as absent.
+    pub unreadable: u64,
+    /// New sessions refused because the store was full.
+    pub refused: u64,
+    /// Sessions ended because their owner, or the store, had as many as allowed.
+    pub limited: u64,
+    /// Sessions on disk or only in memory, expired ones that were not swept yet among them.
+    pub sessions: u64,
     /// Sessions in memory.
     pub memory_sessions: u64,
     /// Bytes they take, overhead included.

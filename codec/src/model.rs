@@ -217,6 +217,17 @@ impl Entry {
         }
     }
 
+    /// The value as this build writes an `M`, if it was stored by an older version of it; `None` if there is nothing to migrate.
+    ///
+    /// # Errors
+    /// As [`Entry::view`].
+    pub fn upgraded<M: Model>(&self) -> Result<Option<Self>, Error> {
+        match self.as_ref().model::<M>()? {
+            Found::Current => Ok(None),
+            Found::Older(old) => Ok(Some(Self::model(&M::migrate(old)?, &Limits::UNLIMITED)?)),
+        }
+    }
+
     /// Whether [`Entry::view`] of an `M` has to migrate it first.
     pub fn is_older<M: Model>(&self) -> bool {
         matches!(self.as_ref().model::<M>(), Ok(Found::Older(_)))

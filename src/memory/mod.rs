@@ -9,6 +9,9 @@
 //! - What is not on disk yet is pinned: it stays until the disk tier says that exactly this write is durable.
 //! - A destroyed session stays as a pinned tombstone until its deletion is durable, so a reader never finds the old record.
 //! - A reader fills the tier from disk only if nothing happened to the key while it read.
+//! - A quick change is not handed to the disk. Its slot is dirty until another change carries it, or until its turn to be evicted comes:
+//!   then it is handed over, and leaves memory when it is durable.
+//! - A renewed session's old key leads to the new one for a grace, as a slot of its own that the order does not know.
 //! - The queue for the disk gets the writes of one key in the order in which the shard saw them: `enqueue` runs under its lock.
 //!
 //! Knows nothing of redb or tokens.
@@ -18,11 +21,13 @@ mod order;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use parking_lot::{Mutex, MutexGuard};
 use sessile_codec::Record;
 
 use self::{
-    index::{Content, Index, Slot},
+    index::{Content, Index, Moved, Saved, Slot},
     order::Order,
 };
 use crate::{expiry, token::Key};
@@ -32,8 +37,17 @@ const SHARDS: usize = 64;
 /// Bytes that a record costs beyond its own: slot, order node, allocation headers.
 const OVERHEAD_BYTES: usize = 176;
 
+/// How many records a shard looks at to find one without an owner.
+const VICTIMS: usize = 16;
+
 /// Numbers the writes of this process, in the order in which they were queued for the disk.
 pub(crate) type Seq = u64;
+
+/// Takes what memory lets go and the disk does not know yet.
+pub(crate) trait WriteBack {
+    /// Queues `record` for the disk. It runs under a shard's lock.
+    fn write_back(&self, key: &Key, record: Record) -> Seq;
+}
 
 /// Each shard has cache lines to itself, or one core's lock would slow its neighbours' down.
 #[repr(align(128))]
@@ -50,6 +64,12 @@ struct Shard {
     order: Order,
     budget_bytes: usize,
     used_bytes: usize,
+    /// How many of the used bytes go as soon as they are durable.
+    leaving_bytes: usize,
+    /// How many slots are dirty.
+    dirty: usize,
+    /// The renewed keys and when they cease to lead anywhere, oldest first.
+    moved: VecDeque<(u64, Key)>,
     loads: u64,
     counts: Counts,
 }
@@ -71,6 +91,8 @@ pub(crate) enum Lookup {
     Expired,
     /// The session was destroyed, and the disk may not know it yet.
     Dead,
+    /// The session was renewed and is under this key now.
+    Moved(Key),
     /// Nothing: see [`Memory::begin_load`].
     Miss,
 }
@@ -109,6 +131,21 @@ pub(crate) enum Swap<T> {
     Changed,
     /// The session was destroyed.
     Dead,
+}
+
+/// Where a session moves to.
+pub(crate) struct Rekey<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) record: &'a Record,
+    /// Whether the old key goes on leading there for a while.
+    pub(crate) grace: Option<Grace>,
+}
+
+/// How long the old key of a renewed session leads to the new one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grace {
+    pub(crate) now_ms: u64,
+    pub(crate) until_ms: u64,
 }
 
 impl Memory {
@@ -152,6 +189,11 @@ impl Memory {
             }
             Content::Dead => Lookup::Dead,
             Content::Loading(_) => Lookup::Miss,
+            Content::Moved(moved) if now_ms < moved.until_ms => Lookup::Moved(moved.to),
+            Content::Moved(_) => {
+                shard.end_grace(key);
+                Lookup::Dead
+            }
         }
     }
 
@@ -161,7 +203,7 @@ impl Memory {
         let id = match shard.index.get(key).map(|slot| &slot.content) {
             // Several readers may be on their way at once; whoever is first brings it.
             Some(Content::Loading(id)) => *id,
-            Some(Content::Live(_) | Content::Dead) => return None,
+            Some(Content::Live(_) | Content::Dead | Content::Moved(_)) => return None,
             None => {
                 shard.loads += 1;
                 let id = shard.loads;
@@ -173,12 +215,13 @@ impl Memory {
     }
 
     /// Ends a load that found `record`. `false`: something else happened to the key, look again.
-    pub(crate) fn fill(&self, load: &Load<'_>, record: &Record, now_ms: u64) -> bool {
+    pub(crate) fn fill(&self, load: &Load<'_>, record: &Record, now_ms: u64, disk: &impl WriteBack) -> bool {
         let mut shard = self.shard(&load.key);
         let ours = shard.is_loading(&load.key, load.id);
         if ours {
             shard.index.remove(&load.key);
             shard.admit(Slot::new(load.key, Content::Live(record.clone()), now_ms));
+            shard.evict(Some(disk));
         }
         ours
     }
@@ -188,39 +231,60 @@ impl Memory {
         self.shard(&load.key).is_loading(&load.key, load.id)
     }
 
-    /// Adds a session that was not there before. `enqueue` hands it to the disk tier.
-    pub(crate) fn insert<T>(&self, key: &Key, record: &Record, enqueue: impl FnOnce() -> (Seq, T)) -> T {
+    /// Adds a session that was not there before. `enqueue` hands it to the disk tier, or gives no number: then it is quick.
+    pub(crate) fn insert<T>(
+        &self,
+        key: &Key,
+        record: &Record,
+        disk: &impl WriteBack,
+        enqueue: impl FnOnce() -> (Option<Seq>, T),
+    ) -> T {
         let mut shard = self.shard(key);
         let (seq, ticket) = enqueue();
-        shard.pin(key, Content::Live(record.clone()), record.meta().last_seen_ms, seq);
+        shard.set(key, Content::Live(record.clone()), record.meta().last_seen_ms, seq);
+        shard.evict(Some(disk));
         ticket
     }
 
-    /// Puts `new` under `key` if nothing happened since `base`.
-    pub(crate) fn swap<T>(&self, key: &Key, base: Base<'_>, new: &Record, enqueue: impl FnOnce() -> (Seq, T)) -> Swap<T> {
+    /// Puts `new` under `key` if nothing happened since `base`. `enqueue` as for [`insert`](Self::insert).
+    pub(crate) fn swap<T>(
+        &self,
+        key: &Key,
+        base: Base<'_>,
+        new: &Record,
+        disk: &impl WriteBack,
+        enqueue: impl FnOnce() -> (Option<Seq>, T),
+    ) -> Swap<T> {
         let mut shard = self.shard(key);
         shard.compare(key, base).map(|()| {
             let (seq, ticket) = enqueue();
-            shard.pin(key, Content::Live(new.clone()), new.meta().last_seen_ms, seq);
+            shard.set(key, Content::Live(new.clone()), new.meta().last_seen_ms, seq);
+            shard.evict(Some(disk));
             ticket
         })
     }
 
-    /// Puts `new` under `new_key` and a tombstone under `key`, if nothing happened since `base`. Nobody sees one without the other.
+    /// Puts the record of `to` under its key, if nothing happened to `key` since `base`. Nobody sees one key without the other. Under `key`
+    /// stays a tombstone, or with a grace what leads to the new key for so long.
     pub(crate) fn rekey<T>(
         &self,
         key: &Key,
         base: Base<'_>,
-        new_key: &Key,
-        new: &Record,
+        to: &Rekey<'_>,
+        disk: &impl WriteBack,
         enqueue: impl FnOnce() -> (Seq, T),
     ) -> Swap<T> {
-        let (mut from, mut to) = self.two_shards(key, new_key);
-        from.compare(key, base).map(|()| {
+        let (mut from_shard, mut to_shard) = self.two_shards(key, to.key);
+        from_shard.compare(key, base).map(|()| {
             let (seq, ticket) = enqueue();
-            from.pin(key, Content::Dead, 0, seq);
-            let to = to.as_deref_mut().unwrap_or(&mut *from);
-            to.pin(new_key, Content::Live(new.clone()), new.meta().last_seen_ms, seq);
+            let old = match to.grace {
+                Some(grace) => from_shard.begin_grace(key, to.key, grace),
+                None => Content::Dead,
+            };
+            from_shard.set(key, old, 0, Some(seq));
+            let to_shard = to_shard.as_deref_mut().unwrap_or(&mut *from_shard);
+            to_shard.set(to.key, Content::Live(to.record.clone()), to.record.meta().last_seen_ms, Some(seq));
+            to_shard.evict(Some(disk));
             ticket
         })
     }
@@ -230,7 +294,7 @@ impl Memory {
         let mut shard = self.shard(key);
         shard.compare(key, base).map(|()| {
             let (seq, ticket) = enqueue();
-            shard.pin(key, Content::Dead, 0, seq);
+            shard.set(key, Content::Dead, 0, Some(seq));
             ticket
         })
     }
@@ -238,22 +302,59 @@ impl Memory {
     /// The write `seq` of `key` is durable: unless a later one waits, the slot may be evicted and a tombstone goes.
     pub(crate) fn unpin(&self, key: &Key, seq: Seq) {
         let mut shard = self.shard(key);
+        let shard = &mut *shard;
         let Some(slot) = shard.index.get_mut(key).filter(|slot| slot.pinned == Some(seq)) else { return };
         slot.pinned = None;
-        if matches!(slot.content, Content::Dead) {
-            shard.remove(key);
-        } else {
-            shard.list(key);
-            shard.evict();
+        let evicted = slot.saved == Saved::Leaving && !slot.visited;
+        shard.leaving_bytes -= slot.stay();
+        match slot.content {
+            Content::Dead => shard.remove(key),
+            Content::Live(_) if evicted => {
+                shard.remove(key);
+                shard.counts.evictions += 1;
+            }
+            Content::Live(_) => {
+                shard.list(key);
+                // The thread of the disk is here: what would have to be written first waits for the next commit or read.
+                shard.evict::<NoWriteBack>(None);
+            }
+            Content::Moved(_) | Content::Loading(_) => {}
         }
     }
 
-    /// Forgets a record that is on disk too, or was.
-    pub(crate) fn forget(&self, key: &Key) {
+    /// Forgets the record of a session that is over. `Some(true)`: it was there, and the disk never heard of it.
+    pub(crate) fn forget(&self, key: &Key) -> Option<bool> {
         let mut shard = self.shard(key);
-        if shard.index.get(key).is_some_and(|slot| slot.pinned.is_none() && matches!(slot.content, Content::Live(_))) {
-            shard.remove(key);
+        let slot = shard.index.get(key)?;
+        let unborn =
+            (slot.pinned.is_none() && matches!(slot.content, Content::Live(_))).then_some(slot.saved == Saved::Nothing)?;
+        shard.remove(key);
+        Some(unborn)
+    }
+
+    /// Hands to the disk every quick change, and with `uses` every last use that is worth it.
+    pub(crate) fn write_back(&self, disk: &impl WriteBack, uses: bool) {
+        for shard in self.shards.iter() {
+            let mut shard = shard.0.lock();
+            if !uses && shard.dirty == 0 {
+                continue;
+            }
+            let shard = &mut *shard;
+            for slot in shard.index.iter_mut().filter(|slot| uses || slot.is_dirty()) {
+                if let Some(record) = slot.unsaved() {
+                    shard.dirty -= usize::from(slot.is_dirty());
+                    slot.hand_over(record, disk);
+                }
+            }
         }
+    }
+
+    /// A session without an owner that was not used lately, if memory finds one soon. `start` says where it begins to look.
+    pub(crate) fn idle_anonymous(&self, start: usize) -> Option<Key> {
+        (0..SHARDS).find_map(|at| {
+            let shard = self.shards[(start + at) % SHARDS].0.lock();
+            shard.order.next_ones().take(VICTIMS).find(|key| shard.is_anonymous(key)).copied()
+        })
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -296,7 +397,7 @@ fn shard_of(key: &Key) -> usize {
 }
 
 impl<T> Swap<T> {
-    fn map<U>(self, with: impl FnOnce(T) -> U) -> Swap<U> {
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Swap<U> {
         match self {
             Swap::Done(value) => Swap::Done(with(value)),
             Swap::Changed => Swap::Changed,
@@ -320,19 +421,31 @@ impl Shard {
         self.index.get(key).is_some_and(|slot| matches!(slot.content, Content::Loading(found) if found == id))
     }
 
-    /// Sets what `key` is, not evictable before `seq` is durable.
-    fn pin(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Seq) {
+    /// Sets what `key` is: pinned until `seq` is durable, or dirty if there is no such number.
+    fn set(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Option<Seq>) {
         let cost = content.cost_bytes();
-        if let Some(slot) = self.index.get_mut(key) {
-            self.used_bytes = self.used_bytes - slot.content.cost_bytes() + cost;
+        let slot = if let Some(slot) = self.index.get_mut(key) {
+            self.leaving_bytes -= slot.stay();
+            self.used_bytes -= slot.content.cost_bytes();
+            self.dirty -= usize::from(slot.is_dirty());
             slot.content = content;
             slot.seen_ms = slot.seen_ms.max(seen_ms);
-            slot.pinned = Some(seq);
+            slot
         } else {
-            self.used_bytes += cost;
-            self.index.insert(Slot { pinned: Some(seq), ..Slot::new(*key, content, seen_ms) });
+            self.index.insert(Slot { saved: Saved::Nothing, ..Slot::new(*key, content, seen_ms) });
+            self.index.get_mut(key).expect("it was inserted a line before")
+        };
+        self.used_bytes += cost;
+        slot.saved = match (seq, slot.saved) {
+            (Some(_), _) => Saved::All,
+            (None, Saved::Nothing) => Saved::Nothing,
+            (None, _) => Saved::Older,
+        };
+        self.dirty += usize::from(slot.is_dirty());
+        slot.pinned = seq.or(slot.pinned);
+        if slot.pinned.is_none() {
+            self.list(key);
         }
-        self.evict();
     }
 
     /// Adds a clean slot.
@@ -341,7 +454,6 @@ impl Shard {
         self.used_bytes += slot.content.cost_bytes();
         self.index.insert(slot);
         self.list(&key);
-        self.evict();
     }
 
     /// Makes a clean slot evictable, unless it is already.
@@ -353,17 +465,20 @@ impl Shard {
     }
 
     fn remove(&mut self, key: &Key) {
-        if let Some(slot) = self.index.remove(key) {
+        if let Some(mut slot) = self.index.remove(key) {
+            self.leaving_bytes -= slot.stay();
             self.used_bytes -= slot.content.cost_bytes();
+            self.dirty -= usize::from(slot.is_dirty());
             if slot.listed {
                 self.order.remove(key);
             }
         }
     }
 
-    /// Evicts until the shard is within its budget or everything left is pinned.
-    fn evict(&mut self) {
-        while self.used_bytes > self.budget_bytes {
+    /// Evicts until the shard is within its budget, as soon as what leaves is durable, or everything left is pinned. Without a `disk` to
+    /// hand records to, it ends at the first that would need it.
+    fn evict<D: WriteBack>(&mut self, disk: Option<&D>) {
+        while self.used_bytes - self.leaving_bytes > self.budget_bytes {
             let Some(key) = self.order.next(self.budget_bytes) else { return };
             // Lists hold keys of slots that were pinned or removed later, too: to drop them here is cheaper than at every write.
             let Some(slot) = self.index.get_mut(&key) else { continue };
@@ -372,11 +487,73 @@ impl Shard {
             } else if slot.visited {
                 slot.visited = false;
                 self.order.keep(key, slot.content.cost_bytes());
+            } else if let Some(record) = slot.unsaved() {
+                let Some(disk) = disk else {
+                    self.order.keep(key, slot.content.cost_bytes());
+                    return;
+                };
+                self.dirty -= usize::from(slot.is_dirty());
+                slot.hand_over(record, disk);
+                slot.listed = false;
+                slot.saved = Saved::Leaving;
+                self.leaving_bytes += slot.content.cost_bytes();
             } else {
                 slot.listed = false;
                 self.remove(&key);
                 self.counts.evictions += 1;
             }
         }
+    }
+
+    /// What leads from `key` to `new_key` for a while.
+    fn begin_grace(&mut self, key: &Key, new_key: &Key, grace: Grace) -> Content {
+        while let Some((_, ended)) = self.moved.pop_front_if(|(until_ms, _)| *until_ms <= grace.now_ms) {
+            self.end_grace(&ended);
+        }
+        self.moved.push_back((grace.until_ms, *key));
+        Content::Moved(Box::new(Moved { to: *new_key, until_ms: grace.until_ms }))
+    }
+
+    /// From now on `key` leads nowhere, even if the clock goes back.
+    fn end_grace(&mut self, key: &Key) {
+        let Some(slot) = self.index.get_mut(key).filter(|slot| matches!(slot.content, Content::Moved(_))) else { return };
+        slot.content = Content::Dead;
+        if slot.pinned.is_none() {
+            self.remove(key);
+        }
+    }
+
+    fn is_anonymous(&self, key: &Key) -> bool {
+        let content = self.index.get(key).map(|slot| &slot.content);
+        matches!(content, Some(Content::Live(record)) if record.meta().owner == [0; 16])
+    }
+}
+
+impl Slot {
+    /// Hands `record` to the disk as what this slot is. The caller counts dirty slots.
+    fn hand_over(&mut self, record: Record, disk: &impl WriteBack) {
+        self.pinned = Some(disk.write_back(&self.key, record.clone()));
+        self.content = Content::Live(record);
+        if self.is_dirty() {
+            self.saved = Saved::All;
+        }
+    }
+
+    /// It does not leave, after all. Gives the bytes that were taken for leaving.
+    fn stay(&mut self) -> usize {
+        if self.saved != Saved::Leaving {
+            return 0;
+        }
+        self.saved = Saved::All;
+        self.content.cost_bytes()
+    }
+}
+
+/// Stands for no disk.
+enum NoWriteBack {}
+
+impl WriteBack for NoWriteBack {
+    fn write_back(&self, _: &Key, _: Record) -> Seq {
+        match *self {}
     }
 }

@@ -55,6 +55,12 @@ impl Order {
         Some(key.0)
     }
 
+    /// The keys whose turn comes next, without taking them out.
+    pub(super) fn next_ones(&self) -> impl Iterator<Item = &Key> {
+        let (probation, main) = (self.probation.iter().rev(), self.main.iter().rev());
+        probation.chain(main).map(|(key, _)| &key.0)
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.probation.len() + self.main.len()

@@ -22,7 +22,19 @@ fn memory(sessions: usize) -> Memory {
 
 fn fill(memory: &Memory, n: u64) {
     let load = memory.begin_load(&key(n)).expect("it is not there yet");
-    assert!(memory.fill(&load, &record(n, 0), 0));
+    assert!(memory.fill(&load, &record(n, 0), 0, &Disk::default()));
+}
+
+/// Keeps what it is handed, and numbers it from 100 on.
+#[derive(Default)]
+struct Disk(std::cell::RefCell<Vec<(Key, Record)>>);
+
+impl WriteBack for Disk {
+    fn write_back(&self, key: &Key, record: Record) -> Seq {
+        let mut written = self.0.borrow_mut();
+        written.push((*key, record));
+        100 + written.len() as Seq
+    }
 }
 
 fn peek(memory: &Memory, n: u64) -> Option<Record> {
@@ -53,7 +65,7 @@ fn g5_clean_records_stay_within_the_budget() {
 fn g5_a_record_not_yet_on_disk_is_not_evicted() {
     let memory = memory(4);
     for n in 0..20 {
-        memory.insert(&key(n), &record(n, 0), || (n, ()));
+        memory.insert(&key(n), &record(n, 0), &Disk::default(), || (Some(n), ()));
     }
     assert_eq!(memory.counts().sessions, 20);
     for n in 0..20 {
@@ -67,7 +79,7 @@ fn g5_a_clean_record_that_is_changed_is_not_evicted_before_the_change_is_on_disk
     let memory = memory(4);
     fill(&memory, 1);
     let current = peek(&memory, 1).expect("it was just filled");
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), || (1, ())), Swap::Done(()));
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(1), ())), Swap::Done(()));
     for n in 2..20 {
         fill(&memory, n);
     }
@@ -82,9 +94,9 @@ fn g5_a_clean_record_that_is_changed_is_not_evicted_before_the_change_is_on_disk
 #[test]
 fn only_the_latest_write_unpins() {
     let memory = memory(1);
-    memory.insert(&key(1), &record(1, 0), || (1, ()));
+    memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), || (2, ())), Swap::Done(()));
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(2), ())), Swap::Done(()));
     memory.unpin(&key(1), 1);
     fill(&memory, 2);
     fill(&memory, 3);
@@ -120,19 +132,19 @@ fn g3_a_reader_that_was_overtaken_does_not_fill() {
     assert_eq!(memory.kill(&key(1), Base::Load(&other), || (1, ())), Swap::Done(()));
     assert!(matches!(memory.get(&key(1), 0), Lookup::Dead));
     memory.unpin(&key(1), 1);
-    assert!(!memory.fill(&load, &record(1, 0), 0));
+    assert!(!memory.fill(&load, &record(1, 0), 0, &Disk::default()));
     assert!(peek(&memory, 1).is_none());
 }
 
 #[test]
 fn g3_a_commit_onto_a_destroyed_session_is_refused() {
     let memory = memory(10);
-    memory.insert(&key(1), &record(1, 0), || (1, ()));
+    memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
     kill(&memory, 1, 2);
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), || (3, ())), Swap::Dead);
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(3), ())), Swap::Dead);
     memory.unpin(&key(1), 2);
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), || (3, ())), Swap::Changed);
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(3), ())), Swap::Changed);
 }
 
 #[test]
@@ -140,7 +152,7 @@ fn g3_looking_at_an_expired_session_does_not_revive_it() {
     let memory = memory(10);
     let meta = Meta { idle_deadline_ms: 100, absolute_deadline_ms: 1000, ..Meta::default() };
     let short = Patch::new().apply(None, &key(1), &meta, &Limits::default()).unwrap();
-    memory.insert(&key(1), &short, || (1, ()));
+    memory.insert(&key(1), &short, &Disk::default(), || (Some(1), ()));
     assert!(matches!(memory.get(&key(1), 99), Lookup::Hit(..)));
     assert!(matches!(memory.get(&key(1), 199), Lookup::Expired));
     assert!(matches!(memory.get(&key(1), 199), Lookup::Expired));
@@ -150,7 +162,7 @@ fn g3_looking_at_an_expired_session_does_not_revive_it() {
 fn destroyed_sessions_leave_nothing_behind() {
     let memory = memory(10);
     for n in 0..1000 {
-        memory.insert(&key(n), &record(n, 0), || (1, ()));
+        memory.insert(&key(n), &record(n, 0), &Disk::default(), || (Some(1), ()));
         memory.unpin(&key(n), 1);
         kill(&memory, n, 2);
         memory.unpin(&key(n), 2);
@@ -162,10 +174,10 @@ fn destroyed_sessions_leave_nothing_behind() {
 #[test]
 fn g4_a_commit_onto_an_older_record_is_refused() {
     let memory = memory(10);
-    memory.insert(&key(1), &record(1, 0), || (1, ()));
+    memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), || (2, ())), Swap::Done(()));
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), || (3, ())), Swap::Changed);
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(2), ())), Swap::Done(()));
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), &Disk::default(), || (Some(3), ())), Swap::Changed);
 }
 
 #[test]
@@ -174,10 +186,122 @@ fn rekeying_within_and_between_shards_moves_the_session() {
         let memory = memory(10);
         let mut new_key = key(2);
         new_key[15] = other_shard;
-        memory.insert(&key(1), &record(1, 0), || (1, ()));
+        memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
         let current = peek(&memory, 1).unwrap();
-        assert_eq!(memory.rekey(&key(1), Base::Record(&current), &new_key, &record(2, 1), || (2, ())), Swap::Done(()));
+        let moved = record(2, 1);
+        let to = Rekey { key: &new_key, record: &moved, grace: None };
+        assert_eq!(memory.rekey(&key(1), Base::Record(&current), &to, &Disk::default(), || (2, ())), Swap::Done(()));
         assert!(matches!(memory.get(&key(1), 0), Lookup::Dead));
         assert!(matches!(memory.get(&new_key, 0), Lookup::Hit(..)));
     }
+}
+
+fn insert_quick(memory: &Memory, n: u64, disk: &Disk) {
+    memory.insert(&key(n), &record(n, 1), disk, || (None, ()));
+}
+
+#[test]
+fn g5_a_quick_change_is_handed_to_the_disk_before_it_leaves() {
+    let (memory, disk) = (memory(2), Disk::default());
+    for n in 0..10 {
+        insert_quick(&memory, n, &disk);
+    }
+    let written: Vec<_> = disk.0.borrow().iter().map(|(key, _)| *key).collect();
+    assert_eq!(written, (0..8).map(key).collect::<Vec<_>>(), "as many as leave, the oldest first, and each once");
+    assert_eq!(memory.counts().sessions, 10, "none is gone before it is durable");
+    for n in 0..8 {
+        memory.unpin(&key(n), 101 + n);
+    }
+    assert_eq!((memory.counts().sessions, memory.counts().evictions), (2, 8));
+    assert!(peek(&memory, 7).is_none());
+    assert!(peek(&memory, 8).is_some());
+}
+
+#[test]
+fn what_is_used_or_changed_while_it_leaves_stays() {
+    let (memory, disk) = (memory(2), Disk::default());
+    for n in 0..4 {
+        insert_quick(&memory, n, &disk);
+    }
+    assert!(matches!(memory.get(&key(0), 0), Lookup::Hit(..)));
+    let current = peek(&memory, 1).unwrap();
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), &disk, || (None, ())), Swap::Done(()));
+    memory.unpin(&key(0), 101);
+    memory.unpin(&key(1), 102);
+    assert!(peek(&memory, 0).is_some());
+    assert_eq!(peek(&memory, 1).map(|record| record.meta().revision), Some(2), "the disk has revision 1");
+}
+
+#[test]
+fn a_write_back_hands_over_what_is_dirty_once() {
+    let (memory, disk) = (memory(10), Disk::default());
+    for n in 0..3 {
+        insert_quick(&memory, n, &disk);
+    }
+    fill(&memory, 5);
+    for _ in 0..2 {
+        memory.write_back(&disk, true);
+        assert_eq!(disk.0.borrow().len(), 3);
+    }
+    let current = peek(&memory, 0).unwrap();
+    assert_eq!(memory.swap(&key(0), Base::Record(&current), &record(0, 2), &disk, || (None, ())), Swap::Done(()));
+    // The write before it does not stand for it.
+    memory.unpin(&key(0), 101);
+    memory.write_back(&disk, false);
+    let written = disk.0.borrow();
+    assert_eq!(written.last().map(|(key, record)| (*key, record.meta().revision)), Some((key(0), 2)));
+}
+
+#[test]
+fn a_last_use_is_written_back_if_it_is_worth_it() {
+    let (memory, disk) = (memory(10), Disk::default());
+    let meta = Meta { idle_deadline_ms: 600_000, absolute_deadline_ms: u64::MAX, ..Meta::default() };
+    for n in 0..2 {
+        let record = Patch::new().apply(None, &key(n), &meta, &Limits::default()).unwrap();
+        memory.insert(&key(n), &record, &disk, || (Some(n), ()));
+        memory.unpin(&key(n), n);
+    }
+    assert!(matches!(memory.get(&key(0), 5_999), Lookup::Hit(..)));
+    assert!(matches!(memory.get(&key(1), 6_000), Lookup::Hit(..)));
+    memory.write_back(&disk, false);
+    assert!(disk.0.borrow().is_empty(), "a use is no change");
+    memory.write_back(&disk, true);
+    let written: Vec<_> = disk.0.borrow().iter().map(|(key, record)| (*key, record.meta().last_seen_ms)).collect();
+    assert_eq!(written, [(key(1), 6_000)]);
+    assert_eq!(disk.0.borrow()[0].1.meta().idle_deadline_ms, 606_000);
+}
+
+#[test]
+fn g3_a_session_that_ended_in_memory_is_not_written_back() {
+    let (memory, disk) = (memory(10), Disk::default());
+    insert_quick(&memory, 1, &disk);
+    kill(&memory, 1, 1);
+    memory.write_back(&disk, true);
+    assert!(disk.0.borrow().is_empty());
+}
+
+#[test]
+fn without_a_disk_at_hand_nothing_dirty_leaves() {
+    let (memory, disk) = (memory(1), Disk::default());
+    memory.insert(&key(1), &record(1, 0), &disk, || (Some(1), ()));
+    let current = peek(&memory, 1).unwrap();
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &disk, || (None, ())), Swap::Done(()));
+    memory.insert(&key(2), &record(2, 0), &disk, || (Some(2), ()));
+    memory.unpin(&key(1), 1);
+    memory.unpin(&key(2), 2);
+    assert_eq!(peek(&memory, 1).map(|record| record.meta().revision), Some(1));
+}
+
+#[test]
+fn an_idle_session_without_an_owner_is_found_among_others() {
+    let (memory, disk) = (memory(10), Disk::default());
+    assert_eq!(memory.idle_anonymous(0), None);
+    for n in 0..5 {
+        let meta = Meta { owner: [u8::from(n != 3); 16], ..record(n, 0).meta() };
+        let record = record(n, 0).with_meta(&key(n), &meta);
+        memory.insert(&key(n), &record, &disk, || (None, ()));
+    }
+    assert_eq!(memory.idle_anonymous(63), Some(key(3)));
+    kill(&memory, 3, 1);
+    assert_eq!(memory.idle_anonymous(63), None);
 }

@@ -3,19 +3,24 @@
 //! Invariants: nothing is stored before the first value is set; a token that leads nowhere is never adopted; reads see the
 //! changes made before them; changes reach the store in one commit.
 
+mod commit;
 mod flash;
 mod state;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use sessile_codec::{Entry, Model, View};
 
-pub use self::flash::Flash;
-use self::state::State;
 #[cfg(feature = "tower")]
-pub(crate) use self::state::{Finish, Told};
-use crate::{Ack, Error, Handle, Store, Tier, Token, clock::from_ms, token::owner_hash};
+pub(crate) use self::commit::{Finish, Told};
+pub use self::flash::Flash;
+use self::{commit::How, state::State};
+use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, token::owner_hash};
 
 /// A visitor's session.
 ///
@@ -61,6 +66,14 @@ impl Store {
     }
 }
 
+fn check_timeout(timeout: Duration) -> Result<(), Error> {
+    if timeout.as_millis() == 0 {
+        let detail = "a session's timeout is less than a millisecond; give a longer one, or `destroy` the session".to_owned();
+        return Err(Error::Config { detail });
+    }
+    Ok(())
+}
+
 impl Session {
     /// The session that one of `tokens` leads to, or a new one.
     pub(crate) fn load(store: &Store, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
@@ -96,6 +109,32 @@ impl Session {
         check_key(key)?;
         let entry = Entry::serde(&value, self.store.limits())?;
         self.state().set(key, entry, self.store.limits())
+    }
+
+    /// As [`insert`](Self::insert), but the change stays in memory: it costs no I/O, and a crash may undo it.
+    ///
+    /// It goes to disk with the session's next change that is not quick, when memory needs the room, at [`Store::flush`] and when the
+    /// store is closed; a crash before that undoes quick changes and nothing else. For what would be no loss: the last page seen, a
+    /// scroll position.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.insert("user", "Ada")?;
+    /// session.save().wait()?;
+    /// session.insert_quick("last_page", "/news")?;
+    /// session.save().wait()?; // at once
+    /// assert_eq!(session.get("last_page")?, Some("/news".to_owned()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn insert_quick<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::serde(&value, self.store.limits())?;
+        self.state().set_quick(key, entry, self.store.limits())
     }
 
     /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
@@ -165,12 +204,15 @@ impl Session {
 
     /// The model under `key`, read where it lies; `None` if there is none.
     ///
+    /// One of an older version is [migrated](Model::migrate), and stored so with the session's next change. One that this build cannot
+    /// read, because it is of a newer version or cannot be migrated, counts as absent and in [`Stats::unreadable`](crate::Stats); its
+    /// bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
+    ///
     /// # Errors
-    /// [`Error::Codec`] if the stored value is not an `M`.
+    /// [`Error::Codec`] if the stored value is another model or a serde value.
     pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
         check_key(key)?;
-        let entry = self.state().get(key);
-        Ok(entry.map(|entry| entry.view()).transpose()?)
+        self.state().view(key, &self.store)
     }
 
     /// The value under `key` as it is stored, to borrow from.
@@ -197,6 +239,15 @@ impl Session {
         Ok(self.state().remove(key))
     }
 
+    /// As [`remove`](Self::remove), but the change stays in memory: see [`insert_quick`](Self::insert_quick).
+    ///
+    /// # Errors
+    /// [`Error::ReservedKey`].
+    pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
+        check_key(key)?;
+        Ok(self.state().remove_quick(key))
+    }
+
     /// Whether there is a value under `key`.
     pub fn contains_key(&self, key: &str) -> bool {
         check_key(key).is_ok() && self.state().get(key).is_some()
@@ -220,6 +271,29 @@ impl Session {
         self.state().rotate();
     }
 
+    /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::renew_grace) of 10 seconds the old token
+    /// still leads to it, so that requests under way get through. For renewal from time to time.
+    ///
+    /// It is no protection at a login: [`rotate`](Self::rotate) is. An answer to a request that came with the old token tells its
+    /// client of no token; the one that renewed does, so only one of several requests that renew at once does so.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let old = session.token().unwrap();
+    /// session.renew();
+    /// session.save().wait()?;
+    /// assert_ne!(session.token(), Some(old));
+    /// assert_eq!(store.session(Some(&old))?.get("name")?, Some("Ada".to_owned()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn renew(&self) {
+        self.state().renew();
+    }
+
     /// Ends the session at commit, for ever, and tells the client to forget its token. Values that are set after this go to a new session.
     ///
     /// If it was over before, nothing is told: the client may hold a newer token by now.
@@ -229,7 +303,9 @@ impl Session {
 
     /// Says whose session this is, for [`Store::sessions_of`] and its like. Only a hash of `owner` is stored.
     ///
-    /// Call [`rotate`](Self::rotate) too: this is a login.
+    /// Call [`rotate`](Self::rotate) too: this is a login. If [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) limits
+    /// how many sessions an owner has, the commit may fail with [`Error::OwnerLimit`]; [`save`](Self::save) to hear of it in the
+    /// handler.
     pub fn bind_owner(&self, owner: impl AsRef<[u8]>) {
         self.state().bind_owner(owner_hash(owner.as_ref()));
     }
@@ -237,6 +313,45 @@ impl Session {
     /// Says that the session is nobody's again.
     pub fn unbind_owner(&self) {
         self.state().bind_owner([0; 16]);
+    }
+
+    /// How long this session lasts without being used, from its last use on, instead of [`Builder::idle_timeout`](crate::Builder::idle_timeout):
+    /// a longer one for "remember me", say. It is stored with the session.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for less than a millisecond: to end a session is [`destroy`](Self::destroy).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # let session = sessile::testing::session();
+    /// # let remember_me = true;
+    /// if remember_me {
+    ///     session.set_idle_timeout(Duration::from_hours(30 * 24))?;
+    ///     session.set_absolute_timeout(Duration::from_hours(365 * 24))?;
+    /// }
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        check_timeout(timeout)?;
+        self.state().set_idle_timeout(timeout);
+        Ok(())
+    }
+
+    /// How long this session lasts however much it is used, from its beginning on, instead of
+    /// [`Builder::absolute_timeout`](crate::Builder::absolute_timeout). It is stored with the session.
+    ///
+    /// # Errors
+    /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    pub fn set_absolute_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        check_timeout(timeout)?;
+        self.state().set_absolute_timeout(timeout);
+        Ok(())
+    }
+
+    /// The class of this request's commits, the layer's too, instead of [`Builder::durability`](crate::Builder::durability).
+    pub fn set_durability(&self, durability: Durability) {
+        self.state().set_durability(durability);
     }
 
     /// Describes the session in a list of its owner's sessions; the browser's name, say. Cut to 256 bytes.
@@ -305,10 +420,80 @@ impl Session {
     /// The commit is queued when this returns; the answer tells when it is durable. A client learns of a new token only by headers
     /// that have not left yet.
     pub fn save(&self) -> Ack {
-        match self.state().commit(&self.store) {
+        self.save_as(How::default())
+    }
+
+    /// As [`save`](Self::save), in this durability class.
+    ///
+    /// A new token and the end of a session are durable whatever the class.
+    pub fn save_with(&self, durability: Durability) -> Ack {
+        self.save_as(How { durability: Some(durability), strict: false })
+    }
+
+    /// As [`save`](Self::save), but only if nobody changed the session since it was loaded or last saved here: any value, its owner or its
+    /// timeouts. To be used is no change.
+    ///
+    /// # Errors
+    /// What [`save`](Self::save) gives, and [`Error::Conflict`] if somebody did, or the session has ended. Then nothing is stored, the
+    /// changes are given up, and the session shows what it is now, to decide anew.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("seats", 1)?;
+    /// session.save().wait()?;
+    ///
+    /// let other = store.session(session.token().as_ref())?;
+    /// other.insert("seats", 0)?;
+    /// other.save().wait()?;
+    ///
+    /// session.insert("seats", 2)?;
+    /// assert!(matches!(session.commit_if_unchanged().wait(), Err(sessile::Error::Conflict { .. })));
+    /// assert_eq!(session.get("seats")?, Some(0));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn commit_if_unchanged(&self) -> Ack {
+        self.save_as(How { durability: None, strict: true })
+    }
+
+    fn save_as(&self, how: How) -> Ack {
+        match self.state().commit(&self.store, how) {
             Ok(ticket) => Ack::new(ticket, ()),
             Err(error) => Ack::settled(Err(error)),
         }
+    }
+
+    /// Waits for the end of this session, by whomever: for a WebSocket or an event stream that must not outlive it. `None` before the
+    /// session is stored for the first time.
+    ///
+    /// The watch follows the session to a new token. That a session's time is over is noticed when somebody asks for the session, and
+    /// within [`Builder::sweep_interval`](crate::Builder::sweep_interval) and a minute. To keep a watch is no use of the session, which
+    /// its connection may want to [save](Self::save) now and then.
+    ///
+    /// # Errors
+    /// [`Error::Degraded`] if the disk has to be asked and refuses.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Ended, Why};
+    ///
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let watch = session.watch()?.unwrap();
+    ///
+    /// session.destroy();
+    /// session.save().wait()?;
+    /// assert_eq!(watch.wait(Duration::ZERO), Some(Ended::Destroyed(Why::Logout))); // or `watch.await`
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn watch(&self) -> Result<Option<Watch>, Error> {
+        let key = self.state().key();
+        key.map(|key| self.store.watch(&key)).transpose()
     }
 
     /// Ends the request: commits if `commit`, and gives what the client must be told.

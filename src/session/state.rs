@@ -1,32 +1,31 @@
-//! What one request knows and has changed, and how that becomes a commit.
+//! What one request knows and has changed.
 //!
 //! Invariants: `patch` holds the result of every change on top of the record that was loaded; `updates` holds how to come to it again
-//! on top of another record; where the session stands is one value, and so is what the client must be told: both are decided in
-//! [`State::commit`] alone. A commit that fails leaves everything as it was, to be tried again.
+//! on top of another record; where the session stands is one value.
 
-use std::mem;
+use std::{mem, time::Duration};
 
-use sessile_codec::{Entry, Limits, Meta, Patch, Record};
+use sessile_codec::{Entry, Limits, Model, Patch, Record, View};
 
-use super::flash;
+use super::{commit::Told, flash};
 use crate::{
-    Error, Handle, Store, Tier, Token,
-    disk::Ticket,
-    expiry,
-    store::{Committed, Found},
+    Durability, Error, Handle, Store, Tier, Token, event,
+    store::{Found, NewKey},
     token::Key,
 };
 
 /// One request's state.
 pub(crate) struct State {
-    phase: Phase,
+    pub(super) phase: Phase,
     tier: Option<Tier>,
-    changes: Changes,
-    told: Told,
+    pub(super) changes: Changes,
+    /// The class of this request's commits, if it is not the store's.
+    pub(super) durability: Option<Durability>,
+    pub(super) told: Told,
 }
 
 /// Where the session stands.
-enum Phase {
+pub(super) enum Phase {
     /// It is not in the store, and gets there with the first value.
     New,
     /// It is in the store.
@@ -38,61 +37,69 @@ enum Phase {
     Ended(Key),
 }
 
-/// What the next commit brings.
-#[derive(Default)]
-struct Changes {
-    rotate: bool,
-    owner: Option<[u8; 16]>,
-    patch: Patch,
-    updates: Vec<Update>,
+/// A session that is in the store.
+pub(super) struct Stored {
+    pub(super) token: Token,
+    pub(super) key: Key,
+    pub(super) record: Record,
+    pub(super) seen_ms: u64,
+    /// Whether `token` was replaced since the client got it: then the answer to the request that replaced it tells the client.
+    pub(super) is_old: bool,
 }
 
-/// A session that is in the store.
-struct Stored {
-    token: Token,
-    key: Key,
-    record: Record,
-    seen_ms: u64,
+/// What the next commit is to change.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) patch: Patch,
+    pub(super) updates: Vec<Update>,
+    /// Whether more than quick changes are among them.
+    pub(super) beyond_quick: bool,
+    pub(super) new_key: NewKey,
+    pub(super) owner: Option<[u8; 16]>,
+    pub(super) idle: Option<Duration>,
+    pub(super) absolute: Option<Duration>,
+    /// Models of older versions that were read, as this build writes them. Stored with any change, but not one themselves.
+    pub(super) migrated: Vec<(Box<str>, Entry)>,
+}
+
+impl Changes {
+    /// Whether nothing changes but, perhaps, the token.
+    pub(super) fn is_empty(&self) -> bool {
+        self.patch.is_empty() && self.owner.is_none() && self.idle.is_none() && self.absolute.is_none()
+    }
+
+    /// Whether there is nothing to commit.
+    pub(super) fn are_none(&self) -> bool {
+        self.is_empty() && self.new_key == NewKey::Keep
+    }
+
+    /// Whether there is something that makes a session where there was none.
+    pub(super) fn have_content(&self) -> bool {
+        self.patch.keys().any(|(_, is_set)| is_set) || self.owner.is_some_and(|owner| owner != [0; 16])
+    }
+
+    /// Whether a crash may undo them.
+    pub(super) fn are_quick(&self) -> bool {
+        !self.beyond_quick && self.owner.is_none() && self.idle.is_none() && self.absolute.is_none()
+    }
 }
 
 /// A change that depends on the value before it.
-struct Update {
-    key: Box<str>,
-    again: Again,
+pub(super) struct Update {
+    pub(super) key: Box<str>,
+    pub(super) again: Again,
 }
 
 /// Makes the new value of the one before; `None` stands for no value.
 pub(super) type Again = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
 
-/// What the client must be told of its token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Nothing: what it has is right, or is not ours to judge.
-    #[default]
-    Nothing,
-    /// The token is this one from now on, until `deadline_ms`. `renewed`: it is the same, with a later deadline.
-    Token { token: Token, deadline_ms: u64, renewed: bool },
-    /// Its session has ended.
-    Forget,
-}
-
-/// How a request ends.
-#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer finishes requests"))]
-pub(crate) struct Finish {
-    pub(crate) ticket: Ticket,
-    pub(crate) told: Told,
-}
-
-/// Browsers keep no cookie for longer than 400 days (RFC 6265bis, 5.5).
-const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
-
 impl State {
     pub(super) fn new(found: Option<(Token, Found)>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
-        let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, .. })| {
-            Phase::Stored(Stored { token, key, record, seen_ms })
+        let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
+            Phase::Stored(Stored { token, key, record, seen_ms, is_old })
         });
-        Self { phase, tier, changes: Changes::default(), told: Told::Nothing }
+        Self { phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
@@ -111,7 +118,44 @@ impl State {
         keys
     }
 
+    /// The model under `key`. One that this build cannot read counts as absent.
+    pub(super) fn view<M: Model>(&mut self, key: &str, store: &Store) -> Result<Option<View<M>>, Error> {
+        let Some(mut entry) = self.get(key) else { return Ok(None) };
+        let viewed = match entry.upgraded::<M>() {
+            Ok(None) => entry.view(),
+            Ok(Some(upgraded)) => {
+                entry = upgraded;
+                let viewed = entry.view();
+                if self.changes.migrated.iter().all(|(known, _)| **known != *key) {
+                    self.changes.migrated.push((key.into(), entry));
+                }
+                viewed
+            }
+            Err(error) => Err(error),
+        };
+        match viewed {
+            Ok(view) => Ok(Some(view)),
+            // The caller asks for another type than the one that was put there: no deploy makes that right.
+            Err(error @ (sessile_codec::Error::WrongLane { .. } | sessile_codec::Error::WrongModel { .. })) => {
+                Err(error.into())
+            }
+            Err(error) => {
+                store.note_unreadable();
+                if let Some(stored) = self.stored() {
+                    event::unreadable_value(&stored.key, &error);
+                }
+                Ok(None)
+            }
+        }
+    }
+
     pub(super) fn set(&mut self, key: &str, entry: Entry, limits: &Limits) -> Result<(), Error> {
+        self.set_quick(key, entry, limits)?;
+        self.changes.beyond_quick = true;
+        Ok(())
+    }
+
+    pub(super) fn set_quick(&mut self, key: &str, entry: Entry, limits: &Limits) -> Result<(), Error> {
         self.check_room(key, &entry, limits)?;
         self.changes.patch.set(key, entry, limits)?;
         self.changes.updates.retain(|update| *update.key != *key);
@@ -119,6 +163,11 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, key: &str) -> bool {
+        self.changes.beyond_quick = true;
+        self.remove_quick(key)
+    }
+
+    pub(super) fn remove_quick(&mut self, key: &str) -> bool {
         let was_there = self.get(key).is_some();
         // Also where there is none: another request may be about to set it, and this one said that it goes.
         self.changes.patch.remove(key);
@@ -130,6 +179,7 @@ impl State {
         let label = flash::label_entry(self);
         self.changes.patch.clear();
         self.changes.updates.clear();
+        self.changes.beyond_quick = true;
         if let Some(label) = label {
             flash::put_label_entry(self, label);
         }
@@ -146,6 +196,7 @@ impl State {
             }
             None => self.changes.patch.remove(key),
         }
+        self.changes.beyond_quick = true;
         if depends {
             self.changes.updates.push(Update { key: key.into(), again });
         }
@@ -164,11 +215,26 @@ impl State {
         if found_bytes > limits.record_bytes {
             return Err(sessile_codec::Error::RecordTooLarge { found_bytes, limit_bytes: limits.record_bytes }.into());
         }
+        // An upper bound first: to count exactly is worth it only near the limit.
+        let most = self.record().map_or(0, Record::len) + self.changes.patch.keys().count() + 1;
+        if most > limits.keys && self.get(key).is_none() {
+            let found = self.keys().len() + 1;
+            if found > limits.keys {
+                return Err(sessile_codec::Error::TooManyKeys { found, limit: limits.keys }.into());
+            }
+        }
         Ok(())
     }
 
     pub(super) fn rotate(&mut self) {
-        self.changes.rotate = true;
+        self.changes.new_key = NewKey::Rotate;
+    }
+
+    pub(super) fn renew(&mut self) {
+        // Whoever came with a replaced token has a new one on its way already; and what is rotated needs no more.
+        if self.changes.new_key == NewKey::Keep && self.stored().is_some_and(|stored| !stored.is_old) {
+            self.changes.new_key = NewKey::Renew;
+        }
     }
 
     pub(super) fn destroy(&mut self) {
@@ -181,6 +247,22 @@ impl State {
 
     pub(super) fn bind_owner(&mut self, owner: [u8; 16]) {
         self.changes.owner = Some(owner);
+    }
+
+    pub(super) fn set_idle_timeout(&mut self, timeout: Duration) {
+        self.changes.idle = Some(timeout);
+    }
+
+    pub(super) fn set_absolute_timeout(&mut self, timeout: Duration) {
+        self.changes.absolute = Some(timeout);
+    }
+
+    pub(super) fn set_durability(&mut self, durability: Durability) {
+        self.durability = Some(durability);
+    }
+
+    pub(super) fn key(&self) -> Option<Key> {
+        self.stored().map(|stored| stored.key)
     }
 
     pub(super) fn token(&self) -> Option<Token> {
@@ -205,182 +287,4 @@ impl State {
             Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,
         }
     }
-
-    /// Ends the request. Without `commit` the changes are dropped, and the client is told only what was saved before.
-    #[cfg(feature = "tower")]
-    pub(super) fn finish(&mut self, store: &Store, commit: bool) -> Result<Finish, Error> {
-        let ticket = if commit {
-            self.commit(store)?
-        } else {
-            self.phase = match mem::replace(&mut self.phase, Phase::New) {
-                Phase::Doomed(stored) => Phase::Stored(stored),
-                other => other,
-            };
-            self.changes = Changes::default();
-            Ticket::done()
-        };
-        Ok(Finish { ticket, told: mem::take(&mut self.told) })
-    }
-
-    /// Hands everything that changed to the store.
-    pub(super) fn commit(&mut self, store: &Store) -> Result<Ticket, Error> {
-        let ticket = match &self.phase {
-            Phase::New => self.create(store, None)?,
-            Phase::Doomed(stored) => {
-                let ended = store.destroy(&stored.key, |_| true)?;
-                if ended.is_some() {
-                    // Otherwise it was over before, and the client may hold a newer token by now.
-                    self.told = Told::Forget;
-                }
-                self.phase = Phase::New;
-                self.create(store, ended)?
-            }
-            Phase::Stored(stored) => match self.changes.commit(store, stored)? {
-                Change::None => Ticket::done(),
-                Change::Done { token, committed, told } => {
-                    self.told = told.unwrap_or(self.told);
-                    self.committed(store, token, committed)
-                }
-                // The client is told nothing, for the same reason.
-                Change::Dropped => {
-                    self.phase = Phase::Ended(stored.key);
-                    Ticket::done()
-                }
-            },
-            Phase::Ended(key) => {
-                if !self.changes.are_none() {
-                    store.drop_commit(key);
-                }
-                Ticket::done()
-            }
-        };
-        self.changes = Changes::default();
-        Ok(ticket)
-    }
-
-    /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
-    fn create(&mut self, store: &Store, ended: Option<Ticket>) -> Result<Ticket, Error> {
-        if !self.changes.have_content() {
-            return Ok(ended.unwrap_or_else(Ticket::done));
-        }
-        let Changes { patch, owner, .. } = &self.changes;
-        let mut meta = store.timeouts().begin(store.now_ms());
-        meta.revision = 1;
-        meta.owner = owner.unwrap_or_default();
-        let deadline_ms = renew_cookie(&mut meta);
-        // Its ticket stands for the end before it too, which is durable in every class.
-        let is_urgent = ended.is_some();
-        let (token, committed) = store.create(is_urgent, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
-        self.told = Told::Token { token, deadline_ms, renewed: false };
-        Ok(self.committed(store, token, committed))
-    }
-
-    fn committed(&mut self, store: &Store, token: Token, committed: Committed) -> Ticket {
-        let Committed { record, ticket } = committed;
-        self.phase = Phase::Stored(Stored { token, key: token.key(), record, seen_ms: store.now_ms() });
-        ticket
-    }
-}
-
-impl Changes {
-    fn are_none(&self) -> bool {
-        self.patch.is_empty() && self.owner.is_none() && !self.rotate
-    }
-
-    /// Whether there is something that makes a session where there was none.
-    fn have_content(&self) -> bool {
-        self.patch.keys().any(|(_, is_set)| is_set) || self.owner.is_some_and(|owner| owner != [0; 16])
-    }
-
-    fn commit(&mut self, store: &Store, stored: &Stored) -> Result<Change, Error> {
-        let now_ms = store.now_ms();
-        let is_touch = self.patch.is_empty() && self.owner.is_none();
-        let is_due = expiry::touch_is_due(&stored.record.meta(), stored.seen_ms.max(now_ms));
-        let mut told = None;
-        let mut merge = |current: &Record, key: &Key, is_new_key: bool| {
-            let mut meta = expiry::touched(&current.meta(), now_ms);
-            meta.revision += 1;
-            meta.owner = self.owner.unwrap_or(meta.owner);
-            told = (is_new_key || cookie_is_due(&meta, now_ms)).then(|| renew_cookie(&mut meta));
-            if is_touch {
-                return Ok(current.with_meta(key, &meta));
-            }
-            let patch = merged(&self.patch, &mut self.updates, &stored.record, current, store.limits())?;
-            Ok(patch.as_ref().unwrap_or(&self.patch).apply(Some(current), key, &meta, store.limits())?)
-        };
-        let done = if self.rotate {
-            store.rotate(&stored.key, |current, key| merge(current, key, true))?
-        } else if !is_touch || is_due {
-            let committed = store.commit(&stored.key, is_touch, |current| merge(current, &stored.key, false))?;
-            committed.map(|committed| (stored.token, committed))
-        } else {
-            return Ok(Change::None);
-        };
-        let Some((token, committed)) = done else { return Ok(Change::Dropped) };
-        let told = told.map(|deadline_ms| Told::Token { token, deadline_ms, renewed: !self.rotate });
-        Ok(Change::Done { token, committed, told })
-    }
-}
-
-/// What became of a session that was stored before.
-enum Change {
-    None,
-    Done { token: Token, committed: Committed, told: Option<Told> },
-    Dropped,
-}
-
-/// `patch` as it is on top of `current`, if another request wrote a value that an update depends on.
-fn merged(
-    patch: &Patch,
-    updates: &mut [Update],
-    loaded: &Record,
-    current: &Record,
-    limits: &Limits,
-) -> Result<Option<Patch>, Error> {
-    let mut merged = None;
-    if current.is_same(loaded) {
-        return Ok(merged);
-    }
-    let mut begun: Vec<(&str, Option<Entry>)> = Vec::new();
-    for Update { key, again } in updates {
-        let at = match begun.iter().position(|(known, _)| **known == **key) {
-            Some(at) => at,
-            None if same_entry(loaded, current, key) => continue,
-            None => {
-                begun.push((key, current.entry(key)));
-                begun.len() - 1
-            }
-        };
-        begun[at].1 = again(begun[at].1.as_ref())?;
-    }
-    for (key, value) in begun {
-        let merged = merged.get_or_insert_with(|| patch.clone());
-        match value {
-            Some(entry) => merged.set(key, entry, limits)?,
-            None => merged.remove(key),
-        }
-    }
-    Ok(merged)
-}
-
-/// Whether nobody wrote `key` between.
-fn same_entry(loaded: &Record, current: &Record, key: &str) -> bool {
-    match (loaded.get(key), current.get(key)) {
-        (Some(old), Some(new)) => old.lane() == new.lane() && old.bytes() == new.bytes(),
-        (old, new) => old.is_none() && new.is_none(),
-    }
-}
-
-/// Whether half of the time has gone for which the client keeps the token, and a later deadline can be told.
-fn cookie_is_due(meta: &Meta, now_ms: u64) -> bool {
-    let deadline_ms = meta.deadline_ms().min(now_ms.saturating_add(LONGEST_COOKIE_MS));
-    let full_ms = deadline_ms.saturating_sub(now_ms);
-    let left_ms = meta.cookie_deadline_ms.saturating_sub(now_ms);
-    deadline_ms > meta.cookie_deadline_ms && left_ms < full_ms / 2
-}
-
-/// Notes that the client is told today's deadline, and gives it.
-fn renew_cookie(meta: &mut Meta) -> u64 {
-    meta.cookie_deadline_ms = meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS));
-    meta.cookie_deadline_ms
 }

@@ -1,106 +1,104 @@
 //! Changing a session: every change is made on the record that is current, or not at all.
 //!
-//! Invariant: a change of a session that is over is dropped and counted, never stored.
+//! Invariants: a change of a session that is over is dropped and counted, never stored; a session gets its owner, and a session with an
+//! owner its new key, under that owner's lock; the end of a session and a new key are durable whatever the class.
 
-use sessile_codec::Record;
+use sessile_codec::{Meta, Record};
 
-use super::{Store, count, find::Current};
+use super::{Store, Why, count, find::Current};
 use crate::{
-    Error, Token,
+    Durability, Error, Token,
+    clock::duration_ms,
     disk::{Op, Ticket, Urgency},
-    memory::Swap,
+    expiry,
+    memory::{Grace, Rekey, Seq, Swap},
+    store::Found,
     token::Key,
 };
 
-/// A commit that is queued.
+/// A commit that was made.
 pub(crate) struct Committed {
+    /// Where the session is now.
+    pub(crate) key: Key,
     pub(crate) record: Record,
     pub(crate) ticket: Ticket,
+    /// The token for `key`, if the client does not have it yet.
+    pub(crate) token: Option<Token>,
+}
+
+/// What a commit asks of the store, apart from the record that it makes.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) durability: Durability,
+    /// The owner that the session gets; all zero for none.
+    pub(crate) owner: Option<[u8; 16]>,
+    pub(crate) new_key: NewKey,
+}
+
+/// What a commit is merged onto.
+pub(crate) struct Onto<'a> {
+    pub(crate) current: &'a Record,
+    /// The key that the new record is for.
+    pub(crate) key: &'a Key,
+    /// Whether that is one that the session did not have before.
+    pub(crate) is_new_key: bool,
+}
+
+/// Whether a commit moves the session to a new key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NewKey {
+    #[default]
+    Keep,
+    /// The old one finds nothing from then on.
+    Rotate,
+    /// The old one goes on leading to the session for the grace.
+    Renew,
 }
 
 impl Store {
-    /// Makes a session of what `make` writes for its record key. `is_urgent`: durable whatever the class.
+    /// Makes a session of what `make` writes for its record key.
     pub(crate) fn create(
         &self,
-        is_urgent: bool,
+        durability: Durability,
+        meta: &Meta,
         make: impl FnOnce(&Key) -> Result<Record, Error>,
-    ) -> Result<(Token, Committed), Error> {
+    ) -> Result<Committed, Error> {
         self.0.disk.admit()?;
+        self.make_room(meta.owner != [0; 16])?;
         let token = self.0.ring.issue()?;
         let key = token.key();
         let record = make(&key)?;
-        let op = Op::Put { key, record: record.clone() };
-        let urgency = if is_urgent { Urgency::Now } else { self.0.urgency };
-        let ticket = self.0.memory.insert(&key, &record, || self.0.disk.enqueue(op, urgency));
-        count(&self.0.counters.commits);
-        Ok((token, Committed { record, ticket }))
+        let _locks = self.lock_owners([meta.owner, [0; 16]]);
+        let evicted = self.limit_owner(&meta.owner, &key)?;
+        let durability = at_least(durability, meta.owner != [0; 16], evicted);
+        let put = || self.queue(Op::Put { key, record: record.clone() }, durability);
+        let ticket = self.0.memory.insert(&key, &record, &self.0.disk, put);
+        count(&self.0.shared.counters.commits);
+        self.0.shared.created(&key);
+        Ok(Committed { key, record, ticket, token: Some(token) })
     }
 
-    /// Puts what `merge` makes of the current record of `key` in its place, as soon as no other commit comes between. `None`: the
-    /// session is over, and the commit is dropped. `is_touch`: it changes nothing but when the session was last used.
+    /// Puts what `merge` makes of the current record in its place, as soon as no other commit comes between; what makes nothing of it
+    /// gives up. `None`: given up, or the session is over and the commit is dropped.
     pub(crate) fn commit(
         &self,
         key: &Key,
-        is_touch: bool,
-        mut merge: impl FnMut(&Record) -> Result<Record, Error>,
+        asked: Asked,
+        mut merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Committed>, Error> {
-        let urgency = if is_touch { Urgency::Soon } else { self.0.urgency };
-        self.change(key, |current| {
-            let record = merge(&current.record)?;
-            let op = Op::Put { key: *key, record: record.clone() };
-            let swap = self.0.memory.swap(key, current.base(), &record, || self.0.disk.enqueue(op, urgency));
-            Ok((swap, record))
-        })
-        .map(|done| done.map(|(ticket, record)| Committed { record, ticket }))
-    }
-
-    /// Moves the session to a new token. `merge` gets the current record and the new record key. Durable whatever the class: the old
-    /// token must not come back.
-    pub(crate) fn rotate(
-        &self,
-        key: &Key,
-        mut merge: impl FnMut(&Record, &Key) -> Result<Record, Error>,
-    ) -> Result<Option<(Token, Committed)>, Error> {
-        let token = self.0.ring.issue()?;
-        let new_key = token.key();
-        self.change(key, |current| {
-            let record = merge(&current.record, &new_key)?;
-            let op = Op::Rekey { key: *key, new_key, record: record.clone() };
-            let enqueue = || self.0.disk.enqueue(op, Urgency::Now);
-            let rekey = || self.0.memory.rekey(key, current.base(), &new_key, &record, enqueue);
-            let swap = self.0.endings.rekey(current.record.meta().owner, key, rekey);
-            Ok((swap, record))
-        })
-        .map(|done| done.map(|(ticket, record)| (token, Committed { record, ticket })))
-    }
-
-    /// Ends the session, if `is_meant` says so of its record now. `None`: it was over before, or not meant.
-    pub(crate) fn destroy(&self, key: &Key, is_meant: impl Fn(&Record) -> bool) -> Result<Option<Ticket>, Error> {
-        while let Some(current) = self.current(key)?.filter(|current| is_meant(&current.record)) {
-            let enqueue = || self.0.disk.enqueue(Op::Delete { key: *key }, Urgency::Now);
-            match self.0.memory.kill(key, current.base(), enqueue) {
-                Swap::Done(ticket) => return Ok(Some(ticket)),
-                Swap::Changed => {}
-                Swap::Dead => break,
-            }
-        }
-        Ok(None)
-    }
-
-    fn change<T, U>(
-        &self,
-        key: &Key,
-        mut attempt: impl FnMut(&Current<'_>) -> Result<(Swap<T>, U), Error>,
-    ) -> Result<Option<(T, U)>, Error> {
         self.0.disk.admit()?;
+        let token = if asked.new_key == NewKey::Keep { None } else { Some(self.0.ring.issue()?) };
         while let Some(current) = self.current(key)? {
-            match attempt(&current)? {
-                (Swap::Done(done), with) => {
-                    count(&self.0.counters.commits);
-                    return Ok(Some((done, with)));
+            // Another request renewed the session while this one ran: once is enough.
+            let renewed = asked.new_key == NewKey::Renew && current.key != *key;
+            match self.attempt(&current, asked, token.filter(|_| !renewed), &mut merge)? {
+                None => return Ok(None),
+                Some(Swap::Done(committed)) => {
+                    count(&self.0.shared.counters.commits);
+                    return Ok(Some(committed));
                 }
-                (Swap::Changed, _) => {}
-                (Swap::Dead, _) => break,
+                Some(Swap::Changed) => {}
+                Some(Swap::Dead) => break,
             }
         }
         self.drop_commit(key);
@@ -109,7 +107,113 @@ impl Store {
 
     /// Notes a commit that came after its session had ended.
     pub(crate) fn drop_commit(&self, key: &Key) {
-        count(&self.0.counters.dropped_commits);
+        count(&self.0.shared.counters.dropped_commits);
         crate::event::dropped_commit(key);
+    }
+
+    fn attempt(
+        &self,
+        current: &Current<'_>,
+        asked: Asked,
+        token: Option<Token>,
+        merge: &mut impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
+    ) -> Result<Option<Swap<Committed>>, Error> {
+        let before = current.record.meta().owner;
+        let owner = asked.owner.unwrap_or(before);
+        // An owner's list must not miss a session that moves while it is read; that `before` is still so, the swap checks.
+        let _locks = (owner != before || token.is_some()).then(|| self.lock_owners([before, owner]));
+        let key = token.map_or(current.key, |token| token.key());
+        let onto = Onto { current: &current.record, key: &key, is_new_key: token.is_some() };
+        let Some(record) = merge(onto)? else { return Ok(None) };
+        let evicted = if owner == before { false } else { self.limit_owner(&owner, &current.key)? };
+        let durability = at_least(asked.durability, owner != before, evicted);
+        let swap = if token.is_some() {
+            self.rekey(current, asked.new_key, &key, &record)
+        } else {
+            let put = || self.queue(Op::Put { key, record: record.clone() }, durability);
+            self.0.memory.swap(&key, current.base(), &record, &self.0.disk, put)
+        };
+        Ok(Some(swap.map(|ticket| {
+            if token.is_some() {
+                self.0.shared.rotated(&current.key, &key);
+            }
+            Committed { key, record, ticket, token }
+        })))
+    }
+
+    /// Moves the session to `new_key`. Durable whatever the class: the old token must not come back.
+    fn rekey(&self, current: &Current<'_>, new_key: NewKey, to: &Key, record: &Record) -> Swap<Ticket> {
+        let now_ms = self.now_ms();
+        let until_ms = now_ms.saturating_add(duration_ms(self.0.settings.renew_grace));
+        let grace = (new_key == NewKey::Renew).then_some(Grace { now_ms, until_ms });
+        self.0.memory.rekey(&current.key, current.base(), &Rekey { key: to, record, grace }, &self.0.disk, || {
+            // Before anybody can see the new key, and end the session under it.
+            self.0.shared.watchers.follow(&current.key, to);
+            self.0.disk.enqueue(Op::Rekey { key: current.key, new_key: *to, record: record.clone() }, Urgency::Now)
+        })
+    }
+
+    /// Ends the session, under a new key too if it was renewed. `None`: it was over before.
+    pub(crate) fn destroy(&self, key: &Key) -> Result<Option<Ticket>, Error> {
+        self.destroy_if(key, Why::Logout, |_| true)
+    }
+
+    /// Ends the session if `is_meant` says so of what it is now. `None`: it was over before, or not meant.
+    pub(super) fn destroy_if(
+        &self,
+        key: &Key,
+        why: Why,
+        is_meant: impl Fn(&Current<'_>) -> bool,
+    ) -> Result<Option<Ticket>, Error> {
+        let urgency = if why == Why::StoreFull { Urgency::Soon } else { Urgency::Now };
+        while let Some(current) = self.current(key)?.filter(|current| is_meant(current)) {
+            let enqueue = || self.0.disk.enqueue(Op::Delete { key: current.key }, urgency);
+            match self.0.memory.kill(&current.key, current.base(), enqueue) {
+                Swap::Done(ticket) => {
+                    self.0.shared.destroyed(&current.key, why);
+                    return Ok(Some(ticket));
+                }
+                Swap::Changed => {}
+                Swap::Dead => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its client came back with the cookie: the session's first, short life is over, and it lasts as long as any.
+    pub(super) fn prove(&self, found: &mut Found, now_ms: u64) -> Result<(), Error> {
+        let Some(current) = self.current(&found.key)?.filter(|current| expiry::is_unproven(&current.record.meta())) else {
+            return Ok(());
+        };
+        let meta = self.0.settings.timeouts.proven(&expiry::touched(&current.record.meta(), now_ms));
+        let record = current.record.with_meta(&current.key, &meta);
+        let put = || self.queue(Op::Put { key: current.key, record: record.clone() }, Durability::Relaxed);
+        // If another request was faster, it did the same or the next one does.
+        if let Swap::Done(_) = self.0.memory.swap(&current.key, current.base(), &record, &self.0.disk, put) {
+            found.record = record;
+        }
+        Ok(())
+    }
+
+    /// Hands `op` to the disk, unless it is quick and stays in memory for now.
+    fn queue(&self, op: Op, durability: Durability) -> (Option<Seq>, Ticket) {
+        let urgency = match durability {
+            // Under the shard's lock: whoever comes after `close` went through the shard sees that the store is closed.
+            Durability::Quick if self.is_closed() => return (None, Ticket::failed(Error::Closed)),
+            Durability::Quick => return (None, Ticket::done()),
+            Durability::Relaxed => Urgency::Soon,
+            Durability::Durable => Urgency::Now,
+        };
+        let (seq, ticket) = self.0.disk.enqueue(op, urgency);
+        (Some(seq), ticket)
+    }
+}
+
+/// What `durability` becomes when the owner changes, which the file's index must hear of, and when others were evicted for it.
+fn at_least(durability: Durability, owner_changes: bool, evicted: bool) -> Durability {
+    match durability {
+        _ if evicted => Durability::Durable,
+        Durability::Quick if owner_changes => Durability::Relaxed,
+        durability => durability,
     }
 }

@@ -1,12 +1,13 @@
 //! Looking a session up: memory first, then the disk, and what the disk has is brought into memory.
 //!
-//! Invariant: a token's MAC is checked before any I/O, and only when memory does not know the session.
+//! Invariants: a token's MAC is checked before any I/O, and only when memory does not know the session; what is found under a renewed
+//! token is the session under its new one.
 
 use sessile_codec::Record;
 
 use super::{Store, count};
 use crate::{
-    Error, Tier, Token,
+    Error, Tier, Token, expiry,
     memory::{Base, Load, Lookup},
     token::Key,
 };
@@ -18,12 +19,16 @@ pub(crate) struct Found {
     /// When it was last used, this time included.
     pub(crate) seen_ms: u64,
     pub(crate) tier: Tier,
+    /// Whether the token that led here was replaced since.
+    pub(crate) is_old: bool,
 }
 
 /// The record of a key now, and what a change of it is to be based on.
 pub(super) struct Current<'a> {
+    /// Where it is: not where it was asked for, if it was renewed.
+    pub(super) key: Key,
     pub(super) record: Record,
-    pub(super) load: Option<Load<'a>>,
+    load: Option<Load<'a>>,
 }
 
 impl Current<'_> {
@@ -32,27 +37,48 @@ impl Current<'_> {
     }
 }
 
+/// What a read of the disk came to.
+enum Fetched {
+    Record(Record),
+    Nothing,
+    /// Something else happened to the key meanwhile.
+    LookAgain,
+}
+
 impl Store {
     /// The session that the client presents by `tokens`, with its use noted. Two different tokens that both are ours are none:
     /// one of them was planted.
     pub(crate) fn find(&self, tokens: impl Iterator<Item = Token>) -> Result<Option<(Token, Found)>, Error> {
         let Some(token) = self.pick(tokens) else { return Ok(None) };
-        let (key, now_ms) = (token.key(), self.now_ms());
-        let found = match self.0.memory.get(&key, now_ms) {
-            Lookup::Hit(record, seen_ms) => Some((record, seen_ms, Tier::Memory)),
-            Lookup::Expired => self.note_expired(&key),
-            Lookup::Dead => None,
-            // Before any I/O: whoever guesses gets no further.
-            Lookup::Miss if !self.0.ring.verify(&token) => {
-                count(&self.0.counters.forged);
-                return Ok(None);
+        let (mut key, now_ms) = (token.key(), self.now_ms());
+        let mut is_old = false;
+        let found = loop {
+            match self.0.memory.get(&key, now_ms) {
+                Lookup::Hit(record, seen_ms) => break Some((record, seen_ms, Tier::Memory)),
+                Lookup::Expired => break self.note_expired(&key),
+                Lookup::Dead => break None,
+                Lookup::Moved(to) => (key, is_old) = (to, true),
+                // Before any I/O: whoever guesses gets no further.
+                Lookup::Miss if !self.0.ring.verify(&token) => {
+                    count(&self.0.shared.counters.forged);
+                    return Ok(None);
+                }
+                Lookup::Miss => match self.fetch(&key, now_ms)? {
+                    Fetched::Record(record) => break Some((record, now_ms, Tier::Disk)),
+                    Fetched::Nothing => break None,
+                    Fetched::LookAgain => {}
+                },
             }
-            Lookup::Miss => self.fetch(&key, now_ms)?,
         };
-        if found.is_none() {
-            count(&self.0.counters.misses);
+        let Some((record, seen_ms, tier)) = found else {
+            count(&self.0.shared.counters.misses);
+            return Ok(None);
+        };
+        let mut found = Found { key, record, seen_ms, tier, is_old };
+        if expiry::is_unproven(&found.record.meta()) {
+            self.prove(&mut found, now_ms)?;
         }
-        Ok(found.map(|(record, seen_ms, tier)| (token, Found { key, record, seen_ms, tier })))
+        Ok(Some((token, found)))
     }
 
     fn pick(&self, mut tokens: impl Iterator<Item = Token>) -> Option<Token> {
@@ -62,7 +88,7 @@ impl Store {
             if token == picked {
                 verified = true;
             } else if verified || self.0.ring.verify(&picked) {
-                count(&self.0.counters.ambiguous);
+                count(&self.0.shared.counters.ambiguous);
                 return None;
             } else {
                 (picked, verified) = (token, true);
@@ -72,25 +98,16 @@ impl Store {
     }
 
     /// Brings a session from the disk into memory.
-    fn fetch(&self, key: &Key, now_ms: u64) -> Result<Option<(Record, u64, Tier)>, Error> {
-        loop {
-            let Some(load) = self.0.memory.begin_load(key) else {
-                match self.0.memory.get(key, now_ms) {
-                    Lookup::Hit(record, seen_ms) => return Ok(Some((record, seen_ms, Tier::Memory))),
-                    Lookup::Expired => return Ok(self.note_expired(key)),
-                    Lookup::Dead => return Ok(None),
-                    Lookup::Miss => continue,
-                }
-            };
-            match self.read_disk(key, now_ms)? {
-                Some(record) if self.0.memory.fill(&load, &record, now_ms) => {
-                    count(&self.0.counters.disk_hits);
-                    return Ok(Some((record, now_ms, Tier::Disk)));
-                }
-                None if self.0.memory.is_undisturbed(&load) => return Ok(None),
-                _ => {}
+    fn fetch(&self, key: &Key, now_ms: u64) -> Result<Fetched, Error> {
+        let Some(load) = self.0.memory.begin_load(key) else { return Ok(Fetched::LookAgain) };
+        Ok(match self.read_disk(key, now_ms)? {
+            Some(record) if self.0.memory.fill(&load, &record, now_ms, &self.0.disk) => {
+                count(&self.0.shared.counters.disk_hits);
+                Fetched::Record(record)
             }
-        }
+            None if self.0.memory.is_undisturbed(&load) => Fetched::Nothing,
+            _ => Fetched::LookAgain,
+        })
     }
 
     /// The record on disk, if it is one and its session is alive.
@@ -98,12 +115,12 @@ impl Store {
         match self.0.disk.load(key)? {
             None => Ok(None),
             Some(Ok(record)) if record.meta().deadline_ms() <= now_ms => {
-                count(&self.0.counters.expired);
+                count(&self.0.shared.counters.expired);
                 Ok(None)
             }
             Some(Ok(record)) => Ok(Some(record)),
             Some(Err(error)) => {
-                count(&self.0.counters.corrupt);
+                count(&self.0.shared.counters.corrupt);
                 crate::event::corrupt_record(key, &error);
                 Ok(None)
             }
@@ -111,34 +128,37 @@ impl Store {
     }
 
     fn note_expired<T>(&self, key: &Key) -> Option<T> {
-        count(&self.0.counters.expired);
-        self.0.memory.forget(key);
+        count(&self.0.shared.counters.expired);
+        self.0.shared.expired_in_memory(key, self.0.memory.forget(key));
         None
     }
 
-    /// The record of `key` now, without noting a use.
+    /// The record of `key` now, or of the key that it was renewed to, without noting a use.
     pub(super) fn current(&self, key: &Key) -> Result<Option<Current<'_>>, Error> {
         let now_ms = self.now_ms();
+        let mut key = *key;
         loop {
-            match self.0.memory.peek(key, now_ms) {
-                Lookup::Hit(record, _) => return Ok(Some(Current { record, load: None })),
-                Lookup::Expired => return Ok(self.note_expired(key)),
+            match self.0.memory.peek(&key, now_ms) {
+                Lookup::Hit(record, _) => return Ok(Some(Current { key, record, load: None })),
+                Lookup::Expired => return Ok(self.note_expired(&key)),
                 Lookup::Dead => return Ok(None),
-                Lookup::Miss => {}
-            }
-            if let Some(load) = self.0.memory.begin_load(key) {
-                let record = self.read_disk(key, now_ms)?;
-                return Ok(record.map(|record| Current { record, load: Some(load) }));
+                Lookup::Moved(to) => key = to,
+                Lookup::Miss => {
+                    if let Some(load) = self.0.memory.begin_load(&key) {
+                        let record = self.read_disk(&key, now_ms)?;
+                        return Ok(record.map(|record| Current { key, record, load: Some(load) }));
+                    }
+                }
             }
         }
     }
 
-    /// As [`current`](Self::current), for a look only: nothing changes in memory.
+    /// As [`current`](Self::current), for a look at this very key only: nothing changes in memory.
     pub(super) fn inspect(&self, key: &Key) -> Result<Option<(Record, u64)>, Error> {
         let now_ms = self.now_ms();
         match self.0.memory.peek(key, now_ms) {
             Lookup::Hit(record, seen_ms) => Ok(Some((record, seen_ms))),
-            Lookup::Expired | Lookup::Dead => Ok(None),
+            Lookup::Expired | Lookup::Dead | Lookup::Moved(_) => Ok(None),
             Lookup::Miss => Ok(self.read_disk(key, now_ms)?.map(|record| {
                 let seen_ms = record.meta().last_seen_ms;
                 (record, seen_ms)

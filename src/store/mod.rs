@@ -6,34 +6,45 @@
 //! - A token's MAC is checked before any I/O, and only when memory does not know the session: a forged id costs no I/O.
 //! - A failure of the disk is an error to the caller, never "no session".
 
+mod capacity;
 mod commit;
-mod ending;
+mod events;
 mod find;
 mod info;
 mod owners;
+mod shared;
 mod upstream;
+mod watch;
 
 use std::{
     fmt,
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use sessile_codec::Limits;
 
-pub use self::info::SessionInfo;
-pub(crate) use self::{commit::Committed, find::Found};
-use self::{ending::Endings, upstream::Above};
+use self::{capacity::FullAt, owners::OwnerLocks, shared::Shared, upstream::Above};
+pub(crate) use self::{
+    commit::{Asked, Committed, NewKey, Onto},
+    find::Found,
+};
+pub use self::{
+    events::{Event, Events, Why},
+    info::SessionInfo,
+    watch::{Ended, Watch},
+};
 use crate::{
     Ack, Builder, Durability, Error, Stats,
+    builder::Settings,
     clock::{Clock, to_ms},
-    disk::{self, Disk, Urgency},
+    disk::{self, Disk},
     expiry::Timeouts,
     memory::Memory,
-    token::KeyRing,
+    token::{Key, KeyRing},
 };
 
 /// Sessions in one file, with the hot ones in memory.
@@ -64,25 +75,12 @@ struct Inner {
     memory: Arc<Memory>,
     disk: Disk,
     ring: KeyRing,
-    timeouts: Timeouts,
-    limits: Limits,
-    urgency: Urgency,
+    settings: Settings,
     clock: Arc<dyn Clock>,
-    counters: Arc<Counters>,
-    endings: Endings,
-}
-
-/// What is counted outside the tiers.
-#[derive(Default)]
-struct Counters {
-    disk_hits: AtomicU64,
-    misses: AtomicU64,
-    forged: AtomicU64,
-    ambiguous: AtomicU64,
-    commits: AtomicU64,
-    dropped_commits: AtomicU64,
-    expired: AtomicU64,
-    corrupt: AtomicU64,
+    shared: Arc<Shared>,
+    owner_locks: OwnerLocks,
+    full_at: FullAt,
+    closed: AtomicBool,
 }
 
 fn count(counter: &AtomicU64) {
@@ -107,35 +105,67 @@ impl Store {
     pub(crate) fn start(builder: &Builder, settings: disk::Settings) -> Result<Self, Error> {
         let path = settings.volume.path(&settings.name);
         let memory = Arc::new(Memory::new(builder.memory_budget));
-        let clock = builder.clock.clone();
-        let upstream = Arc::new(Above { memory: memory.clone(), clock: clock.clone() });
+        let (clock, shared) = (builder.clock.clone(), Arc::new(Shared::default()));
+        let upstream = Arc::new(Above { memory: memory.clone(), clock: clock.clone(), shared: shared.clone() });
         let (disk, mac_keys) = Disk::open(settings, upstream)?;
         let ring = KeyRing::from_bytes(&mac_keys).ok_or(Error::NotAStore { path })?;
-        let urgency = match builder.durability {
-            Durability::Durable => Urgency::Now,
-            Durability::Relaxed => Urgency::Soon,
-        };
-        let (timeouts, limits) = (builder.timeouts, builder.limits);
-        let (counters, endings) = (Arc::default(), Endings::default());
-        Ok(Self(Arc::new(Inner { memory, disk, ring, timeouts, limits, urgency, clock, counters, endings })))
+        shared.sessions.store(disk.stats().sessions, Ordering::Relaxed);
+        Ok(Self(Arc::new(Inner {
+            memory,
+            disk,
+            ring,
+            settings: builder.settings,
+            clock,
+            shared,
+            owner_locks: OwnerLocks::default(),
+            full_at: FullAt::default(),
+            closed: AtomicBool::new(false),
+        })))
     }
 
-    /// Makes everything durable that was committed until now.
+    /// Makes everything durable that was committed until now, quick changes too.
     pub fn flush(&self) -> Ack {
+        self.0.memory.write_back(&self.0.disk, false);
         Ack::new(self.0.disk.flush(), ())
     }
 
     /// Writes what is not on disk yet and closes the file, for all clones of this store. Later commits give [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::Degraded`] if the disk refuses: then the last relaxed commits may be lost.
+    /// [`Error::Degraded`] if the disk refuses: then the last relaxed and quick commits may be lost.
     pub fn close(&self) -> Result<(), Error> {
-        self.0.disk.close()
+        self.0.close()
+    }
+
+    /// What happens to this store's sessions from now on: created, rotated, destroyed, expired.
+    ///
+    /// It costs nothing while nobody subscribes, and never makes a commit wait: a subscriber that is more than 1,024 events behind
+    /// loses the oldest and learns how many. Two threads that act on one session at once may be told in either order.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// use sessile::{Event, Why};
+    ///
+    /// let mut events = store.subscribe();
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let handle = session.handle().unwrap();
+    /// session.destroy();
+    /// session.save().wait()?;
+    /// assert_eq!(events.try_next(), Some(Event::Created { handle }));
+    /// assert_eq!(events.try_next(), Some(Event::Destroyed { handle, why: Why::Logout }));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self) -> Events {
+        self.0.shared.events.subscribe()
     }
 
     /// What the store has done and holds.
     pub fn stats(&self) -> Stats {
-        let (memory, disk, counters) = (self.0.memory.counts(), self.0.disk.stats(), &self.0.counters);
+        let (memory, disk, counters) = (self.0.memory.counts(), self.0.disk.stats(), &self.0.shared.counters);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             memory_hits: memory.hits,
@@ -150,6 +180,10 @@ impl Store {
             expired: read(&counters.expired),
             swept: disk.swept,
             corrupt: read(&counters.corrupt),
+            unreadable: read(&counters.unreadable),
+            refused: read(&counters.refused),
+            limited: read(&counters.limited),
+            sessions: read(&self.0.shared.sessions),
             memory_sessions: memory.sessions,
             memory_bytes: memory.bytes,
             memory_budget_bytes: self.0.memory.budget_bytes() as u64,
@@ -172,11 +206,67 @@ impl Store {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.settings.limits
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
-        &self.0.timeouts
+        &self.0.settings.timeouts
+    }
+
+    /// The class of commits that ask for none.
+    pub(crate) fn durability(&self) -> Durability {
+        self.0.settings.durability
+    }
+
+    /// Notes that a stored value could not be read.
+    pub(crate) fn note_unreadable(&self) {
+        count(&self.0.shared.counters.unreadable);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
+    }
+
+    /// Watches the session under `key`.
+    pub(crate) fn watch(&self, key: &Key) -> Result<Watch, Error> {
+        let watch = self.0.shared.watchers.add(key);
+        let mut key = *key;
+        // After the watch began, and again after it moved: an end that came before it had nobody to tell.
+        loop {
+            match self.current(&key)? {
+                None => self.0.shared.watchers.end(&key, Ended::Before),
+                Some(current) if current.key != key => {
+                    self.0.shared.watchers.follow(&key, &current.key);
+                    key = current.key;
+                    continue;
+                }
+                Some(_) => {}
+            }
+            break;
+        }
+        if self.is_closed() {
+            self.0.shared.watchers.close();
+        }
+        Ok(watch)
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), Error> {
+        // Before memory is gone through: a quick commit sees either that the store is closed, or that its change is taken along.
+        self.closed.store(true, Ordering::SeqCst);
+        self.memory.write_back(&self.disk, true);
+        let closed = self.disk.close();
+        self.shared.watchers.close();
+        self.shared.events.close();
+        closed
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to know whether it went well calls `close`.
+        let _ = self.close();
     }
 }
 

@@ -1,11 +1,27 @@
-//! The sessions of one owner.
+//! The sessions of one owner: listed, ended, limited.
+//!
+//! Invariant: while an owner's sessions are listed for any of this, none of them moves to another key and none is added: both
+//! happen under the owner's lock.
 
-use super::{SessionInfo, Store, ending::Meant};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{SessionInfo, Store, Why, find::Current};
 use crate::{
-    Ack, Error,
+    Ack, Error, OwnerLimit,
     disk::Ticket,
-    token::{Handle, owner_hash},
+    token::{Handle, Key, owner_hash},
 };
+
+/// Locks for owners, fewer than there are owners.
+#[derive(Default)]
+pub(super) struct OwnerLocks([Mutex<()>; LOCKS]);
+
+const LOCKS: usize = 32;
+const NOBODY: [u8; 16] = [0; 16];
+
+fn lock_of(owner: &[u8; 16]) -> usize {
+    usize::from(owner[0]) % LOCKS
+}
 
 impl Store {
     /// The sessions of `owner` that are alive, the one used last first.
@@ -32,13 +48,19 @@ impl Store {
     /// [`Error::Degraded`] if the disk refuses.
     pub fn sessions_of(&self, owner: impl AsRef<[u8]>) -> Result<Vec<SessionInfo>, Error> {
         let owner = owner_hash(owner.as_ref());
+        let _lock = self.lock_owners([owner, NOBODY]);
+        Ok(self.list(&owner)?.into_iter().map(|(_, info)| info).collect())
+    }
+
+    /// The keys of the owner's sessions and what they are, the one used last first.
+    fn list(&self, owner: &[u8; 16]) -> Result<Vec<(Key, SessionInfo)>, Error> {
         let mut sessions = Vec::new();
-        for key in self.0.disk.of_owner(&owner)? {
-            if let Some((record, seen_ms)) = self.inspect(&key)?.filter(|(record, _)| record.meta().owner == owner) {
-                sessions.push(SessionInfo::new(&key, &record, seen_ms));
+        for key in self.0.disk.of_owner(owner)? {
+            if let Some((record, seen_ms)) = self.inspect(&key)?.filter(|(record, _)| record.meta().owner == *owner) {
+                sessions.push((key, SessionInfo::new(&key, &record, seen_ms)));
             }
         }
-        sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen));
+        sessions.sort_by_key(|(_, session)| std::cmp::Reverse((session.last_seen, session.created)));
         Ok(sessions)
     }
 
@@ -46,27 +68,26 @@ impl Store {
     ///
     /// Durable whatever the store's class, and effective for the next read of any thread.
     pub fn destroy_one(&self, owner: impl AsRef<[u8]>, handle: &Handle) -> Ack<bool> {
-        map_ack(self.destroy_where(owner.as_ref(), Meant::One(*handle)), |count| count > 0)
+        map_ack(self.destroy_where(owner.as_ref(), |found| found == *handle), |count| count > 0)
     }
 
     /// Ends every session of `owner`, and tells how many. See [`destroy_one`](Self::destroy_one).
     pub fn destroy_all(&self, owner: impl AsRef<[u8]>) -> Ack<usize> {
-        map_ack(self.destroy_where(owner.as_ref(), Meant::All), |count| count)
+        map_ack(self.destroy_where(owner.as_ref(), |_| true), |count| count)
     }
 
     /// Ends every session of `owner` but the one that `kept` names, and tells how many. See [`destroy_one`](Self::destroy_one).
     pub fn destroy_others(&self, owner: impl AsRef<[u8]>, kept: &Handle) -> Ack<usize> {
-        map_ack(self.destroy_where(owner.as_ref(), Meant::AllBut(*kept)), |count| count)
+        map_ack(self.destroy_where(owner.as_ref(), |found| found != *kept), |count| count)
     }
 
-    fn destroy_where(&self, owner: &[u8], meant: Meant) -> Result<(usize, Ticket), Error> {
+    fn destroy_where(&self, owner: &[u8], is_meant: impl Fn(Handle) -> bool) -> Result<(usize, Ticket), Error> {
         let owner = owner_hash(owner);
+        let _lock = self.lock_owners([owner, NOBODY]);
         let (mut destroyed, mut last) = (0, Ticket::done());
-        // Before the list is read, or a session that rotates after that would be missed.
-        let _ending = self.0.endings.begin(owner, meant);
         for key in self.0.disk.of_owner(&owner)? {
-            if meant.covers(&key)
-                && let Some(ticket) = self.destroy(&key, |record| record.meta().owner == owner)?
+            if is_meant(Handle::of(&key))
+                && let Some(ticket) = self.destroy_if(&key, Why::Revoked, |current| is_at(current, &key, &owner))?
             {
                 destroyed += 1;
                 // Groups become durable in their order, so the last one speaks for all.
@@ -75,6 +96,40 @@ impl Store {
         }
         Ok((destroyed, last))
     }
+
+    /// Makes room for one more session of `owner`, under `key`, or refuses it. `true`: another was evicted. The owner is locked.
+    pub(super) fn limit_owner(&self, owner: &[u8; 16], key: &Key) -> Result<bool, Error> {
+        let Some((limit, policy)) = self.0.settings.owner_limit.filter(|_| *owner != NOBODY) else { return Ok(false) };
+        let mut others = self.list(owner)?;
+        others.retain(|(other, _)| other != key);
+        if others.len() < limit {
+            return Ok(false);
+        }
+        if policy == OwnerLimit::Refuse {
+            return Err(Error::OwnerLimit { found: others.len(), limit });
+        }
+        let mut evicted = false;
+        for (other, _) in &others[limit - 1..] {
+            evicted |= self.destroy_if(other, Why::OwnerLimit, |current| is_at(current, other, owner))?.is_some();
+        }
+        Ok(evicted)
+    }
+
+    /// Holds what is listed by these owners still. All zero stands for nobody and locks nothing.
+    pub(super) fn lock_owners(&self, owners: [[u8; 16]; 2]) -> [Option<MutexGuard<'_, ()>>; 2] {
+        let mut wanted = owners.map(|owner| (owner != NOBODY).then(|| lock_of(&owner)));
+        // In one order everywhere, and none twice, so that nobody waits for himself or in a circle.
+        wanted.sort_unstable();
+        if wanted[0] == wanted[1] {
+            wanted[0] = None;
+        }
+        wanted.map(|at| at.map(|at| self.0.owner_locks.0[at].lock()))
+    }
+}
+
+/// Whether the session is the owner's and where it was listed: one that was renewed since is listed under its new key, too.
+fn is_at(current: &Current<'_>, key: &Key, owner: &[u8; 16]) -> bool {
+    current.key == *key && current.record.meta().owner == *owner
 }
 
 fn map_ack<T>(result: Result<(usize, Ticket), Error>, value: impl FnOnce(usize) -> T) -> Ack<T> {

@@ -1,12 +1,15 @@
-//! What the disk tier asks and tells of memory.
+//! What the two tiers ask and tell of each other.
 
 use std::sync::Arc;
 
+use sessile_codec::Record;
+
+use super::shared::Shared;
 use crate::{
     clock::{Clock, to_ms},
-    disk::Upstream,
+    disk::{Disk, Op, Upstream, Urgency},
     expiry,
-    memory::{Lookup, Memory, Seq},
+    memory::{Lookup, Memory, Seq, WriteBack},
     token::Key,
 };
 
@@ -14,6 +17,7 @@ use crate::{
 pub(super) struct Above {
     pub(super) memory: Arc<Memory>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Upstream for Above {
@@ -24,11 +28,18 @@ impl Upstream for Above {
     fn deadline_ms(&self, key: &Key) -> Option<u64> {
         match self.memory.peek(key, to_ms(self.clock.now())) {
             Lookup::Hit(record, seen_ms) => Some(expiry::deadline_ms(&record.meta(), seen_ms)),
-            Lookup::Expired | Lookup::Dead | Lookup::Miss => None,
+            Lookup::Expired | Lookup::Dead | Lookup::Moved(_) | Lookup::Miss => None,
         }
     }
 
     fn expired(&self, key: &Key) {
         self.memory.forget(key);
+        self.shared.expired(key);
+    }
+}
+
+impl WriteBack for Disk {
+    fn write_back(&self, key: &Key, record: Record) -> Seq {
+        self.enqueue(Op::Put { key: *key, record }, Urgency::Soon).0
     }
 }

@@ -25,14 +25,14 @@ impl OnDisk {
 
     pub(crate) fn with(settings: impl FnOnce(Builder) -> Builder) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-        let store = settings(Store::builder().clock(clock.clone())).open(dir.path().join("sessions.redb")).unwrap();
+        let store = settings(builder(&clock)).open(dir.path().join("sessions.redb")).unwrap();
         Self { dir, clock, store }
     }
 
     /// The same file in a new store, after a clean close.
     pub(crate) fn reopen(&mut self) {
         self.store.close().unwrap();
-        self.store = Store::builder().clock(self.clock.clone()).open(self.dir.path().join("sessions.redb")).unwrap();
+        self.store = builder(&self.clock).open(self.dir.path().join("sessions.redb")).unwrap();
     }
 
     /// What a crash at this moment would leave behind, as a store of its own.
@@ -42,9 +42,14 @@ impl OnDisk {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
         }
-        let store = Store::builder().clock(self.clock.clone()).open(dir.path().join("sessions.redb")).unwrap();
+        let store = builder(&self.clock).open(dir.path().join("sessions.redb")).unwrap();
         (dir, store)
     }
+}
+
+/// What the tests change: without a first life, or every test would have to bring each cookie back before it waits.
+fn builder(clock: &ManualClock) -> Builder {
+    Store::builder().clock(clock.clone()).first_life(Duration::MAX)
 }
 
 /// A saved session with `n` under "n".

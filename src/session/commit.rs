@@ -1,0 +1,282 @@
+//! How one request's changes become a commit, and what its client is told.
+//!
+//! Invariants: changes are merged onto the record that is current, or refused if that is asked for; what the client must be told is one
+//! value, decided here alone; a request that came with a replaced token tells its client of no token but one that it made itself.
+
+use std::mem;
+
+use sessile_codec::{Entry, Limits, Meta, Patch, Record};
+
+use super::state::{Changes, Phase, State, Stored, Update};
+use crate::{
+    Durability, Error, Store, Token,
+    disk::Ticket,
+    expiry,
+    store::{Asked, Committed, Onto},
+};
+
+/// What the client must be told of its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing: what it has is right, or is not ours to judge.
+    #[default]
+    Nothing,
+    /// The token is this one from now on, until `deadline_ms`. `renewed`: it is the same, with a later deadline.
+    Token { token: Token, deadline_ms: u64, renewed: bool },
+    /// Its session has ended.
+    Forget,
+}
+
+/// How a request ends.
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer finishes requests"))]
+pub(crate) struct Finish {
+    pub(crate) ticket: Ticket,
+    pub(crate) told: Told,
+}
+
+/// How a commit is to be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// Its class, if it is neither the request's nor the store's.
+    pub(super) durability: Option<Durability>,
+    /// Only if nobody changed the session since it was loaded.
+    pub(super) strict: bool,
+}
+
+/// Browsers keep no cookie for longer than 400 days (RFC 6265bis, 5.5).
+const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
+
+impl State {
+    /// Ends the request. Without `commit` the changes are dropped, and the client is told only what was saved before.
+    #[cfg(feature = "tower")]
+    pub(super) fn finish(&mut self, store: &Store, commit: bool) -> Result<Finish, Error> {
+        let ticket = if commit {
+            self.commit(store, How::default())?
+        } else {
+            self.phase = match mem::replace(&mut self.phase, Phase::New) {
+                Phase::Doomed(stored) => Phase::Stored(stored),
+                other => other,
+            };
+            self.changes = Changes::default();
+            Ticket::done()
+        };
+        Ok(Finish { ticket, told: mem::take(&mut self.told) })
+    }
+
+    /// Hands everything that changed to the store.
+    pub(super) fn commit(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+        let committed = self.commit_phase(store, how);
+        if committed.as_ref().err().is_none_or(Error::gives_up_changes) {
+            self.changes = Changes::default();
+        }
+        committed
+    }
+
+    fn commit_phase(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+        match &self.phase {
+            Phase::New => self.create(store, how, None),
+            Phase::Doomed(stored) => {
+                let ended = store.destroy(&stored.key)?;
+                // Otherwise it was over before, and the client may hold a newer token by now; as it may if it came with a replaced one.
+                if ended.is_some() && !stored.is_old {
+                    self.told = Told::Forget;
+                }
+                self.phase = Phase::New;
+                self.create(store, how, ended)
+            }
+            Phase::Stored(stored) => match self.changes.commit(store, stored, self.durability, how) {
+                Ok(Change::None) => Ok(Ticket::done()),
+                Ok(Change::Done { token, is_old, committed, told }) => {
+                    self.told = told.unwrap_or(self.told);
+                    Ok(self.committed(store, token, is_old, committed))
+                }
+                // The client is told nothing, for the same reason.
+                Ok(Change::Dropped) => {
+                    let expected = stored.record.meta().revision;
+                    self.phase = Phase::Ended(stored.key);
+                    if how.strict { Err(Error::Conflict { found: None, expected }) } else { Ok(Ticket::done()) }
+                }
+                Ok(Change::Conflict { now }) => {
+                    let (found, expected) = (Some(now.meta().revision), stored.record.meta().revision);
+                    if let Phase::Stored(stored) = &mut self.phase {
+                        stored.record = now;
+                    }
+                    Err(Error::Conflict { found, expected })
+                }
+                Err(error) => Err(error),
+            },
+            Phase::Ended(key) => {
+                if !self.changes.are_none() {
+                    store.drop_commit(key);
+                }
+                Ok(Ticket::done())
+            }
+        }
+    }
+
+    /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
+    fn create(&mut self, store: &Store, how: How, ended: Option<Ticket>) -> Result<Ticket, Error> {
+        if !self.changes.have_content() {
+            return Ok(ended.unwrap_or_else(Ticket::done));
+        }
+        let Changes { patch, owner, idle, absolute, .. } = &self.changes;
+        let mut meta = expiry::with_timeouts(&store.timeouts().begin(store.now_ms()), *idle, *absolute);
+        meta.revision = 1;
+        meta.owner = owner.unwrap_or_default();
+        // The client may keep the cookie for a whole life: the first, short one is ours to know of.
+        let deadline_ms = renew_cookie(&mut meta);
+        if meta.owner == [0; 16] && idle.is_none() {
+            meta = store.timeouts().unproven(&meta);
+        }
+        // Its ticket stands for the end before it too, which is durable in every class.
+        let class = || self.changes.class(store, self.durability, how);
+        let durability = if ended.is_some() { Durability::Durable } else { class() };
+        let committed = store.create(durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
+        let token = committed.token.expect("a session that is new has a token that is new");
+        self.told = Told::Token { token, deadline_ms, renewed: false };
+        Ok(self.committed(store, token, false, committed))
+    }
+
+    fn committed(&mut self, store: &Store, token: Token, is_old: bool, committed: Committed) -> Ticket {
+        let Committed { key, record, ticket, .. } = committed;
+        self.phase = Phase::Stored(Stored { token, key, record, seen_ms: store.now_ms(), is_old });
+        ticket
+    }
+}
+
+/// What became of a session that was stored before.
+enum Change {
+    None,
+    Done { token: Token, is_old: bool, committed: Committed, told: Option<Told> },
+    Dropped,
+    Conflict { now: Record },
+}
+
+impl Changes {
+    /// The class that they are committed in; `asked` is what the request asks for.
+    fn class(&self, store: &Store, asked: Option<Durability>, how: How) -> Durability {
+        let unasked = || if self.are_quick() { Durability::Quick } else { asked.unwrap_or(store.durability()) };
+        how.durability.unwrap_or_else(unasked)
+    }
+
+    fn commit(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: How) -> Result<Change, Error> {
+        let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
+        let is_due = expiry::touch_is_due(&stored.record.meta(), stored.seen_ms.max(now_ms));
+        if self.are_none() && !is_due && !how.strict {
+            return Ok(Change::None);
+        }
+        let durability = match self.class(store, asked, how) {
+            // Nobody waits for a touch.
+            _ if is_touch => Durability::Relaxed,
+            Durability::Quick if is_due => Durability::Relaxed,
+            class => class,
+        };
+        let (mut cookie, mut conflict) = (None, None);
+        let asked = Asked { durability, owner: self.owner, new_key: self.new_key };
+        let committed = store.commit(&stored.key, asked, |onto| {
+            let Onto { current, key, is_new_key } = onto;
+            if how.strict && current.meta().revision != stored.record.meta().revision {
+                conflict = Some(current.clone());
+                return Ok(None);
+            }
+            let mut meta = self.meta(store, &current.meta(), durability, now_ms);
+            let is_ours = !stored.is_old && *key == stored.key;
+            let tells = is_new_key || (is_ours && durability != Durability::Quick && cookie_is_due(&meta, now_ms));
+            cookie = tells.then(|| renew_cookie(&mut meta));
+            if is_touch {
+                return Ok(Some(current.with_meta(key, &meta)));
+            }
+            let patch = self.merged(&stored.record, current, store.limits())?;
+            Ok(Some(patch.as_ref().unwrap_or(&self.patch).apply(Some(current), key, &meta, store.limits())?))
+        })?;
+        if let Some(now) = conflict {
+            return Ok(Change::Conflict { now });
+        }
+        let Some(committed) = committed else { return Ok(Change::Dropped) };
+        let (token, is_new) = committed.token.map_or((stored.token, false), |token| (token, true));
+        // Moved by another request in the meantime: the answer to that one tells the client.
+        let is_old = !is_new && (stored.is_old || committed.key != stored.key);
+        let told = cookie.map(|deadline_ms| Told::Token { token, deadline_ms, renewed: !is_new });
+        Ok(Change::Done { token, is_old, committed, told })
+    }
+
+    /// The meta data after these changes of a session that has `now`.
+    fn meta(&self, store: &Store, now: &Meta, durability: Durability, now_ms: u64) -> Meta {
+        // A quick commit leaves the last use as the file knows it, so that a tenth of the idle timeout still makes a touch due.
+        let mut meta = if durability == Durability::Quick { *now } else { expiry::touched(now, now_ms) };
+        meta.owner = self.owner.unwrap_or(now.owner);
+        if meta.owner != [0; 16] {
+            meta = store.timeouts().proven(&meta);
+        }
+        meta.revision += u64::from(!self.is_empty());
+        expiry::with_timeouts(&meta, self.idle, self.absolute)
+    }
+
+    /// The patch as it is on top of `current`, if that is another than what it was made for.
+    fn merged(&mut self, loaded: &Record, current: &Record, limits: &Limits) -> Result<Option<Patch>, Error> {
+        let mut merged = rerun(&self.patch, &mut self.updates, loaded, current, limits)?;
+        for (key, entry) in &self.migrated {
+            // Migrated is what was there when it was read, and only that.
+            if self.patch.get(key).is_none() && same_entry(loaded, current, key) {
+                merged.get_or_insert_with(|| self.patch.clone()).set(key, entry.clone(), &Limits::UNLIMITED)?;
+            }
+        }
+        Ok(merged)
+    }
+}
+
+/// `patch` as it is on top of `current`, if another request wrote a value that an update depends on.
+fn rerun(
+    patch: &Patch,
+    updates: &mut [Update],
+    loaded: &Record,
+    current: &Record,
+    limits: &Limits,
+) -> Result<Option<Patch>, Error> {
+    let mut merged = None;
+    if current.is_same(loaded) {
+        return Ok(merged);
+    }
+    let mut begun: Vec<(&str, Option<Entry>)> = Vec::new();
+    for Update { key, again } in updates {
+        let at = match begun.iter().position(|(known, _)| **known == **key) {
+            Some(at) => at,
+            None if same_entry(loaded, current, key) => continue,
+            None => {
+                begun.push((key, current.entry(key)));
+                begun.len() - 1
+            }
+        };
+        begun[at].1 = again(begun[at].1.as_ref())?;
+    }
+    for (key, value) in begun {
+        let merged = merged.get_or_insert_with(|| patch.clone());
+        match value {
+            Some(entry) => merged.set(key, entry, limits)?,
+            None => merged.remove(key),
+        }
+    }
+    Ok(merged)
+}
+
+/// Whether nobody wrote `key` between.
+fn same_entry(loaded: &Record, current: &Record, key: &str) -> bool {
+    match (loaded.get(key), current.get(key)) {
+        (Some(old), Some(new)) => old.lane() == new.lane() && old.bytes() == new.bytes(),
+        (old, new) => old.is_none() && new.is_none(),
+    }
+}
+
+/// Whether half of the time has gone for which the client keeps the token, and a later deadline can be told.
+fn cookie_is_due(meta: &Meta, now_ms: u64) -> bool {
+    let deadline_ms = meta.deadline_ms().min(now_ms.saturating_add(LONGEST_COOKIE_MS));
+    let full_ms = deadline_ms.saturating_sub(now_ms);
+    let left_ms = meta.cookie_deadline_ms.saturating_sub(now_ms);
+    deadline_ms > meta.cookie_deadline_ms && left_ms < full_ms / 2
+}
+
+/// Notes that the client is told today's deadline, and gives it.
+fn renew_cookie(meta: &mut Meta) -> u64 {
+    meta.cookie_deadline_ms = meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS));
+    meta.cookie_deadline_ms
+}

@@ -1,0 +1,57 @@
+//! How much a store may hold, and who has to go first.
+//!
+//! Invariant: a session with an owner is never evicted for another, and refused only when no session without one can be found to go.
+//!
+//! Facts behind it: a redb file does not shrink by itself, its free pages are used again. So once the file has its largest size, the number
+//! of sessions that it had then stands for that size.
+
+use std::sync::{OnceLock, atomic::Ordering};
+
+use super::{Store, Why, count};
+use crate::{Capacity, Error};
+
+/// What a full file says of how many sessions are enough.
+#[derive(Default)]
+pub(super) struct FullAt(OnceLock<u64>);
+
+/// Stands for the average while memory has no record to tell.
+const TYPICAL_RECORD_BYTES: u64 = 1024;
+
+impl Store {
+    /// Makes room for one more session, or refuses it.
+    pub(super) fn make_room(&self, has_owner: bool) -> Result<(), Error> {
+        let Some(full) = self.full(has_owner) else { return Ok(()) };
+        let start = usize::try_from(self.0.shared.sessions.load(Ordering::Relaxed)).unwrap_or_default();
+        if let Some(key) = self.0.memory.idle_anonymous(start)
+            && self.destroy_if(&key, Why::StoreFull, |current| current.record.meta().owner == [0; 16])?.is_some()
+        {
+            return Ok(());
+        }
+        count(&self.0.shared.counters.refused);
+        Err(full)
+    }
+
+    /// Why another session is one too many. The last tenth is for sessions with an owner.
+    fn full(&self, has_owner: bool) -> Option<Error> {
+        let sessions = self.0.shared.sessions.load(Ordering::Relaxed);
+        let share = |limit: u64| if has_owner { limit } else { limit - limit / 10 };
+        if let Some(limit) = self.0.settings.max_sessions.filter(|limit| sessions >= share(*limit)) {
+            return Some(Error::StoreFull { capacity: Capacity::Sessions, found: sessions, limit });
+        }
+        let limit = self.0.settings.max_disk_bytes?;
+        let found = self.0.disk.stats().file_bytes;
+        if found < share(limit) {
+            return None;
+        }
+        let full_at = self.0.full_at.0.get_or_init(|| sessions.max(self.sessions_in(share(limit))));
+        (sessions >= *full_at).then_some(Error::StoreFull { capacity: Capacity::DiskBytes, found, limit })
+    }
+
+    /// How many sessions a file of `bytes` can hold for certain: pages are at least half full. It matters after a restart, when the file
+    /// may be large and nearly empty.
+    fn sessions_in(&self, bytes: u64) -> u64 {
+        let memory = self.0.memory.counts();
+        let record_bytes = memory.bytes.checked_div(memory.sessions).unwrap_or(TYPICAL_RECORD_BYTES).max(1);
+        bytes / (2 * record_bytes)
+    }
+}

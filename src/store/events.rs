@@ -1,0 +1,207 @@
+//! What subscribers hear of a store's sessions.
+//!
+//! Invariants: telling never waits for a subscriber; whoever is too slow loses the oldest events and learns how many; without a
+//! subscriber an event costs one relaxed load.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::token::Handle;
+
+/// Something that happened to a session; from [`Store::subscribe`](crate::Store::subscribe).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session was stored for the first time.
+    Created {
+        /// The session.
+        handle: Handle,
+    },
+    /// A session got a new token, by [`Session::rotate`](crate::Session::rotate) or [`Session::renew`](crate::Session::renew).
+    Rotated {
+        /// What it was called until now.
+        from: Handle,
+        /// What it is called from now on.
+        to: Handle,
+    },
+    /// A session was ended.
+    Destroyed {
+        /// The session.
+        handle: Handle,
+        /// By whom.
+        why: Why,
+    },
+    /// A session was deleted because its time was over. The store notices within [`Builder::sweep_interval`](crate::Builder::sweep_interval)
+    /// and a minute.
+    Expired {
+        /// The session.
+        handle: Handle,
+    },
+    /// The subscriber was too slow, and this many events before the next one are lost to it.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Why a session was ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// [`Session::destroy`](crate::Session::destroy): its visitor signed out.
+    Logout,
+    /// [`Store::destroy_one`](crate::Store::destroy_one), [`destroy_all`](crate::Store::destroy_all) or
+    /// [`destroy_others`](crate::Store::destroy_others).
+    Revoked,
+    /// Its owner began another and has [as many as allowed](crate::Builder::sessions_per_owner).
+    OwnerLimit,
+    /// Nobody had signed in to it, and the store [was full](crate::Builder::max_sessions).
+    StoreFull,
+}
+
+/// How many events wait for a subscriber before it loses some.
+const CAPACITY: usize = 1024;
+
+/// The events of a store from [`Store::subscribe`](crate::Store::subscribe) on.
+///
+/// [`recv`](Self::recv) is a future, for any runtime or none; [`wait`](Self::wait) blocks the thread. At most 1,024 events are
+/// kept for it; of more the oldest are lost, and the next event is [`Event::Missed`].
+#[derive(Debug)]
+pub struct Events(Arc<Inbox>);
+
+#[derive(Debug, Default)]
+struct Inbox {
+    state: Mutex<InboxState>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct InboxState {
+    events: VecDeque<Event>,
+    missed: u64,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+impl InboxState {
+    fn pop(&mut self) -> Option<Event> {
+        match std::mem::take(&mut self.missed) {
+            0 => self.events.pop_front(),
+            count => Some(Event::Missed { count }),
+        }
+    }
+}
+
+impl Events {
+    /// The next event; `None` when the store is closed and all were given.
+    pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
+        Next(&self.0)
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.0.state.lock().pop()
+    }
+
+    /// Blocks the thread until the next event, for at most `timeout`. `None`: none came, or the store is closed and all were given.
+    pub fn wait(&mut self, timeout: Duration) -> Option<Event> {
+        let until = Instant::now().checked_add(timeout);
+        let mut state = self.0.state.lock();
+        loop {
+            if let Some(event) = state.pop() {
+                return Some(event);
+            }
+            if state.closed {
+                return None;
+            }
+            match until {
+                None => self.0.arrived.wait(&mut state),
+                Some(until) if self.0.arrived.wait_until(&mut state, until).timed_out() => return state.pop(),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+struct Next<'a>(&'a Inbox);
+
+impl Future for Next<'_> {
+    type Output = Option<Event>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.state.lock();
+        match state.pop() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if state.closed => Poll::Ready(None),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Hands events to every subscriber.
+#[derive(Default)]
+pub(super) struct Broadcast {
+    /// How many subscribers there may be, to see without a lock that there is none.
+    count: AtomicUsize,
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
+}
+
+impl Broadcast {
+    pub(super) fn subscribe(&self) -> Events {
+        let inbox = Arc::new(Inbox::default());
+        let mut inboxes = self.inboxes.lock();
+        inboxes.push(Arc::downgrade(&inbox));
+        self.count.store(inboxes.len(), Ordering::Relaxed);
+        Events(inbox)
+    }
+
+    /// Tells everybody what `event` makes, if anybody is there.
+    pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.count.load(Ordering::Relaxed) > 0 {
+            let event = event();
+            self.each(|state| {
+                if state.events.len() == CAPACITY {
+                    state.events.pop_front();
+                    state.missed += 1;
+                }
+                state.events.push_back(event);
+            });
+        }
+    }
+
+    /// Nothing comes after this.
+    pub(super) fn close(&self) {
+        self.each(|state| state.closed = true);
+    }
+
+    fn each(&self, mut with: impl FnMut(&mut InboxState)) {
+        let mut inboxes = self.inboxes.lock();
+        inboxes.retain(|inbox| {
+            let Some(inbox) = inbox.upgrade() else { return false };
+            let mut state = inbox.state.lock();
+            with(&mut state);
+            let waker = state.waker.take();
+            drop(state);
+            inbox.arrived.notify_one();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            true
+        });
+        self.count.store(inboxes.len(), Ordering::Relaxed);
+    }
+}

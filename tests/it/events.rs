@@ -1,0 +1,219 @@
+//! What subscribers and watchers hear.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use sessile::{Ended, Event, OwnerLimit, Session, Store, Why};
+
+use crate::support::{DAY, OnDisk, SECOND, saved};
+
+fn handle(session: &Session) -> sessile::Handle {
+    session.handle().unwrap()
+}
+
+#[test]
+fn a_subscriber_hears_of_a_sessions_life() {
+    let disk = OnDisk::with(|builder| builder.sessions_per_owner(1, OwnerLimit::EvictOldest));
+    saved(&disk.store, 0);
+    let mut events = disk.store.subscribe();
+    let (session, _) = saved(&disk.store, 1);
+    let first = handle(&session);
+    session.insert("n", 2_u64).unwrap();
+    session.save().wait().unwrap();
+    session.rotate();
+    session.save().wait().unwrap();
+    let second = handle(&session);
+    session.renew();
+    session.bind_owner("ada");
+    session.save().wait().unwrap();
+    let third = handle(&session);
+    let (other, _) = saved(&disk.store, 2);
+    other.bind_owner("ada");
+    other.save().wait().unwrap();
+    disk.store.destroy_all("ada").wait().unwrap();
+    let (logout, _) = saved(&disk.store, 3);
+    let last = handle(&logout);
+    logout.destroy();
+    logout.save().wait().unwrap();
+    let heard: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    let expected = [
+        Event::Created { handle: first },
+        Event::Rotated { from: first, to: second },
+        Event::Rotated { from: second, to: third },
+        Event::Created { handle: handle(&other) },
+        Event::Destroyed { handle: third, why: Why::OwnerLimit },
+        Event::Destroyed { handle: handle(&other), why: Why::Revoked },
+        Event::Created { handle: last },
+        Event::Destroyed { handle: last, why: Why::Logout },
+    ];
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn an_expired_session_is_told_once() {
+    let disk = OnDisk::new();
+    let mut events = disk.store.subscribe();
+    let (session, token) = saved(&disk.store, 1);
+    let expired = Event::Expired { handle: handle(&session) };
+    disk.clock.advance(8 * DAY);
+    assert!(disk.store.session(Some(&token)).unwrap().token().is_none());
+    disk.store.sweep().wait().unwrap();
+    disk.store.sweep().wait().unwrap();
+    let heard: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    assert_eq!(heard[1..], [expired]);
+}
+
+#[test]
+fn a_session_evicted_from_a_full_store_is_told() {
+    let disk = OnDisk::with(|builder| builder.max_sessions(1));
+    let (session, _) = saved(&disk.store, 1);
+    let mut events = disk.store.subscribe();
+    saved(&disk.store, 2);
+    assert_eq!(events.try_next(), Some(Event::Destroyed { handle: handle(&session), why: Why::StoreFull }));
+}
+
+#[test]
+fn a_slow_subscriber_learns_how_many_it_missed() {
+    let store = Store::builder().durability(sessile::Durability::Quick).open_in_memory().unwrap();
+    let mut slow = store.subscribe();
+    let handles: Vec<_> = (0..1500).map(|n| handle(&saved(&store, n).0)).collect();
+    assert_eq!(slow.try_next(), Some(Event::Missed { count: 1500 - 1024 }));
+    for handle in &handles[1500 - 1024..] {
+        assert_eq!(slow.try_next(), Some(Event::Created { handle: *handle }));
+    }
+    assert_eq!(slow.try_next(), None);
+}
+
+#[test]
+fn the_end_of_the_store_is_the_end_of_its_events() {
+    let disk = OnDisk::new();
+    let (mut events, dropped) = (disk.store.subscribe(), disk.store.subscribe());
+    drop(dropped);
+    let (session, _) = saved(&disk.store, 1);
+    let watch = session.watch().unwrap().unwrap();
+    assert_eq!(watch.ended(), None);
+    disk.store.close().unwrap();
+    assert_eq!(events.wait(Duration::MAX), Some(Event::Created { handle: handle(&session) }));
+    assert_eq!(events.wait(Duration::MAX), None);
+    assert_eq!(watch.wait(Duration::MAX), Some(Ended::StoreClosed));
+    assert_eq!(session.watch().unwrap().unwrap().ended(), Some(Ended::StoreClosed));
+}
+
+#[tokio::test]
+async fn async_subscribers_and_watchers_are_woken() {
+    let disk = OnDisk::new();
+    let (session, _) = saved(&disk.store, 1);
+    let (watch, mut events) = (session.watch().unwrap().unwrap(), disk.store.subscribe());
+    let name = handle(&session);
+    let told = tokio::spawn(watch);
+    let heard = tokio::spawn(async move { events.recv().await });
+    tokio::task::yield_now().await;
+    session.destroy();
+    session.save().await.unwrap();
+    assert_eq!(told.await.unwrap(), Ended::Destroyed(Why::Logout));
+    assert_eq!(heard.await.unwrap(), Some(Event::Destroyed { handle: name, why: Why::Logout }));
+}
+
+#[test]
+fn a_watch_hears_of_the_end_by_whomever() {
+    let disk = OnDisk::with(|builder| builder.sessions_per_owner(1, OwnerLimit::EvictOldest));
+    let watched = |n| {
+        let (session, token) = saved(&disk.store, n);
+        session.bind_owner(format!("user {n}"));
+        session.save().wait().unwrap();
+        let watch = session.watch().unwrap().unwrap();
+        assert_eq!(watch.wait(Duration::ZERO), None);
+        (session, token, watch)
+    };
+    let (session, _, watch) = watched(1);
+    session.destroy();
+    session.save().wait().unwrap();
+    assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Logout)));
+
+    let (_session, _, watch) = watched(2);
+    disk.store.destroy_all("user 2").wait().unwrap();
+    assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Revoked)));
+
+    let (_session, _, watch) = watched(3);
+    let (other, _) = saved(&disk.store, 4);
+    other.bind_owner("user 3");
+    other.save().wait().unwrap();
+    assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::OwnerLimit)));
+
+    let (_session, token, watch) = watched(5);
+    disk.clock.advance(7 * DAY);
+    assert!(disk.store.session(Some(&token)).unwrap().token().is_none());
+    assert_eq!(watch.ended(), Some(Ended::Expired), "noticed by a reader");
+
+    let (_session, _, watch) = watched(6);
+    disk.clock.advance(7 * DAY + 60 * SECOND);
+    disk.store.sweep().wait().unwrap();
+    assert_eq!(watch.ended(), Some(Ended::Expired), "noticed by the sweeper");
+}
+
+#[test]
+fn a_watch_follows_its_session_to_a_new_token() {
+    let disk = OnDisk::new();
+    let (session, old) = saved(&disk.store, 1);
+    let late = disk.store.session(Some(&old)).unwrap();
+    let watches = [session.watch(), session.watch(), late.watch()].map(|watch| watch.unwrap().unwrap());
+    session.renew();
+    session.save().wait().unwrap();
+    // Begun by a request that knows only the old token.
+    let within = late.watch().unwrap().unwrap();
+    session.rotate();
+    session.save().wait().unwrap();
+    for watch in watches.iter().chain([&within]) {
+        assert_eq!(watch.ended(), None);
+    }
+    assert_eq!(late.watch().unwrap().unwrap().ended(), Some(Ended::Before), "the old token finds nothing");
+    session.destroy();
+    session.save().wait().unwrap();
+    for watch in watches.iter().chain([&within]) {
+        assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Logout)));
+    }
+}
+
+#[test]
+fn a_session_that_is_not_stored_cannot_be_watched_and_one_that_ended_says_so() {
+    let disk = OnDisk::new();
+    assert!(disk.store.session(None).unwrap().watch().unwrap().is_none());
+    let (session, token) = saved(&disk.store, 1);
+    let other = disk.store.session(Some(&token)).unwrap();
+    session.destroy();
+    session.save().wait().unwrap();
+    assert_eq!(other.watch().unwrap().unwrap().ended(), Some(Ended::Before));
+}
+
+#[test]
+fn a_watch_that_is_dropped_is_not_woken() {
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let disk = OnDisk::new();
+    let (session, _) = saved(&disk.store, 1);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut kept = pin!(session.watch().unwrap().unwrap());
+    assert_eq!(kept.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+    {
+        let mut dropped = pin!(session.watch().unwrap().unwrap());
+        assert_eq!(dropped.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+    }
+    session.destroy();
+    session.save().wait().unwrap();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(kept.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ended::Destroyed(Why::Logout)));
+}
