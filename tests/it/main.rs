@@ -19,6 +19,7 @@ mod limits;
 mod open;
 mod owners;
 mod quick;
+mod races;
 mod renew;
 mod session;
 mod strict;
