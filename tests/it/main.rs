@@ -16,6 +16,7 @@ mod g6_bad_input;
 mod g7_forged;
 mod g8_secrets;
 mod limits;
+mod linearizable;
 mod open;
 mod owners;
 mod quick;
