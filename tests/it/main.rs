@@ -17,6 +17,7 @@ mod g7_forged;
 mod g8_secrets;
 mod limits;
 mod linearizable;
+mod model;
 mod open;
 mod owners;
 mod quick;
