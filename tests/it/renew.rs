@@ -1,8 +1,9 @@
 //! A renewed token: the old one leads to the session for a grace, and to nothing after it.
 
-use sessile::{Error, Session, Token};
+use axum::{Router, extract::Path, routing::get};
+use sessile::{Error, Session, SessionLayer, Token};
 
-use crate::support::{OnDisk, SECOND, n_of, saved};
+use crate::support::{DAY, OnDisk, SECOND, ask_with, n_of, saved};
 
 /// A renewed session, and its old token.
 fn renewed(disk: &OnDisk) -> (Session, Token) {
@@ -187,4 +188,64 @@ fn g5_what_is_left_of_renewals_goes_with_the_next_ones() {
     disk.store.flush().wait().unwrap();
     assert_eq!(disk.store.stats().memory_sessions, 1);
     assert_eq!(disk.store.stats().sessions, 1);
+}
+
+/// An application that does what the path says.
+fn app(disk: &OnDisk) -> Router {
+    async fn act(Path(what): Path<String>, session: Session) -> Result<String, Error> {
+        match what.as_str() {
+            "write" => session.insert("n", 2_u64)?,
+            "renew" => session.renew(),
+            "rotate" => session.rotate(),
+            "destroy" => session.destroy(),
+            _ => {}
+        }
+        Ok(session.get::<u64>("n")?.map_or_else(String::new, |n| n.to_string()))
+    }
+    Router::new().route("/{what}", get(act)).layer(SessionLayer::new(disk.store.clone()))
+}
+
+fn cookie_of(token: &Token) -> String {
+    format!("__Host-id={}", token.expose())
+}
+
+#[tokio::test]
+async fn the_answer_that_renews_tells_the_new_token_and_late_ones_tell_nothing() {
+    // So long a grace that the cookie's half-life passes within it.
+    let disk = OnDisk::with(|builder| builder.renew_grace(10 * DAY));
+    let app = app(&disk);
+    let (_, token) = saved(&disk.store, 1);
+    let old = cookie_of(&token);
+    let answer = ask_with(&app, "/renew", &old).await;
+    let new = answer.cookie();
+    assert_ne!(new, old);
+    for what in ["/read", "/write", "/renew"] {
+        let late = ask_with(&app, what, &old).await;
+        assert_eq!((late.set_cookies().len(), late.body.is_empty()), (0, false), "{what}");
+    }
+    disk.clock.advance(4 * DAY);
+    for what in ["/read", "/write", "/renew"] {
+        let late = ask_with(&app, what, &old).await;
+        assert_eq!((late.set_cookies().len(), &*late.body), (0, "2"), "{what}: the date is told to whoever has the new one");
+    }
+    assert_eq!(ask_with(&app, "/write", &new).await.cookie(), new, "with a later date");
+}
+
+#[tokio::test]
+async fn a_late_logout_ends_the_session_and_deletes_no_cookie() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let (session, old) = renewed(&disk);
+    let logout = ask_with(&app, "/destroy", &cookie_of(&old)).await;
+    assert_eq!(logout.set_cookies().len(), 0);
+    assert_eq!(n_of(&disk.store, &session.token().unwrap()), None);
+}
+
+#[tokio::test]
+async fn a_late_login_tells_its_own_token() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let (_, old) = renewed(&disk);
+    let login = ask_with(&app, "/rotate", &cookie_of(&old)).await;
+    assert_eq!(ask_with(&app, "/read", &login.cookie()).await.body, "1");
 }
