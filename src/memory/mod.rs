@@ -17,15 +17,20 @@
 //! Knows nothing of redb or tokens.
 
 mod index;
+#[cfg(all(test, shuttle))]
+mod interleaved;
 mod order;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
+#[cfg(not(all(test, shuttle)))]
 use parking_lot::{Mutex, MutexGuard};
 use sessile_codec::Record;
 
+#[cfg(all(test, shuttle))]
+use self::interleaved::{Mutex, MutexGuard};
 use self::{
     index::{Content, Index, Moved, Saved, Slot},
     order::Order,
