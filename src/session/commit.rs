@@ -3,8 +3,6 @@
 //! Invariants: changes are merged onto the record that is current, or refused if that is asked for; what the client must be told is one
 //! value, decided here alone; a request that came with a replaced token tells its client of no token but one that it made itself.
 
-use std::mem;
-
 use sessile_codec::{Entry, Limits, Meta, Patch, Record};
 
 use super::state::{Changes, Phase, State, Stored, Update};
@@ -53,14 +51,14 @@ impl State {
         let ticket = if commit {
             self.commit(store, How::default())?
         } else {
-            self.phase = match mem::replace(&mut self.phase, Phase::New) {
+            self.phase = match std::mem::replace(&mut self.phase, Phase::New) {
                 Phase::Doomed(stored) => Phase::Stored(stored),
                 other => other,
             };
             self.changes = Changes::default();
             Ticket::done()
         };
-        Ok(Finish { ticket, told: mem::take(&mut self.told) })
+        Ok(Finish { ticket, told: std::mem::take(&mut self.told) })
     }
 
     /// Hands everything that changed to the store.

@@ -16,7 +16,7 @@ const GRACE: u64 = 300;
 const TICK: u64 = 61;
 
 /// One step. An index picks a token among all that there ever were.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Create { quick: bool, owner: Option<u8> },
     Insert { token: Index, key: u8, value: u32, quick: bool },

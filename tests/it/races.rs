@@ -8,7 +8,12 @@ use std::{
     thread,
 };
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+    routing::get,
+};
 use sessile::{Durability, Error, Session, SessionLayer, Store, Token};
 use tower::ServiceExt;
 
@@ -69,11 +74,11 @@ async fn g4_sixty_four_concurrent_increments_through_http() {
     let cookie = format!("__Host-id={}", token.expose());
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..64 {
-        let request = axum::http::Request::get("/").header("cookie", &cookie).body(axum::body::Body::empty()).unwrap();
+        let request = Request::get("/").header("cookie", &cookie).body(Body::empty()).unwrap();
         let app = app.clone();
         requests.spawn(async move { app.oneshot(request).await.unwrap().status() });
     }
-    assert!(requests.join_all().await.iter().all(axum::http::StatusCode::is_success));
+    assert!(requests.join_all().await.iter().all(StatusCode::is_success));
     assert_eq!(n_of(&disk.store, &token), Some(64));
 }
 
@@ -246,7 +251,7 @@ fn g3_destroy_all_while_moving_to_a_new_token() {
         session.bind_owner("ada");
         save(&session);
         moves[usize::from(round % 2 == 0)](&session);
-        let (_, destroyed) = at_once(|| save(&session), || disk.store.destroy_all("ada").wait().unwrap());
+        let ((), destroyed) = at_once(|| save(&session), || disk.store.destroy_all("ada").wait().unwrap());
         assert_eq!(destroyed, 1, "wherever it was at that moment");
         let tokens = [Some(first), session.token()];
         assert!(tokens.iter().flatten().all(|token| n_of(&disk.store, token).is_none()));
