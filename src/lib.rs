@@ -104,7 +104,7 @@ pub use crate::{
     builder::{Builder, Durability, OwnerLimit},
     clock::Clock,
     error::{Capacity, Cause, Error},
-    session::{Flash, Session},
+    session::{Flash, Level, Scope, Session},
     stats::{Stats, Tier},
     store::{Ended, Event, Events, SessionInfo, Store, Watch, Why},
     token::{Handle, ParseHandleError, Token},

@@ -219,6 +219,11 @@ impl Changes {
                 merged.get_or_insert_with(|| self.patch.clone()).set(key, entry.clone(), &Limits::UNLIMITED)?;
             }
         }
+        if !self.cleared.is_empty() && !current.is_same(loaded) {
+            for (key, _) in current.iter().filter(|(key, _)| self.is_cleared(key) && self.patch.get(key).is_none()) {
+                merged.get_or_insert_with(|| self.patch.clone()).remove(key);
+            }
+        }
         Ok(merged)
     }
 }

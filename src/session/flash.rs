@@ -2,6 +2,8 @@
 //!
 //! Both are models under reserved keys. Messages are changed by `update`, so that two requests at once lose none.
 
+use std::fmt;
+
 use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
 
 use super::state::State;
@@ -14,10 +16,60 @@ const FLASHES: &str = "sessile.flashes";
 #[rkyv(crate = sessile_codec::rkyv, archived = ArchivedFlash)]
 #[non_exhaustive]
 pub struct Flash {
-    /// What kind of message, in the application's words: "success", "error".
+    /// What kind of message: a [`Level`] as a word, or a word of the application's own.
     pub level: String,
     /// What it says. It is text, not HTML: escape it.
     pub text: String,
+}
+
+impl Flash {
+    /// The level, if it is one of ours and not a word of the application's own.
+    pub fn level(&self) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| level.as_str() == self.level)
+    }
+}
+
+/// How much a message matters, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// For the developers: "debug".
+    Debug,
+    /// Good to know: "info".
+    Info,
+    /// What was asked for is done: "success".
+    Success,
+    /// It is done, but: "warning".
+    Warning,
+    /// It is not done: "error".
+    Error,
+}
+
+impl Level {
+    const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Success, Self::Warning, Self::Error];
+
+    /// The level in one lower-case word, fit for a CSS class.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Success => "success",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<Level> for String {
+    fn from(level: Level) -> Self {
+        level.as_str().to_owned()
+    }
 }
 
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]

@@ -5,6 +5,7 @@
 
 mod commit;
 mod flash;
+mod scope;
 mod state;
 
 use std::{
@@ -18,8 +19,11 @@ use sessile_codec::{Entry, Model, View};
 
 #[cfg(feature = "tower")]
 pub(crate) use self::commit::{Finish, Told};
-pub use self::flash::Flash;
 use self::{commit::How, state::State};
+pub use self::{
+    flash::{Flash, Level},
+    scope::Scope,
+};
 use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, token::owner_hash};
 
 /// A visitor's session.
@@ -359,21 +363,24 @@ impl Session {
         flash::set_label(&mut self.state(), label);
     }
 
-    /// Leaves a message for the next page that takes it.
+    /// Leaves a message for the next page that takes it. `level` is a [`Level`], or a word of the application's own.
+    ///
+    /// Two requests that leave messages at once lose none.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if it makes the session too large.
     ///
     /// # Examples
     /// ```
     /// # let session = sessile::testing::session();
-    /// session.flash("success", "Saved")?; // then redirect
+    /// use sessile::Level;
     ///
-    /// let messages = session.take_flashes(); // on the page that the redirect leads to
-    /// assert_eq!((messages[0].level.as_str(), messages[0].text.as_str()), ("success", "Saved"));
-    /// assert!(session.take_flashes().is_empty());
+    /// session.flash(Level::Success, "Saved")?;
+    /// let [shown] = &session.take_flashes()[..] else { panic!() };
+    /// assert_eq!((shown.level.as_str(), shown.text.as_str()), ("success", "Saved"));
+    /// assert!(shown.level() >= Some(Level::Info));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::Codec`] if it makes the session too large.
     pub fn flash(&self, level: impl Into<String>, text: impl Into<String>) -> Result<(), Error> {
         flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store.limits())
     }

@@ -52,6 +52,8 @@ pub(super) struct Stored {
 pub(super) struct Changes {
     pub(super) patch: Patch,
     pub(super) updates: Vec<Update>,
+    /// Beginnings of keys: what this request did not set itself under them goes, whoever set it.
+    pub(super) cleared: Vec<Box<str>>,
     /// Whether more than quick changes are among them.
     pub(super) beyond_quick: bool,
     pub(super) new_key: NewKey,
@@ -65,7 +67,13 @@ pub(super) struct Changes {
 impl Changes {
     /// Whether nothing changes but, perhaps, the token.
     pub(super) fn is_empty(&self) -> bool {
-        self.patch.is_empty() && self.owner.is_none() && self.idle.is_none() && self.absolute.is_none()
+        let is_patch_empty = self.patch.is_empty() && self.cleared.is_empty();
+        is_patch_empty && self.owner.is_none() && self.idle.is_none() && self.absolute.is_none()
+    }
+
+    /// Whether what others set under `key` goes.
+    pub(super) fn is_cleared(&self, key: &str) -> bool {
+        self.cleared.iter().any(|prefix| key.starts_with(&**prefix))
     }
 
     /// Whether there is nothing to commit.
@@ -179,16 +187,30 @@ impl State {
         let label = flash::label_entry(self);
         self.changes.patch.clear();
         self.changes.updates.clear();
+        self.changes.cleared.clear();
         self.changes.beyond_quick = true;
         if let Some(label) = label {
             flash::put_label_entry(self, label);
         }
     }
 
+    /// Removes every value whose key begins with `prefix`.
+    pub(super) fn clear_prefix(&mut self, prefix: &str) {
+        for key in self.keys().iter().filter(|key| key.starts_with(prefix)) {
+            self.changes.patch.remove(key);
+        }
+        self.changes.updates.retain(|update| !update.key.starts_with(prefix));
+        self.changes.beyond_quick = true;
+        if !self.changes.patch.is_cleared() && !self.changes.is_cleared(prefix) {
+            self.changes.cleared.push(prefix.into());
+        }
+    }
+
     /// Sets what `again` made of the value before, and keeps `again` for a value that another request may write.
     pub(super) fn update(&mut self, key: &str, new: Option<Entry>, again: Again, limits: &Limits) -> Result<(), Error> {
         // A value that this request set by itself does not depend on what others write.
-        let depends = self.changes.patch.get(key).is_none() || self.changes.updates.iter().any(|update| *update.key == *key);
+        let depends = (self.changes.patch.get(key).is_none() && !self.changes.is_cleared(key))
+            || self.changes.updates.iter().any(|update| *update.key == *key);
         match new {
             Some(entry) => {
                 self.check_room(key, &entry, limits)?;

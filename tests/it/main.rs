@@ -23,6 +23,7 @@ mod owners;
 mod quick;
 mod races;
 mod renew;
+mod scope;
 mod session;
 mod strict;
 mod support;

@@ -1,0 +1,158 @@
+//! A part of a session under a name of its own: the same calls, on keys that begin with that name.
+//!
+//! Why: to sign somebody out and keep the cart, the keys of the sign-in must be known as such. They are, by their beginning: `user`
+//! in the scope `auth` is the session's key `auth:user`.
+//!
+//! Invariant: a scope has no state but its name; whatever it does, the session could do with the whole key.
+
+use std::fmt;
+
+use sessile_codec::{Entry, Model, View};
+
+use super::{Session, check_key};
+use crate::Error;
+
+/// Stands between a scope's name and the key.
+const SEPARATOR: char = ':';
+
+/// The part of a [`Session`] whose keys begin with a name; from [`Session::scope`].
+///
+/// Every call means what it means on the session, within the scope. Clones are the same scope of the same session.
+///
+/// # Examples
+/// ```
+/// # let session = sessile::testing::session();
+/// let auth = session.scope("auth");
+/// auth.insert("user", 7_u64)?;
+/// session.insert("cart", ["pen", "ink"])?;
+///
+/// // Signing out keeps the cart.
+/// session.clear_scope("auth");
+/// session.rotate();
+/// assert_eq!(auth.get::<u64>("user")?, None);
+/// assert_eq!(session.keys(), ["cart"]);
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Scope {
+    session: Session,
+    prefix: String,
+}
+
+impl Session {
+    /// The part of the session under `name`: its key `user` is this session's key `name:user`.
+    ///
+    /// A name may hold `:` itself; `scope("a:b")` is the scope `b` within the scope `a`.
+    pub fn scope(&self, name: &str) -> Scope {
+        Scope { session: self.clone(), prefix: format!("{name}{SEPARATOR}") }
+    }
+
+    /// Removes every value of the scope `name`, also those that other requests set before this one commits. What is set in it
+    /// after this stays.
+    ///
+    /// To sign somebody out and keep the rest, call [`rotate`](Self::rotate) too: it is a change of privilege.
+    pub fn clear_scope(&self, name: &str) {
+        self.scope(name).clear();
+    }
+}
+
+impl Scope {
+    /// See [`Session::get`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "serde")]
+    pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.session.get(&self.whole(key))
+    }
+
+    /// See [`Session::insert`].
+    ///
+    /// # Errors
+    /// As there; the scope's name counts for the length of the key.
+    #[cfg(feature = "serde")]
+    pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        self.session.insert(&self.whole(key), value)
+    }
+
+    /// See [`Session::update`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "serde")]
+    pub fn update<T>(&self, key: &str, change: impl FnMut(Option<T>) -> T + Send + 'static) -> Result<T, Error>
+    where
+        T: serde_core::Serialize + serde_core::de::DeserializeOwned,
+    {
+        self.session.update(&self.whole(key), change)
+    }
+
+    /// See [`Session::insert_model`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
+        self.session.insert_model(&self.whole(key), model)
+    }
+
+    /// See [`Session::view`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
+        self.session.view(&self.whole(key))
+    }
+
+    /// See [`Session::entry`].
+    pub fn entry(&self, key: &str) -> Option<Entry> {
+        self.session.entry(&self.whole(key))
+    }
+
+    /// See [`Session::remove`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        self.session.remove(&self.whole(key))
+    }
+
+    /// See [`Session::contains_key`].
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.session.contains_key(&self.whole(key))
+    }
+
+    /// The scope's keys without its name, in order.
+    pub fn keys(&self) -> Vec<String> {
+        let keys = self.session.keys().into_iter();
+        keys.filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)).collect()
+    }
+
+    /// See [`Session::clear_scope`].
+    pub fn clear(&self) {
+        // What this crate itself keeps is nobody's scope.
+        if check_key(&self.prefix).is_ok() {
+            self.session.state().clear_prefix(&self.prefix);
+        }
+    }
+
+    /// The scope `name` within this one.
+    pub fn scope(&self, name: &str) -> Self {
+        Self { session: self.session.clone(), prefix: format!("{}{name}{SEPARATOR}", self.prefix) }
+    }
+
+    /// The session that this is a part of.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn whole(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.prefix.strip_suffix(SEPARATOR).unwrap_or_default();
+        f.debug_struct("Scope").field("name", &name).field("session", &self.session).finish()
+    }
+}
