@@ -115,6 +115,8 @@ pub enum Error {
     },
     /// A handler asks for a session where no [`SessionLayer`](crate::SessionLayer) stands around it.
     NoLayer,
+    /// A session would need a new token after the response's headers have left, so its client could not learn of it.
+    HeadersSent,
 }
 
 /// What a store can be full of.
@@ -264,6 +266,10 @@ impl fmt::Display for Error {
             Self::NoLayer => f.write_str(
                 "there is no session here, because no `SessionLayer` runs around this handler on the same task; add \
                  `.layer(SessionLayer::new(store))` after the routes",
+            ),
+            Self::HeadersSent => f.write_str(
+                "the session needs a new token, but the response's headers have left without it; set a first value or rotate, \
+                 and `save`, before the response begins",
             ),
         }
     }

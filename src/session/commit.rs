@@ -10,7 +10,7 @@ use crate::{
     Durability, Error, Store, Token,
     disk::Ticket,
     expiry,
-    store::{Asked, Committed, Onto},
+    store::{Asked, Committed, NewKey, Onto},
 };
 
 /// What the client must be told of its token.
@@ -58,6 +58,7 @@ impl State {
             self.changes = Changes::default();
             Ticket::done()
         };
+        self.answered = true;
         Ok(Finish { ticket, told: std::mem::take(&mut self.told) })
     }
 
@@ -70,7 +71,19 @@ impl State {
         committed
     }
 
+    /// Whether the next commit gives the session a token that the client does not have.
+    fn needs_new_token(&self) -> bool {
+        match &self.phase {
+            Phase::New | Phase::Doomed(_) => self.changes.have_content(),
+            Phase::Stored(_) => self.changes.new_key != NewKey::Keep,
+            Phase::Ended(_) => false,
+        }
+    }
+
     fn commit_phase(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+        if self.answered && self.needs_new_token() {
+            return Err(Error::HeadersSent);
+        }
         match &self.phase {
             Phase::New => self.create(store, how, None),
             Phase::Doomed(stored) => {

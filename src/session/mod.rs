@@ -424,8 +424,30 @@ impl Session {
 
     /// Commits now, instead of when the response's headers leave: before a stream begins, or in a WebSocket.
     ///
-    /// The commit is queued when this returns; the answer tells when it is durable. A client learns of a new token only by headers
-    /// that have not left yet.
+    /// The commit is queued when this returns; the answer tells when it is durable. The response that follows tells the client of
+    /// what was saved, also if it is a server error: a saved login is one. What is set after this is committed with the response, or
+    /// with the next `save`; so a WebSocket's task keeps the session and calls this after each change.
+    ///
+    /// # Errors
+    /// [`Error::HeadersSent`] if this would need a new token (a first value, or [`rotate`](Self::rotate)) and the response's headers
+    /// have left: the client could not learn of it. Nothing is changed then. [`Error::Degraded`] and [`Error::Closed`] of the store.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::{Error, Session};
+    /// async fn chat(session: Session) -> Result<(), Error> {
+    ///     session.insert("room", 7)?;
+    ///     // The session exists, and its cookie goes out with the answer that begins the stream.
+    ///     session.save().await?;
+    ///     # async fn next_message() -> Option<()> { None }
+    ///     while next_message().await.is_some() {
+    ///         session.update("messages", |n: Option<u64>| n.unwrap_or(0) + 1)?;
+    ///         session.save().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # chat(sessile::testing::session());
+    /// ```
     pub fn save(&self) -> Ack {
         self.save_as(How::default())
     }

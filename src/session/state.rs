@@ -22,6 +22,8 @@ pub(crate) struct State {
     /// The class of this request's commits, if it is not the store's.
     pub(super) durability: Option<Durability>,
     pub(super) told: Told,
+    /// The response's headers have left: a client that does not have the token by now never gets it.
+    pub(super) answered: bool,
 }
 
 /// Where the session stands.
@@ -107,7 +109,7 @@ impl State {
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
             Phase::Stored(Stored { token, key, record, seen_ms, is_old })
         });
-        Self { phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing }
+        Self { phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {

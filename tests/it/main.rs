@@ -23,6 +23,7 @@ mod owners;
 mod quick;
 mod races;
 mod renew;
+mod save;
 mod scope;
 mod session;
 mod strict;
