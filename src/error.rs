@@ -115,6 +115,11 @@ pub enum Error {
     },
     /// A handler asks for a session where no [`SessionLayer`](crate::SessionLayer) stands around it.
     NoLayer,
+    /// A handler asks for a session of a name where no layer of that name stands around it.
+    NoNamedLayer {
+        /// The name.
+        name: &'static str,
+    },
     /// A session would need a new token after the response's headers have left, so its client could not learn of it.
     HeadersSent,
 }
@@ -266,6 +271,11 @@ impl fmt::Display for Error {
             Self::NoLayer => f.write_str(
                 "there is no session here, because no `SessionLayer` runs around this handler on the same task; add \
                  `.layer(SessionLayer::new(store))` after the routes",
+            ),
+            Self::NoNamedLayer { name } => write!(
+                f,
+                "there is no session named `{name}` here, because no `SessionLayer` of that name runs around this handler on the \
+                 same task; add `.layer(SessionLayer::new(store).named::<...>())` after the routes",
             ),
             Self::HeadersSent => f.write_str(
                 "the session needs a new token, but the response's headers have left without it; set a first value or rotate, \

@@ -13,6 +13,12 @@ pub(crate) fn corrupt_record(key: &Key, error: &sessile_codec::Error) {
     let _ = Handle::of;
 }
 
+/// A request came with two different tokens that both are ours: somebody planted one, or a cookie of another path is stale.
+pub(crate) fn ambiguous() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!("a request has two different tokens of this store; it gets no session");
+}
+
 /// A commit came after its session had ended.
 pub(crate) fn dropped_commit(key: &Key) {
     #[cfg(feature = "tracing")]

@@ -98,7 +98,9 @@ pub use sessile_codec::rkyv;
 pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Model, Nested, NestedWriter, Stored, Tag, View};
 
 #[cfg(feature = "tower")]
-pub use crate::web::{Cookie, CookieError, ResponseFuture, SameSite, SessionLayer, SessionService};
+pub use crate::web::{
+    Cookie, CookieError, Named, ResponseFuture, SameSite, SessionLayer, SessionName, SessionService, Transport, TransportError,
+};
 pub use crate::{
     ack::Ack,
     builder::{Builder, Durability, OwnerLimit},

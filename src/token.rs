@@ -25,7 +25,19 @@ const CHARS: usize = LEN / 3 * 4;
 ///
 /// `Debug` does not print it, and there is no `Display`: [`Token::expose`] is the one way to its characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Token([u8; LEN]);
+pub struct Token {
+    bytes: [u8; LEN],
+    name: NameHash,
+}
+
+/// The hash of the name that sessions of a kind go by; 0 stands for those without a name.
+pub(crate) type NameHash = u64;
+
+/// See [`NameHash`].
+pub(crate) fn name_hash(name: &str) -> NameHash {
+    let hash = Sha256::new_with_prefix(b"sessile name").chain_update(name).finalize();
+    u64::from_le_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
+}
 
 impl Token {
     /// Reads a token from what a client sent: exactly 32 characters of base64url.
@@ -45,14 +57,30 @@ impl Token {
             }
             three.copy_from_slice(&bits.to_be_bytes()[1..]);
         }
-        (bad & NOT_BASE64 == 0).then_some(Self(bytes))
+        (bad & NOT_BASE64 == 0).then_some(Self { bytes, name: 0 })
+    }
+
+    /// The same token as one of the named sessions that a layer with that name carries, for [`Store::session`](crate::Store::session).
+    ///
+    /// The client's characters are the same; where they lead to is not: a visitor's token is nothing to an administrator's layer.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.with_name(name_hash(name))
+    }
+
+    pub(crate) fn with_name(self, name: NameHash) -> Self {
+        Self { name, ..self }
+    }
+
+    pub(crate) fn name(&self) -> NameHash {
+        self.name
     }
 
     /// The token's characters, for the client that it belongs to and for nobody else.
     #[must_use]
     pub fn expose(&self) -> String {
         let mut text = String::with_capacity(CHARS);
-        for three in self.0.as_chunks::<3>().0 {
+        for three in self.bytes.as_chunks::<3>().0 {
             let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
             for shift in [18, 12, 6, 0] {
                 text.push(char::from(ALPHABET[(bits >> shift & 63) as usize]));
@@ -63,16 +91,21 @@ impl Token {
 
     /// What the record is stored under.
     pub(crate) fn key(&self) -> Key {
-        let hash = Sha256::digest(&self.0[..RANDOM]);
+        let mut hash = Sha256::new_with_prefix(self.random());
+        if self.name != 0 {
+            // Still one block of the hash, so a name costs nothing.
+            hash.update(self.name.to_le_bytes());
+        }
+        let hash = hash.finalize();
         *hash.first_chunk().expect("a SHA-256 has 32 bytes")
     }
 
     fn random(&self) -> &[u8; RANDOM] {
-        self.0.first_chunk().expect("a token is longer than its random part")
+        self.bytes.first_chunk().expect("a token is longer than its random part")
     }
 
     fn mac(&self) -> [u8; 8] {
-        *self.0.last_chunk().expect("a token is longer than its MAC")
+        *self.bytes.last_chunk().expect("a token is longer than its MAC")
     }
 }
 
@@ -123,10 +156,10 @@ impl KeyRing {
     /// A new token, from the operating system's randomness: no generator of our own that a fork or a resumed VM would repeat.
     pub(crate) fn issue(&self) -> Result<Token, Error> {
         let random: [u8; RANDOM] = random_bytes()?;
-        let mut token = [0; LEN];
-        token[..RANDOM].copy_from_slice(&random);
-        token[RANDOM..].copy_from_slice(&mac(&self.keys[0], &random));
-        Ok(Token(token))
+        let mut bytes = [0; LEN];
+        bytes[..RANDOM].copy_from_slice(&random);
+        bytes[RANDOM..].copy_from_slice(&mac(&self.keys[0], &random));
+        Ok(Token { bytes, name: 0 })
     }
 
     /// Whether this store, or one with the same keys, issued the token.
@@ -236,7 +269,7 @@ mod tests {
         let token = ring.issue().unwrap();
         for bit in 0..LEN * 8 {
             let mut forged = token;
-            forged.0[bit / 8] ^= 1 << (bit % 8);
+            forged.bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(!ring.verify(&forged), "bit {bit}");
         }
         assert!(!KeyRing::generate().unwrap().verify(&token));
@@ -261,9 +294,9 @@ mod tests {
         let mut ones = [0_u32; RANDOM * 8];
         for _ in 0..TOKENS {
             let token = ring.issue().unwrap();
-            assert!(seen.insert(token.0));
+            assert!(seen.insert(token.bytes));
             for (bit, count) in ones.iter_mut().enumerate() {
-                *count += u32::from(token.0[bit / 8] >> (bit % 8) & 1);
+                *count += u32::from(token.bytes[bit / 8] >> (bit % 8) & 1);
             }
         }
         // Six standard deviations of a fair coin.
@@ -279,6 +312,17 @@ mod tests {
         let token = ring.issue().unwrap();
         let printed = format!("{token:?} {ring:?}");
         assert_eq!(printed, "Token([redacted]) KeyRing(1 keys, [redacted])");
+    }
+
+    #[test]
+    fn a_name_leads_elsewhere() {
+        let token = KeyRing::generate().unwrap().issue().unwrap();
+        let keys = [token.key(), token.named("admin").key(), token.named("visitor").key(), token.named("").key()];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key));
+        }
+        assert_eq!(token.named("admin").expose(), token.expose());
+        assert_eq!(token.named("admin").named("visitor").key(), token.named("visitor").key());
     }
 
     #[test]

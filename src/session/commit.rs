@@ -142,7 +142,8 @@ impl State {
         // Its ticket stands for the end before it too, which is durable in every class.
         let class = || self.changes.class(store, self.durability, how);
         let durability = if ended.is_some() { Durability::Durable } else { class() };
-        let committed = store.create(durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
+        let committed =
+            store.create(self.name, durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
         let token = committed.token.expect("a session that is new has a token that is new");
         self.told = Told::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(store, token, false, committed))
@@ -183,7 +184,7 @@ impl Changes {
             class => class,
         };
         let (mut cookie, mut conflict) = (None, None);
-        let asked = Asked { durability, owner: self.owner, new_key: self.new_key };
+        let asked = Asked { name: stored.token.name(), durability, owner: self.owner, new_key: self.new_key };
         let committed = store.commit(&stored.key, asked, |onto| {
             let Onto { current, key, is_new_key } = onto;
             if how.strict && current.meta().revision != stored.record.meta().revision {

@@ -24,7 +24,11 @@ pub use self::{
     flash::{Flash, Level},
     scope::Scope,
 };
-use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, token::owner_hash};
+use crate::{
+    Ack, Durability, Error, Handle, Store, Tier, Token, Watch,
+    clock::from_ms,
+    token::{NameHash, owner_hash},
+};
 
 /// A visitor's session.
 ///
@@ -66,7 +70,7 @@ impl Store {
     /// # Errors
     /// [`Error::Degraded`] if the disk has to be asked and refuses.
     pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
-        Session::load(self, token.copied().into_iter())
+        Session::load(self, token.map_or(0, Token::name), token.copied().into_iter())
     }
 }
 
@@ -79,9 +83,9 @@ fn check_timeout(timeout: Duration) -> Result<(), Error> {
 }
 
 impl Session {
-    /// The session that one of `tokens` leads to, or a new one.
-    pub(crate) fn load(store: &Store, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
-        let state = State::new(store.find(tokens)?);
+    /// The session that one of `tokens` leads to, or a new one; of the kind `name` in any case.
+    pub(crate) fn load(store: &Store, name: NameHash, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
+        let state = State::new(name, store.find(tokens.map(|token| token.with_name(name)))?);
         Ok(Self { store: store.clone(), state: Arc::new(Mutex::new(state)) })
     }
 

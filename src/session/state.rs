@@ -11,11 +11,13 @@ use super::{commit::Told, flash};
 use crate::{
     Durability, Error, Handle, Store, Tier, Token, event,
     store::{Found, NewKey},
-    token::Key,
+    token::{Key, NameHash},
 };
 
 /// One request's state.
 pub(crate) struct State {
+    /// The kind of session that this is or becomes.
+    pub(super) name: NameHash,
     pub(super) phase: Phase,
     tier: Option<Tier>,
     pub(super) changes: Changes,
@@ -104,12 +106,12 @@ pub(super) struct Update {
 pub(super) type Again = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
 
 impl State {
-    pub(super) fn new(found: Option<(Token, Found)>) -> Self {
+    pub(super) fn new(name: NameHash, found: Option<(Token, Found)>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
             Phase::Stored(Stored { token, key, record, seen_ms, is_old })
         });
-        Self { phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
+        Self { name, phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {

@@ -13,7 +13,7 @@ use crate::{
     expiry,
     memory::{Grace, Rekey, Seq, Swap},
     store::Found,
-    token::Key,
+    token::{Key, NameHash},
 };
 
 /// A commit that was made.
@@ -29,6 +29,8 @@ pub(crate) struct Committed {
 /// What a commit asks of the store, apart from the record that it makes.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked {
+    /// The kind of session that it is.
+    pub(crate) name: NameHash,
     pub(crate) durability: Durability,
     /// The owner that the session gets; all zero for none.
     pub(crate) owner: Option<[u8; 16]>,
@@ -56,16 +58,17 @@ pub(crate) enum NewKey {
 }
 
 impl Store {
-    /// Makes a session of what `make` writes for its record key.
+    /// Makes a session, of the kind `name`, of what `make` writes for its record key.
     pub(crate) fn create(
         &self,
+        name: NameHash,
         durability: Durability,
         meta: &Meta,
         make: impl FnOnce(&Key) -> Result<Record, Error>,
     ) -> Result<Committed, Error> {
         self.0.disk.admit()?;
         self.make_room(meta.owner != [0; 16])?;
-        let token = self.0.ring.issue()?;
+        let token = self.0.ring.issue()?.with_name(name);
         let key = token.key();
         let record = make(&key)?;
         let _locks = self.lock_owners([meta.owner, [0; 16]]);
@@ -87,7 +90,7 @@ impl Store {
         mut merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Committed>, Error> {
         self.0.disk.admit()?;
-        let token = if asked.new_key == NewKey::Keep { None } else { Some(self.0.ring.issue()?) };
+        let token = if asked.new_key == NewKey::Keep { None } else { Some(self.0.ring.issue()?.with_name(asked.name)) };
         while let Some(current) = self.current(key)? {
             // Another request renewed the session while this one ran: once is enough.
             let renewed = asked.new_key == NewKey::Renew && current.key != *key;

@@ -89,6 +89,7 @@ impl Store {
                 verified = true;
             } else if verified || self.0.ring.verify(&picked) {
                 count(&self.0.shared.counters.ambiguous);
+                crate::event::ambiguous();
                 return None;
             } else {
                 (picked, verified) = (token, true);

@@ -17,7 +17,7 @@ mod write;
 
 pub(crate) use self::{
     parse::candidates,
-    write::{CookieTemplate, append_vary_cookie, forbid_caching},
+    write::{CookieTemplate, append_vary, append_vary_cookie, forbid_caching},
 };
 
 /// How the session's cookie is set: `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/` unless changed.
@@ -38,7 +38,7 @@ pub(crate) use self::{
 #[derive(Clone, Debug)]
 #[must_use = "a cookie is not set until it is given to the layer"]
 pub struct Cookie {
-    name: String,
+    name: Option<String>,
     domain: Option<String>,
     path: String,
     same_site: SameSite,
@@ -64,7 +64,7 @@ impl Cookie {
     /// The safe defaults above.
     pub fn new() -> Self {
         Self {
-            name: "id".to_owned(),
+            name: None,
             domain: None,
             path: "/".to_owned(),
             same_site: SameSite::default(),
@@ -74,9 +74,15 @@ impl Cookie {
         }
     }
 
-    /// The name without its prefix, which is added by itself. Default: `id`, which tells nobody what runs here.
+    /// The name without its prefix, which is added by itself. Default: that of [named](crate::SessionLayer::named) sessions, else
+    /// `id`, which tells nobody what runs here.
     pub fn name(self, name: impl Into<String>) -> Self {
-        Self { name: name.into(), ..self }
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Goes by `name` if it has none of its own.
+    pub(crate) fn or_named(self, name: &str) -> Self {
+        Self { name: Some(self.name.unwrap_or_else(|| name.to_owned())), ..self }
     }
 
     /// Shares the cookie with every host under `domain`, and trusts them all: each can read and set it. Default: this host only.
@@ -112,7 +118,8 @@ impl Cookie {
 
     /// Checks the cookie as browsers do, and prepares its headers.
     pub(crate) fn build(&self) -> Result<CookieTemplate, CookieError> {
-        check_name(&self.name)?;
+        let name = self.name.as_deref().unwrap_or("id");
+        check_name(name)?;
         check_path(&self.path)?;
         let domain = self.domain.as_deref().map(check_domain).transpose()?;
         if self.plain_http && self.same_site == SameSite::None {
@@ -126,7 +133,7 @@ impl Cookie {
             None if self.path == "/" => "__Host-",
             _ => "__Secure-",
         };
-        let name = format!("{prefix}{}", self.name);
+        let name = format!("{prefix}{name}");
         let found_bytes = name.len() + write::VALUE_BYTES;
         if found_bytes > MOST_COOKIE_BYTES {
             return Err(CookieError::NameTooLong { found_bytes, limit_bytes: MOST_COOKIE_BYTES });

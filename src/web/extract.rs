@@ -6,6 +6,7 @@ use axum_core::{
 };
 use http::request::Parts;
 
+use super::{Named, SessionName};
 use crate::{Error, Session};
 
 /// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
@@ -28,6 +29,28 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
         let session = Self::of_request(&parts.headers);
         std::future::ready(session.map(|session| Some(session).filter(|session| session.token().is_some())))
+    }
+}
+
+/// Gives the request's session of that name.
+///
+/// # Errors
+/// As [`Named::of_request`].
+impl<N: SessionName, S: Sync> FromRequestParts<S> for Named<N> {
+    type Rejection = Error;
+
+    fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
+        std::future::ready(Self::of_request(&parts.headers))
+    }
+}
+
+/// `None` if the client came without a session of that name.
+impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
+    type Rejection = Error;
+
+    fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
+        let named = Self::of_request(&parts.headers);
+        std::future::ready(named.map(|named| Some(named).filter(|named| named.token().is_some())))
     }
 }
 

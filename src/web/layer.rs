@@ -1,7 +1,7 @@
 //! The layer: finds the session before, commits and tells the client after.
 //!
 //! Invariants: one commit for each request, before its headers leave; no commit after a server error unless asked; a failed
-//! commit is an error to the client and not a page that claims success; what the client is told is decided in [`tell`] alone.
+//! commit is an error to the client and not a page that claims success; what the client is told is written in [`Carrier::tell`] alone.
 
 use std::{
     fmt,
@@ -9,23 +9,25 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Cookie, CookieError,
-    cookie::{CookieTemplate, append_vary_cookie, forbid_caching},
+    Cookie, CookieError, SessionName, Transport, TransportError,
+    cookie::{CookieTemplate, forbid_caching},
     loopback::is_loopback,
+    named::Marker,
     scope::{self, Scope, Use},
+    transport::Carrier,
 };
 use crate::{
     Ack, Error, Store, event,
     session::{Finish, Told},
+    token::NameHash,
 };
 
 /// A tower layer that gives the handlers within it a [`Session`](crate::Session) carried by a cookie.
@@ -56,7 +58,9 @@ pub struct SessionLayer {
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) store: Store,
-    pub(super) cookie: CookieTemplate,
+    pub(super) carrier: Carrier,
+    pub(super) marker: Option<Marker>,
+    pub(super) name: NameHash,
     blueprint: Cookie,
     loopback_only: bool,
     commit_on_server_error: bool,
@@ -69,9 +73,51 @@ impl SessionLayer {
     /// Never: the defaults are a valid cookie.
     pub fn new(store: Store) -> Self {
         let blueprint = Cookie::new();
-        let cookie = blueprint.build().expect("the default cookie is valid");
-        let config = Config { store, cookie, blueprint, loopback_only: false, commit_on_server_error: false };
+        let carrier = Carrier::Cookie(blueprint.build().expect("the default cookie is valid"));
+        let (marker, name) = (None, 0);
+        let config = Config { store, carrier, marker, name, blueprint, loopback_only: false, commit_on_server_error: false };
         Self { config: Arc::new(config) }
+    }
+
+    /// Carries the sessions of the name `N`, which handlers ask for as [`Named<N>`](crate::Named): beside those of another
+    /// layer, with a cookie of their own. Default: sessions without a name.
+    ///
+    /// Layers may share a store. A token of sessions without a name, or of another, leads nowhere here.
+    ///
+    /// # Panics
+    /// Never: a name that is fit for no cookie does not compile.
+    pub fn named<N: SessionName>(self) -> Self {
+        let marker = Marker::of::<N>();
+        self.change(|config| {
+            config.marker = Some(marker);
+            config.name = marker.hash();
+            config.rebuild_cookie().expect("the name is fit for a cookie, and the rest was checked before");
+        })
+    }
+
+    /// What carries the token. Default: [`Transport::Cookie`].
+    ///
+    /// A token that arrives in any other way is not looked at.
+    ///
+    /// With a header, the response tells a new token in a header too: after the first value was set and after a rotation. The
+    /// client keeps it and sends it from then on; an empty one says that the session has ended.
+    ///
+    /// # Errors
+    /// [`TransportError::HeaderTaken`] for a header that means something else.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::{SessionLayer, Transport};
+    /// # let store = sessile::testing::store();
+    /// let api = SessionLayer::new(store).transport(Transport::Bearer)?;
+    /// # Ok::<(), sessile::TransportError>(())
+    /// ```
+    pub fn transport(self, transport: Transport) -> Result<Self, TransportError> {
+        let header = Carrier::header(transport)?;
+        Ok(self.change(|config| match header {
+            Some(header) => config.carrier = header,
+            None => config.carrier = Carrier::Cookie(config.template().expect("the cookie was checked when it was set")),
+        }))
     }
 
     /// For development: works over plain http, and refuses with 421 a request to any other name than that of loopback.
@@ -84,7 +130,9 @@ impl SessionLayer {
         self.change(|config| {
             config.loopback_only = true;
             config.blueprint = config.blueprint.clone().plain_http();
-            config.cookie = config.blueprint.build().expect("the cookie can do without https");
+            if let Err(rule) = config.rebuild_cookie() {
+                panic!("{rule}");
+            }
         })
     }
 
@@ -93,12 +141,10 @@ impl SessionLayer {
     /// # Errors
     /// A [`CookieError`] that names the rule, if browsers would refuse the cookie or it would be unsafe.
     pub fn cookie(self, cookie: Cookie) -> Result<Self, CookieError> {
-        let blueprint = if self.config.loopback_only { cookie.plain_http() } else { cookie };
-        let cookie = blueprint.build()?;
-        Ok(self.change(|config| {
-            config.blueprint = blueprint;
-            config.cookie = cookie;
-        }))
+        let mut config = (*self.config).clone();
+        config.blueprint = if config.loopback_only { cookie.plain_http() } else { cookie };
+        config.rebuild_cookie()?;
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway.
@@ -112,9 +158,29 @@ impl SessionLayer {
     }
 }
 
+impl Config {
+    /// The cookie as it is set, under the name that it goes by.
+    fn template(&self) -> Result<CookieTemplate, CookieError> {
+        match self.marker {
+            Some(marker) => self.blueprint.clone().or_named(marker.name).build(),
+            None => self.blueprint.build(),
+        }
+    }
+
+    /// Checks the cookie again after a change, also if another carrier is in use now.
+    fn rebuild_cookie(&mut self) -> Result<(), CookieError> {
+        let template = self.template()?;
+        if let Carrier::Cookie(current) = &mut self.carrier {
+            *current = template;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionLayer").field("cookie", &self.config.cookie.name()).finish_non_exhaustive()
+        let name = self.config.marker.map(|marker| marker.name);
+        f.debug_struct("SessionLayer").field("name", &name).field("carrier", &self.config.carrier).finish_non_exhaustive()
     }
 }
 
@@ -215,18 +281,19 @@ where
                             let (ack, response) = (Ack::new(ticket, ()), Some(response));
                             this.stage.set(Stage::Committing { ack, told, response });
                         }
-                        Err(error) => return Poll::Ready(Ok(failure(&error))),
+                        Err(error) => return Poll::Ready(Ok(failure(this.scope.as_ref(), &error))),
                     }
                 }
                 StageProjection::Committing { ack, told, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    let mut response = acknowledged.as_ref().map_or_else(failure, |()| response);
+                    let failed = |error| failure(this.scope.as_ref(), error);
+                    let mut response = acknowledged.as_ref().map_or_else(failed, |()| response);
                     // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token
                     // would be signed out.
                     let is_in_force = acknowledged.as_ref().map_or_else(Error::is_transient, |()| true);
-                    if let Some(scope) = this.scope.as_ref().filter(|_| is_in_force) {
-                        tell(&scope.config, *told, response.headers_mut());
+                    if let Some(Scope { config, .. }) = this.scope.as_ref().filter(|_| is_in_force) {
+                        config.carrier.tell(*told, config.store.now_ms(), response.headers_mut());
                     }
                     return Poll::Ready(Ok(response));
                 }
@@ -240,36 +307,22 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Result<Finish,
     match &scope.used {
         Use::Untouched => None,
         Use::Failed => {
-            append_vary_cookie(response.headers_mut());
+            scope.config.carrier.append_vary(response.headers_mut());
             None
         }
         Use::Loaded(session) => {
-            append_vary_cookie(response.headers_mut());
+            scope.config.carrier.append_vary(response.headers_mut());
             Some(session.finish(scope.config.commit_on_server_error || !response.status().is_server_error()))
         }
     }
 }
 
-/// Writes what the client must be told.
-fn tell(config: &Config, told: Told, headers: &mut HeaderMap) {
-    let cookie = match told {
-        Told::Nothing => return,
-        // A cookie that ends with the browser has no date that could be moved.
-        Told::Token { renewed: true, .. } if config.cookie.is_browser_session() => return,
-        Told::Token { token, deadline_ms, .. } => {
-            let max_age = Duration::from_millis(deadline_ms.saturating_sub(config.store.now_ms()));
-            config.cookie.set(&token.expose(), max_age)
-        }
-        Told::Forget => config.cookie.delete(),
-    };
-    headers.append(SET_COOKIE, cookie);
-    forbid_caching(headers);
-}
-
-fn failure<B: Default>(error: &Error) -> Response<B> {
+fn failure<B: Default>(scope: Option<&Scope>, error: &Error) -> Response<B> {
     event::failed_commit(error);
     let mut response = answer(error.status());
-    append_vary_cookie(response.headers_mut());
+    if let Some(scope) = scope {
+        scope.config.carrier.append_vary(response.headers_mut());
+    }
     forbid_caching(response.headers_mut());
     response
 }
@@ -290,6 +343,8 @@ impl Error {
 #[cfg(all(test, feature = "test-util"))]
 mod tests {
     use std::{future::Ready, task::Waker};
+
+    use http::header::SET_COOKIE;
 
     use super::*;
     use crate::{Builder, error::Cause, token::KeyRing};

@@ -7,11 +7,15 @@ mod cookie;
 mod extract;
 mod layer;
 mod loopback;
+mod named;
 mod scope;
+mod transport;
 
 #[cfg(fuzzing)]
 pub(crate) use self::cookie::plain::check as check_cookies;
 pub use self::{
     cookie::{Cookie, CookieError, SameSite},
     layer::{ResponseFuture, SessionLayer, SessionService},
+    named::{Named, SessionName},
+    transport::{Transport, TransportError},
 };

@@ -9,8 +9,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use http::HeaderMap;
 
-use super::layer::Config;
-use crate::{Error, Session, token::Token};
+use super::{layer::Config, named::Marker};
+use crate::{Error, Session};
 
 /// What one layer knows of one request.
 pub(super) struct Scope {
@@ -58,26 +58,30 @@ impl Session {
     /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a task of its own; [`Error::Degraded`] if the disk
     /// has to be asked and refuses.
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
-        session(headers)
+        session(headers, None)
     }
 }
 
-/// The session of the request whose handler runs on this thread; loaded if this is the first time that somebody asks.
-fn session(headers: &HeaderMap) -> Result<Session, Error> {
-    let config = SCOPES.with_borrow(|scopes| match scopes.last() {
-        None => Err(Error::NoLayer),
-        Some(Scope { used: Use::Loaded(session), .. }) => Ok(Err(session.clone())),
-        Some(scope) => Ok(Ok(scope.config.clone())),
-    })?;
-    let config = match config {
-        Ok(config) => config,
-        Err(session) => return Ok(session),
+/// The session, of the name that `marker` stands for, of the request whose handler runs on this thread; loaded if this is the
+/// first time that somebody asks.
+pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Session, Error> {
+    let innermost = SCOPES.with_borrow(|scopes| {
+        let at = scopes.iter().rposition(|scope| Marker::same(scope.config.marker.as_ref(), marker))?;
+        Some(match &scopes[at].used {
+            Use::Loaded(session) => (at, Ok(session.clone())),
+            _ => (at, Err(scopes[at].config.clone())),
+        })
+    });
+    let (at, config) = match (innermost, marker) {
+        (Some((_, Ok(session))), _) => return Ok(session),
+        (Some((at, Err(config))), _) => (at, config),
+        (None, None) => return Err(Error::NoLayer),
+        (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
-    let tokens = super::cookie::candidates(headers, config.cookie.name().as_bytes()).filter_map(Token::parse);
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let loaded = Session::load(&config.store, tokens);
+    let loaded = config.carrier.tokens(headers, |tokens| Session::load(&config.store, config.name, tokens));
     SCOPES.with_borrow_mut(|scopes| {
-        let scope = scopes.last_mut().expect("the scope found above stays until its future was polled");
+        let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));
     });
     loaded

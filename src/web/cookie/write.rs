@@ -79,8 +79,13 @@ impl CookieTemplate {
 
 /// Tells caches that the response depends on the request's cookies, unless the application said so or more.
 pub(crate) fn append_vary_cookie(headers: &mut HeaderMap) {
-    if !names(headers, &VARY, |name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
-        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    append_vary(headers, "cookie", || HeaderValue::from_static("Cookie"));
+}
+
+/// As [`append_vary_cookie`], for another header of the request; `value` gives its name as a value.
+pub(crate) fn append_vary(headers: &mut HeaderMap, on: &str, value: impl FnOnce() -> HeaderValue) {
+    if !names(headers, &VARY, |name| name == b"*" || name.eq_ignore_ascii_case(on.as_bytes())) {
+        headers.append(VARY, value());
     }
 }
 

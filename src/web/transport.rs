@@ -1,0 +1,210 @@
+//! What carries the token between client and server: the cookie, or a header for clients that have no cookies.
+//!
+//! Invariants: a token is looked for in the layer's own transport and nowhere else, never in the URL or the body; a response that
+//! carries a token may not be kept by a cache, and one that depends on the session says by `Vary` on which header.
+
+use std::{error, fmt, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::cookie::{self, CookieTemplate};
+use crate::{Token, session::Told};
+
+/// What carries the token of a layer's sessions.
+///
+/// For APIs, mobile apps and desktop web views with a scheme of their own. In browsers a cookie is safer: scripts cannot read it.
+/// On the other hand no browser sends a header by itself, so such requests need no defence against cross-site forgery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// The session's [`Cookie`](crate::Cookie).
+    #[default]
+    Cookie,
+    /// `Authorization: Bearer <token>`. The response gives a new token as `Session-Token: <token>`.
+    Bearer,
+    /// A header of the application's own, in both directions: the token alone is its value.
+    Header(HeaderName),
+}
+
+/// Why a header cannot carry tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The header has a meaning of its own, to browsers, proxies or caches.
+    HeaderTaken {
+        /// The header.
+        found: HeaderName,
+    },
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::HeaderTaken { found } = self;
+        write!(
+            f,
+            "the header `{found}` cannot carry tokens, it has a meaning of its own (RFC 9110); use one such as `x-session`, or \
+             `Transport::Bearer`"
+        )
+    }
+}
+
+impl error::Error for TransportError {}
+
+/// Gives the token back to a client that sends it as `Authorization`.
+const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
+
+/// Values looked at in one request, as many as of cookies.
+const MOST_CANDIDATES: usize = 8;
+
+/// A checked [`Transport`].
+#[derive(Clone)]
+pub(super) enum Carrier {
+    Cookie(CookieTemplate),
+    Header { asks: HeaderName, answers: HeaderName, is_bearer: bool },
+}
+
+impl Carrier {
+    /// A carrier other than the cookie; `None` for that.
+    pub(super) fn header(transport: Transport) -> Result<Option<Self>, TransportError> {
+        Ok(match transport {
+            Transport::Cookie => None,
+            Transport::Bearer => Some(Self::Header { asks: header::AUTHORIZATION, answers: SESSION_TOKEN, is_bearer: true }),
+            Transport::Header(name) if is_taken(&name) => return Err(TransportError::HeaderTaken { found: name }),
+            Transport::Header(name) => Some(Self::Header { asks: name.clone(), answers: name, is_bearer: false }),
+        })
+    }
+
+    /// Gives `with` the tokens that the request presents by this carrier.
+    pub(super) fn tokens<T>(&self, headers: &HeaderMap, with: impl FnOnce(&mut dyn Iterator<Item = Token>) -> T) -> T {
+        match self {
+            Self::Cookie(template) => {
+                with(&mut cookie::candidates(headers, template.name().as_bytes()).filter_map(Token::parse))
+            }
+            Self::Header { asks, is_bearer, .. } => {
+                let values = headers.get_all(asks).iter().map(HeaderValue::as_bytes);
+                let values = values.filter_map(|value| if *is_bearer { bearer(value) } else { Some(value) });
+                with(&mut values.take(MOST_CANDIDATES).filter_map(Token::parse))
+            }
+        }
+    }
+
+    /// Tells caches that the response depends on what carries the token.
+    pub(super) fn append_vary(&self, headers: &mut HeaderMap) {
+        match self {
+            Self::Cookie(_) => cookie::append_vary_cookie(headers),
+            Self::Header { asks, .. } => cookie::append_vary(headers, asks.as_str(), || HeaderValue::from(asks.clone())),
+        }
+    }
+
+    /// Writes what the client must be told; `now_ms` is the time of the store.
+    pub(super) fn tell(&self, told: Told, now_ms: u64, headers: &mut HeaderMap) {
+        match (self, told) {
+            (_, Told::Nothing) => return,
+            // What ends with the browser has no date that could be moved, and neither has a header.
+            (Self::Cookie(template), Told::Token { renewed: true, .. }) if template.is_browser_session() => return,
+            (Self::Header { .. }, Told::Token { renewed: true, .. }) => return,
+            (Self::Cookie(template), Told::Token { token, deadline_ms, .. }) => {
+                let max_age = Duration::from_millis(deadline_ms.saturating_sub(now_ms));
+                headers.append(header::SET_COOKIE, template.set(&token.expose(), max_age));
+            }
+            (Self::Cookie(template), Told::Forget) => {
+                headers.append(header::SET_COOKIE, template.delete());
+            }
+            (Self::Header { answers, .. }, Told::Token { token, .. }) => {
+                let mut value = HeaderValue::try_from(token.expose()).expect("a token is base64url");
+                value.set_sensitive(true);
+                headers.insert(answers.clone(), value);
+            }
+            (Self::Header { answers, .. }, Told::Forget) => {
+                headers.insert(answers.clone(), HeaderValue::from_static(""));
+            }
+        }
+        cookie::forbid_caching(headers);
+    }
+}
+
+impl fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(template) => f.debug_tuple("Cookie").field(&template.name()).finish(),
+            Self::Header { asks, .. } => f.debug_tuple("Header").field(asks).finish(),
+        }
+    }
+}
+
+/// What follows `Bearer`, in any case and with any number of spaces (RFC 9110, 11.4).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer";
+    let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    (scheme.eq_ignore_ascii_case(SCHEME) && spaces > 0).then(|| &rest[spaces..])
+}
+
+/// Whether browsers, proxies or caches read or write the header by themselves.
+fn is_taken(name: &HeaderName) -> bool {
+    const TAKEN: [HeaderName; 33] = [
+        header::ACCEPT,
+        header::ACCEPT_ENCODING,
+        header::ACCEPT_LANGUAGE,
+        header::AGE,
+        header::ALLOW,
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::DATE,
+        header::ETAG,
+        header::EXPECT,
+        header::EXPIRES,
+        header::FORWARDED,
+        header::HOST,
+        header::IF_MODIFIED_SINCE,
+        header::IF_NONE_MATCH,
+        header::LOCATION,
+        header::ORIGIN,
+        header::PROXY_AUTHORIZATION,
+        header::RANGE,
+        header::REFERER,
+        header::SERVER,
+        header::SET_COOKIE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::USER_AGENT,
+        header::VARY,
+    ];
+    let prefixes = ["access-control-", "proxy-", "sec-", "x-forwarded-"];
+    TAKEN.contains(name) || prefixes.iter().any(|prefix| name.as_str().starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bearer_credentials_are_read_as_written() {
+        for good in ["Bearer abc", "bearer abc", "BEARER   abc"] {
+            assert_eq!(bearer(good.as_bytes()), Some(&b"abc"[..]), "{good}");
+        }
+        for bad in ["", "Bearer", "Bearerabc", "Bearer\tabc", " Bearer abc", "Basic abc", "abc"] {
+            assert_eq!(bearer(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(bearer(b"Bearer "), Some(&b""[..]));
+    }
+
+    #[test]
+    fn headers_with_a_meaning_carry_no_tokens() {
+        for taken in ["cookie", "set-cookie", "authorization", "host", "vary", "sec-fetch-site", "access-control-allow-origin"]
+        {
+            let found = HeaderName::from_static(taken);
+            let error = Carrier::header(Transport::Header(found.clone())).unwrap_err();
+            assert_eq!(error, TransportError::HeaderTaken { found });
+            assert!(error.to_string().contains("RFC 9110"));
+        }
+        assert!(Carrier::header(Transport::Header(HeaderName::from_static("x-session"))).is_ok());
+    }
+}
