@@ -19,8 +19,9 @@ pub(crate) enum Told {
     /// Nothing: what it has is right, or is not ours to judge.
     #[default]
     Nothing,
-    /// The token is this one from now on, until `deadline_ms`. `renewed`: it is the same, with a later deadline.
-    Token { token: Token, deadline_ms: u64, renewed: bool },
+    /// The token is this one from now on, until `deadline_ms`, or until the browser closes. `renewed`: it is the same, with another
+    /// end.
+    Token { token: Token, deadline_ms: Option<u64>, renewed: bool },
     /// Its session has ended.
     Forget,
 }
@@ -130,12 +131,12 @@ impl State {
         if !self.changes.have_content() {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }
-        let Changes { patch, owner, idle, absolute, .. } = &self.changes;
+        let Changes { patch, owner, lasts, idle, absolute, .. } = &self.changes;
         let mut meta = expiry::with_timeouts(&store.timeouts().begin(store.now_ms()), *idle, *absolute);
         meta.revision = 1;
         meta.owner = owner.unwrap_or_default();
         // The client may keep the cookie for a whole life: the first, short one is ours to know of.
-        let deadline_ms = renew_cookie(&mut meta);
+        let deadline_ms = renew_cookie(&mut meta, lasts.unwrap_or(!self.kind.ends_with_browser));
         if meta.owner == [0; 16] && idle.is_none() {
             meta = store.timeouts().unproven(&meta);
         }
@@ -143,7 +144,7 @@ impl State {
         let class = || self.changes.class(store, self.durability, how);
         let durability = if ended.is_some() { Durability::Durable } else { class() };
         let committed =
-            store.create(self.name, durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
+            store.create(self.kind.name, durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
         let token = committed.token.expect("a session that is new has a token that is new");
         self.told = Told::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(store, token, false, committed))
@@ -172,6 +173,7 @@ impl Changes {
     }
 
     fn commit(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: How) -> Result<Change, Error> {
+        self.lasts = self.lasts.filter(|wanted| *wanted != lasts(&stored.record.meta()));
         let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
         let is_due = expiry::touch_is_due(&stored.record.meta(), stored.seen_ms.max(now_ms));
         if self.are_none() && !is_due && !how.strict {
@@ -193,8 +195,10 @@ impl Changes {
             }
             let mut meta = self.meta(store, &current.meta(), durability, now_ms);
             let is_ours = !stored.is_old && *key == stored.key;
-            let tells = is_new_key || (is_ours && durability != Durability::Quick && cookie_is_due(&meta, now_ms));
-            cookie = tells.then(|| renew_cookie(&mut meta));
+            let is_due = durability != Durability::Quick && cookie_is_due(&meta, now_ms);
+            let tells = is_new_key || (is_ours && (is_due || self.lasts.is_some()));
+            let lasts = self.lasts.unwrap_or(lasts(&meta));
+            cookie = tells.then(|| renew_cookie(&mut meta, lasts));
             if is_touch {
                 return Ok(Some(current.with_meta(key, &meta)));
             }
@@ -292,8 +296,17 @@ fn cookie_is_due(meta: &Meta, now_ms: u64) -> bool {
     deadline_ms > meta.cookie_deadline_ms && left_ms < full_ms / 2
 }
 
-/// Notes that the client is told today's deadline, and gives it.
-fn renew_cookie(meta: &mut Meta) -> u64 {
-    meta.cookie_deadline_ms = meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS));
-    meta.cookie_deadline_ms
+/// Stands in a record for a cookie that ends with the browser: no date is later, so it is never due.
+const ENDS_WITH_BROWSER: u64 = u64::MAX;
+
+/// Whether the session's cookie outlasts the browser.
+fn lasts(meta: &Meta) -> bool {
+    meta.cookie_deadline_ms != ENDS_WITH_BROWSER
+}
+
+/// Notes that the client is told today's deadline, and gives it; `None` if the cookie ends with the browser.
+fn renew_cookie(meta: &mut Meta, lasts: bool) -> Option<u64> {
+    let deadline_ms = meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS));
+    meta.cookie_deadline_ms = if lasts { deadline_ms } else { ENDS_WITH_BROWSER };
+    lasts.then_some(deadline_ms)
 }

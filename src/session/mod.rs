@@ -55,6 +55,14 @@ pub struct Session {
     state: Arc<Mutex<State>>,
 }
 
+/// What the sessions of one layer have in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kind {
+    pub(crate) name: NameHash,
+    /// Whether the cookie ends with the browser, if the session does not say otherwise.
+    pub(crate) ends_with_browser: bool,
+}
+
 /// Keys that begin so belong to this crate.
 const RESERVED: &str = "sessile.";
 
@@ -70,7 +78,8 @@ impl Store {
     /// # Errors
     /// [`Error::Degraded`] if the disk has to be asked and refuses.
     pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
-        Session::load(self, token.map_or(0, Token::name), token.copied().into_iter())
+        let kind = Kind { name: token.map_or(0, Token::name), ..Kind::default() };
+        Session::load(self, kind, token.copied().into_iter())
     }
 }
 
@@ -83,9 +92,9 @@ fn check_timeout(timeout: Duration) -> Result<(), Error> {
 }
 
 impl Session {
-    /// The session that one of `tokens` leads to, or a new one; of the kind `name` in any case.
-    pub(crate) fn load(store: &Store, name: NameHash, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
-        let state = State::new(name, store.find(tokens.map(|token| token.with_name(name)))?);
+    /// The session that one of `tokens` leads to, or a new one; of this kind in any case.
+    pub(crate) fn load(store: &Store, kind: Kind, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
+        let state = State::new(kind, store.find(tokens.map(|token| token.with_name(kind.name)))?);
         Ok(Self { store: store.clone(), state: Arc::new(Mutex::new(state)) })
     }
 
@@ -307,6 +316,14 @@ impl Session {
     /// If it was over before, nothing is told: the client may hold a newer token by now.
     pub fn destroy(&self) {
         self.state().destroy();
+    }
+
+    /// Whether the session's cookie outlasts the browser: `true` gives it the session's own life, `false` ends it when the browser
+    /// closes. For a "remember me" at login. Default: what the layer's [`Cookie`](crate::Cookie) says, which is to last.
+    ///
+    /// It is kept with the session and told to the client at commit. The session's own timeouts stay what they are.
+    pub fn remember(&self, lasts: bool) {
+        self.state().remember(lasts);
     }
 
     /// Says whose session this is, for [`Store::sessions_of`] and its like. Only a hash of `owner` is stored.

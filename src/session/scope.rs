@@ -136,6 +136,7 @@ impl Scope {
     }
 
     /// The scope `name` within this one.
+    #[must_use]
     pub fn scope(&self, name: &str) -> Self {
         Self { session: self.session.clone(), prefix: format!("{}{name}{SEPARATOR}", self.prefix) }
     }

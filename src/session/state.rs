@@ -7,17 +7,16 @@ use std::{mem, time::Duration};
 
 use sessile_codec::{Entry, Limits, Model, Patch, Record, View};
 
-use super::{commit::Told, flash};
+use super::{Kind, commit::Told, flash};
 use crate::{
     Durability, Error, Handle, Store, Tier, Token, event,
     store::{Found, NewKey},
-    token::{Key, NameHash},
+    token::Key,
 };
 
 /// One request's state.
 pub(crate) struct State {
-    /// The kind of session that this is or becomes.
-    pub(super) name: NameHash,
+    pub(super) kind: Kind,
     pub(super) phase: Phase,
     tier: Option<Tier>,
     pub(super) changes: Changes,
@@ -62,6 +61,8 @@ pub(super) struct Changes {
     pub(super) beyond_quick: bool,
     pub(super) new_key: NewKey,
     pub(super) owner: Option<[u8; 16]>,
+    /// Whether the cookie is to outlast the browser, if this request says so.
+    pub(super) lasts: Option<bool>,
     pub(super) idle: Option<Duration>,
     pub(super) absolute: Option<Duration>,
     /// Models of older versions that were read, as this build writes them. Stored with any change, but not one themselves.
@@ -72,7 +73,7 @@ impl Changes {
     /// Whether nothing changes but, perhaps, the token.
     pub(super) fn is_empty(&self) -> bool {
         let is_patch_empty = self.patch.is_empty() && self.cleared.is_empty();
-        is_patch_empty && self.owner.is_none() && self.idle.is_none() && self.absolute.is_none()
+        is_patch_empty && self.meta_is_kept()
     }
 
     /// Whether what others set under `key` goes.
@@ -92,7 +93,12 @@ impl Changes {
 
     /// Whether a crash may undo them.
     pub(super) fn are_quick(&self) -> bool {
-        !self.beyond_quick && self.owner.is_none() && self.idle.is_none() && self.absolute.is_none()
+        !self.beyond_quick && self.meta_is_kept()
+    }
+
+    /// Whether what is known of the session stays as it is.
+    fn meta_is_kept(&self) -> bool {
+        self.owner.is_none() && self.lasts.is_none() && self.idle.is_none() && self.absolute.is_none()
     }
 }
 
@@ -106,12 +112,12 @@ pub(super) struct Update {
 pub(super) type Again = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
 
 impl State {
-    pub(super) fn new(name: NameHash, found: Option<(Token, Found)>) -> Self {
+    pub(super) fn new(kind: Kind, found: Option<(Token, Found)>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
             Phase::Stored(Stored { token, key, record, seen_ms, is_old })
         });
-        Self { name, phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
+        Self { kind, phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
@@ -289,6 +295,10 @@ impl State {
 
     pub(super) fn key(&self) -> Option<Key> {
         self.stored().map(|stored| stored.key)
+    }
+
+    pub(super) fn remember(&mut self, lasts: bool) {
+        self.changes.lasts = Some(lasts);
     }
 
     pub(super) fn token(&self) -> Option<Token> {

@@ -101,7 +101,9 @@ impl Cookie {
     }
 
     /// No `Max-Age`: the cookie is gone when the browser closes, if the browser does not restore it. Default: it lasts as long
-    /// as the session.
+    /// as the session, and its date moves when half of its time has gone.
+    ///
+    /// This is for sessions that begin from now on and do not say otherwise by [`Session::remember`](crate::Session::remember).
     pub fn browser_session(self) -> Self {
         Self { browser_session: true, ..self }
     }

@@ -352,7 +352,7 @@ mod tests {
     /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
     fn answered(result: Result<(), Error>) -> Response<String> {
         let store = Builder::default().open_in_memory().unwrap();
-        let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), store.now_ms() + 60_000);
+        let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), Some(store.now_ms() + 60_000));
         let config = SessionLayer::new(store).config;
         let told = Told::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));

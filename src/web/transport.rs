@@ -88,6 +88,11 @@ impl Carrier {
         }
     }
 
+    /// What the layer's sessions go by and are told, if they do not say otherwise.
+    pub(super) fn ends_with_browser(&self) -> bool {
+        matches!(self, Self::Cookie(template) if template.is_browser_session())
+    }
+
     /// Tells caches that the response depends on what carries the token.
     pub(super) fn append_vary(&self, headers: &mut HeaderMap) {
         match self {
@@ -99,12 +104,10 @@ impl Carrier {
     /// Writes what the client must be told; `now_ms` is the time of the store.
     pub(super) fn tell(&self, told: Told, now_ms: u64, headers: &mut HeaderMap) {
         match (self, told) {
-            (_, Told::Nothing) => return,
-            // What ends with the browser has no date that could be moved, and neither has a header.
-            (Self::Cookie(template), Told::Token { renewed: true, .. }) if template.is_browser_session() => return,
-            (Self::Header { .. }, Told::Token { renewed: true, .. }) => return,
+            // A header has no date that could be moved.
+            (_, Told::Nothing) | (Self::Header { .. }, Told::Token { renewed: true, .. }) => return,
             (Self::Cookie(template), Told::Token { token, deadline_ms, .. }) => {
-                let max_age = Duration::from_millis(deadline_ms.saturating_sub(now_ms));
+                let max_age = deadline_ms.map(|deadline_ms| Duration::from_millis(deadline_ms.saturating_sub(now_ms)));
                 headers.append(header::SET_COOKIE, template.set(&token.expose(), max_age));
             }
             (Self::Cookie(template), Told::Forget) => {

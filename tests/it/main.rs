@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+mod cookies;
 mod corpus;
 mod events;
 mod failures;

@@ -20,8 +20,8 @@ const MOST_SECONDS: u64 = 400 * 86_400;
 #[derive(Clone, Debug)]
 pub(crate) struct CookieTemplate {
     name: String,
-    /// What follows the value, up to the digits of the age.
-    before_age: String,
+    /// What follows the value, up to the age.
+    scope: String,
     /// What follows the age.
     flags: String,
     browser_session: bool,
@@ -34,8 +34,7 @@ impl CookieTemplate {
         // Old browsers know only `Expires`.
         let deletion = format!("{name}={scope}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{flags}");
         let deletion = HeaderValue::try_from(deletion).expect("name, scope and flags are visible ASCII and spaces");
-        let before_age = if browser_session { scope.to_owned() } else { format!("{scope}; Max-Age=") };
-        Self { name, before_age, flags: flags.to_owned(), browser_session, deletion }
+        Self { name, scope: scope.to_owned(), flags: flags.to_owned(), browser_session, deletion }
     }
 
     /// The name with its prefix.
@@ -43,26 +42,28 @@ impl CookieTemplate {
         &self.name
     }
 
-    /// Whether the cookie ends with the browser, so that no age of it could be renewed.
+    /// Whether the cookie ends with the browser, if its session does not say otherwise.
     pub(crate) fn is_browser_session(&self) -> bool {
         self.browser_session
     }
 
     /// Gives the client `value`, a token, for `max_age`: rounded up to whole seconds, because a cookie that outlives its session
-    /// by a moment does no harm, and one that ends before it signs somebody out.
-    pub(crate) fn set(&self, value: &str, max_age: Duration) -> HeaderValue {
+    /// by a moment does no harm, and one that ends before it signs somebody out. `None`: until the browser closes.
+    pub(crate) fn set(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
+        const AGE: &str = "; Max-Age=";
         debug_assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "a token is base64url");
         debug_assert!(value.len() <= VALUE_BYTES, "the name was checked with room for {VALUE_BYTES} bytes");
-        let seconds = max_age.as_secs().saturating_add(u64::from(max_age.subsec_nanos() > 0)).min(MOST_SECONDS);
-        let digits = if self.browser_session { 0 } else { 1 + seconds.checked_ilog10().unwrap_or(0) as usize };
+        let round_up = |age: Duration| age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)).min(MOST_SECONDS);
+        let seconds = max_age.map(round_up);
+        let age_bytes = seconds.map_or(0, |seconds| AGE.len() + 1 + seconds.checked_ilog10().unwrap_or(0) as usize);
         // To the byte, because a `HeaderValue` takes over a full `String` as it is and gives any other one a counter on the heap.
-        let bytes = self.name.len() + 1 + value.len() + self.before_age.len() + digits + self.flags.len();
+        let bytes = self.name.len() + 1 + value.len() + self.scope.len() + age_bytes + self.flags.len();
         let mut text = String::with_capacity(bytes);
-        for part in [&self.name, "=", value, &self.before_age] {
+        for part in [&self.name, "=", value, &self.scope] {
             text.push_str(part);
         }
-        if !self.browser_session {
-            write!(text, "{seconds}").expect("a `String` takes all that is written");
+        if let Some(seconds) = seconds {
+            write!(text, "{AGE}{seconds}").expect("a `String` takes all that is written");
         }
         text.push_str(&self.flags);
         debug_assert_eq!(text.len(), bytes, "all parts were counted");
@@ -115,7 +116,8 @@ mod tests {
     #[track_caller]
     fn written(cookie: &Cookie) -> [String; 2] {
         let template = cookie.build().expect("the cookie is valid");
-        [template.set(TOKEN, WEEK), template.delete()].map(|header| header.to_str().expect("it is ASCII").to_owned())
+        [template.set(TOKEN, Some(WEEK).filter(|_| !template.is_browser_session())), template.delete()]
+            .map(|header| header.to_str().expect("it is ASCII").to_owned())
     }
 
     /// Checks both headers, given what follows the value and what follows the age.
@@ -176,7 +178,7 @@ mod tests {
             (Duration::from_secs(u64::MAX), 34_560_000),
             (Duration::MAX, 34_560_000),
         ] {
-            let header = template.set(TOKEN, max_age);
+            let header = template.set(TOKEN, Some(max_age));
             let expected = format!("; Path=/; Max-Age={expected}; Secure; HttpOnly; SameSite=Lax");
             assert!(header.to_str().unwrap().ends_with(&expected), "{max_age:?}");
         }
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn g8_debug_of_a_set_cookie_prints_no_token() {
-        let header = Cookie::new().build().unwrap().set(TOKEN, WEEK);
+        let header = Cookie::new().build().unwrap().set(TOKEN, Some(WEEK));
         assert!(header.is_sensitive());
         assert_eq!(format!("{header:?}"), "Sensitive");
     }
@@ -193,7 +195,7 @@ mod tests {
     #[cfg(debug_assertions)]
     #[should_panic(expected = "a token is base64url")]
     fn a_value_that_is_no_token_is_a_bug() {
-        drop(Cookie::new().build().unwrap().set("x; Domain=evil.example", WEEK));
+        drop(Cookie::new().build().unwrap().set("x; Domain=evil.example", Some(WEEK)));
     }
 
     #[test]
