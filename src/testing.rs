@@ -9,6 +9,8 @@ use std::{
 };
 
 pub use crate::disk::{FaultDisk, IoCounts, IoKind};
+#[cfg(feature = "tower")]
+pub use crate::web::{login_cookie, login_with};
 use crate::{
     Clock, Session, Store,
     clock::{duration_ms, from_ms, to_ms},

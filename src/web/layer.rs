@@ -11,6 +11,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+#[cfg(feature = "test-util")]
+use http::{HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     Ack, Error, Store, event,
-    session::{Finish, Told},
+    session::{Finish, Kind, Told},
     token::NameHash,
 };
 
@@ -60,7 +62,7 @@ pub(super) struct Config {
     pub(super) store: Store,
     pub(super) carrier: Carrier,
     pub(super) marker: Option<Marker>,
-    pub(super) name: NameHash,
+    name: NameHash,
     blueprint: Cookie,
     loopback_only: bool,
     commit_on_server_error: bool,
@@ -152,6 +154,18 @@ impl SessionLayer {
         self.change(|config| config.commit_on_server_error = true)
     }
 
+    /// A session such as a request without one would get.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn new_session(&self) -> Result<crate::Session, Error> {
+        crate::Session::load(&self.config.store, self.config.kind(), std::iter::empty())
+    }
+
+    /// The header by which a request presents `token`.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn presents(&self, token: &crate::Token) -> (HeaderName, HeaderValue) {
+        self.config.carrier.presents(token)
+    }
+
     fn change(mut self, with: impl FnOnce(&mut Config)) -> Self {
         with(Arc::make_mut(&mut self.config));
         self
@@ -159,6 +173,11 @@ impl SessionLayer {
 }
 
 impl Config {
+    /// What the layer's sessions have in common.
+    pub(super) fn kind(&self) -> Kind {
+        Kind { name: self.name, ends_with_browser: self.carrier.ends_with_browser() }
+    }
+
     /// The cookie as it is set, under the name that it goes by.
     fn template(&self) -> Result<CookieTemplate, CookieError> {
         match self.marker {

@@ -6,6 +6,8 @@ mod cookie;
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
+#[cfg(feature = "test-util")]
+mod login;
 mod loopback;
 mod named;
 mod scope;
@@ -13,6 +15,8 @@ mod transport;
 
 #[cfg(fuzzing)]
 pub(crate) use self::cookie::plain::check as check_cookies;
+#[cfg(feature = "test-util")]
+pub use self::login::{login_cookie, login_with};
 pub use self::{
     cookie::{Cookie, CookieError, SameSite},
     layer::{ResponseFuture, SessionLayer, SessionService},

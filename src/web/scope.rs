@@ -10,7 +10,7 @@ use std::{cell::RefCell, sync::Arc};
 use http::HeaderMap;
 
 use super::{layer::Config, named::Marker};
-use crate::{Error, Session, session::Kind};
+use crate::{Error, Session};
 
 /// What one layer knows of one request.
 pub(super) struct Scope {
@@ -79,8 +79,7 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let kind = Kind { name: config.name, ends_with_browser: config.carrier.ends_with_browser() };
-    let loaded = config.carrier.tokens(headers, |tokens| Session::load(&config.store, kind, tokens));
+    let loaded = config.carrier.tokens(headers, |tokens| Session::load(&config.store, config.kind(), tokens));
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));

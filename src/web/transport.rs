@@ -88,7 +88,18 @@ impl Carrier {
         }
     }
 
-    /// What the layer's sessions go by and are told, if they do not say otherwise.
+    /// The header by which a request presents `token`.
+    #[cfg(feature = "test-util")]
+    pub(super) fn presents(&self, token: &Token) -> (HeaderName, HeaderValue) {
+        let (name, value) = match self {
+            Self::Cookie(template) => (header::COOKIE, format!("{}={}", template.name(), token.expose())),
+            Self::Header { asks, is_bearer: true, .. } => (asks.clone(), format!("Bearer {}", token.expose())),
+            Self::Header { asks, is_bearer: false, .. } => (asks.clone(), token.expose()),
+        };
+        (name, HeaderValue::try_from(value).expect("the name was checked, and a token is base64url"))
+    }
+
+    /// Whether cookies end with the browser, if their sessions do not say otherwise.
     pub(super) fn ends_with_browser(&self) -> bool {
         matches!(self, Self::Cookie(template) if template.is_browser_session())
     }

@@ -30,6 +30,7 @@ mod scope;
 mod session;
 mod strict;
 mod support;
+mod test_kit;
 mod tidy;
 mod timeouts;
 mod transport;

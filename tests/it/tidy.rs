@@ -13,13 +13,14 @@ const LAYERS: [&[&str]; 5] = [&["token", "expiry", "label"], &["memory", "disk"]
 const SHARED: [&str; 7] = ["error", "event", "clock", "ack", "stats", "builder", "testing"];
 
 /// Modules that name one of their own line or, from beside the layers, one within them; and what for.
-const PEERS: [(&str, &str, &str); 6] = [
+const PEERS: [(&str, &str, &str); 7] = [
     ("disk", "memory", "the number of a write, which both tiers speak of"),
     ("ack", "disk", "the ticket inside an acknowledgement"),
     ("builder", "disk", "its settings"),
     ("builder", "expiry", "the timeouts"),
     ("testing", "disk", "the simulated disk"),
     ("event", "token", "the handle, which is all that an event tells of a session"),
+    ("testing", "web", "the sign-in for tests of handlers"),
 ];
 
 /// A file is shorter than this.
