@@ -7,7 +7,7 @@ use sessile_codec::Limits;
 #[cfg(feature = "test-util")]
 use crate::disk::FaultDisk;
 use crate::{
-    Error, Store,
+    Error, Keys, Store,
     clock::{Clock, SystemClock},
     disk::{self, Directory, Volume},
     expiry::Timeouts,
@@ -85,6 +85,7 @@ pub struct Builder {
     pub(crate) memory_budget: usize,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: Option<Keys>,
     disk_cache: usize,
     wait_for_lock: Duration,
     flush_interval: Duration,
@@ -109,6 +110,7 @@ impl Default for Builder {
                 max_disk_bytes: None,
             },
             clock: Arc::new(SystemClock),
+            keys: None,
             disk_cache: 16 << 20,
             wait_for_lock: Duration::ZERO,
             flush_interval: Duration::from_secs(1),
@@ -272,6 +274,15 @@ impl Builder {
         Self { salvage_journal: salvage, ..self }
     }
 
+    /// The keys by which tokens are known as this store's. Default: one that the store makes for itself and keeps in its file.
+    ///
+    /// That key stays accepted, so to give keys later logs nobody out; to leave them out again does.
+    ///
+    /// A key shorter than 32 bytes is refused by [`open`](Self::open) with [`Error::ShortKey`].
+    pub fn keys(self, keys: impl Into<Keys>) -> Self {
+        Self { keys: Some(keys.into()), ..self }
+    }
+
     /// Where the time comes from. Default: the operating system.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
@@ -280,7 +291,7 @@ impl Builder {
     /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting without a sensible meaning, and what [`Store::open`] gives.
+    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let path = path.as_ref();
         let Some((directory, name)) = Directory::of(path) else {
@@ -332,6 +343,7 @@ impl Builder {
     }
 
     fn check(&self) -> Result<(), Error> {
+        self.keys.as_ref().map_or(Ok(()), Keys::check)?;
         let Settings { timeouts, limits, owner_limit, max_sessions, .. } = &self.settings;
         let problem = if timeouts.idle.is_zero() || timeouts.absolute.is_zero() || timeouts.first_life.is_zero() {
             "a timeout of 0 ends every session at once; give at least a millisecond, or `Duration::MAX` for never".to_owned()

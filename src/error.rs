@@ -106,6 +106,13 @@ pub enum Error {
         /// How much is allowed.
         limit: u64,
     },
+    /// A key of [`Keys`](crate::Keys) is short enough to be guessed.
+    ShortKey {
+        /// Its bytes.
+        found_bytes: usize,
+        /// Bytes that it needs.
+        least_bytes: usize,
+    },
     /// A key that begins with `sessile.` is reserved for this crate.
     ReservedKey,
     /// The operating system gave no random bytes.
@@ -181,6 +188,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    #[expect(clippy::too_many_lines, reason = "one arm for each situation, each a sentence")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Codec(source) => source.fmt(f),
@@ -265,6 +273,11 @@ impl fmt::Display for Error {
                 f,
                 "the file has {found} bytes, at most {limit} are allowed, the last tenth of them for sessions with an owner; try \
                  again when some have ended, or raise `max_disk_bytes`"
+            ),
+            Self::ShortKey { found_bytes, least_bytes } => write!(
+                f,
+                "a MAC key has {found_bytes} bytes, it needs {least_bytes} random ones or it can be guessed (OWASP ASVS 5, 11.2.3); \
+                 make one with `openssl rand -hex 32`"
             ),
             Self::ReservedKey => f.write_str("keys that begin with `sessile.` are reserved; choose another key"),
             Self::NoRandomness { .. } => f.write_str("the operating system gave no random bytes; try again later"),

@@ -82,6 +82,7 @@ mod expiry;
 #[cfg(all(fuzzing, feature = "tower"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod keys;
 mod label;
 mod memory;
 mod session;
@@ -106,6 +107,7 @@ pub use crate::{
     builder::{Builder, Durability, OwnerLimit},
     clock::Clock,
     error::{Capacity, Cause, Error},
+    keys::Keys,
     session::{Flash, Level, Scope, Session},
     stats::{Stats, Tier},
     store::{Ended, Event, Events, SessionInfo, Store, Watch, Why},

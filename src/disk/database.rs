@@ -27,11 +27,7 @@ use super::{
     tables::{self, Contents, StoreMeta},
     volume::{Backend, Volume, VolumeFile},
 };
-use crate::{
-    Error,
-    error::Cause,
-    token::{KeyRing, random_bytes},
-};
+use crate::{Error, error::Cause, keys::KeyRing, token::random_bytes};
 
 /// How the redb file is opened.
 #[derive(Clone, Copy, Debug)]

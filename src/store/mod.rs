@@ -43,8 +43,9 @@ use crate::{
     clock::{Clock, to_ms},
     disk::{self, Disk},
     expiry::Timeouts,
+    keys::KeyRing,
     memory::Memory,
-    token::{Key, KeyRing},
+    token::Key,
 };
 
 /// Sessions in one file, with the hot ones in memory.
@@ -108,7 +109,11 @@ impl Store {
         let (clock, shared) = (builder.clock.clone(), Arc::new(Shared::default()));
         let upstream = Arc::new(Above { memory: memory.clone(), clock: clock.clone(), shared: shared.clone() });
         let (disk, mac_keys) = Disk::open(settings, upstream)?;
-        let ring = KeyRing::from_bytes(&mac_keys).ok_or(Error::NotAStore { path })?;
+        let stored = KeyRing::from_bytes(zeroize::Zeroizing::new(mac_keys)).ok_or(Error::NotAStore { path })?;
+        let ring = match &builder.keys {
+            Some(keys) => KeyRing::of(keys, stored),
+            None => stored,
+        };
         shared.sessions.store(disk.stats().sessions, Ordering::Relaxed);
         Ok(Self(Arc::new(Inner {
             memory,

@@ -366,7 +366,7 @@ mod tests {
     use http::header::SET_COOKIE;
 
     use super::*;
-    use crate::{Builder, error::Cause, token::KeyRing};
+    use crate::{Builder, error::Cause, keys::KeyRing};
 
     /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
     fn answered(result: Result<(), Error>) -> Response<String> {

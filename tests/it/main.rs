@@ -16,6 +16,7 @@ mod g5_memory;
 mod g6_bad_input;
 mod g7_forged;
 mod g8_secrets;
+mod keys;
 mod limits;
 mod linearizable;
 mod model;

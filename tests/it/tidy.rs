@@ -7,7 +7,8 @@ use std::{
 
 /// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line as
 /// listed in [`PEERS`], and of [`SHARED`].
-const LAYERS: [&[&str]; 5] = [&["token", "expiry", "label"], &["memory", "disk"], &["store"], &["session"], &["web"]];
+const LAYERS: [&[&str]; 6] =
+    [&["token", "expiry", "label"], &["keys"], &["memory", "disk"], &["store"], &["session"], &["web"]];
 
 /// What anybody may name. It stands beside the layers, and names of the layers only what is listed in [`PEERS`].
 const SHARED: [&str; 7] = ["error", "event", "clock", "ack", "stats", "builder", "testing"];

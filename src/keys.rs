@@ -1,0 +1,255 @@
+//! The MAC keys, by which a token is known as ours before any I/O.
+//!
+//! Facts behind it: the MAC is SipHash-2-4, made for short inputs (Aumasson and Bernstein, 2012). A tag has eight bytes: 56 bits
+//! of MAC and the 8-bit id of the key, which is derived from the key. The id costs 8 bits: of 2^56 forged tokens one gets as far
+//! as the disk, and finds nothing there. The MAC is a shield, not the lock: the lock is the token's 128 random bits. For that a
+//! token is checked by the keys of its id alone, however many the ring has; two keys share an id once in 256.
+//!
+//! Invariants: the first key signs, all verify; which key made a tag is not the client's to choose, because each key has one id;
+//! keys are overwritten when they are dropped.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use siphasher::sip::SipHasher24;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    Error, Token,
+    token::{RANDOM, TAG, random_bytes},
+};
+
+/// Bytes that a secret of the application's needs.
+const LEAST_BYTES: usize = 32;
+/// The key id follows the MAC.
+const MAC_BITS: u32 = 56;
+
+/// MAC keys of the application's own, for [`Builder::keys`](crate::Builder::keys): one that signs, and older ones that still verify.
+///
+/// Make one of at least 32 random bytes, as by `openssl rand -hex 32`, whose 64 characters serve as they are, and keep it where
+/// other secrets are kept. To replace it, sign with the new key and accept the old one until the last session made with it has
+/// ended, after the absolute timeout at the latest: nobody is logged out.
+///
+/// A leaked key logs nobody in: it only lets forged tokens through to the disk, where they find nothing.
+///
+/// Keys are overwritten in memory when the store and its builder are dropped, and not printed by `Debug`.
+///
+/// # Examples
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("sessions.redb");
+/// use sessile::{Keys, Store};
+/// # let (this_year, last_year) = ([1; 32], [0; 32]);
+///
+/// let store = Store::builder().keys(Keys::from(this_year).accept(last_year)).open(&path)?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "keys do nothing until they are given to the builder"]
+pub struct Keys {
+    keys: Vec<MacKey>,
+    /// Length of the shortest secret.
+    shortest_bytes: usize,
+}
+
+impl<K: AsRef<[u8]>> From<K> for Keys {
+    /// `primary` signs.
+    fn from(primary: K) -> Self {
+        Self { keys: Vec::new(), shortest_bytes: usize::MAX }.accept(primary)
+    }
+}
+
+impl Keys {
+    /// Accepts tokens that were signed with `old`, too.
+    pub fn accept(mut self, old: impl AsRef<[u8]>) -> Self {
+        self.shortest_bytes = self.shortest_bytes.min(old.as_ref().len());
+        self.keys.push(MacKey::derive(old.as_ref()));
+        self
+    }
+
+    /// Whether every key is long enough.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let found_bytes = self.shortest_bytes;
+        if found_bytes < LEAST_BYTES { Err(Error::ShortKey { found_bytes, least_bytes: LEAST_BYTES }) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({} keys, [redacted])", self.keys.len())
+    }
+}
+
+/// The keys in use.
+pub(crate) struct KeyRing {
+    keys: Vec<MacKey>,
+}
+
+impl KeyRing {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        Ok(Self { keys: vec![MacKey::new(random_bytes()?)] })
+    }
+
+    /// The application's keys, and those of the store behind them: tokens from before there were others stay good.
+    pub(crate) fn of(keys: &Keys, stored: Self) -> Self {
+        Self { keys: keys.keys.iter().cloned().chain(stored.keys).collect() }
+    }
+
+    /// A ring as [`KeyRing::to_bytes`] gave it; `None` if the length cannot be one.
+    #[expect(clippy::needless_pass_by_value, reason = "the bytes are to be gone when the ring is there")]
+    pub(crate) fn from_bytes(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+        let (keys, rest) = bytes.as_chunks();
+        (rest.is_empty() && !keys.is_empty()).then(|| Self { keys: keys.iter().copied().map(MacKey::new).collect() })
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.keys.iter().flat_map(|key| key.key).collect()
+    }
+
+    /// A new token, from the operating system's randomness: no generator of our own that a fork or a resumed VM would repeat.
+    pub(crate) fn issue(&self) -> Result<Token, Error> {
+        let random = random_bytes()?;
+        Ok(Token::new(&random, self.keys[0].tag(&random)))
+    }
+
+    /// Whether this store, or one with the same keys, issued the token.
+    pub(crate) fn verify(&self, token: &Token) -> bool {
+        // Eight bytes are compared as one integer: in constant time.
+        let found = u64::from_le_bytes(token.tag());
+        self.keys_of(token).any(|key| u64::from_le_bytes(key.tag(token.random())) == found)
+    }
+
+    /// The keys that can have made the token's tag. The id is no secret: it is in every token.
+    fn keys_of(&self, token: &Token) -> impl Iterator<Item = &MacKey> {
+        let [.., id] = token.tag();
+        self.keys.iter().filter(move |key| key.id == id)
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({} keys, [redacted])", self.keys.len())
+    }
+}
+
+/// One key. It is overwritten when it is dropped.
+#[derive(Clone)]
+struct MacKey {
+    key: [u8; 16],
+    id: u8,
+}
+
+impl MacKey {
+    fn new(key: [u8; 16]) -> Self {
+        // Of another length than what is signed, so that it is never the MAC of anything.
+        let [id, ..] = SipHasher24::new_with_key(&key).hash(b"sessile key id").to_le_bytes();
+        Self { key, id }
+    }
+
+    /// The key of a secret of any length.
+    fn derive(secret: &[u8]) -> Self {
+        let mut hash: [u8; 32] = Sha256::new_with_prefix(b"sessile mac key").chain_update(secret).finalize().into();
+        let key = Self::new(*hash.first_chunk().expect("a SHA-256 has 32 bytes"));
+        hash.zeroize();
+        key
+    }
+
+    /// What follows `random` in a token: the MAC, and which key made it.
+    fn tag(&self, random: &[u8; RANDOM]) -> [u8; TAG] {
+        let mac = SipHasher24::new_with_key(&self.key).hash(random);
+        let mac = mac & ((1 << MAC_BITS) - 1);
+        (mac | u64::from(self.id) << MAC_BITS).to_le_bytes()
+    }
+}
+
+impl Drop for MacKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring of keys made of these numbers.
+    fn ring(secrets: impl IntoIterator<Item = u8>) -> KeyRing {
+        KeyRing { keys: secrets.into_iter().map(|n| MacKey::derive(&[n; 32])).collect() }
+    }
+
+    #[test]
+    fn any_changed_bit_fails_the_mac() {
+        let ring = ring(0..8);
+        let token = ring.issue().unwrap();
+        let bytes: [u8; RANDOM + TAG] = [&token.random()[..], &token.tag()].concat().try_into().unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut forged = bytes;
+            forged[bit / 8] ^= 1 << (bit % 8);
+            let forged = Token::new(forged.first_chunk().unwrap(), *forged.last_chunk().unwrap());
+            assert!(!ring.verify(&forged), "bit {bit}");
+        }
+        assert!(ring.verify(&token));
+        assert!(!KeyRing::generate().unwrap().verify(&token));
+    }
+
+    #[test]
+    fn the_newest_key_signs_and_all_verify() {
+        let old = ring([1]);
+        let token = old.issue().unwrap();
+        let both = ring([2, 1]);
+        assert!(both.verify(&token));
+        assert!(!old.verify(&both.issue().unwrap()), "the newest key signs");
+        let again = KeyRing::from_bytes(Zeroizing::new(both.to_bytes())).unwrap();
+        assert!(again.verify(&token) && again.verify(&both.issue().unwrap()));
+        assert!(both.verify(&again.issue().unwrap()));
+        for bad in [vec![], vec![0; 15], vec![0; 17]] {
+            assert!(KeyRing::from_bytes(Zeroizing::new(bad)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_token_is_tried_with_the_keys_of_its_id_alone() {
+        let ring = ring(0..=255);
+        let mut tried = 0;
+        for signer in &ring.keys {
+            let random = random_bytes().unwrap();
+            let token = Token::new(&random, signer.tag(&random));
+            assert!(ring.verify(&token));
+            let keys: Vec<_> = ring.keys_of(&token).collect();
+            assert!(keys.iter().all(|key| key.id == signer.id) && keys.len() < 8, "{} keys", keys.len());
+            tried += keys.len();
+        }
+        // 256 keys on 256 ids: by chance each meets one other.
+        assert!(tried < 3 * 256, "{tried} MACs for 256 tokens");
+    }
+
+    #[test]
+    fn a_tag_moved_to_another_key_is_forged() {
+        let ring = ring(0..=255);
+        let token = ring.issue().unwrap();
+        let mut tag = token.tag();
+        let id = tag[TAG - 1];
+        for other in (0..=255).filter(|other| *other != id) {
+            tag[TAG - 1] = other;
+            assert!(!ring.verify(&Token::new(token.random(), tag)), "id {other}");
+        }
+    }
+
+    #[test]
+    fn keys_of_any_length_are_checked_by_the_shortest() {
+        let check = |keys: Keys| keys.check();
+        assert!(check(Keys::from([7; 32])).is_ok());
+        assert!(check(Keys::from("0123456789abcdef0123456789abcdef").accept(vec![1; 64])).is_ok());
+        for short in [Keys::from([7; 31]), Keys::from([7; 64]).accept([7; 31]), Keys::from([7; 31]).accept([7; 64])] {
+            assert!(matches!(check(short), Err(Error::ShortKey { found_bytes: 31, least_bytes: 32 })));
+        }
+        assert!(matches!(check(Keys::from("")), Err(Error::ShortKey { found_bytes: 0, .. })));
+    }
+
+    #[test]
+    fn g8_debug_prints_no_key() {
+        let keys = Keys::from([7; 32]).accept([8; 32]);
+        assert_eq!(format!("{keys:?}"), "Keys(2 keys, [redacted])");
+        assert_eq!(format!("{:?}", ring([1])), "KeyRing(1 keys, [redacted])");
+    }
+}
