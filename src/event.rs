@@ -44,6 +44,13 @@ pub(crate) fn failed_commit(error: &crate::Error) {
     tracing::error!(error = %error, cause = error_cause(error), "a session could not be stored; the client gets an error");
 }
 
+/// A request that changes something was not made by this site.
+#[cfg(feature = "tower")]
+pub(crate) fn refused_request(why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(why, "refused a request that changes something");
+}
+
 /// The disk tier stopped working, or works again.
 pub(crate) fn degraded(error: Option<&crate::Error>) {
     #[cfg(feature = "tracing")]

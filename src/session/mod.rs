@@ -4,6 +4,7 @@
 //! changes made before them; changes reach the store in one commit.
 
 mod commit;
+mod csrf;
 mod flash;
 mod scope;
 mod state;
@@ -285,7 +286,9 @@ impl Session {
     /// Gives the session a new token at commit and keeps its values. Call it at every change of privilege, at login above all: whoever
     /// knew the old token, or planted it, has nothing from then on.
     pub fn rotate(&self) {
-        self.state().rotate();
+        let mut state = self.state();
+        csrf::forget(&mut state);
+        state.rotate();
     }
 
     /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::renew_grace) of 10 seconds the old token
@@ -409,6 +412,33 @@ impl Session {
     /// The messages left so far, oldest first. They are taken: the next call finds none.
     pub fn take_flashes(&self) -> Vec<Flash> {
         flash::take(&mut self.state(), self.store.limits())
+    }
+
+    /// A token for a form of this session's, to stand in a hidden field; another text each time, each of them good until the
+    /// session [rotates](Self::rotate), is cleared or ends.
+    ///
+    /// For forms that need more than a [`CsrfLayer`](crate::CsrfLayer), which needs no tokens. It makes a session where there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::NoRandomness`], and [`Error::Codec`] if it makes the session too large.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// let field = session.csrf_token()?;
+    /// // When the form comes back:
+    /// assert!(session.is_csrf_token(&field));
+    /// assert!(!session.is_csrf_token("guessed"));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn csrf_token(&self) -> Result<String, Error> {
+        csrf::token(&mut self.state(), self.store.limits())
+    }
+
+    /// Whether `text` is a [`csrf_token`](Self::csrf_token) of this session. If not, refuse the request, by 403.
+    pub fn is_csrf_token(&self, text: &str) -> bool {
+        csrf::is_token(&self.state(), text)
     }
 
     /// The token that leads to this session; `None` before it is stored for the first time.

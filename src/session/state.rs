@@ -269,6 +269,10 @@ impl State {
         }
     }
 
+    pub(super) fn will_rotate(&self) -> bool {
+        self.changes.new_key == NewKey::Rotate
+    }
+
     pub(super) fn destroy(&mut self) {
         self.phase = match mem::replace(&mut self.phase, Phase::New) {
             Phase::Stored(stored) | Phase::Doomed(stored) => Phase::Doomed(stored),

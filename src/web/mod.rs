@@ -3,6 +3,7 @@
 //! Depends on the session alone; nothing below knows of HTTP.
 
 mod cookie;
+mod csrf;
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
@@ -19,6 +20,7 @@ pub(crate) use self::cookie::plain::check as check_cookies;
 pub use self::login::{login_cookie, login_with};
 pub use self::{
     cookie::{Cookie, CookieError, SameSite},
+    csrf::{CsrfError, CsrfFuture, CsrfLayer, CsrfService},
     layer::{ResponseFuture, SessionLayer, SessionService},
     named::{Named, SessionName},
     transport::{Transport, TransportError},

@@ -4,6 +4,7 @@ mod answers;
 mod api;
 mod cookies;
 mod corpus;
+mod csrf;
 mod events;
 mod failures;
 mod full_disk;

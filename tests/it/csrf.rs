@@ -1,0 +1,204 @@
+//! Requests that another site makes a visitor's browser send.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+    routing::any,
+};
+use sessile::{CsrfLayer, Session, SessionLayer};
+use tower::ServiceExt;
+
+use crate::support::{OnDisk, saved};
+
+const HOST: &str = "example.com";
+const TRUSTED: &str = "https://pay.example.com";
+const SAFE: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+const UNSAFE: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "FROB"];
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+async fn status(layer: CsrfLayer, method: &str, uri: &str, headers: Headers<'_>) -> StatusCode {
+    let app: Router = Router::new().fallback(any(async || "done")).layer(layer);
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+}
+
+/// What the layer makes of a request to [`HOST`].
+async fn passes(method: &str, origin: Option<&str>, site: Option<&str>, lenient: bool) -> bool {
+    let layer = CsrfLayer::new().trust(TRUSTED).unwrap();
+    let layer = if lenient { layer.allow_without_origin() } else { layer };
+    let mut headers = vec![("host", HOST)];
+    headers.extend(origin.map(|origin| ("origin", origin)));
+    headers.extend(site.map(|site| ("sec-fetch-site", site)));
+    status(layer, method, "/", &headers).await == StatusCode::OK
+}
+
+#[tokio::test]
+async fn every_method_with_every_origin_and_every_site() {
+    let own = "https://example.com";
+    let origins = [
+        None,
+        Some(own),
+        Some("http://example.com"),
+        Some(TRUSTED),
+        Some("https://evil.example"),
+        Some("https://sub.example.com"),
+        Some("https://example.com:8443"),
+        Some("https://example.com.evil.example"),
+        Some("null"),
+        Some(""),
+    ];
+    let sites = [None, Some("same-origin"), Some("none"), Some("same-site"), Some("cross-site"), Some("Same-Origin"), Some("")];
+    let mut passed = 0;
+    for lenient in [false, true] {
+        for origin in origins {
+            for site in sites {
+                let expected = match (origin, site) {
+                    (Some(TRUSTED), _) | (_, Some("same-origin" | "none")) => true,
+                    (_, Some(_)) => false,
+                    // Which scheme it was, nobody behind a proxy knows.
+                    (Some(origin), None) => origin == own || origin == "http://example.com",
+                    (None, None) => lenient,
+                };
+                for method in UNSAFE {
+                    let found = passes(method, origin, site, lenient).await;
+                    assert_eq!(found, expected, "{method} {origin:?} {site:?}, lenient: {lenient}");
+                    passed += u32::from(found);
+                }
+                for method in SAFE {
+                    assert!(passes(method, origin, site, lenient).await, "{method} {origin:?} {site:?}");
+                }
+            }
+        }
+    }
+    // Of 140 combinations for each method: 20 by each of the two good sites, 2 x 5 more by the trusted origin, 2 x 2 by the
+    // host, 1 by leniency.
+    assert_eq!(passed, 6 * (40 + 10 + 4 + 1));
+}
+
+#[tokio::test]
+async fn a_websocket_is_not_safe() {
+    for (origin, site, expected) in [
+        (Some("https://example.com"), Some("same-origin"), StatusCode::OK),
+        (Some("https://example.com"), None, StatusCode::OK),
+        (Some("https://evil.example"), Some("cross-site"), StatusCode::FORBIDDEN),
+        (Some("https://evil.example"), None, StatusCode::FORBIDDEN),
+        (None, None, StatusCode::FORBIDDEN),
+    ] {
+        let mut headers = vec![("host", HOST), ("upgrade", "websocket"), ("connection", "upgrade")];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        headers.extend(site.map(|site| ("sec-fetch-site", site)));
+        assert_eq!(status(CsrfLayer::new(), "GET", "/", &headers).await, expected, "{origin:?} {site:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_that_contradict_each_other_are_refused() {
+    let own = ("origin", "https://example.com");
+    for headers in [
+        // Twice, as no browser does.
+        &[("host", HOST), own, own][..],
+        &[("host", HOST), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
+        // Two hosts, of which one is the origin's.
+        &[("host", HOST), ("host", "evil.example"), own],
+        &[own],
+        &[("host", HOST), ("origin", "example.com")],
+    ] {
+        assert_eq!(status(CsrfLayer::new(), "POST", "/", headers).await, StatusCode::FORBIDDEN, "{headers:?}");
+    }
+    // HTTP/2 names the host in the URI.
+    for (uri, expected) in [("https://example.com/", StatusCode::OK), ("https://evil.example/", StatusCode::FORBIDDEN)] {
+        assert_eq!(status(CsrfLayer::new(), "POST", uri, &[own]).await, expected);
+        assert_eq!(status(CsrfLayer::new(), "POST", uri, &[("host", HOST), own]).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_reach_the_session() {
+    let disk = OnDisk::new();
+    let (_, token) = saved(&disk.store, 1);
+    let end = async |session: Session| session.destroy();
+    for inside in [true, false] {
+        let app: Router = Router::new().fallback(any(end));
+        let sessions = SessionLayer::new(disk.store.clone());
+        let app = match inside {
+            true => app.layer(CsrfLayer::new()).layer(sessions),
+            false => app.layer(sessions).layer(CsrfLayer::new()),
+        };
+        let request = Request::post("/")
+            .header("host", HOST)
+            .header("origin", "https://evil.example")
+            .header("cookie", format!("__Host-id={}", token.expose()));
+        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert!(!response.headers().contains_key("set-cookie") && !response.headers().contains_key("vary"));
+        assert_eq!(crate::support::n_of(&disk.store, &token), Some(1));
+    }
+}
+
+#[test]
+fn a_forms_token_belongs_to_its_session() {
+    let mut disk = OnDisk::new();
+    let (session, token) = saved(&disk.store, 1);
+    let (one, two) = (session.csrf_token().unwrap(), session.csrf_token().unwrap());
+    assert_ne!(one, two, "each is masked anew, so that compression tells nothing of it");
+    assert_eq!(one.len(), 64);
+    session.save().wait().unwrap();
+    let other = saved(&disk.store, 2).0;
+    let foreign = other.csrf_token().unwrap();
+    disk.reopen();
+    let session = disk.store.session(Some(&token)).unwrap();
+    for good in [&one, &two, &one.to_uppercase()] {
+        assert!(session.is_csrf_token(good));
+    }
+    for bad in
+        [&foreign, "", &one[1..], &format!("{one}0"), &"0".repeat(64), &one.replace(|_: char| true, "é"), &"g".repeat(64)]
+    {
+        assert!(!session.is_csrf_token(bad), "{bad}");
+    }
+    for at in 0..64 {
+        let mut changed = one.clone().into_bytes();
+        changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
+        assert!(!session.is_csrf_token(std::str::from_utf8(&changed).unwrap()), "{at}");
+    }
+    assert!(!sessile::testing::session().is_csrf_token(&one));
+}
+
+#[test]
+fn two_pages_opened_at_once_both_have_good_forms() {
+    let disk = OnDisk::new();
+    let (_, token) = saved(&disk.store, 1);
+    let pages = [(); 2].map(|()| disk.store.session(Some(&token)).unwrap());
+    let fields = [0, 1].map(|at| pages[at].csrf_token().unwrap());
+    for page in &pages {
+        page.save().wait().unwrap();
+    }
+    let session = disk.store.session(Some(&token)).unwrap();
+    assert!(fields.iter().all(|field| session.is_csrf_token(field)));
+}
+
+#[test]
+fn a_forms_token_does_not_outlive_a_login() {
+    let disk = OnDisk::new();
+    let (planted, token) = saved(&disk.store, 1);
+    let known = planted.csrf_token().unwrap();
+    planted.save().wait().unwrap();
+    let login = disk.store.session(Some(&token)).unwrap();
+    // Whoever planted the session asks for a form at the same moment.
+    let meanwhile = disk.store.session(Some(&token)).unwrap();
+    let also_known = meanwhile.csrf_token().unwrap();
+    meanwhile.save().wait().unwrap();
+    login.rotate();
+    let fresh = login.csrf_token().unwrap();
+    login.save().wait().unwrap();
+    let session = disk.store.session(login.token().as_ref()).unwrap();
+    assert!(session.is_csrf_token(&fresh));
+    assert!(!session.is_csrf_token(&known) && !session.is_csrf_token(&also_known));
+    session.rotate();
+    session.save().wait().unwrap();
+    assert!(!session.is_csrf_token(&fresh), "and so at every rotation");
+}
