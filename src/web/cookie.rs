@@ -8,7 +8,7 @@
 //!
 //! Knows nothing of public suffixes: that a domain such as `co.uk` is nobody's own, the browser finds.
 
-use std::{error, fmt};
+use std::{error, fmt, net::SocketAddr};
 
 mod parse;
 #[cfg(any(test, fuzzing))]
@@ -223,6 +223,11 @@ pub enum CookieError {
     SameSiteNoneNeedsHttps,
     /// `Partitioned` on a cookie for plain http.
     PartitionedNeedsHttps,
+    /// A server that others can reach speaks plain http: whoever sits between reads the token.
+    PlainHttpOnPublicAddress {
+        /// Where it listens.
+        found: SocketAddr,
+    },
 }
 
 impl fmt::Display for CookieError {
@@ -274,6 +279,11 @@ impl fmt::Display for CookieError {
             Self::PartitionedNeedsHttps => f.write_str(
                 "the cookie has `Partitioned` over plain http, browsers take it with `Secure` only (CHIPS); use https, or \
                  leave out `partitioned`",
+            ),
+            Self::PlainHttpOnPublicAddress { found } => write!(
+                f,
+                "the server listens on {found} over plain http, a session's cookie has to be `Secure` (RFC 6265bis section \
+                 4.1.2.5, OWASP ASVS 5, 3.3.1); use https, or listen on loopback behind a proxy that does"
             ),
         }
     }

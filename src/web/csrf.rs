@@ -140,7 +140,7 @@ enum Refusal {
 
 impl Config {
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-        if method.is_safe() && !headers.contains_key(header::UPGRADE) {
+        if method.is_safe() && !opens_websocket(headers) {
             return Ok(());
         }
         let (origin, site) = (single(headers, &header::ORIGIN)?, single(headers, &SEC_FETCH_SITE)?);
@@ -155,6 +155,11 @@ impl Config {
         };
         if is_own { Ok(()) } else { Err(Refusal::OtherSite) }
     }
+}
+
+fn opens_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The header's one value. Browsers send no second one.

@@ -6,6 +6,7 @@
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -127,7 +128,8 @@ impl SessionLayer {
     /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers take over https only.
     ///
     /// # Panics
-    /// If the cookie set by [`cookie`](Self::cookie) needs https; set it after this to get an error instead.
+    /// With the rule, if the cookie set by [`cookie`](Self::cookie) needs https; set it after this, or use
+    /// [`plain_http_on`](Self::plain_http_on), to get an error instead.
     pub fn plain_http_on_loopback(self) -> Self {
         self.change(|config| {
             config.loopback_only = true;
@@ -136,6 +138,31 @@ impl SessionLayer {
                 panic!("{rule}");
             }
         })
+    }
+
+    /// As [`plain_http_on_loopback`](Self::plain_http_on_loopback), for a server that listens on `address`, which is then known
+    /// to be one of loopback before the first request.
+    ///
+    /// # Errors
+    /// [`CookieError::PlainHttpOnPublicAddress`] for any other address, `0.0.0.0` included; and if the cookie needs https.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::{CookieError, SessionLayer};
+    /// # let store = sessile::testing::store();
+    /// let layer = SessionLayer::new(store.clone()).plain_http_on(([127, 0, 0, 1], 3000).into())?;
+    /// assert!(SessionLayer::new(store).plain_http_on(([0, 0, 0, 0], 3000).into()).is_err());
+    /// # Ok::<(), CookieError>(())
+    /// ```
+    pub fn plain_http_on(self, address: SocketAddr) -> Result<Self, CookieError> {
+        if !address.ip().to_canonical().is_loopback() {
+            return Err(CookieError::PlainHttpOnPublicAddress { found: address });
+        }
+        let mut config = (*self.config).clone();
+        config.loopback_only = true;
+        config.blueprint = config.blueprint.plain_http();
+        config.rebuild_cookie()?;
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// Another cookie than the default one.

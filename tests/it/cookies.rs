@@ -1,7 +1,7 @@
 //! When the session's cookie is set, and for how long.
 
 use axum::{Router, routing::get};
-use sessile::{Cookie, Session, SessionLayer, Store};
+use sessile::{Cookie, CookieError, SameSite, Session, SessionLayer, Store};
 
 use crate::support::{Answer, DAY, OnDisk, SECOND, ask, ask_with};
 
@@ -116,4 +116,106 @@ async fn to_be_remembered_needs_no_new_token() {
     assert_eq!(ask_with(&app, "/", &cookie).await.set_cookies(), [""; 0], "the file knows");
     let no_session = ask(&app, "/now/remember", &[]).await;
     assert_eq!(no_session.set_cookies(), [""; 0], "it makes no session");
+}
+
+/// Whether browsers take over the cookie, by the rules themselves and not by how ours are written.
+#[track_caller]
+fn browsers_accept(header: &str, plain_http: bool) {
+    let mut parts = header.split("; ");
+    let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+    let attributes: Vec<&str> = parts.collect();
+    let has = |wanted: &str| attributes.iter().filter(|attribute| attribute.eq_ignore_ascii_case(wanted)).count() == 1;
+    let begins = |wanted: &str| attributes.iter().any(|attribute| attribute.starts_with(wanted));
+    assert!(name.len() + value.len() <= 4096 && value.len() == 32, "{header}");
+    assert!(has("HttpOnly"), "{header}");
+    assert_ne!(has("Secure"), plain_http, "{header}");
+    if name.starts_with("__Host-") {
+        assert!(has("Secure") && has("Path=/") && !begins("Domain="), "{header}");
+    }
+    if name.starts_with("__Secure-") || has("SameSite=None") || has("Partitioned") {
+        assert!(has("Secure"), "{header}");
+    }
+    let same_site = ["SameSite=Strict", "SameSite=Lax", "SameSite=None"].into_iter().filter(|wanted| has(wanted)).count();
+    assert_eq!(same_site, 1, "{header}");
+    // Each attribute once: a browser takes the last one.
+    for attribute in &attributes {
+        let key = attribute.split('=').next().unwrap();
+        assert_eq!(attributes.iter().filter(|other| other.split('=').next() == Some(key)).count(), 1, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn every_combination_is_safe_or_does_not_build() {
+    let store = sessile::testing::store();
+    let (mut built, mut refused) = (0, 0);
+    for bits in 0..64_u32 {
+        let is = |bit: u32| bits >> bit & 1 == 1;
+        for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
+            let mut cookie = Cookie::new().same_site(same_site);
+            for (bit, change) in [
+                |cookie: Cookie| cookie.name("sid"),
+                |cookie: Cookie| cookie.domain("example.com"),
+                |cookie: Cookie| cookie.path("/app"),
+                |cookie: Cookie| cookie.partitioned(),
+                |cookie: Cookie| cookie.browser_session(),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                cookie = if is(u32::try_from(bit).unwrap()) { change(cookie) } else { cookie };
+            }
+            let plain_http = is(5);
+            let layer = SessionLayer::new(store.clone());
+            let layer = if plain_http { layer.plain_http_on_loopback() } else { layer };
+            match layer.cookie(cookie) {
+                Ok(layer) => {
+                    let set = async |session: Session| session.insert("n", 1).unwrap();
+                    let app = Router::new().route("/", get(set)).layer(layer);
+                    let answer = ask(&app, "/", &[("host", b"localhost")]).await;
+                    browsers_accept(answer.set_cookies()[0], plain_http);
+                    built += 1;
+                }
+                Err(rule) => {
+                    let needs_https = [CookieError::SameSiteNoneNeedsHttps, CookieError::PartitionedNeedsHttps];
+                    assert!(plain_http && needs_https.contains(&rule), "{rule}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    // Over plain http, SameSite=None (32 combinations) and Partitioned on the other two (32).
+    assert_eq!((built, refused), (128, 64));
+}
+
+#[test]
+fn plain_http_is_for_loopback_alone() {
+    let layer = || SessionLayer::new(sessile::testing::store());
+    for good in ["127.0.0.1:80", "127.9.9.9:3000", "[::1]:3000", "[::ffff:127.0.0.1]:80"] {
+        assert!(layer().plain_http_on(good.parse().unwrap()).is_ok(), "{good}");
+    }
+    for bad in ["0.0.0.0:80", "[::]:80", "192.168.0.7:80", "10.0.0.1:3000", "203.0.113.5:80", "[2001:db8::1]:80"] {
+        let found = bad.parse().unwrap();
+        let error = layer().plain_http_on(found).unwrap_err();
+        assert_eq!(error, CookieError::PlainHttpOnPublicAddress { found });
+        assert!(error.to_string().contains(bad) && error.to_string().contains("RFC 6265bis section 4.1.2.5"), "{error}");
+    }
+    let embedded = layer().cookie(Cookie::new().same_site(SameSite::None)).unwrap();
+    let error = embedded.plain_http_on("127.0.0.1:80".parse().unwrap()).unwrap_err();
+    assert_eq!(error, CookieError::SameSiteNoneNeedsHttps);
+}
+
+#[test]
+#[should_panic(expected = "RFC 6265bis section 5.7")]
+fn a_cookie_that_needs_https_names_its_rule() {
+    let embedded = SessionLayer::new(sessile::testing::store()).cookie(Cookie::new().same_site(SameSite::None)).unwrap();
+    drop(embedded.plain_http_on_loopback());
+}
+
+#[test]
+fn a_host_cookie_cannot_be_asked_for_with_a_domain() {
+    for cookie in [Cookie::new().name("__Host-id").domain("example.com"), Cookie::new().name("__host-id").path("/app")] {
+        let error = SessionLayer::new(sessile::testing::store()).cookie(cookie).unwrap_err();
+        assert_eq!(error, CookieError::NamePrefix { found: "__Host-" });
+        assert!(error.to_string().contains("RFC 6265bis section 4.1.3"), "{error}");
+    }
 }

@@ -89,11 +89,13 @@ async fn a_websocket_is_not_safe() {
         (Some("https://evil.example"), None, StatusCode::FORBIDDEN),
         (None, None, StatusCode::FORBIDDEN),
     ] {
-        let mut headers = vec![("host", HOST), ("upgrade", "websocket"), ("connection", "upgrade")];
+        let mut headers = vec![("host", HOST), ("upgrade", "WebSocket"), ("connection", "upgrade")];
         headers.extend(origin.map(|origin| ("origin", origin)));
         headers.extend(site.map(|site| ("sec-fetch-site", site)));
         assert_eq!(status(CsrfLayer::new(), "GET", "/", &headers).await, expected, "{origin:?} {site:?}");
     }
+    // A client that offers HTTP/2 opens no such channel.
+    assert_eq!(status(CsrfLayer::new(), "GET", "/", &[("host", HOST), ("upgrade", "h2c")]).await, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -125,10 +127,8 @@ async fn a_refused_request_does_not_reach_the_session() {
     for inside in [true, false] {
         let app: Router = Router::new().fallback(any(end));
         let sessions = SessionLayer::new(disk.store.clone());
-        let app = match inside {
-            true => app.layer(CsrfLayer::new()).layer(sessions),
-            false => app.layer(sessions).layer(CsrfLayer::new()),
-        };
+        let csrf = CsrfLayer::new();
+        let app = if inside { app.layer(csrf).layer(sessions) } else { app.layer(sessions).layer(csrf) };
         let request = Request::post("/")
             .header("host", HOST)
             .header("origin", "https://evil.example")
