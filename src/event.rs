@@ -51,6 +51,13 @@ pub(crate) fn refused_request(why: &str) {
     tracing::info!(why, "refused a request that changes something");
 }
 
+/// A session is used by a client that is not like the one that it is bound to.
+#[cfg(feature = "tower")]
+pub(crate) fn changed_client(handle: Handle, user_agent: bool, address: bool) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%handle, user_agent, address, "a session is used by a client that has changed");
+}
+
 /// The disk tier stopped working, or works again.
 pub(crate) fn degraded(error: Option<&crate::Error>) {
     #[cfg(feature = "tracing")]

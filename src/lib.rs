@@ -100,8 +100,8 @@ pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Mode
 
 #[cfg(feature = "tower")]
 pub use crate::web::{
-    Cookie, CookieError, CsrfError, CsrfFuture, CsrfLayer, CsrfService, Named, ResponseFuture, SameSite, SessionLayer,
-    SessionName, SessionService, Transport, TransportError,
+    Binding, BindingChange, Cookie, CookieError, CsrfError, CsrfFuture, CsrfLayer, CsrfService, Named, OnChange,
+    ResponseFuture, SameSite, SessionLayer, SessionName, SessionService, Transport, TransportError,
 };
 pub use crate::{
     ack::Ack,

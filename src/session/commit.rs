@@ -5,7 +5,10 @@
 
 use sessile_codec::{Entry, Limits, Meta, Patch, Record};
 
-use super::state::{Changes, Phase, State, Stored, Update};
+use super::{
+    binding,
+    state::{Changes, Phase, State, Stored, Update},
+};
 use crate::{
     Durability, Error, Store, Token,
     disk::Ticket,
@@ -84,6 +87,9 @@ impl State {
     fn commit_phase(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
         if self.answered && self.needs_new_token() {
             return Err(Error::HeadersSent);
+        }
+        if self.needs_new_token() || (self.token().is_some() && !self.changes.patch.is_empty()) {
+            binding::keep(self);
         }
         match &self.phase {
             Phase::New => self.create(store, how, None),

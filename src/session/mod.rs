@@ -3,6 +3,7 @@
 //! Invariants: nothing is stored before the first value is set; a token that leads nowhere is never adopted; reads see the
 //! changes made before them; changes reach the store in one commit.
 
+mod binding;
 mod commit;
 mod csrf;
 mod flash;
@@ -18,6 +19,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use sessile_codec::{Entry, Model, View};
 
+pub(crate) use self::binding::Bound;
 #[cfg(feature = "tower")]
 pub(crate) use self::commit::{Finish, Told};
 use self::{commit::How, state::State};
@@ -62,6 +64,8 @@ pub(crate) struct Kind {
     pub(crate) name: NameHash,
     /// Whether the cookie ends with the browser, if the session does not say otherwise.
     pub(crate) ends_with_browser: bool,
+    /// What the request's client is like, if sessions are bound to that.
+    pub(crate) client: Bound,
 }
 
 /// Keys that begin so belong to this crate.

@@ -7,7 +7,7 @@ use std::{mem, time::Duration};
 
 use sessile_codec::{Entry, Limits, Model, Patch, Record, View};
 
-use super::{Kind, commit::Told, flash};
+use super::{Bound, Kind, commit::Told, flash};
 use crate::{
     Durability, Error, Handle, Store, Tier, Token, event,
     store::{Found, NewKey},
@@ -267,6 +267,10 @@ impl State {
         if self.changes.new_key == NewKey::Keep && self.stored().is_some_and(|stored| !stored.is_old) {
             self.changes.new_key = NewKey::Renew;
         }
+    }
+
+    pub(super) fn client(&self) -> Bound {
+        self.kind.client
     }
 
     pub(super) fn will_rotate(&self) -> bool {

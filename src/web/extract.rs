@@ -6,7 +6,7 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use super::{Named, SessionName};
+use super::{Named, SessionName, scope};
 use crate::{Error, Session};
 
 /// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
@@ -18,7 +18,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
-        std::future::ready(Self::of_request(&parts.headers))
+        std::future::ready(scope::session(&parts.headers, &parts.extensions, None))
     }
 }
 
@@ -27,7 +27,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
-        let session = Self::of_request(&parts.headers);
+        let session = scope::session(&parts.headers, &parts.extensions, None);
         std::future::ready(session.map(|session| Some(session).filter(|session| session.token().is_some())))
     }
 }
@@ -40,7 +40,7 @@ impl<N: SessionName, S: Sync> FromRequestParts<S> for Named<N> {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
-        std::future::ready(Self::of_request(&parts.headers))
+        std::future::ready(Self::of_parts(&parts.headers, &parts.extensions))
     }
 }
 
@@ -49,7 +49,7 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
-        let named = Self::of_request(&parts.headers);
+        let named = Self::of_parts(&parts.headers, &parts.extensions);
         std::future::ready(named.map(|named| Some(named).filter(|named| named.token().is_some())))
     }
 }

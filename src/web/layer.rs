@@ -12,15 +12,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 #[cfg(feature = "test-util")]
 use http::{HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Cookie, CookieError, SessionName, Transport, TransportError,
+    Binding, Cookie, CookieError, SessionName, Transport, TransportError,
     cookie::{CookieTemplate, forbid_caching},
     loopback::is_loopback,
     named::Marker,
@@ -28,8 +28,8 @@ use super::{
     transport::Carrier,
 };
 use crate::{
-    Ack, Error, Store, event,
-    session::{Finish, Kind, Told},
+    Ack, Error, Session, Store, event,
+    session::{Bound, Finish, Kind, Told},
     token::NameHash,
 };
 
@@ -64,6 +64,7 @@ pub(super) struct Config {
     pub(super) carrier: Carrier,
     pub(super) marker: Option<Marker>,
     name: NameHash,
+    binding: Option<Binding>,
     blueprint: Cookie,
     loopback_only: bool,
     commit_on_server_error: bool,
@@ -77,8 +78,9 @@ impl SessionLayer {
     pub fn new(store: Store) -> Self {
         let blueprint = Cookie::new();
         let carrier = Carrier::Cookie(blueprint.build().expect("the default cookie is valid"));
-        let (marker, name) = (None, 0);
-        let config = Config { store, carrier, marker, name, blueprint, loopback_only: false, commit_on_server_error: false };
+        let (marker, name, binding) = (None, 0, None);
+        let config =
+            Config { store, carrier, marker, name, binding, blueprint, loopback_only: false, commit_on_server_error: false };
         Self { config: Arc::new(config) }
     }
 
@@ -176,6 +178,11 @@ impl SessionLayer {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// Notices when a session's client changes. Default: not.
+    pub fn binding(self, binding: Binding) -> Self {
+        self.change(|config| config.binding = Some(binding))
+    }
+
     /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway.
     pub fn commit_on_server_error(self) -> Self {
         self.change(|config| config.commit_on_server_error = true)
@@ -183,8 +190,8 @@ impl SessionLayer {
 
     /// A session such as a request without one would get.
     #[cfg(feature = "test-util")]
-    pub(crate) fn new_session(&self) -> Result<crate::Session, Error> {
-        crate::Session::load(&self.config.store, self.config.kind(), std::iter::empty())
+    pub(crate) fn new_session(&self) -> Result<Session, Error> {
+        Session::load(&self.config.store, self.config.kind(Bound::default()), std::iter::empty())
     }
 
     /// The header by which a request presents `token`.
@@ -200,9 +207,19 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// What the layer's sessions have in common.
-    pub(super) fn kind(&self) -> Kind {
-        Kind { name: self.name, ends_with_browser: self.carrier.ends_with_browser() }
+    /// The session of a request.
+    pub(super) fn load(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Session, Error> {
+        let client = self.binding.as_ref().map(|binding| binding.read(headers, extensions)).unwrap_or_default();
+        let kind = self.kind(client);
+        let session = self.carrier.tokens(headers, |tokens| Session::load(&self.store, kind, tokens))?;
+        match &self.binding {
+            Some(binding) if !binding.check(&session) => Session::load(&self.store, kind, std::iter::empty()),
+            _ => Ok(session),
+        }
+    }
+
+    fn kind(&self, client: Bound) -> Kind {
+        Kind { name: self.name, ends_with_browser: self.carrier.ends_with_browser(), client }
     }
 
     /// The cookie as it is set, under the name that it goes by.

@@ -2,6 +2,7 @@
 //!
 //! Depends on the session alone; nothing below knows of HTTP.
 
+mod binding;
 mod cookie;
 mod csrf;
 #[cfg(feature = "axum")]
@@ -19,6 +20,7 @@ pub(crate) use self::cookie::plain::check as check_cookies;
 #[cfg(feature = "test-util")]
 pub use self::login::{login_cookie, login_with};
 pub use self::{
+    binding::{Binding, BindingChange, OnChange},
     cookie::{Cookie, CookieError, SameSite},
     csrf::{CsrfError, CsrfFuture, CsrfLayer, CsrfService},
     layer::{ResponseFuture, SessionLayer, SessionService},

@@ -5,8 +5,9 @@
 
 use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 
+use super::scope;
 use crate::{
     Error, Session,
     token::{NameHash, name_hash},
@@ -61,11 +62,12 @@ impl<N: SessionName> Named<N> {
     /// [`Error::NoNamedLayer`] if no layer of that name runs on this thread; [`Error::Degraded`] if the disk has to be asked and
     /// refuses.
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
-        Ok(Self::new(super::scope::session(headers, Some(&Marker::of::<N>()))?))
+        Self::of_parts(headers, &Extensions::new())
     }
 
-    pub(super) fn new(session: Session) -> Self {
-        Self { session, name: PhantomData }
+    pub(super) fn of_parts(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, Error> {
+        let session = scope::session(headers, extensions, Some(&Marker::of::<N>()))?;
+        Ok(Self { session, name: PhantomData })
     }
 
     /// The session, for functions that take one of any name.

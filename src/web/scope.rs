@@ -7,7 +7,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 
 use super::{layer::Config, named::Marker};
 use crate::{Error, Session};
@@ -58,13 +58,13 @@ impl Session {
     /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a task of its own; [`Error::Degraded`] if the disk
     /// has to be asked and refuses.
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
-        session(headers, None)
+        session(headers, &Extensions::new(), None)
     }
 }
 
 /// The session, of the name that `marker` stands for, of the request whose handler runs on this thread; loaded if this is the
 /// first time that somebody asks.
-pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Session, Error> {
+pub(super) fn session(headers: &HeaderMap, extensions: &Extensions, marker: Option<&Marker>) -> Result<Session, Error> {
     let innermost = SCOPES.with_borrow(|scopes| {
         let at = scopes.iter().rposition(|scope| Marker::same(scope.config.marker.as_ref(), marker))?;
         Some(match &scopes[at].used {
@@ -79,7 +79,7 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let loaded = config.carrier.tokens(headers, |tokens| Session::load(&config.store, config.kind(), tokens));
+    let loaded = config.load(headers, extensions);
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));

@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+mod binding;
 mod cookies;
 mod corpus;
 mod csrf;
