@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+mod attacks;
 mod binding;
 mod cookies;
 mod corpus;
