@@ -4,3 +4,8 @@
 pub fn cookie(data: &[u8]) {
     crate::web::check_cookies(data);
 }
+
+/// Checks the reader of bearer credentials; `data` are `Authorization` headers, one a line.
+pub fn bearer(data: &[u8]) {
+    crate::web::check_bearer(data);
+}

@@ -15,8 +15,6 @@ mod named;
 mod scope;
 mod transport;
 
-#[cfg(fuzzing)]
-pub(crate) use self::cookie::plain::check as check_cookies;
 #[cfg(feature = "test-util")]
 pub use self::login::{login_cookie, login_with};
 pub use self::{
@@ -27,3 +25,5 @@ pub use self::{
     named::{Named, SessionName},
     transport::{Transport, TransportError},
 };
+#[cfg(fuzzing)]
+pub(crate) use self::{cookie::plain::check as check_cookies, transport::check_bearer};

@@ -42,6 +42,17 @@ use crate::{
 pub trait SessionName: 'static {
     /// The name: 1 to 64 letters, digits, `-` and `_`, not beginning with `__`. Anything else does not compile.
     ///
+    /// ```compile_fail
+    /// # use sessile::{SessionLayer, SessionName};
+    /// struct Evil;
+    ///
+    /// impl SessionName for Evil {
+    ///     const NAME: &str = "id; Domain=evil.example";
+    /// }
+    ///
+    /// SessionLayer::new(sessile::testing::store()).named::<Evil>();
+    /// ```
+    ///
     /// It is the cookie's name unless [`Cookie::name`](crate::Cookie::name) says otherwise. Sessions under another name are other
     /// sessions, so changing it signs everybody out.
     const NAME: &str;

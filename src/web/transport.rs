@@ -195,9 +195,48 @@ fn is_taken(name: &HeaderName) -> bool {
     TAKEN.contains(name) || prefixes.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 
+/// Reads bearer credentials a second time, as plainly as can be, to check the reader: for tests and the fuzz target. `data` are
+/// `Authorization` headers, one a line.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_bearer(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(header::AUTHORIZATION, value);
+        }
+    }
+    let plainly = |value: &HeaderValue| {
+        let value = value.as_bytes().to_vec();
+        let token = value.iter().rposition(|byte| *byte == b' ').map(|at| value[at + 1..].to_vec())?;
+        let scheme = &value[..value.len() - token.len()];
+        let is_bearer = String::from_utf8_lossy(scheme).to_ascii_lowercase().trim_end_matches(' ') == "bearer";
+        is_bearer.then_some(token)
+    };
+    let expected = headers.get_all(header::AUTHORIZATION).iter().filter_map(plainly);
+    // One with a space within is none, whichever part of it is looked at.
+    let all = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes()));
+    let found = all.filter(|token| !token.contains(&b' ')).map(<[u8]>::to_vec);
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let carrier = Carrier::header(Transport::Bearer).expect("no header is taken").expect("it is no cookie");
+    assert!(carrier.tokens(&headers, |tokens| tokens.count()) <= MOST_CANDIDATES);
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
+
+    #[test]
+    fn the_corpus_of_the_fuzz_target_passes() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/bearer");
+        let files: Vec<_> = fs::read_dir(corpus).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 5, "{} files", files.len());
+        for file in files {
+            println!("{}", file.display());
+            check_bearer(&fs::read(&file).unwrap());
+        }
+    }
 
     #[test]
     fn bearer_credentials_are_read_as_written() {

@@ -18,6 +18,8 @@ mod g4_merge;
 mod g5_memory;
 mod g6_bad_input;
 mod g7_forged;
+#[cfg(feature = "tracing")]
+mod g8_logs;
 mod g8_secrets;
 mod keys;
 mod limits;
