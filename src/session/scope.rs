@@ -75,6 +75,15 @@ impl Scope {
         self.session.insert(&self.whole(key), value)
     }
 
+    /// See [`Session::insert_quick`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "serde")]
+    pub fn insert_quick<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        self.session.insert_quick(&self.whole(key), value)
+    }
+
     /// See [`Session::update`].
     ///
     /// # Errors
@@ -114,6 +123,14 @@ impl Scope {
     /// As there.
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
         self.session.remove(&self.whole(key))
+    }
+
+    /// See [`Session::remove_quick`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
+        self.session.remove_quick(&self.whole(key))
     }
 
     /// See [`Session::contains_key`].

@@ -18,6 +18,7 @@ fn app(store: &Store, cookie: Cookie) -> Router {
         .route("/read", get(async |session: Session| session.get::<u64>("n").unwrap().unwrap_or(0).to_string()))
         .route("/remember", remember(true))
         .route("/forget", remember(false))
+        .route("/renew", get(async |session: Session| session.renew()))
         .route("/now/remember", get(async |session: Session| session.remember(true)))
         .route("/now/forget", get(async |session: Session| session.remember(false)))
         .layer(SessionLayer::new(store.clone()).cookie(cookie).unwrap())
@@ -114,6 +115,9 @@ async fn to_be_remembered_needs_no_new_token() {
     let app = self::app(&disk.store, Cookie::new());
     disk.clock.advance(5 * DAY);
     assert_eq!(ask_with(&app, "/", &cookie).await.set_cookies(), [""; 0], "the file knows");
+    let renewed = ask_with(&app, "/renew", &cookie).await;
+    assert_eq!(max_age(&renewed), None, "a renewed session is remembered as before");
+    assert_ne!(renewed.cookie(), cookie);
     let no_session = ask(&app, "/now/remember", &[]).await;
     assert_eq!(no_session.set_cookies(), [""; 0], "it makes no session");
 }

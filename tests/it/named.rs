@@ -143,3 +143,19 @@ async fn a_named_session_stays_one_through_rotation_and_without_a_layer() {
     assert_eq!(session.get("n").unwrap(), Some(7));
     assert_eq!(saved(&store, 1).1.named("admin").expose().len(), 32);
 }
+
+#[tokio::test]
+async fn a_renewed_named_session_stays_one_and_so_does_its_old_token() {
+    let store = sessile::testing::store();
+    let app = app(&store, &store);
+    let renew = get(async |admin: Named<Admin>| admin.renew()).layer(SessionLayer::new(store.clone()).named::<Admin>());
+    let app = app.route("/renew", renew);
+    let old = ask(&app, "/admin", &[]).await.cookie();
+    let new = ask_with(&app, "/renew", &old).await.cookie();
+    assert_ne!(old, new);
+    for cookie in [&old, &new] {
+        assert_eq!(ask_with(&app, "/both", cookie).await.body, "None Some(101)");
+        let renamed = cookie.replace("__Host-admin", "__Host-id");
+        assert_eq!(ask_with(&app, "/both", &renamed).await.body, "None None");
+    }
+}

@@ -102,3 +102,22 @@ fn messages_keep_their_level_and_their_order() {
     assert!(Level::Debug < Level::Info && Level::Warning < Level::Error);
     assert_eq!(format!("{:>8}", Level::Success), " success");
 }
+
+#[test]
+fn a_quick_change_in_a_scope_stays_in_memory_and_its_end_does_not() {
+    let mut disk = OnDisk::new();
+    let (session, token) = saved(&disk.store, 1);
+    let page = session.scope("page");
+    page.insert_quick("last", "/news").unwrap();
+    page.insert_quick("scroll", 7).unwrap();
+    assert!(page.remove_quick("scroll").unwrap());
+    let syncs = disk.store.stats().syncs;
+    session.save().wait().unwrap();
+    assert_eq!(disk.store.stats().syncs, syncs);
+    assert_eq!(disk.after_crash().1.session(Some(&token)).unwrap().scope("page").keys(), [""; 0]);
+    session.clear_scope("page");
+    session.save().wait().unwrap();
+    assert!(disk.store.stats().syncs > syncs);
+    disk.reopen();
+    assert_eq!(disk.store.session(Some(&token)).unwrap().keys(), ["n"]);
+}
