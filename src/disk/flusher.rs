@@ -15,7 +15,7 @@ use super::{
     Upstream,
     database::Database,
     frame,
-    journal::{Active, Journal},
+    journal::{Active, Journal, Next},
     queue::{Batch, Group, Queue, Queued, Waiters},
 };
 use crate::{Error, error::Cause, event};
@@ -86,7 +86,8 @@ impl Flusher {
 
     fn next_batch(&self, pen: &mut Pen) -> Batch {
         if self.journal.is_starved() {
-            if !self.journal.has_ready() {
+            // A record that is too long for the room there is must not keep the ends behind it waiting.
+            if std::mem::take(&mut pen.too_long) || !self.journal.has_ready() {
                 return self.queue.take_ends(Instant::now() + PAUSE.0);
             }
             self.journal.set_starved(false);
@@ -114,6 +115,7 @@ impl Flusher {
             // What ends is back in the queue, and is written before anything else.
             Err(Stop::Full(error)) if !was_starved => {
                 pen.owed.push(waiters.ends.clone());
+                pen.too_long = self.journal.has_ready();
                 self.journal.set_starved(true);
                 self.note(Some(&error));
                 return waiters.all.resolve(Err(error));
@@ -146,10 +148,15 @@ impl Flusher {
     }
 
     fn write_some(&self, pen: &mut Pen, ops: &[Queued]) -> Result<usize, Stop> {
+        // With the reserve beside it: a segment that only just held the frame would be full before it is begun.
         let needed = frame::len_bytes(&ops[0].op) as u64;
+        let needed = needed + needed.div_ceil(RESERVE - 1);
         let Some(active) = &mut pen.active else {
             pen.announced = false;
-            pen.active = self.journal.next(needed, true).map_err(Stop::Failed)?;
+            let refused = |error| if self.journal.has_ready() { Stop::Full(error) } else { Stop::Failed(error) };
+            if let Some(next) = self.journal.next(needed, true).map_err(refused)? {
+                self.turn_to(pen, next);
+            }
             return Ok(0);
         };
         if !pen.announced {
@@ -166,7 +173,7 @@ impl Flusher {
                 return Err(Stop::Full(full()));
             }
             if let Some(next) = self.journal.next(needed, false).map_err(Stop::Full)? {
-                self.journal.seal(std::mem::replace(active, next), true);
+                self.turn_to(pen, next);
             }
             return Ok(0);
         }
@@ -185,6 +192,13 @@ impl Flusher {
             }
         }
         Ok(count)
+    }
+
+    /// Goes on in the next segment, and seals what comes before it in the order in which it was made.
+    fn turn_to(&self, pen: &mut Pen, next: Next) {
+        for done in pen.active.replace(next.active).into_iter().chain(next.skipped) {
+            self.journal.seal(done, true);
+        }
     }
 
     /// Hands everything to the last checkpoint.
@@ -212,6 +226,8 @@ struct Pen {
     /// Whether the database knows of the active segment.
     announced: bool,
     buffer: Vec<u8>,
+    /// Whether it was the length of a record that there was no room for.
+    too_long: bool,
     /// Those who wait for ends that came when there was no room.
     owed: Vec<Arc<Group>>,
 }

@@ -73,8 +73,7 @@ fn append(into: &mut Vec<u8>, salt: Salt, at: Position, kind: u32, key: &Key, pa
     let payload_len = payload.iter().map(|part| part.len()).sum::<usize>();
     into.extend_from_slice(&salt.to_le_bytes());
     into.extend_from_slice(&[0; 4]);
-    // Fits: a record is at most 1 GiB.
-    into.extend_from_slice(&u32::try_from(payload_len).unwrap_or(u32::MAX).to_le_bytes());
+    into.extend_from_slice(&u32::try_from(payload_len).expect("a record is at most 1 GiB").to_le_bytes());
     for field in [at.number, at.first, kind, 0] {
         into.extend_from_slice(&field.to_le_bytes());
     }
@@ -215,4 +214,57 @@ fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> End {
         }
     }
     if torn { End::Torn { offset } } else { End::Clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: Salt = 0x0123_4567_89ab_cdef;
+    const OTHER: Salt = 0xfedc_ba98_7654_3210;
+
+    fn frames(salt: Salt, count: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in 0..count {
+            encode(&mut bytes, salt, Position { number, first: 0 }, &Op::Delete { key: [1; 16] }, false);
+        }
+        bytes
+    }
+
+    fn count(bytes: &[u8]) -> (usize, End) {
+        let mut count = 0;
+        let end = replay(bytes, SALT, 0, |_| count += 1);
+        (count, end)
+    }
+
+    #[test]
+    fn g6_a_frame_of_another_generation_is_not_read() {
+        assert_eq!(count(&frames(SALT, 2)), (2, End::Clean));
+        assert_eq!(count(&frames(OTHER, 2)), (0, End::Clean));
+    }
+
+    #[test]
+    fn g6_neither_half_of_the_salt_alone_makes_a_frame() {
+        // Whoever knew the salt that stands in the frames would still need it for the checksum, and the other way round.
+        let mut salted = frames(OTHER, 1);
+        salted[..8].copy_from_slice(&SALT.to_le_bytes());
+        assert_eq!(count(&salted), (0, End::Torn { offset: 0 }));
+        let mut summed = frames(SALT, 1);
+        summed[..8].copy_from_slice(&OTHER.to_le_bytes());
+        assert_eq!(count(&summed), (0, End::Clean));
+    }
+
+    #[test]
+    fn a_missing_frame_is_damage_only_if_a_later_write_proves_that_it_was_synced() {
+        let mut one_write = frames(SALT, 3);
+        let len = one_write.len() / 3;
+        one_write[len..2 * len].fill(0);
+        assert_eq!(count(&one_write), (1, End::Torn { offset: len }));
+        let mut two_writes = frames(SALT, 2);
+        two_writes.resize(SECTOR, 0);
+        encode(&mut two_writes, SALT, Position { number: 2, first: 2 }, &Op::Delete { key: [2; 16] }, false);
+        assert_eq!(count(&two_writes), (3, End::Clean));
+        two_writes[len..2 * len].fill(0);
+        assert_eq!(count(&two_writes), (1, End::Damaged { offset: len }));
+    }
 }

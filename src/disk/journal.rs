@@ -27,7 +27,7 @@ use super::{
     pending::Pending,
     queue::{Group, Queued},
     recover::{self, Recovered},
-    segment::{Label, MIN_BYTES, START, Segment},
+    segment::{Label, MIN_BYTES, OVERHEAD, Segment},
     tables::{self, JournalMark},
     volume::{Volume, VolumeFile},
 };
@@ -77,7 +77,6 @@ struct State {
     sweeps: Vec<Arc<Group>>,
     /// Why the checkpointer cannot go on.
     trouble: Option<Error>,
-    nudged: bool,
     closing: bool,
 }
 
@@ -86,6 +85,13 @@ pub(super) struct Active {
     number: u32,
     pub(super) segment: Segment,
     since: Instant,
+}
+
+/// What the flusher appends to next.
+pub(super) struct Next {
+    /// An unused segment that comes before it.
+    pub(super) skipped: Option<Active>,
+    pub(super) active: Active,
 }
 
 /// A segment that nothing is appended to any more.
@@ -147,7 +153,6 @@ impl Journal {
             quarantine: Vec::new(),
             sweeps: Vec::new(),
             trouble: None,
-            nudged: false,
             closing: false,
         };
         Self {
@@ -219,31 +224,28 @@ impl Journal {
 
     /// A segment to append to, with room for a frame of `needed` bytes: the ready one, or, if nothing is active (`first`), one made
     /// here. Waits a moment for the checkpointer; `Ok(None)`: it may be ready later.
-    pub(super) fn next(&self, needed: u64, first: bool) -> Result<Option<Active>, Error> {
+    pub(super) fn next(&self, needed: u64, first: bool) -> Result<Option<Next>, Error> {
         let give_up = Instant::now() + PATIENCE;
         let mut state = self.state.lock();
-        loop {
+        let next = loop {
+            if state.ready.as_ref().is_some_and(|ready| ready.segment.capacity() < needed) {
+                drop(state);
+                break self.make_long(needed)?;
+            }
             if let Some(ready) = state.ready.take() {
                 state.wanted = true;
                 self.changed.notify_all();
                 drop(state);
-                self.filled.store(0, Ordering::Relaxed);
-                let ready = Active { since: Instant::now(), ..ready };
-                return if ready.segment.capacity() >= needed {
-                    Ok(Some(ready))
-                } else {
-                    self.lengthen(ready, needed).map(Some)
-                };
+                break Next { skipped: None, active: ready };
             }
             if first && state.sealed.len() < MAX_SEALED {
                 state.wanted = true;
                 self.changed.notify_all();
-                let len_bytes = state.planned_bytes.max(needed + START).next_multiple_of(4096);
+                let len_bytes = state.planned_bytes.max(needed + OVERHEAD).next_multiple_of(4096);
                 drop(state);
                 let _making = self.making.lock();
                 if !self.has_ready() {
-                    self.filled.store(0, Ordering::Relaxed);
-                    return self.make(len_bytes).map(Some);
+                    break Next { skipped: None, active: self.make(len_bytes)? };
                 }
                 state = self.state.lock();
                 continue;
@@ -256,28 +258,22 @@ impl Journal {
             if self.changed.wait_until(&mut state, give_up).timed_out() {
                 return Ok(None);
             }
-        }
+        };
+        self.filled.store(0, Ordering::Relaxed);
+        let active = Active { since: Instant::now(), ..next.active };
+        Ok(Some(Next { active, ..next }))
     }
 
-    /// Makes a ready segment longer, for a record that no planned one can hold.
-    fn lengthen(&self, ready: Active, needed: u64) -> Result<Active, Error> {
-        let Active { number, segment, since } = ready;
-        let old = *segment.label();
-        let len_bytes = (needed + START).next_multiple_of(4096);
-        let made = Label::new(self.store_id, old.generation, len_bytes)
-            .and_then(|label| Segment::prepare(segment.into_file(), label).map_err(degraded));
+    /// Makes a segment for a record that neither the ready one nor a planned one can hold. The ready one keeps its place in the order,
+    /// and is left unused; if this fails, nothing has changed.
+    fn make_long(&self, needed: u64) -> Result<Next, Error> {
+        let _making = self.making.lock();
+        let active = self.make((needed + OVERHEAD).next_multiple_of(4096))?;
         let mut state = self.state.lock();
-        match made {
-            Ok(segment) => {
-                state.file_bytes += len_bytes - old.len_bytes;
-                Ok(Active { number, segment, since })
-            }
-            Err(error) => {
-                // It has no frames, but it has its place in the order.
-                state.sealed.push_back(Sealed { number, label: old, file: None });
-                Err(error)
-            }
-        }
+        let skipped = state.ready.take();
+        state.wanted = true;
+        self.changed.notify_all();
+        Ok(Next { skipped, active })
     }
 
     /// Makes a new segment under a free name. The caller holds `making`.
@@ -337,10 +333,10 @@ impl Journal {
             // It only helps to tell damage from a torn write; without it, nothing is lost.
             let _ = active.segment.mark();
         }
-        let label = *active.segment.label();
+        let (label, is_unused) = (*active.segment.label(), active.segment.is_unused());
         let file = is_sound.then(|| active.segment.into_file());
         let mut state = self.state.lock();
-        if is_sound && active.since.elapsed() < SOON {
+        if is_sound && !is_unused && active.since.elapsed() < SOON {
             state.planned_bytes = (label.len_bytes * 2).min(self.max_bytes).max(state.planned_bytes);
         }
         state.sealed.push_back(Sealed { number: active.number, label, file });
@@ -371,7 +367,8 @@ impl Journal {
 
     /// Lets the checkpointer look at the database now.
     pub(super) fn nudge(&self) {
-        self.state.lock().nudged = true;
+        // Under its lock the checkpointer is either before its look at the database, or waits to be notified.
+        let _state = self.state.lock();
         self.changed.notify_all();
     }
 
@@ -384,7 +381,6 @@ impl Journal {
             let now = Instant::now();
             if retry_at.is_none_or(|at| at <= now) || state.closing {
                 if has_failed() {
-                    state.nudged = false;
                     return Job::Reopen;
                 }
                 if let Some(job) = Self::pick(&mut state, now >= sweep_at) {

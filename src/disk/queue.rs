@@ -116,6 +116,8 @@ impl Waiters {
 
 /// Above this, a commit waits for the disk even if its class does not ask for it, so that what is pinned in memory stays bounded.
 const HIGH_WATER_BYTES: usize = 16 << 20;
+/// A century stands for never, where the platform's clock could not represent what was asked for.
+const FOREVER: Duration = Duration::from_hours(876_600);
 /// Above this, commits are refused: the disk has not worked for a while.
 const FULL_BYTES: usize = 64 << 20;
 
@@ -144,6 +146,7 @@ impl Queue {
             watchdog_parked: false,
         };
         let (work, watch) = (Condvar::new(), Condvar::new());
+        let (flush_interval, commit_timeout) = (flush_interval.min(FOREVER), commit_timeout.min(FOREVER));
         Self { state: Mutex::new(state), work, flush_interval, commit_timeout, watch }
     }
 

@@ -31,6 +31,8 @@ const MAGIC: [u8; 8] = *b"sessileJ";
 pub(super) const FORMAT: u32 = 1;
 /// A mark goes behind the frames, in a sector of its own.
 const MARK_BYTES: u64 = SECTOR as u64;
+/// Bytes of a segment that are not for frames.
+pub(super) const OVERHEAD: u64 = START + MARK_BYTES;
 /// A write that is longer than this is ended: the memory for it is kept.
 const MAX_WRITE: usize = 1 << 20;
 const COPY: usize = 4096;
@@ -146,7 +148,7 @@ impl Segment {
 
     /// Bytes for frames when it is unused.
     pub(super) fn capacity(&self) -> u64 {
-        self.label.len_bytes.saturating_sub(START + MARK_BYTES)
+        self.label.len_bytes.saturating_sub(OVERHEAD)
     }
 
     /// Whether the last frame is one that says that all before it are durable.

@@ -228,6 +228,37 @@ fn f7_a_full_disk_serves_reads_and_takes_logouts_and_heals() {
 }
 
 #[test]
+fn f7_a_record_too_long_for_a_full_disk_loses_nothing_that_was_acknowledged() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    let kept = saved(&store, 1).1;
+    let sessions: Vec<_> = (10..15).map(|n| saved(&store, n)).collect();
+    let second = Instant::now();
+    while !disk.names().iter().any(|name| name == "store.journal1") || store.stats().journal_bytes < 2 * (64 << 10) {
+        assert!(second.elapsed() < 10 * SECOND, "no segment is made ready");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Room for what a checkpoint needs, not for a segment that holds the record.
+    disk.set_capacity(Some(disk.used_bytes() + (64 << 10)));
+    let long = store.session(None).unwrap();
+    long.insert("n", 2_u64).unwrap();
+    long.insert("long", "x".repeat(200_000)).unwrap();
+    assert_transient(&long.save().wait().unwrap_err());
+    for (session, _) in &sessions {
+        session.destroy();
+        session.save().wait().expect("logging out works behind it");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let crashed = disk.crash(1);
+    crashed.heal();
+    let crashed = open(&crashed);
+    assert_eq!(n_of(&crashed, &kept), Some(1));
+    assert!(sessions.iter().all(|(_, token)| n_of(&crashed, token).is_none()));
+    heal(&disk, &store);
+    assert_eq!(n_of(&open(&disk.crash(2)), &long.token().unwrap()), Some(2), "it is stored once there is room");
+}
+
+#[test]
 fn f8_commits_grow_no_file_and_leave_no_holes() {
     let disk = FaultDisk::new(0);
     let store = open(&disk);
