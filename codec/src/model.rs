@@ -211,9 +211,17 @@ impl Entry {
     /// [`Error::WrongLane`], [`Error::WrongModel`], [`Error::ModelFromFuture`], whatever [`Model::migrate`] says, and
     /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `M`.
     pub fn view<M: Model>(&self) -> Result<View<M>, Error> {
+        self.clone().into_view()
+    }
+
+    /// As [`view`](Self::view), with this share of the bytes: for who needs nothing else of the entry.
+    ///
+    /// # Errors
+    /// As [`view`](Self::view).
+    pub fn into_view<M: Model>(self) -> Result<View<M>, Error> {
         match self.as_ref().model::<M>()? {
             Found::Current => View::check(self),
-            Found::Older(old) => View::check(&Self::model(&M::migrate(old)?, &Limits::UNLIMITED)?),
+            Found::Older(old) => View::check(Self::model(&M::migrate(old)?, &Limits::UNLIMITED)?),
         }
     }
 

@@ -7,7 +7,7 @@
 //! Knows nothing of time, keys rings or disks.
 #![allow(unsafe_code)]
 
-use std::{fmt, marker::PhantomData, num::NonZeroUsize, ops::Deref, sync::Arc};
+use std::{fmt, marker::PhantomData, mem::MaybeUninit, num::NonZeroUsize, ops::Deref, sync::Arc};
 
 use rkyv::{
     Archive, Place, Portable, Serialize,
@@ -36,13 +36,19 @@ pub(crate) struct Buffer(Arc<[Block]>);
 impl Buffer {
     /// Copies `bytes`, padded with zeros to whole blocks.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let (whole, rest) = bytes.as_chunks::<16>();
-        let last = (!rest.is_empty()).then(|| {
-            let mut block = [0; 16];
-            block[..rest.len()].copy_from_slice(rest);
-            Block(block)
-        });
-        Self(whole.iter().map(|block| Block(*block)).chain(last).collect())
+        let mut buffer = Arc::new_uninit_slice(bytes.len().div_ceil(size_of::<Block>()));
+        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("nobody else has the new buffer");
+        if let Some(last) = blocks.last_mut() {
+            last.write(Block([0; 16]));
+        }
+        // In one piece: block by block, as an iterator would, was a third of what it takes to write a record.
+        // SAFETY: `blocks` has room for `bytes`, by the division above, is new and so overlaps nothing, and a `Block` is sixteen
+        // bytes of any content. `bytes` fill every block but the end of the last one, which was filled with zeros before.
+        let buffer = unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), blocks.as_mut_ptr().cast(), bytes.len());
+            buffer.assume_init()
+        };
+        Self(buffer)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -215,9 +221,16 @@ impl Record {
     /// The value under `key`, sharing this record's bytes.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<Entry> {
+        self.clone().into_entry(key)
+    }
+
+    /// The value under `key`, with this share of the record's bytes: for who needs nothing else of the record.
+    #[must_use]
+    pub fn into_entry(self, key: &str) -> Option<Entry> {
         let entry = self.find(key)?.as_ref();
         let start = entry.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
-        Some(Entry { lane: entry.lane, buffer: self.0.clone(), start, len: entry.bytes.len() })
+        let (lane, len) = (entry.lane, entry.bytes.len());
+        Some(Entry { lane, buffer: self.0, start, len })
     }
 
     /// Whether there is a value under `key`.
@@ -304,9 +317,9 @@ pub struct View<M: Model> {
 
 impl<M: Model> View<M> {
     /// Checks that `entry` is an archived `M`.
-    pub(crate) fn check(entry: &Entry) -> Result<Self, Error> {
+    pub(crate) fn check(entry: Entry) -> Result<Self, Error> {
         check_archive::<M::Archived>(entry.as_ref().bytes)?;
-        Ok(Self { buffer: entry.buffer.clone(), start: entry.start, len: entry.len, model: PhantomData })
+        Ok(Self { buffer: entry.buffer, start: entry.start, len: entry.len, model: PhantomData })
     }
 }
 
