@@ -86,6 +86,31 @@ impl Store {
         let kind = Kind { name: token.map_or(0, Token::name), ..Kind::default() };
         Session::load(self, kind, token.copied().into_iter())
     }
+
+    /// One value of the session of `token`, without a [`Session`]: the shortest way for who only reads it, such as a check of
+    /// every message on a connection. `None` if there is no such session or no such value. It counts as a use of the session,
+    /// which moves its idle deadline in memory.
+    ///
+    /// # Errors
+    /// [`Error::Degraded`] if the disk has to be asked and refuses; [`Error::ReservedKey`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("user", 7_u64)?;
+    /// session.save().wait()?;
+    /// let token = session.token().unwrap();
+    ///
+    /// let user = store.entry(&token, "user")?.map(|entry| entry.get::<u64>()).transpose()?;
+    /// assert_eq!(user, Some(7));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn entry(&self, token: &Token, key: &str) -> Result<Option<Entry>, Error> {
+        check_key(key)?;
+        let found = self.find(std::iter::once(*token))?;
+        Ok(found.and_then(|(_, found)| found.record.into_entry(key)))
+    }
 }
 
 fn check_timeout(timeout: Duration) -> Result<(), Error> {

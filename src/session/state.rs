@@ -140,7 +140,7 @@ impl State {
     pub(super) fn view<M: Model>(&mut self, key: &str, store: &Store) -> Result<Option<View<M>>, Error> {
         let Some(mut entry) = self.get(key) else { return Ok(None) };
         let viewed = match entry.upgraded::<M>() {
-            Ok(None) => entry.view(),
+            Ok(None) => entry.into_view(),
             Ok(Some(upgraded)) => {
                 entry = upgraded;
                 let viewed = entry.view();
