@@ -1,1 +1,125 @@
-//! Shared by the benches.
+//! What the benches share: how rounds are timed, how a result is printed beside its target, and what all of them store.
+//!
+//! What is compared runs interleaved in one process, in rounds of about a millisecond: whatever else the machine does then
+//! falls on all alike, and the median passes over the rounds that were interrupted. Absolute numbers are of this machine;
+//! ratios are what targets are about.
+//!
+//! `SESSILE_BENCH_QUICK=1` makes every bench a run of seconds, which shows that it works and measures nothing.
+
+mod input;
+mod web;
+
+use std::{
+    env,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Instant,
+};
+
+pub use self::{
+    input::{Random, TypicalModel, USER_ID, Zipf, model, sessile_store, tower_record, tower_store, typical, write_typical},
+    web::{App, Work, bare_app, call, no_op_app, request, sessile_app, sessile_around, tower_app, tower_around},
+};
+
+/// Whether this is a run that only shows that the benches work.
+#[must_use]
+pub fn is_quick() -> bool {
+    env::var_os("SESSILE_BENCH_QUICK").is_some_and(|value| value != "0")
+}
+
+/// `full`, or `quick` in a quick run.
+#[must_use]
+pub fn sized<T>(full: T, quick: T) -> T {
+    if is_quick() { quick } else { full }
+}
+
+/// Where a measured figure should lie.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// This or less.
+    AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
+}
+
+/// Prints a result beside its target: `T5 durable commits: 4.60 x redb group commit (target >= 4.00) ok`.
+pub fn report(id: &str, what: &str, measured: f64, unit: &str, target: Target) {
+    let (sign, bound, holds) = match target {
+        Target::AtMost(bound) => ("<=", bound, measured <= bound),
+        Target::AtLeast(bound) => (">=", bound, measured >= bound),
+    };
+    let verdict = if holds { "ok" } else { "MISS" };
+    println!("{id} {what}: {} {unit} (target {sign} {}) {verdict}", figure(measured), figure(bound));
+}
+
+/// Prints one line of the numbers behind a result.
+pub fn row(name: &str, figures: &[(f64, &str)]) {
+    let figures: Vec<String> = figures.iter().map(|(value, unit)| format!("{:>9} {unit}", figure(*value))).collect();
+    println!("    {name:<44} {}", figures.join("  "));
+}
+
+/// As many digits as mean something.
+fn figure(value: f64) -> String {
+    let digits =
+        if value == 0.0 || value.abs() >= 100.0 { 0 } else { 3 - value.abs().log10().floor().clamp(0.0, 2.0) as usize };
+    format!("{value:.*}", digits.min(2))
+}
+
+/// A contestant: does what is measured as often as it is told.
+pub type Contestant<'a> = &'a mut dyn FnMut(usize);
+
+/// Runs the contestants in turn, `rounds` times `calls` calls each, and gives each one's median time of a call in nanoseconds.
+///
+/// # Panics
+/// If `rounds` is 0.
+pub fn compare<const N: usize>(rounds: usize, calls: usize, contestants: [Contestant<'_>; N]) -> [f64; N] {
+    let mut times: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
+    // The first round warms up and is not counted. The turns change: nobody always runs after the same neighbour.
+    for round in 0..=rounds {
+        for turn in 0..N {
+            let which = (turn + round) % N;
+            let start = Instant::now();
+            contestants[which](calls);
+            let elapsed = start.elapsed();
+            if round > 0 {
+                times[which].push(elapsed.as_secs_f64() * 1e9 / calls as f64);
+            }
+        }
+    }
+    times.map(median)
+}
+
+/// The value in the middle.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Drives a future to its end on this thread.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    // Nearly every future here is ready at once: no waker is made for those.
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return output;
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}

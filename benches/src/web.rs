@@ -1,0 +1,132 @@
+//! One small axum application, with each kind of sessions around it, called without a socket.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header::COOKIE},
+    response::Response,
+    routing::get,
+};
+use sessile::{SessionLayer, SessionService, Store};
+use tower::{Layer, Service};
+use tower_sessions::{MemoryStore, SessionManagerLayer};
+
+use crate::{USER_ID, block_on};
+
+/// What a handler does with its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It does not ask for it.
+    Nothing,
+    /// It reads one key.
+    Read,
+    /// It reads one key and writes it.
+    Write,
+}
+
+/// Anything that answers requests.
+pub trait App: Service<Request, Response = Response, Error = std::convert::Infallible> {}
+impl<S: Service<Request, Response = Response, Error = std::convert::Infallible>> App for S {}
+
+/// The application without sessions.
+pub fn bare_app() -> Router {
+    Router::new().route("/", get(|| async { "0" }))
+}
+
+/// The application without sessions, in a layer that does nothing: what axum itself asks for any layer.
+pub fn no_op_app() -> Router {
+    #[derive(Clone)]
+    struct NoOp<S>(S);
+    impl<S: Service<Request>> Service<Request> for NoOp<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+
+        fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), S::Error>> {
+            self.0.poll_ready(context)
+        }
+
+        fn call(&mut self, request: Request) -> S::Future {
+            self.0.call(request)
+        }
+    }
+    bare_app().layer(tower::layer::layer_fn(NoOp))
+}
+
+fn sessile_router(work: Work) -> Router {
+    match work {
+        Work::Nothing => bare_app(),
+        Work::Read => Router::new().route("/", get(read)),
+        Work::Write => Router::new().route("/", get(write)),
+    }
+}
+
+async fn read(session: sessile::Session) -> &'static str {
+    text(session.get::<u64>(USER_ID).expect("it is a number"))
+}
+
+async fn write(session: sessile::Session) -> &'static str {
+    let visits = session.get::<u64>("visits").expect("it is a number").unwrap_or(0);
+    session.insert("visits", visits + 1).expect("it is small");
+    text(Some(visits))
+}
+
+async fn tower_read(session: tower_sessions::Session) -> &'static str {
+    text(session.get::<u64>(USER_ID).await.expect("it is a number"))
+}
+
+async fn tower_write(session: tower_sessions::Session) -> &'static str {
+    let visits = session.get::<u64>("visits").await.expect("it is a number").unwrap_or(0);
+    session.insert("visits", visits + 1).await.expect("memory does not fail");
+    text(Some(visits))
+}
+
+/// An answer that shows whether the session was found, and costs nothing to make.
+fn text(value: Option<u64>) -> &'static str {
+    if value.is_some() { "found" } else { "none" }
+}
+
+/// The application in a [`SessionLayer`], as axum's `layer` puts it.
+pub fn sessile_app(store: &Store, work: Work) -> Router {
+    sessile_router(work).layer(SessionLayer::new(store.clone()))
+}
+
+/// The application with the [`SessionLayer`] around all of it, which spares the box that axum puts every layer in.
+pub fn sessile_around(store: &Store, work: Work) -> SessionService<Router> {
+    SessionLayer::new(store.clone()).layer(sessile_router(work))
+}
+
+fn tower_router(work: Work) -> Router {
+    match work {
+        Work::Nothing => bare_app(),
+        Work::Read => Router::new().route("/", get(tower_read)),
+        Work::Write => Router::new().route("/", get(tower_write)),
+    }
+}
+
+/// The application with tower-sessions, as axum's `layer` puts it.
+pub fn tower_app(store: &MemoryStore, work: Work) -> Router {
+    tower_router(work).layer(SessionManagerLayer::new(store.clone()))
+}
+
+/// The application with tower-sessions around all of it.
+pub fn tower_around(store: &MemoryStore, work: Work) -> impl App {
+    SessionManagerLayer::new(store.clone()).layer(tower_router(work))
+}
+
+/// A request that comes with `cookie`.
+pub fn request(cookie: &HeaderValue) -> Request {
+    let mut request = Request::new(Body::empty());
+    request.headers_mut().insert(COOKIE, cookie.clone());
+    request
+}
+
+/// What the application answers to a request with `cookie`.
+///
+/// # Panics
+/// Never: applications answer.
+pub fn call(app: &mut impl App, cookie: &HeaderValue) -> Response {
+    let Ok(response) = block_on(app.call(request(cookie)));
+    response
+}
