@@ -7,17 +7,15 @@ mod binding;
 mod commit;
 mod csrf;
 mod flash;
+mod lifetime;
 mod scope;
 mod state;
+mod values;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
-use sessile_codec::{Entry, Model, View};
+use sessile_codec::Entry;
 
 pub(crate) use self::binding::Bound;
 #[cfg(feature = "tower")]
@@ -27,11 +25,7 @@ pub use self::{
     flash::{Flash, Level},
     scope::Scope,
 };
-use crate::{
-    Ack, Durability, Error, Handle, Store, Tier, Token, Watch,
-    clock::from_ms,
-    token::{NameHash, owner_hash},
-};
+use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, token::NameHash};
 
 /// A visitor's session.
 ///
@@ -113,14 +107,6 @@ impl Store {
     }
 }
 
-fn check_timeout(timeout: Duration) -> Result<(), Error> {
-    if timeout.as_millis() == 0 {
-        let detail = "a session's timeout is less than a millisecond; give a longer one, or `destroy` the session".to_owned();
-        return Err(Error::Config { detail });
-    }
-    Ok(())
-}
-
 impl Session {
     /// The session that one of `tokens` leads to, or a new one; of this kind in any case.
     pub(crate) fn load(store: &Store, kind: Kind, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
@@ -130,285 +116,6 @@ impl Session {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
-    }
-
-    /// The value under `key`, as a serde type; `None` if there is none.
-    ///
-    /// To borrow text or bytes from the session instead of copying them, see [`entry`](Self::entry).
-    ///
-    /// # Errors
-    /// [`Error::Codec`] if the stored value is not a `T`.
-    #[cfg(feature = "serde")]
-    pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        check_key(key)?;
-        Ok(self.state().get(key).map(|entry| entry.get()).transpose()?)
-    }
-
-    /// Sets the value under `key`, of any serde type.
-    ///
-    /// What comes back is what was put, exactly.
-    ///
-    /// # Errors
-    /// [`Error::Codec`] if the value cannot be represented exactly, is nested too deep, or makes the session too large;
-    /// [`Error::ReservedKey`]. The session is then unchanged.
-    #[cfg(feature = "serde")]
-    pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
-        check_key(key)?;
-        let entry = Entry::serde(&value, self.store.limits())?;
-        self.state().set(key, entry, self.store.limits())
-    }
-
-    /// As [`insert`](Self::insert), but the change stays in memory: it costs no I/O, and a crash may undo it.
-    ///
-    /// It goes to disk with the session's next change that is not quick, when memory needs the room, at [`Store::flush`] and when the
-    /// store is closed; a crash before that undoes quick changes and nothing else. For what would be no loss: the last page seen, a
-    /// scroll position.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
-    ///
-    /// # Examples
-    /// ```
-    /// # let session = sessile::testing::session();
-    /// session.insert("user", "Ada")?;
-    /// session.save().wait()?;
-    /// session.insert_quick("last_page", "/news")?;
-    /// session.save().wait()?; // at once
-    /// assert_eq!(session.get("last_page")?, Some("/news".to_owned()));
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    #[cfg(feature = "serde")]
-    pub fn insert_quick<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
-        check_key(key)?;
-        let entry = Entry::serde(&value, self.store.limits())?;
-        self.state().set_quick(key, entry, self.store.limits())
-    }
-
-    /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
-    ///
-    /// `change` gets the current value, `None` if there is none, and returns the new one. It runs now, and again at commit if
-    /// another request wrote `key` meanwhile, so keep it free of side effects. It must not use this session itself: it would
-    /// wait for ever.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get) and [`insert`](Self::insert); the session is then unchanged.
-    ///
-    /// # Examples
-    /// ```
-    /// # let session = sessile::testing::session();
-    /// session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
-    /// assert_eq!(session.get("visits")?, Some(1u32));
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    #[cfg(feature = "serde")]
-    pub fn update<T>(&self, key: &str, mut change: impl FnMut(Option<T>) -> T + Send + 'static) -> Result<T, Error>
-    where
-        T: serde_core::Serialize + serde_core::de::DeserializeOwned,
-    {
-        check_key(key)?;
-        let limits = *self.store.limits();
-        let mut state = self.state();
-        let value = change(state.get(key).map(|entry| entry.get()).transpose()?);
-        let entry = Entry::serde(&value, &limits)?;
-        let again = move |old: Option<&Entry>| {
-            let old = old.map(Entry::get).transpose()?;
-            Ok(Some(Entry::serde(&change(old), &limits)?))
-        };
-        state.update(key, Some(entry), Box::new(again), &limits)?;
-        Ok(value)
-    }
-
-    /// Sets the value under `key`, as a [`Model`], which is read in place and survives changes of its type.
-    ///
-    /// # Examples
-    /// ```
-    /// use sessile::{Model, Tag, rkyv};
-    ///
-    /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    /// #[rkyv(crate = sessile::rkyv)]
-    /// struct Profile {
-    ///     name: String,
-    /// }
-    ///
-    /// impl Model for Profile {
-    ///     const TAG: Tag = Tag::new("profile");
-    /// }
-    ///
-    /// # let session = sessile::testing::session();
-    /// session.insert_model("profile", &Profile { name: "Ada".to_owned() })?;
-    /// let profile = session.view::<Profile>("profile")?.unwrap();
-    /// assert_eq!(profile.name, "Ada");
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
-    pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
-        check_key(key)?;
-        let entry = Entry::model(model, self.store.limits())?;
-        self.state().set(key, entry, self.store.limits())
-    }
-
-    /// The model under `key`, read where it lies; `None` if there is none.
-    ///
-    /// One of an older version is [migrated](Model::migrate), and stored so with the session's next change. One that this build cannot
-    /// read, because it is of a newer version or cannot be migrated, counts as absent and in [`Stats::unreadable`](crate::Stats); its
-    /// bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
-    ///
-    /// # Errors
-    /// [`Error::Codec`] if the stored value is another model or a serde value.
-    pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
-        check_key(key)?;
-        self.state().view(key, &self.store)
-    }
-
-    /// The value under `key` as it is stored, to borrow from.
-    ///
-    /// # Examples
-    /// ```
-    /// # let session = sessile::testing::session();
-    /// session.insert("name", "Ada")?;
-    /// let name = session.entry("name").unwrap();
-    /// assert_eq!(name.get::<&str>()?, "Ada");
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn entry(&self, key: &str) -> Option<Entry> {
-        check_key(key).ok()?;
-        self.state().get(key)
-    }
-
-    /// Removes the value under `key`. `false`: there was none.
-    ///
-    /// # Errors
-    /// [`Error::ReservedKey`].
-    pub fn remove(&self, key: &str) -> Result<bool, Error> {
-        check_key(key)?;
-        Ok(self.state().remove(key))
-    }
-
-    /// As [`remove`](Self::remove), but the change stays in memory: see [`insert_quick`](Self::insert_quick).
-    ///
-    /// # Errors
-    /// [`Error::ReservedKey`].
-    pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
-        check_key(key)?;
-        Ok(self.state().remove_quick(key))
-    }
-
-    /// Whether there is a value under `key`.
-    pub fn contains_key(&self, key: &str) -> bool {
-        check_key(key).is_ok() && self.state().get(key).is_some()
-    }
-
-    /// All keys, in order.
-    pub fn keys(&self) -> Vec<String> {
-        let mut keys = self.state().keys();
-        keys.retain(|key| check_key(key).is_ok());
-        keys
-    }
-
-    /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
-    pub fn clear(&self) {
-        self.state().clear();
-    }
-
-    /// Gives the session a new token at commit and keeps its values. Call it at every change of privilege, at login above all: whoever
-    /// knew the old token, or planted it, has nothing from then on.
-    pub fn rotate(&self) {
-        let mut state = self.state();
-        csrf::forget(&mut state);
-        state.rotate();
-    }
-
-    /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::renew_grace) of 10 seconds the old token
-    /// still leads to it, so that requests under way get through. For renewal from time to time.
-    ///
-    /// It is no protection at a login: [`rotate`](Self::rotate) is. An answer to a request that came with the old token tells its
-    /// client of no token; the one that renewed does, so only one of several requests that renew at once does so.
-    ///
-    /// # Examples
-    /// ```
-    /// # let store = sessile::testing::store();
-    /// # let session = store.session(None)?;
-    /// session.insert("name", "Ada")?;
-    /// session.save().wait()?;
-    /// let old = session.token().unwrap();
-    /// session.renew();
-    /// session.save().wait()?;
-    /// assert_ne!(session.token(), Some(old));
-    /// assert_eq!(store.session(Some(&old))?.get("name")?, Some("Ada".to_owned()));
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn renew(&self) {
-        self.state().renew();
-    }
-
-    /// Ends the session at commit, for ever, and tells the client to forget its token. Values that are set after this go to a new session.
-    ///
-    /// If it was over before, nothing is told: the client may hold a newer token by now.
-    pub fn destroy(&self) {
-        self.state().destroy();
-    }
-
-    /// Whether the session's cookie outlasts the browser: `true` gives it the session's own life, `false` ends it when the browser
-    /// closes. For a "remember me" at login. Default: what the layer's [`Cookie`](crate::Cookie) says, which is to last.
-    ///
-    /// It is kept with the session and told to the client at commit. The session's own timeouts stay what they are.
-    pub fn remember(&self, lasts: bool) {
-        self.state().remember(lasts);
-    }
-
-    /// Says whose session this is, for [`Store::sessions_of`] and its like. Only a hash of `owner` is stored.
-    ///
-    /// Call [`rotate`](Self::rotate) too: this is a login. If [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) limits
-    /// how many sessions an owner has, the commit may fail with [`Error::OwnerLimit`]; [`save`](Self::save) to hear of it in the
-    /// handler.
-    pub fn bind_owner(&self, owner: impl AsRef<[u8]>) {
-        self.state().bind_owner(owner_hash(owner.as_ref()));
-    }
-
-    /// Says that the session is nobody's again.
-    pub fn unbind_owner(&self) {
-        self.state().bind_owner([0; 16]);
-    }
-
-    /// How long this session lasts without being used, from its last use on, instead of [`Builder::idle_timeout`](crate::Builder::idle_timeout):
-    /// a longer one for "remember me", say. It is stored with the session.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for less than a millisecond: to end a session is [`destroy`](Self::destroy).
-    ///
-    /// # Examples
-    /// ```
-    /// # use std::time::Duration;
-    /// # let session = sessile::testing::session();
-    /// # let remember_me = true;
-    /// if remember_me {
-    ///     session.set_idle_timeout(Duration::from_hours(30 * 24))?;
-    ///     session.set_absolute_timeout(Duration::from_hours(365 * 24))?;
-    /// }
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), Error> {
-        check_timeout(timeout)?;
-        self.state().set_idle_timeout(timeout);
-        Ok(())
-    }
-
-    /// How long this session lasts however much it is used, from its beginning on, instead of
-    /// [`Builder::absolute_timeout`](crate::Builder::absolute_timeout). It is stored with the session.
-    ///
-    /// # Errors
-    /// As [`set_idle_timeout`](Self::set_idle_timeout).
-    pub fn set_absolute_timeout(&self, timeout: Duration) -> Result<(), Error> {
-        check_timeout(timeout)?;
-        self.state().set_absolute_timeout(timeout);
-        Ok(())
-    }
-
-    /// The class of this request's commits, the layer's too, instead of [`Builder::durability`](crate::Builder::durability).
-    pub fn set_durability(&self, durability: Durability) {
-        self.state().set_durability(durability);
     }
 
     /// Describes the session in a list of its owner's sessions; the browser's name, say. Cut to 256 bytes.

@@ -1,0 +1,188 @@
+//! What a session holds: reading, setting and removing values under keys.
+
+use sessile_codec::{Entry, Model, View};
+
+use super::{Session, check_key};
+use crate::Error;
+
+impl Session {
+    /// The value under `key`, as a serde type; `None` if there is none.
+    ///
+    /// To borrow text or bytes from the session instead of copying them, see [`entry`](Self::entry).
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the stored value is not a `T`.
+    #[cfg(feature = "serde")]
+    pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        check_key(key)?;
+        Ok(self.state().get(key).map(|entry| entry.get()).transpose()?)
+    }
+
+    /// Sets the value under `key`, of any serde type.
+    ///
+    /// What comes back is what was put, exactly.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the value cannot be represented exactly, is nested too deep, or makes the session too large;
+    /// [`Error::ReservedKey`]. The session is then unchanged.
+    #[cfg(feature = "serde")]
+    pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::serde(&value, self.store.limits())?;
+        self.state().set(key, entry, self.store.limits())
+    }
+
+    /// As [`insert`](Self::insert), but the change stays in memory: it costs no I/O, and a crash may undo it.
+    ///
+    /// It goes to disk with the session's next change that is not quick, when memory needs the room, at [`Store::flush`](crate::Store::flush) and when the
+    /// store is closed; a crash before that undoes quick changes and nothing else. For what would be no loss: the last page seen, a
+    /// scroll position.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.insert("user", "Ada")?;
+    /// session.save().wait()?;
+    /// session.insert_quick("last_page", "/news")?;
+    /// session.save().wait()?; // at once
+    /// assert_eq!(session.get("last_page")?, Some("/news".to_owned()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn insert_quick<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::serde(&value, self.store.limits())?;
+        self.state().set_quick(key, entry, self.store.limits())
+    }
+
+    /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
+    ///
+    /// `change` gets the current value, `None` if there is none, and returns the new one. It runs now, and again at commit if
+    /// another request wrote `key` meanwhile, so keep it free of side effects. It must not use this session itself: it would
+    /// wait for ever.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`insert`](Self::insert); the session is then unchanged.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
+    /// assert_eq!(session.get("visits")?, Some(1u32));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn update<T>(&self, key: &str, mut change: impl FnMut(Option<T>) -> T + Send + 'static) -> Result<T, Error>
+    where
+        T: serde_core::Serialize + serde_core::de::DeserializeOwned,
+    {
+        check_key(key)?;
+        let limits = *self.store.limits();
+        let mut state = self.state();
+        let value = change(state.get(key).map(|entry| entry.get()).transpose()?);
+        let entry = Entry::serde(&value, &limits)?;
+        let again = move |old: Option<&Entry>| {
+            let old = old.map(Entry::get).transpose()?;
+            Ok(Some(Entry::serde(&change(old), &limits)?))
+        };
+        state.update(key, Some(entry), Box::new(again), &limits)?;
+        Ok(value)
+    }
+
+    /// Sets the value under `key`, as a [`Model`], which is read in place and survives changes of its type.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Model, Tag, rkyv};
+    ///
+    /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+    /// #[rkyv(crate = sessile::rkyv)]
+    /// struct Profile {
+    ///     name: String,
+    /// }
+    ///
+    /// impl Model for Profile {
+    ///     const TAG: Tag = Tag::new("profile");
+    /// }
+    ///
+    /// # let session = sessile::testing::session();
+    /// session.insert_model("profile", &Profile { name: "Ada".to_owned() })?;
+    /// let profile = session.view::<Profile>("profile")?.unwrap();
+    /// assert_eq!(profile.name, "Ada");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::model(model, self.store.limits())?;
+        self.state().set(key, entry, self.store.limits())
+    }
+
+    /// The model under `key`, read where it lies; `None` if there is none.
+    ///
+    /// One of an older version is [migrated](Model::migrate), and stored so with the session's next change. One that this build cannot
+    /// read, because it is of a newer version or cannot be migrated, counts as absent and in [`Stats::unreadable`](crate::Stats); its
+    /// bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the stored value is another model or a serde value.
+    pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
+        check_key(key)?;
+        self.state().view(key, &self.store)
+    }
+
+    /// The value under `key` as it is stored, to borrow from.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.insert("name", "Ada")?;
+    /// let name = session.entry("name").unwrap();
+    /// assert_eq!(name.get::<&str>()?, "Ada");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn entry(&self, key: &str) -> Option<Entry> {
+        check_key(key).ok()?;
+        self.state().get(key)
+    }
+
+    /// Removes the value under `key`. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`Error::ReservedKey`].
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        check_key(key)?;
+        Ok(self.state().remove(key))
+    }
+
+    /// As [`remove`](Self::remove), but the change stays in memory: see [`insert_quick`](Self::insert_quick).
+    ///
+    /// # Errors
+    /// [`Error::ReservedKey`].
+    pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
+        check_key(key)?;
+        Ok(self.state().remove_quick(key))
+    }
+
+    /// Whether there is a value under `key`.
+    pub fn contains_key(&self, key: &str) -> bool {
+        check_key(key).is_ok() && self.state().get(key).is_some()
+    }
+
+    /// All keys, in order.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = self.state().keys();
+        keys.retain(|key| check_key(key).is_ok());
+        keys
+    }
+
+    /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
+    pub fn clear(&self) {
+        self.state().clear();
+    }
+}
