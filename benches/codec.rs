@@ -17,10 +17,18 @@ fn main() {
     check(&record, &stored, &limits);
     let (rounds, calls) = (sized(500, 20), 200);
 
-    let [update, tower_update] =
-        compare(rounds, calls, [&mut repeat(|| updated(&record, 1, &limits)), &mut repeat(|| tower_updated(&stored, 1))]);
+    let [update, longer, tower_update] = compare(
+        rounds,
+        calls,
+        [
+            &mut repeat(|| updated(&record, 1, &limits)),
+            &mut repeat(|| updated(&record, 1000, &limits)),
+            &mut repeat(|| tower_updated(&stored, 1)),
+        ],
+    );
     report("T12", "update of one key", tower_update / update, "x faster than a MessagePack map", Target::AtLeast(10.0));
     row("sessile, patch on a record", &[(update, "ns"), (record.bytes().len() as f64, "bytes")]);
+    row("sessile, by a value of another length", &[(longer, "ns"), (tower_update / longer, "x faster")]);
     row("tower-sessions, decode, insert, encode", &[(tower_update, "ns"), (stored.len() as f64, "bytes")]);
 
     let [number, tower_number, view, tower_user] = compare(

@@ -66,19 +66,8 @@ impl Encoder {
         let writer = ArchiveWriter::new(&mut self.bytes, limits);
         let mut serializer = Serializer::new(writer, self.arena.acquire(), ());
         serialize_using::<_, ArchiveFault>(entries, &mut serializer).map_err(ArchiveFault::into_record_error)?;
-        Ok(self.sealed(key, meta))
-    }
-
-    /// Writes the entries of `record` behind another header.
-    pub(crate) fn copy(&mut self, record: &Record, key: &Key, meta: &Meta) -> Record {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(record.bytes());
-        self.sealed(key, meta)
-    }
-
-    fn sealed(&mut self, key: &Key, meta: &Meta) -> Record {
         header::write(&mut self.bytes, key, meta);
-        Record::from_encoder(&self.bytes)
+        Ok(Record::from_encoder(&self.bytes))
     }
 }
 

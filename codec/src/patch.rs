@@ -71,6 +71,9 @@ impl Patch {
     /// [`Error::TooManyKeys`] or [`Error::RecordTooLarge`].
     pub fn apply(&self, base: Option<&Record>, key: &Key, meta: &Meta, limits: &Limits) -> Result<Record, Error> {
         let base = base.filter(|_| !self.cleared);
+        if let Some(record) = base.and_then(|base| self.overwrite(base, key, meta, limits)) {
+            return Ok(record);
+        }
         let mut entries = Vec::with_capacity(base.map_or(0, Record::len) + self.changes.len());
         let mut changes = self.changes.iter().peekable();
         for (name, entry) in base.iter().flat_map(|record| record.iter()) {
@@ -86,6 +89,19 @@ impl Patch {
             entries.extend(value.as_ref().map(|entry| NewEntry::new(changed, entry.as_ref())));
         }
         Encoder::with(|encoder| encoder.record(key, meta, &entries, limits))
+    }
+
+    /// The new record, if this patch does no more than set values that are as long as those before: a counter, a time, a flag.
+    fn overwrite(&self, base: &Record, key: &Key, meta: &Meta, limits: &Limits) -> Option<Record> {
+        if base.len() > limits.keys || base.bytes().len() > limits.record_bytes {
+            // It was written under other limits: what comes of that, the encoder says.
+            return None;
+        }
+        if self.changes.iter().any(|(_, entry)| entry.is_none()) {
+            return None;
+        }
+        let set = self.changes.iter().filter_map(|(name, entry)| Some((&**name, entry.as_ref()?.as_ref())));
+        base.overwritten(key, meta, set)
     }
 
     fn change(&mut self, key: &str, entry: Option<Entry>) {

@@ -20,9 +20,7 @@ use rkyv::{
     with::{ArchiveWith, SerializeWith},
 };
 
-use crate::{
-    Encoder, Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker,
-};
+use crate::{Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker};
 
 /// Sixteen bytes that begin at a multiple of sixteen.
 #[derive(Clone, Copy)]
@@ -49,6 +47,13 @@ impl Buffer {
             buffer.assume_init()
         };
         Self(buffer)
+    }
+
+    /// The bytes, to write to: for who has just made the buffer.
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let blocks = Arc::get_mut(&mut self.0).expect("nobody else has the new buffer");
+        // SAFETY: as in `bytes`, and nobody else reads or writes: `get_mut` gave the only reference there is.
+        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -149,6 +154,26 @@ impl<S: Fallible<Error = ArchiveFault> + Allocator + Writer + ?Sized> SerializeW
     }
 }
 
+/// The longest text that rkyv archives in place, without a pointer to it.
+const SHORT: usize = size_of::<ArchivedString>();
+/// In a record of more entries than this, a key is searched for by halves.
+const MOST_SCANNED: usize = 32;
+
+/// The bytes that a short `key` is archived as, which no other key is: itself and then 0xff, which is in no text.
+fn short_form(key: &str) -> Option<[u8; SHORT]> {
+    let mut form = [0xff; SHORT];
+    form.get_mut(..key.len())?.copy_from_slice(key.as_bytes());
+    Some(form)
+}
+
+/// The first bytes of each of `entries`, which lie in `bytes`: what its key is archived as.
+fn key_forms<'a>(entries: &[StoredEntry], bytes: &'a [u8]) -> impl Iterator<Item = Option<&'a [u8; SHORT]>> {
+    const { assert!(std::mem::offset_of!(StoredEntry, key) == 0, "an entry begins with its key") };
+    let start = entries.as_ptr().addr() - bytes.as_ptr().addr();
+    let rows = bytes[start..start + size_of_val(entries)].chunks_exact(size_of::<StoredEntry>());
+    rows.map(<[u8]>::first_chunk)
+}
+
 /// Everything behind the header: the entries, sorted by key.
 type Body = ArchivedVec<StoredEntry>;
 
@@ -168,7 +193,10 @@ where
 fn check_body(archive: &[u8]) -> Result<(), Error> {
     let entries = check_archive::<Body>(archive)?.as_slice();
     let sorted = entries.is_sorted_by(|a, b| a.key.as_str() < b.key.as_str());
-    if sorted && entries.iter().all(StoredEntry::is_well_formed) { Ok(()) } else { Err(Error::BadArchive) }
+    let mut forms = entries.iter().zip(key_forms(entries, archive));
+    // `Record::find` goes by the forms.
+    let found = forms.all(|(entry, found)| short_form(&entry.key).is_none_or(|form| found == Some(&form)));
+    if sorted && found && entries.iter().all(StoredEntry::is_well_formed) { Ok(()) } else { Err(Error::BadArchive) }
 }
 
 /// One session as bytes: checked, immutable, cheap to clone and to send.
@@ -259,7 +287,37 @@ impl Record {
     /// The same entries under another header: another record key, or other times.
     #[must_use]
     pub fn with_meta(&self, key: &Key, meta: &Meta) -> Self {
-        Encoder::with(|encoder| encoder.copy(self, key, meta))
+        self.sealed(Buffer::copy_of(self.bytes()), key, meta)
+    }
+
+    /// The same record under another header and with other bytes for some of its values, if each of them is of the same lane and as
+    /// long as what it replaces. All else stays where it is, so what the encoder would write is these very bytes.
+    pub(crate) fn overwritten<'a>(
+        &self,
+        key: &Key,
+        meta: &Meta,
+        changes: impl Iterator<Item = (&'a str, EntryRef<'a>)>,
+    ) -> Option<Self> {
+        let mut buffer = None;
+        for (name, new) in changes {
+            let old = self.find(name)?.as_ref();
+            if (old.lane, old.bytes.len()) != (new.lane, new.bytes.len()) {
+                return None;
+            }
+            let start = old.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
+            // Only now: most patches that do not fit end at their first key.
+            let buffer = buffer.get_or_insert_with(|| Buffer::copy_of(self.bytes()));
+            buffer.bytes_mut()[start..start + new.bytes.len()].copy_from_slice(new.bytes);
+        }
+        Some(self.sealed(buffer?, key, meta))
+    }
+
+    /// Writes the header of `buffer`, a copy of this record with other values in it.
+    fn sealed(&self, mut buffer: Buffer, key: &Key, meta: &Meta) -> Self {
+        let len = self.bytes().len();
+        header::write(&mut buffer.bytes_mut()[..len], key, meta);
+        debug_assert_eq!(check_body(&buffer.bytes()[header::LEN..len]), Ok(()));
+        Self(buffer)
     }
 
     /// Whether both are the same bytes in memory, which says that nothing was committed between.
@@ -279,16 +337,24 @@ impl Record {
 
     fn find(&self, key: &str) -> Option<&StoredEntry> {
         let entries = self.entries();
-        let at = entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()?;
+        let at = match short_form(key) {
+            // Eight bytes each at known places are compared faster than texts, though it looks at more of them.
+            Some(form) if entries.len() <= MOST_SCANNED => {
+                key_forms(entries, self.0.bytes()).position(|found| found == Some(&form))?
+            }
+            _ => entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()?,
+        };
         Some(&entries[at])
     }
 
     fn entries(&self) -> &[StoredEntry] {
         let archive = &self.0.bytes()[header::LEN..header::LEN + self.archive_len()];
-        // SAFETY: a `Record` is made in two places. `check` ran the depth-limited bytecheck for a `Body` on exactly these bytes
-        // at this address. `from_encoder` got them from rkyv's own serializer of a `Body`, or from another `Record`, and put
-        // them where they are as well aligned as before: the buffer is 16-aligned and the header a multiple of 16 long. An
-        // archive points only relative to itself, and nothing writes to it afterwards.
+        // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on exactly these bytes
+        // at this address. `from_encoder` got them from rkyv's own serializer of a `Body`, `sealed` from another `Record`, and at
+        // most wrote over bytes of values, which a `Body` holds as bytes of any content and which belong to nothing else: the check
+        // gives each part of an archive a range of its own. Both put them where they are as well aligned as before: the buffer is
+        // 16-aligned and the header a multiple of 16 long. An archive points only relative to itself, and nothing writes to it
+        // afterwards.
         unsafe { access_unchecked::<Body>(archive) }.as_slice()
     }
 }

@@ -153,6 +153,23 @@ fn a_bad_archive_behind_a_good_header() {
             seal(&mut bytes);
             bytes
         }),
+        ("a key that nobody would find", {
+            let mut bytes = forge::record(vec![Forged::serde("a", &[])]);
+            let at = bytes.windows(8).position(|window| window == b"a\xff\xff\xff\xff\xff\xff\xff").unwrap();
+            bytes[at + 3] = b'b';
+            seal(&mut bytes);
+            bytes
+        }),
+        // `Record` writes over a value in a copy, and relies on it that the bytes are nothing else besides.
+        ("two values in the same bytes", {
+            let mut bytes = forge::record(vec![Forged::serde("a", &[1; 16]), Forged::serde("b", &[2; 16])]);
+            // Two values of 16 bytes, two entries of 28; in an entry, 8 bytes behind its start, where its value is from there.
+            let at = HEADER + 2 * 16 + 28 + 8;
+            assert_eq!(bytes[at..at + 4], (-52_i32).to_le_bytes());
+            bytes[at..at + 4].copy_from_slice(&(-68_i32).to_le_bytes());
+            seal(&mut bytes);
+            bytes
+        }),
     ];
     for (name, bytes) in cases {
         assert_eq!(refused(&bytes), Error::BadArchive, "{name}");

@@ -78,6 +78,36 @@ proptest! {
     }
 
     #[test]
+    fn prop_a_value_of_the_same_length_is_written_as_any_other(
+        lens in vec(0..40_usize, 1..8),
+        changes in vec((any::<prop::sample::Index>(), 0..0x80_u8), 1..4),
+    ) {
+        let limits = sessile_codec::Limits::default();
+        let patch_of = |values: &BTreeMap<String, Vec<u8>>| {
+            let mut patch = Patch::new();
+            for (key, value) in values {
+                patch.set(key, sessile_codec::Entry::serde(value, &limits).unwrap(), &limits).unwrap();
+            }
+            patch
+        };
+        let meta = Meta { revision: 3, ..Meta::default() };
+        // Keys shorter and longer than those that an archive holds in place.
+        let mut values: BTreeMap<_, _> = lens.iter().map(|len| (format!("{len}").repeat(1 + len % 7), vec![1; *len])).collect();
+        let before = patch_of(&values).apply(None, &KEY, &Meta::default(), &limits).unwrap();
+        let untouched = before.bytes().to_vec();
+        let mut changed = BTreeMap::new();
+        for (at, byte) in changes {
+            let (key, value) = values.iter_mut().nth(at.index(lens.len()) % before.len()).unwrap();
+            value.fill(byte);
+            changed.insert(key.clone(), value.clone());
+        }
+        let after = patch_of(&changed).apply(Some(&before), &KEY, &meta, &limits).unwrap();
+        let encoded = patch_of(&values).apply(None, &KEY, &meta, &limits).unwrap();
+        prop_assert_eq!(after.bytes(), encoded.bytes());
+        prop_assert_eq!(before.bytes(), untouched);
+    }
+
+    #[test]
     fn prop_a_patch_copies_untouched_entries(entries in entries(), others in entries()) {
         let before = content::record_of(&Meta::default(), &entries);
         let mut patch = Patch::new();
