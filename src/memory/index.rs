@@ -5,22 +5,42 @@
 use hashbrown::{HashTable, hash_table::Entry};
 use sessile_codec::Record;
 
-use super::{OVERHEAD_BYTES, Seq};
+use super::{Seq, order::Turn};
 use crate::{expiry, token::Key};
 
-/// What a shard knows of one key.
+/// What a shard knows of one key: 48 bytes, because the table has one for each session, and up to twice the room.
 pub(super) struct Slot {
     pub(super) key: Key,
     pub(super) content: Content,
-    /// When the session was last used, which its record may not know yet.
-    pub(super) seen_ms: u64,
-    /// The write that must be durable before this slot may go.
-    pub(super) pinned: Option<Seq>,
-    /// Whether it was used since eviction last looked at it.
-    pub(super) visited: bool,
-    /// Whether the order knows it.
-    pub(super) listed: bool,
+    pinned: u64,
+    seen: Seen,
+    pub(super) turn: Turn,
     pub(super) saved: Saved,
+}
+
+const _: () = assert!(size_of::<Slot>() <= 48);
+
+/// Bytes that a record costs beyond its own, on average while the tables grow: slot, name in the order, ghost, allocation headers.
+const OVERHEAD_BYTES: usize = 136;
+
+/// In place of the number of a write.
+const FREE: Seq = Seq::MAX;
+
+/// Milliseconds since the Unix epoch, in six bytes: enough until the year 10889.
+#[derive(Clone, Copy)]
+struct Seen([u8; 6]);
+
+impl Seen {
+    fn new(ms: u64) -> Self {
+        let bytes = ms.min((1 << 48) - 1).to_le_bytes();
+        Self(*bytes.first_chunk().expect("six bytes are less than eight"))
+    }
+
+    fn ms(self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&self.0);
+        u64::from_le_bytes(bytes)
+    }
 }
 
 /// What the disk was handed of a slot.
@@ -36,35 +56,71 @@ pub(super) enum Saved {
     Leaving,
 }
 
+/// What is under a key. All but a record is rare, and boxed: it would make every slot larger.
 pub(super) enum Content {
     Live(Record),
-    /// Destroyed.
+    Other(Box<Other>),
+}
+
+/// What is under a key that has no record in memory.
+pub(super) enum Other {
+    /// The session was destroyed.
     Dead,
     /// A reader is on its way to the disk; the number tells it from another.
     Loading(u64),
-    /// Renewed: found under another key for a while. Boxed, because it is rare and would make every slot larger.
-    Moved(Box<Moved>),
+    /// The session was renewed: it is found under the key `to`, until `until_ms`.
+    Moved { to: Key, until_ms: u64 },
 }
 
-/// Where a renewed session is now.
-pub(super) struct Moved {
-    pub(super) to: Key,
-    /// When the old key ceases to lead there.
-    pub(super) until_ms: u64,
+impl From<Other> for Content {
+    fn from(other: Other) -> Self {
+        Self::Other(Box::new(other))
+    }
 }
 
 impl Content {
     pub(super) fn cost_bytes(&self) -> usize {
         match self {
             Self::Live(record) => record.bytes().len().next_multiple_of(16) + OVERHEAD_BYTES,
-            Self::Dead | Self::Loading(_) | Self::Moved(_) => 0,
+            Self::Other(_) => 0,
+        }
+    }
+
+    /// What there is in place of a record.
+    pub(super) fn other(&self) -> Option<&Other> {
+        match self {
+            Self::Live(_) => None,
+            Self::Other(other) => Some(other),
         }
     }
 }
 
 impl Slot {
-    pub(super) fn new(key: Key, content: Content, seen_ms: u64) -> Self {
-        Self { key, content, seen_ms, pinned: None, visited: false, listed: false, saved: Saved::All }
+    pub(super) fn new(key: Key, content: impl Into<Content>, seen_ms: u64) -> Self {
+        let (turn, saved) = (Turn::default(), Saved::All);
+        Self { key, content: content.into(), pinned: FREE, seen: Seen::new(seen_ms), turn, saved }
+    }
+
+    /// When the session was last used, which its record may not know yet.
+    pub(super) fn seen_ms(&self) -> u64 {
+        self.seen.ms()
+    }
+
+    pub(super) fn note_seen(&mut self, ms: u64) {
+        self.seen = Seen::new(ms.max(self.seen_ms()));
+    }
+
+    /// The write that must be durable before this slot may go.
+    pub(super) fn pinned(&self) -> Option<Seq> {
+        (self.pinned != FREE).then_some(self.pinned)
+    }
+
+    pub(super) fn pin(&mut self, seq: Seq) {
+        self.pinned = seq;
+    }
+
+    pub(super) fn unpin(&mut self) {
+        self.pinned = FREE;
     }
 
     /// Whether it has quick changes.
@@ -77,8 +133,8 @@ impl Slot {
     pub(super) fn unsaved(&self) -> Option<Record> {
         let Content::Live(record) = &self.content else { return None };
         let meta = record.meta();
-        if expiry::use_is_worth_keeping(&meta, self.seen_ms) {
-            return Some(record.with_meta(&self.key, &expiry::touched(&meta, self.seen_ms)));
+        if expiry::use_is_worth_keeping(&meta, self.seen_ms()) {
+            return Some(record.with_meta(&self.key, &expiry::touched(&meta, self.seen_ms())));
         }
         self.is_dirty().then(|| record.clone())
     }
@@ -96,13 +152,24 @@ impl Index {
         self.0.find_mut(hash(key), |slot| slot.key == *key)
     }
 
+    /// The slot whose key has this [`hash`].
+    pub(super) fn named(&self, hash: u64) -> Option<&Slot> {
+        self.0.find(hash, |slot| self::hash(&slot.key) == hash)
+    }
+
+    pub(super) fn named_mut(&mut self, hash: u64) -> Option<&mut Slot> {
+        self.0.find_mut(hash, |slot| self::hash(&slot.key) == hash)
+    }
+
     /// Adds a slot, or replaces the one of the same key.
-    pub(super) fn insert(&mut self, slot: Slot) {
+    pub(super) fn insert(&mut self, slot: Slot) -> &mut Slot {
         match self.0.entry(hash(&slot.key), |other| other.key == slot.key, |other| hash(&other.key)) {
-            Entry::Occupied(mut entry) => *entry.get_mut() = slot,
-            Entry::Vacant(entry) => {
-                entry.insert(slot);
+            Entry::Occupied(entry) => {
+                let place = entry.into_mut();
+                *place = slot;
+                place
             }
+            Entry::Vacant(entry) => entry.insert(slot).into_mut(),
         }
     }
 

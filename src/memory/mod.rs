@@ -1,9 +1,9 @@
 //! The memory tier: hot records, bounded in bytes, in 64 shards that each have one lock.
 //!
 //! Facts behind it: a list that is spliced on every hit costs one cache miss more than the lookup itself (100 k sessions:
-//! bare map 414 ns, `lru` get 634, an index with a visited bit 390-420), and one-shot visitors flush a plain LRU (hit ratio at
-//! zipf 1.0, 10 k of 1 M sessions, 30 % one-shot ids: 53.8 %, this order 65.2 %, ideal 68.0). So an *index*, where a hit looks,
-//! and an *order*, which only eviction touches, stand apart. The idea is that of S3-FIFO (SOSP '23) and SIEVE (NSDI '24).
+//! bare map 414 ns, `lru` get 634, an index with a visited bit 390-420), and one-shot visitors flush a plain LRU (at zipf 1.0, 10 k
+//! of 1 M sessions, 30 % one-shot ids it has 0.79 of the hits of the ideal, this order 0.97). So an *index*, where a hit looks, and an
+//! *order*, which only eviction touches, stand apart. The idea is that of S3-FIFO (SOSP '23) and SIEVE (NSDI '24).
 //!
 //! Invariants:
 //! - What is not on disk yet is pinned: it stays until the disk tier says that exactly this write is durable.
@@ -16,14 +16,14 @@
 //!
 //! Knows nothing of redb or tokens.
 
+mod ghost;
 mod index;
 #[cfg(all(test, shuttle))]
 mod interleaved;
 mod order;
+mod shard;
 #[cfg(test)]
 mod tests;
-
-use std::collections::VecDeque;
 
 #[cfg(not(all(test, shuttle)))]
 use parking_lot::{Mutex, MutexGuard};
@@ -32,15 +32,12 @@ use sessile_codec::Record;
 #[cfg(all(test, shuttle))]
 use self::interleaved::{Mutex, MutexGuard};
 use self::{
-    index::{Content, Index, Moved, Saved, Slot},
-    order::Order,
+    index::{Content, Other, Saved, Slot},
+    shard::{NoWriteBack, Shard},
 };
 use crate::{expiry, token::Key};
 
 const SHARDS: usize = 64;
-
-/// Bytes that a record costs beyond its own: slot, order node, allocation headers.
-const OVERHEAD_BYTES: usize = 176;
 
 /// How many records a shard looks at to find one without an owner.
 const VICTIMS: usize = 16;
@@ -61,22 +58,6 @@ struct Padded(Mutex<Shard>);
 pub(crate) struct Memory {
     shards: Box<[Padded; SHARDS]>,
     budget_bytes: usize,
-}
-
-#[derive(Default)]
-struct Shard {
-    index: Index,
-    order: Order,
-    budget_bytes: usize,
-    used_bytes: usize,
-    /// How many of the used bytes go as soon as they are durable.
-    leaving_bytes: usize,
-    /// How many slots are dirty.
-    dirty: usize,
-    /// The renewed keys and when they cease to lead anywhere, oldest first.
-    moved: VecDeque<(u64, Key)>,
-    loads: u64,
-    counts: Counts,
 }
 
 /// What one shard, or all of them together, have seen.
@@ -180,39 +161,42 @@ impl Memory {
         let Some(slot) = shard.index.get_mut(key) else { return Lookup::Miss };
         match &slot.content {
             Content::Live(record) => {
+                let meta = record.meta();
                 // Before the use is noted: it must not revive what is over.
-                if expiry::deadline_ms(&record.meta(), slot.seen_ms) <= now_ms {
+                if expiry::deadline_ms(&meta, slot.seen_ms()) <= now_ms {
                     return Lookup::Expired;
                 }
                 let record = record.clone();
                 if is_use {
-                    slot.visited = true;
-                    slot.seen_ms = slot.seen_ms.max(now_ms);
+                    slot.turn.note_use();
+                    slot.note_seen(now_ms);
                     shard.counts.hits += 1;
                 }
-                Lookup::Hit(record, slot.seen_ms)
+                Lookup::Hit(record, slot.seen_ms())
             }
-            Content::Dead => Lookup::Dead,
-            Content::Loading(_) => Lookup::Miss,
-            Content::Moved(moved) if now_ms < moved.until_ms => Lookup::Moved(moved.to),
-            Content::Moved(_) => {
-                shard.end_grace(key);
-                Lookup::Dead
-            }
+            Content::Other(other) => match **other {
+                Other::Dead => Lookup::Dead,
+                Other::Loading(_) => Lookup::Miss,
+                Other::Moved { to, until_ms } if now_ms < until_ms => Lookup::Moved(to),
+                Other::Moved { .. } => {
+                    shard.end_grace(key);
+                    Lookup::Dead
+                }
+            },
         }
     }
 
     /// Announces a read of the disk after a miss. `None`: it is there by now, look again.
     pub(crate) fn begin_load(&self, key: &Key) -> Option<Load<'_>> {
         let mut shard = self.shard(key);
-        let id = match shard.index.get(key).map(|slot| &slot.content) {
+        let id = match shard.index.get(key).map(|slot| slot.content.other()) {
             // Several readers may be on their way at once; whoever is first brings it.
-            Some(Content::Loading(id)) => *id,
-            Some(Content::Live(_) | Content::Dead | Content::Moved(_)) => return None,
+            Some(Some(Other::Loading(id))) => *id,
+            Some(_) => return None,
             None => {
                 shard.loads += 1;
                 let id = shard.loads;
-                shard.index.insert(Slot::new(*key, Content::Loading(id), 0));
+                shard.index.insert(Slot::new(*key, Other::Loading(id), 0));
                 id
             }
         };
@@ -284,9 +268,9 @@ impl Memory {
             let (seq, ticket) = enqueue();
             let old = match to.grace {
                 Some(grace) => from_shard.begin_grace(key, to.key, grace),
-                None => Content::Dead,
+                None => Other::Dead,
             };
-            from_shard.set(key, old, 0, Some(seq));
+            from_shard.set(key, old.into(), 0, Some(seq));
             let to_shard = to_shard.as_deref_mut().unwrap_or(&mut *from_shard);
             to_shard.set(to.key, Content::Live(to.record.clone()), to.record.meta().last_seen_ms, Some(seq));
             to_shard.evict(Some(disk));
@@ -299,7 +283,7 @@ impl Memory {
         let mut shard = self.shard(key);
         shard.compare(key, base).map(|()| {
             let (seq, ticket) = enqueue();
-            shard.set(key, Content::Dead, 0, Some(seq));
+            shard.set(key, Other::Dead.into(), 0, Some(seq));
             ticket
         })
     }
@@ -308,12 +292,11 @@ impl Memory {
     pub(crate) fn unpin(&self, key: &Key, seq: Seq) {
         let mut shard = self.shard(key);
         let shard = &mut *shard;
-        let Some(slot) = shard.index.get_mut(key).filter(|slot| slot.pinned == Some(seq)) else { return };
-        slot.pinned = None;
-        let evicted = slot.saved == Saved::Leaving && !slot.visited;
+        let Some(slot) = shard.index.get_mut(key).filter(|slot| slot.pinned() == Some(seq)) else { return };
+        slot.unpin();
+        let evicted = slot.saved == Saved::Leaving && !slot.turn.is_used();
         shard.leaving_bytes -= slot.stay();
-        match slot.content {
-            Content::Dead => shard.remove(key),
+        match &slot.content {
             Content::Live(_) if evicted => {
                 shard.remove(key);
                 shard.counts.evictions += 1;
@@ -323,7 +306,8 @@ impl Memory {
                 // The thread of the disk is here: what would have to be written first waits for the next commit or read.
                 shard.evict::<NoWriteBack>(None);
             }
-            Content::Moved(_) | Content::Loading(_) => {}
+            Content::Other(other) if matches!(**other, Other::Dead) => shard.remove(key),
+            Content::Other(_) => {}
         }
     }
 
@@ -332,7 +316,7 @@ impl Memory {
         let mut shard = self.shard(key);
         let slot = shard.index.get(key)?;
         let unborn =
-            (slot.pinned.is_none() && matches!(slot.content, Content::Live(_))).then_some(slot.saved == Saved::Nothing)?;
+            (slot.pinned().is_none() && matches!(slot.content, Content::Live(_))).then_some(slot.saved == Saved::Nothing)?;
         shard.remove(key);
         Some(unborn)
     }
@@ -358,7 +342,7 @@ impl Memory {
     pub(crate) fn idle_anonymous(&self, start: usize) -> Option<Key> {
         (0..SHARDS).find_map(|at| {
             let shard = self.shards[(start + at) % SHARDS].0.lock();
-            shard.order.next_ones().take(VICTIMS).find(|key| shard.is_anonymous(key)).copied()
+            shard.order.next_ones().take(VICTIMS).find_map(|name| shard.anonymous(name))
         })
     }
 
@@ -408,157 +392,5 @@ impl<T> Swap<T> {
             Swap::Changed => Swap::Changed,
             Swap::Dead => Swap::Dead,
         }
-    }
-}
-
-impl Shard {
-    /// Whether nothing happened to `key` since `base`.
-    fn compare(&self, key: &Key, base: Base<'_>) -> Swap<()> {
-        match (self.index.get(key).map(|slot| &slot.content), base) {
-            (Some(Content::Live(record)), Base::Record(base)) if record.is_same(base) => Swap::Done(()),
-            (Some(Content::Loading(id)), Base::Load(load)) if *id == load.id => Swap::Done(()),
-            (Some(Content::Dead), _) => Swap::Dead,
-            _ => Swap::Changed,
-        }
-    }
-
-    fn is_loading(&self, key: &Key, id: u64) -> bool {
-        self.index.get(key).is_some_and(|slot| matches!(slot.content, Content::Loading(found) if found == id))
-    }
-
-    /// Sets what `key` is: pinned until `seq` is durable, or dirty if there is no such number.
-    fn set(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Option<Seq>) {
-        let cost = content.cost_bytes();
-        let slot = if let Some(slot) = self.index.get_mut(key) {
-            self.leaving_bytes -= slot.stay();
-            self.used_bytes -= slot.content.cost_bytes();
-            self.dirty -= usize::from(slot.is_dirty());
-            slot.content = content;
-            slot.seen_ms = slot.seen_ms.max(seen_ms);
-            slot
-        } else {
-            self.index.insert(Slot { saved: Saved::Nothing, ..Slot::new(*key, content, seen_ms) });
-            self.index.get_mut(key).expect("it was inserted a line before")
-        };
-        self.used_bytes += cost;
-        slot.saved = match (seq, slot.saved) {
-            (Some(_), _) => Saved::All,
-            (None, Saved::Nothing) => Saved::Nothing,
-            (None, _) => Saved::Older,
-        };
-        self.dirty += usize::from(slot.is_dirty());
-        slot.pinned = seq.or(slot.pinned);
-        if slot.pinned.is_none() {
-            self.list(key);
-        }
-    }
-
-    /// Adds a clean slot.
-    fn admit(&mut self, slot: Slot) {
-        let key = slot.key;
-        self.used_bytes += slot.content.cost_bytes();
-        self.index.insert(slot);
-        self.list(&key);
-    }
-
-    /// Makes a clean slot evictable, unless it is already.
-    fn list(&mut self, key: &Key) {
-        if let Some(slot) = self.index.get_mut(key).filter(|slot| !slot.listed) {
-            slot.listed = true;
-            self.order.admit(*key, slot.content.cost_bytes());
-        }
-    }
-
-    fn remove(&mut self, key: &Key) {
-        if let Some(mut slot) = self.index.remove(key) {
-            self.leaving_bytes -= slot.stay();
-            self.used_bytes -= slot.content.cost_bytes();
-            self.dirty -= usize::from(slot.is_dirty());
-            if slot.listed {
-                self.order.remove(key);
-            }
-        }
-    }
-
-    /// Evicts until the shard is within its budget, as soon as what leaves is durable, or everything left is pinned. Without a `disk` to
-    /// hand records to, it ends at the first that would need it.
-    fn evict<D: WriteBack>(&mut self, disk: Option<&D>) {
-        while self.used_bytes - self.leaving_bytes > self.budget_bytes {
-            let Some(key) = self.order.next(self.budget_bytes) else { return };
-            // Lists hold keys of slots that were pinned or removed later, too: to drop them here is cheaper than at every write.
-            let Some(slot) = self.index.get_mut(&key) else { continue };
-            if slot.pinned.is_some() {
-                slot.listed = false;
-            } else if slot.visited {
-                slot.visited = false;
-                self.order.keep(key, slot.content.cost_bytes());
-            } else if let Some(record) = slot.unsaved() {
-                let Some(disk) = disk else {
-                    self.order.keep(key, slot.content.cost_bytes());
-                    return;
-                };
-                self.dirty -= usize::from(slot.is_dirty());
-                slot.hand_over(record, disk);
-                slot.listed = false;
-                slot.saved = Saved::Leaving;
-                self.leaving_bytes += slot.content.cost_bytes();
-            } else {
-                slot.listed = false;
-                self.remove(&key);
-                self.counts.evictions += 1;
-            }
-        }
-    }
-
-    /// What leads from `key` to `new_key` for a while.
-    fn begin_grace(&mut self, key: &Key, new_key: &Key, grace: Grace) -> Content {
-        while let Some((_, ended)) = self.moved.pop_front_if(|(until_ms, _)| *until_ms <= grace.now_ms) {
-            self.end_grace(&ended);
-        }
-        self.moved.push_back((grace.until_ms, *key));
-        Content::Moved(Box::new(Moved { to: *new_key, until_ms: grace.until_ms }))
-    }
-
-    /// From now on `key` leads nowhere, even if the clock goes back.
-    fn end_grace(&mut self, key: &Key) {
-        let Some(slot) = self.index.get_mut(key).filter(|slot| matches!(slot.content, Content::Moved(_))) else { return };
-        slot.content = Content::Dead;
-        if slot.pinned.is_none() {
-            self.remove(key);
-        }
-    }
-
-    fn is_anonymous(&self, key: &Key) -> bool {
-        let content = self.index.get(key).map(|slot| &slot.content);
-        matches!(content, Some(Content::Live(record)) if record.meta().owner == [0; 16])
-    }
-}
-
-impl Slot {
-    /// Hands `record` to the disk as what this slot is. The caller counts dirty slots.
-    fn hand_over(&mut self, record: Record, disk: &impl WriteBack) {
-        self.pinned = Some(disk.write_back(&self.key, record.clone()));
-        self.content = Content::Live(record);
-        if self.is_dirty() {
-            self.saved = Saved::All;
-        }
-    }
-
-    /// It does not leave, after all. Gives the bytes that were taken for leaving.
-    fn stay(&mut self) -> usize {
-        if self.saved != Saved::Leaving {
-            return 0;
-        }
-        self.saved = Saved::All;
-        self.content.cost_bytes()
-    }
-}
-
-/// Stands for no disk.
-enum NoWriteBack {}
-
-impl WriteBack for NoWriteBack {
-    fn write_back(&self, _: &Key, _: Record) -> Seq {
-        match *self {}
     }
 }

@@ -143,11 +143,11 @@ fn every_exception_is_needed() {
 }
 
 #[test]
-fn the_database_the_lists_and_the_archives_stay_in_their_places() {
+fn the_database_the_tables_and_the_archives_stay_in_their_places() {
     // What may be named where; a place is the beginning of a path.
     let rules: [(&str, &[&str]); 6] = [
         ("redb", &["src/disk/"]),
-        ("lru", &["src/memory/"]),
+        ("hashbrown", &["src/memory/"]),
         // Two models of this crate's own derive it through the codec, as a user's do; `lib.rs` hands it on to users.
         (
             "rkyv",

@@ -1,0 +1,225 @@
+//! One locked part of the memory tier: its index and its order together, the bytes they take, and who has to go.
+//!
+//! Invariants: `used_bytes` is what all slots cost; a slot that stands in the order is clean, was when it was listed, or is passed over at
+//! its turn; what the disk does not know is handed to it before it leaves.
+
+use std::collections::VecDeque;
+
+use sessile_codec::Record;
+
+use super::{
+    Base, Counts, Grace, Seq, Swap, WriteBack,
+    index::{Content, Index, Other, Saved, Slot, hash},
+    order::{Order, Place},
+};
+use crate::token::Key;
+
+#[derive(Default)]
+pub(super) struct Shard {
+    pub(super) index: Index,
+    pub(super) order: Order,
+    pub(super) budget_bytes: usize,
+    pub(super) used_bytes: usize,
+    /// How many of the used bytes go as soon as they are durable.
+    pub(super) leaving_bytes: usize,
+    /// How many slots are dirty.
+    pub(super) dirty: usize,
+    /// The renewed keys and when they cease to lead anywhere, oldest first.
+    pub(super) moved: VecDeque<(u64, Key)>,
+    pub(super) loads: u64,
+    pub(super) counts: Counts,
+}
+
+impl Shard {
+    /// Whether nothing happened to `key` since `base`.
+    pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<()> {
+        match (self.index.get(key).map(|slot| &slot.content), base) {
+            (Some(Content::Live(record)), Base::Record(base)) if record.is_same(base) => Swap::Done(()),
+            (Some(Content::Other(other)), base) => match (&**other, base) {
+                (Other::Loading(id), Base::Load(load)) if *id == load.id => Swap::Done(()),
+                (Other::Dead, _) => Swap::Dead,
+                _ => Swap::Changed,
+            },
+            _ => Swap::Changed,
+        }
+    }
+
+    pub(super) fn is_loading(&self, key: &Key, id: u64) -> bool {
+        let other = self.index.get(key).and_then(|slot| slot.content.other());
+        matches!(other, Some(Other::Loading(found)) if *found == id)
+    }
+
+    /// Sets what `key` is: pinned until `seq` is durable, or dirty if there is no such number.
+    pub(super) fn set(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Option<Seq>) {
+        let cost = content.cost_bytes();
+        let slot = if let Some(slot) = self.index.get_mut(key) {
+            self.leaving_bytes -= slot.stay();
+            self.used_bytes -= slot.content.cost_bytes();
+            self.order.left(slot.turn.place(), slot.content.cost_bytes());
+            self.dirty -= usize::from(slot.is_dirty());
+            slot.content = content;
+            slot.note_seen(seen_ms);
+            slot
+        } else {
+            let slot = self.index.insert(Slot::new(*key, content, seen_ms));
+            slot.saved = Saved::Nothing;
+            slot
+        };
+        self.used_bytes += cost;
+        self.order.costs(slot.turn.place(), cost);
+        slot.saved = match (seq, slot.saved) {
+            (Some(_), _) => Saved::All,
+            (None, Saved::Nothing) => Saved::Nothing,
+            (None, _) => Saved::Older,
+        };
+        self.dirty += usize::from(slot.is_dirty());
+        if let Some(seq) = seq {
+            slot.pin(seq);
+        }
+        if slot.pinned().is_none() {
+            self.list(key);
+        }
+    }
+
+    /// Adds a clean slot.
+    pub(super) fn admit(&mut self, slot: Slot) {
+        let key = slot.key;
+        self.used_bytes += slot.content.cost_bytes();
+        self.index.insert(slot);
+        self.list(&key);
+    }
+
+    /// Makes a clean slot evictable, unless it is already.
+    pub(super) fn list(&mut self, key: &Key) {
+        if let Some(slot) = self.index.get_mut(key).filter(|slot| slot.turn.place().is_none()) {
+            slot.turn.set_place(Some(self.order.admit(hash(key), slot.content.cost_bytes())));
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) {
+        let Some(mut slot) = self.index.remove(key) else { return };
+        self.leaving_bytes -= slot.stay();
+        self.used_bytes -= slot.content.cost_bytes();
+        self.dirty -= usize::from(slot.is_dirty());
+        if slot.turn.place().is_some() {
+            self.order.left(slot.turn.place(), slot.content.cost_bytes());
+            self.order.leave_name();
+            if self.order.is_stale() {
+                self.order.sweep(|name| self.index.named(name).and_then(|slot| slot.turn.place()));
+            }
+        }
+    }
+
+    /// Evicts until the shard is within its budget, as soon as what leaves is durable, or everything left is pinned. Without a `disk` to
+    /// hand records to, it ends at the first that would need it.
+    pub(super) fn evict<D: WriteBack>(&mut self, disk: Option<&D>) {
+        while self.used_bytes - self.leaving_bytes > self.budget_bytes {
+            let Some((name, place)) = self.order.next(self.budget_bytes) else { return };
+            if !self.take_turn(name, place, disk) {
+                return;
+            }
+        }
+    }
+
+    /// Lets go of what stands under `name` in `place`, or gives it another chance. `false`: it would need a disk.
+    fn take_turn<D: WriteBack>(&mut self, name: u64, place: Place, disk: Option<&D>) -> bool {
+        let Some(slot) = self.index.named_mut(name).filter(|slot| slot.turn.place() == Some(place)) else {
+            self.order.drop_stale();
+            return true;
+        };
+        self.order.left(Some(place), slot.content.cost_bytes());
+        slot.turn.set_place(None);
+        if slot.pinned().is_some() {
+            // Queues hold what was pinned since, too: to drop it here is cheaper than at every write.
+            return true;
+        }
+        if slot.turn.is_used() {
+            match place {
+                // It lets it into main, and counts for nothing there.
+                Place::Probation => slot.turn.forget_uses(),
+                Place::Main => slot.turn.use_up(),
+            }
+            slot.turn.set_place(Some(Place::Main));
+            self.order.keep(name);
+            return true;
+        }
+        match (slot.unsaved(), disk) {
+            (Some(_), None) => {
+                slot.turn.set_place(Some(place));
+                self.order.put_back(name, place, slot.content.cost_bytes());
+                return false;
+            }
+            (Some(record), Some(disk)) => {
+                self.dirty -= usize::from(slot.is_dirty());
+                slot.hand_over(record, disk);
+                slot.saved = Saved::Leaving;
+                self.leaving_bytes += slot.content.cost_bytes();
+            }
+            (None, _) => {
+                let key = slot.key;
+                self.remove(&key);
+                self.counts.evictions += 1;
+            }
+        }
+        if place == Place::Probation {
+            self.order.note_ghost(name);
+        }
+        true
+    }
+
+    /// What leads from `key` to `new_key` for a while.
+    pub(super) fn begin_grace(&mut self, key: &Key, new_key: &Key, grace: Grace) -> Other {
+        while let Some((_, ended)) = self.moved.pop_front_if(|(until_ms, _)| *until_ms <= grace.now_ms) {
+            self.end_grace(&ended);
+        }
+        self.moved.push_back((grace.until_ms, *key));
+        Other::Moved { to: *new_key, until_ms: grace.until_ms }
+    }
+
+    /// From now on `key` leads nowhere, even if the clock goes back.
+    pub(super) fn end_grace(&mut self, key: &Key) {
+        let Some(slot) = self.index.get_mut(key) else { return };
+        if !matches!(slot.content.other(), Some(Other::Moved { .. })) {
+            return;
+        }
+        slot.content = Other::Dead.into();
+        if slot.pinned().is_none() {
+            self.remove(key);
+        }
+    }
+
+    /// The key of the slot that stands under `name` in the order, if it is a session without an owner.
+    pub(super) fn anonymous(&self, name: u64) -> Option<Key> {
+        let slot = self.index.named(name)?;
+        matches!(&slot.content, Content::Live(record) if record.meta().owner == [0; 16]).then_some(slot.key)
+    }
+}
+
+impl Slot {
+    /// Hands `record` to the disk as what this slot is. The caller counts dirty slots.
+    pub(super) fn hand_over(&mut self, record: Record, disk: &impl WriteBack) {
+        self.pin(disk.write_back(&self.key, record.clone()));
+        self.content = Content::Live(record);
+        if self.is_dirty() {
+            self.saved = Saved::All;
+        }
+    }
+
+    /// It does not leave, after all. Gives the bytes that were taken for leaving.
+    pub(super) fn stay(&mut self) -> usize {
+        if self.saved != Saved::Leaving {
+            return 0;
+        }
+        self.saved = Saved::All;
+        self.content.cost_bytes()
+    }
+}
+
+/// Stands for no disk.
+pub(super) enum NoWriteBack {}
+
+impl WriteBack for NoWriteBack {
+    fn write_back(&self, _: &Key, _: Record) -> Seq {
+        match *self {}
+    }
+}
