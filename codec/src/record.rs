@@ -304,9 +304,13 @@ impl Record {
             if (old.lane, old.bytes.len()) != (new.lane, new.bytes.len()) {
                 return None;
             }
-            let start = old.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
             // Only now: most patches that do not fit end at their first key.
             let buffer = buffer.get_or_insert_with(|| Buffer::copy_of(self.bytes()));
+            if new.bytes.is_empty() {
+                // Where nothing lies is not certain to be in the record.
+                continue;
+            }
+            let start = old.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
             buffer.bytes_mut()[start..start + new.bytes.len()].copy_from_slice(new.bytes);
         }
         Some(self.sealed(buffer?, key, meta))
