@@ -129,8 +129,8 @@ impl Shard {
         };
         self.order.left(Some(place), slot.content.cost_bytes());
         slot.turn.set_place(None);
-        if slot.pinned().is_some() {
-            // Queues hold what was pinned since, too: to drop it here is cheaper than at every write.
+        if slot.pinned().is_some() || slot.content.other().is_some() {
+            // Queues hold what was pinned or renewed since, too: to drop it here is cheaper than at every write.
             return true;
         }
         if slot.turn.is_used() {

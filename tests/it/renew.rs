@@ -27,6 +27,17 @@ fn the_old_token_leads_to_the_session_during_the_grace() {
 }
 
 #[test]
+fn a_grace_outlasts_a_rush_of_other_sessions() {
+    let disk = OnDisk::with(|builder| builder.memory_budget(64 << 10));
+    let tokens: Vec<_> = (0..20).map(|_| renewed(&disk).1).collect();
+    for n in 0..500 {
+        saved(&disk.store, n);
+    }
+    assert!(disk.store.stats().evictions > 300, "{:?}", disk.store.stats());
+    assert!(tokens.iter().all(|old| n_of(&disk.store, old) == Some(1)));
+}
+
+#[test]
 fn g9_a_clock_that_goes_back_does_not_bring_a_grace_back() {
     let disk = OnDisk::new();
     let (_, old) = renewed(&disk);
