@@ -11,6 +11,7 @@ use crate::{
     clock::{Clock, SystemClock},
     disk::{self, Directory, Volume},
     expiry::Timeouts,
+    timeline::Timeline,
 };
 
 /// When a commit is acknowledged.
@@ -284,6 +285,14 @@ impl Builder {
     }
 
     /// Where the time comes from. Default: the operating system.
+    ///
+    /// It may jump. Set back, for as long as the store is open or while it is closed, time goes on from where it was: nothing that has
+    /// expired comes back. Set ahead by more than ten minutes, sessions whose time would be over are not served, as after a machine has
+    /// slept; but they are deleted only when the clock has gone on from there for ten minutes, and are there again if it is set
+    /// right before. What was expired less than a [sweep interval](Self::sweep_interval) before a crash may come back if the clock
+    /// is behind after it.
+    ///
+    /// [`Stats::clock_jumps`](crate::Stats::clock_jumps) counts them.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
@@ -332,7 +341,7 @@ impl Builder {
             flush_interval: self.flush_interval,
             commit_timeout: self.commit_timeout,
             sweep_interval: self.sweep_interval,
-            clock: self.clock.clone(),
+            timeline: Arc::new(Timeline::new(self.clock.clone())),
         };
         Store::start(&self, settings)
     }

@@ -1,11 +1,46 @@
 //! Where the time comes from.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// Tells the time. The store asks it for every deadline, so a test can move time by hand.
+///
+/// # Examples
+/// A clock that is a day ahead, for a store that is to believe it:
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use sessile::{Clock, Store};
+///
+/// struct Tomorrow;
+///
+/// impl Clock for Tomorrow {
+///     fn now(&self) -> SystemTime {
+///         SystemTime::now() + Duration::from_hours(24)
+///     }
+/// }
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("sessions.redb");
+/// let store = Store::builder().clock(Tomorrow).open(path)?;
+/// # store.close()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// The time now, as whoever keeps the clock has set it: it may jump.
+    ///
+    /// A store asks with a lock held, so it must not use the store.
     fn now(&self) -> SystemTime;
+
+    /// How long the clock has been running, counted from any moment: it goes on when the time is set, and never goes back.
+    ///
+    /// A store compares the two, and so knows a clock that was set from time that went by. Default: [`Instant`].
+    fn uptime(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// The clock of the operating system.

@@ -68,6 +68,33 @@ pub(crate) fn degraded(error: Option<&crate::Error>) {
     }
 }
 
+/// The clock was set back.
+pub(crate) fn clock_set_back(by_ms: u64) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(by_secs = by_ms / 1000, "the clock was set back; for sessions, time goes on from where it was");
+}
+
+/// The clock is further ahead than time went by.
+pub(crate) fn clock_ahead(by_ms: u64) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        by_secs = by_ms / 1000,
+        "the clock jumped ahead; sessions that it ends are not served, and kept for ten minutes"
+    );
+}
+
+/// The clock was ahead and is not any more.
+pub(crate) fn clock_right_again() {
+    #[cfg(feature = "tracing")]
+    tracing::info!("the clock is back from its jump; sessions that it had ended are served again");
+}
+
+/// The clock has gone on from where it jumped to.
+pub(crate) fn clock_confirmed() {
+    #[cfg(feature = "tracing")]
+    tracing::info!("the clock has gone on for ten minutes from where it jumped to; it is believed");
+}
+
 #[cfg(feature = "tracing")]
 fn error_cause(error: &crate::Error) -> Option<tracing::field::DisplayValue<&(dyn std::error::Error + 'static)>> {
     std::error::Error::source(error).map(tracing::field::display)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sessile_codec::Meta;
 
-use crate::clock::duration_ms;
+use crate::{clock::duration_ms, timeline::BELIEVED_MS};
 
 /// How long new sessions last.
 #[derive(Clone, Copy, Debug)]
@@ -87,15 +87,43 @@ pub(crate) fn deadline_ms(meta: &Meta, seen_ms: u64) -> u64 {
     idle_deadline_ms.min(meta.absolute_deadline_ms)
 }
 
-/// The meta data after a use of the session at `now_ms`. A clock that went back moves nothing.
+/// The meta data after a use of the session at `now_ms`.
 pub(crate) fn touched(meta: &Meta, now_ms: u64) -> Meta {
+    if is_from_ahead(meta.last_seen_ms, now_ms) {
+        return brought_back(meta, now_ms);
+    }
     let last_seen_ms = now_ms.max(meta.last_seen_ms);
     Meta { last_seen_ms, idle_deadline_ms: last_seen_ms.saturating_add(idle_ms(meta)), ..*meta }
 }
 
-/// Whether a use at `now_ms` is worth a write: a tenth of the idle timeout has gone since the last use on record.
+/// When a session was last used that is used at `now_ms` and was before at `seen_ms`.
+pub(crate) fn seen(seen_ms: u64, now_ms: u64) -> u64 {
+    if is_from_ahead(seen_ms, now_ms) { now_ms } else { seen_ms.max(now_ms) }
+}
+
+/// Whether the clock was ahead at `ms`, and was set right before it was believed.
+pub(crate) fn is_from_ahead(ms: u64, now_ms: u64) -> bool {
+    ms.saturating_sub(now_ms) > BELIEVED_MS
+}
+
+/// What was written while the clock was ahead, as if it had not been: its session would last longer by so much.
+fn brought_back(meta: &Meta, now_ms: u64) -> Meta {
+    let back = |ms: u64, by_ms: u64| if ms == u64::MAX { ms } else { ms.saturating_sub(by_ms) };
+    let created_ms = meta.created_ms.min(now_ms);
+    let ahead_ms = meta.last_seen_ms - now_ms;
+    Meta {
+        created_ms,
+        last_seen_ms: now_ms,
+        idle_deadline_ms: back(meta.idle_deadline_ms, ahead_ms),
+        absolute_deadline_ms: back(meta.absolute_deadline_ms, meta.created_ms - created_ms),
+        cookie_deadline_ms: back(meta.cookie_deadline_ms, ahead_ms),
+        ..*meta
+    }
+}
+
+/// Whether a use at `now_ms` is worth a write: a tenth of the idle timeout has gone since the last use on record, or that is wrong.
 pub(crate) fn touch_is_due(meta: &Meta, now_ms: u64) -> bool {
-    now_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 10).max(1)
+    now_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 10).max(1) || is_from_ahead(meta.last_seen_ms, now_ms)
 }
 
 /// Whether the disk should hear of a use at `seen_ms` before memory forgets it: not for less than a minute, nor for less than a
@@ -124,8 +152,30 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_moves_nothing() {
-        assert_eq!(touched(&meta(), 5), meta());
-        assert_eq!(deadline_ms(&meta(), 5), 1_100_000);
+        assert_eq!(touched(&meta(), 999_000), meta());
+        assert_eq!(deadline_ms(&meta(), 999_000), 1_100_000);
+    }
+
+    #[test]
+    fn what_was_written_while_the_clock_was_ahead_lasts_no_longer_for_it() {
+        let year = 365 * 86_400_000;
+        let begun = Meta { cookie_deadline_ms: 1_090_000, ..meta() };
+        let ahead = Meta {
+            created_ms: begun.created_ms + year,
+            last_seen_ms: begun.last_seen_ms + year,
+            idle_deadline_ms: begun.idle_deadline_ms + year,
+            absolute_deadline_ms: begun.absolute_deadline_ms + year,
+            cookie_deadline_ms: begun.cookie_deadline_ms + year,
+            ..begun
+        };
+        assert!(touch_is_due(&ahead, 1_000_000));
+        assert_eq!(touched(&ahead, 1_000_000), begun);
+        let used = Meta { created_ms: 900_000, absolute_deadline_ms: 2_000_000, ..ahead };
+        let back = touched(&used, 1_000_000);
+        assert_eq!((back.created_ms, back.absolute_deadline_ms), (900_000, 2_000_000), "it began before");
+        let endless = Meta { idle_deadline_ms: u64::MAX, absolute_deadline_ms: u64::MAX, ..ahead };
+        assert_eq!(touched(&endless, 1_000_000).deadline_ms(), u64::MAX);
+        assert_eq!((seen(ahead.last_seen_ms, 1_000_000), seen(1_000_001, 1_000_000)), (1_000_000, 1_000_001));
     }
 
     #[test]

@@ -90,6 +90,7 @@ mod stats;
 mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod timeline;
 mod token;
 #[cfg(feature = "tower")]
 mod web;

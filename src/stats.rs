@@ -28,6 +28,9 @@ pub struct Stats {
     pub expired: u64,
     /// Expired sessions deleted from the file.
     pub swept: u64,
+    /// Times the clock was set back by more than a second, or ran more than ten minutes ahead of the time that went by. See
+    /// [`Builder::clock`](crate::Builder::clock).
+    pub clock_jumps: u64,
     /// Times a record on disk could not be read.
     pub corrupt: u64,
     /// Times a stored value could not be read as the model that was asked for, and counted as absent.

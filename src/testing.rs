@@ -53,23 +53,36 @@ pub fn session() -> Session {
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<AtomicU64>);
+pub struct ManualClock(Arc<Hands>);
+
+#[derive(Debug)]
+struct Hands {
+    now_ms: AtomicU64,
+    uptime_ms: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
-        Self(Arc::new(AtomicU64::new(to_ms(now))))
+        Self(Arc::new(Hands { now_ms: AtomicU64::new(to_ms(now)), uptime_ms: AtomicU64::new(0) }))
     }
 
-    /// Moves it forward.
+    /// Lets time go by.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(duration_ms(by), Ordering::Relaxed);
+        self.0.uptime_ms.fetch_add(duration_ms(by), Ordering::Relaxed);
+        self.0.now_ms.fetch_add(duration_ms(by), Ordering::Relaxed);
     }
 
-    /// Sets it, backward too.
+    /// Lets time go by while the clock stands still.
+    pub fn freeze(&self, by: Duration) {
+        self.0.uptime_ms.fetch_add(duration_ms(by), Ordering::Relaxed);
+    }
+
+    /// Sets it, backward too. No time goes by: it jumps, and what a store makes of that is at
+    /// [`Builder::clock`](crate::Builder::clock).
     pub fn set(&self, now: SystemTime) {
-        self.0.store(to_ms(now), Ordering::Relaxed);
+        self.0.now_ms.store(to_ms(now), Ordering::Relaxed);
     }
 }
 
@@ -82,6 +95,10 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
-        from_ms(self.0.load(Ordering::Relaxed))
+        from_ms(self.0.now_ms.load(Ordering::Relaxed))
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.0.uptime_ms.load(Ordering::Relaxed))
     }
 }

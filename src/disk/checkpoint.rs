@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use sessile_codec::{Error as CodecError, Limits, Record};
 
 use super::{
@@ -29,8 +30,9 @@ use super::{
 };
 use crate::{
     Error,
-    clock::{Clock, to_ms},
+    clock::duration_ms,
     event,
+    timeline::{Mark, Timeline},
     token::Key,
 };
 
@@ -38,7 +40,9 @@ pub(super) struct Checkpointer {
     journal: Arc<Journal>,
     database: Arc<Database>,
     upstream: Arc<dyn Upstream>,
-    clock: Arc<dyn Clock>,
+    timeline: Arc<Timeline>,
+    /// What the file has of the time.
+    marked: Mutex<Mark>,
     sweep_interval: Duration,
     records: AtomicU64,
     swept: AtomicU64,
@@ -50,6 +54,8 @@ pub(super) struct Checkpointer {
 const SLICE: usize = 500;
 /// How long a slice waits for commits to catch up with it, and all slices of a checkpoint together at most.
 const PACE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_secs(2));
+/// How old the time in the file may get while nothing else is written: a transaction once an hour wears out no flash.
+const MARK_AGE: Duration = Duration::from_hours(1);
 /// The pause after a failure doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
@@ -58,13 +64,17 @@ impl Checkpointer {
         journal: Arc<Journal>,
         database: Arc<Database>,
         upstream: Arc<dyn Upstream>,
-        clock: Arc<dyn Clock>,
+        timeline: Arc<Timeline>,
         sweep_interval: Duration,
-        records: u64,
     ) -> Self {
-        let (swept, quarantined, degraded) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        let records = AtomicU64::new(records);
-        Self { journal, database, upstream, clock, sweep_interval, records, swept, quarantined, degraded }
+        let (records, swept, quarantined) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (marked, degraded) = (Mutex::default(), AtomicBool::new(false));
+        Self { journal, database, upstream, timeline, marked, sweep_interval, records, swept, quarantined, degraded }
+    }
+
+    /// What the file has when the store is opened.
+    pub(super) fn with(self, records: u64, marked: Option<Mark>) -> Self {
+        Self { records: AtomicU64::new(records), marked: Mutex::new(marked.unwrap_or_default()), ..self }
     }
 
     /// How many records redb has.
@@ -181,10 +191,14 @@ impl Checkpointer {
         if changes.is_empty() && mark.is_none() {
             return Ok(());
         }
-        self.transact(|tables| {
-            tables.apply(&changes)?;
-            mark.map_or(Ok(()), |mark| tables.set_journal(mark))
-        })?;
+        match mark {
+            None => self.transact(|tables| tables.apply(&changes))?,
+            // The page with the journal's mark is written anyway.
+            Some(mark) => self.transact_and_mark(|tables| {
+                tables.apply(&changes)?;
+                tables.set_journal(mark)
+            })?,
+        }
         self.journal.pending().write().settle(&changes, generation);
         Ok(())
     }
@@ -193,6 +207,26 @@ impl Checkpointer {
         let records = self.database.with(|redb| tables::write(redb, work))?;
         self.records.store(records, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The same, with the time.
+    fn transact_and_mark(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<(), Error> {
+        let clock = self.timeline.mark();
+        self.transact(|tables| {
+            work(tables)?;
+            tables.set_clock(clock)
+        })?;
+        *self.marked.lock() = clock;
+        Ok(())
+    }
+
+    /// Notes the time in a transaction of its own, if what the file has is `age` old.
+    fn mark_time(&self, age: Duration) -> Result<(), Error> {
+        let (clock, marked) = (self.timeline.mark(), *self.marked.lock());
+        if clock == marked || clock.certain_ms < marked.certain_ms.saturating_add(duration_ms(age)) {
+            return Ok(());
+        }
+        self.transact_and_mark(|_| Ok(()))
     }
 
     /// Puts aside what is no record. What only another release can read stays where it is.
@@ -211,16 +245,17 @@ impl Checkpointer {
 
     /// Deletes what is expired: all of it, or one batch, so that checkpoints come in between. Gives whether there is more.
     fn sweep(&self, all: bool) -> Result<bool, Error> {
-        let now_ms = to_ms(self.clock.now());
+        let clock = self.timeline.mark();
         loop {
-            let swept = self.database.with(|redb| sweep::batch(redb, now_ms, |key| self.deadline_ms(key)))?;
+            let swept = self.database.with(|redb| sweep::batch(redb, clock, |key| self.deadline_ms(key)))?;
             if let Some(records) = swept.records {
                 self.records.store(records, Ordering::Relaxed);
+                *self.marked.lock() = clock;
             }
             self.swept.fetch_add(swept.expired.len() as u64, Ordering::Relaxed);
             swept.expired.iter().for_each(|key| self.upstream.expired(key));
             if !(swept.more && all) {
-                return Ok(swept.more);
+                return self.mark_time(MARK_AGE).map(|()| swept.more);
             }
         }
     }
@@ -235,7 +270,14 @@ impl Checkpointer {
 
     fn close(&self) -> Result<(), Error> {
         let written = self.write_slices(Pending::LEFT, |write_last| write_last(None)).and_then(|()| {
-            self.journal.end(|mark| self.transact(|tables| tables.set_journal(mark)))?;
+            let mut is_marked = false;
+            self.journal.end(|mark| {
+                is_marked = true;
+                self.transact_and_mark(|tables| tables.set_journal(mark))
+            })?;
+            if !is_marked {
+                self.mark_time(Duration::ZERO)?;
+            }
             self.journal.remove_all()
         });
         written.and(self.database.close())

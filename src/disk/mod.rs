@@ -45,7 +45,7 @@ pub(crate) use self::{
     queue::{Op, Ticket, Urgency},
     volume::{Directory, Volume},
 };
-use crate::{Error, clock::Clock, error::Cause, memory::Seq, token::Key};
+use crate::{Error, error::Cause, memory::Seq, timeline::Timeline, token::Key};
 
 /// What the disk tier asks and tells of the tier above.
 pub(crate) trait Upstream: Send + Sync + 'static {
@@ -70,7 +70,7 @@ pub(crate) struct Settings {
     pub(crate) flush_interval: Duration,
     pub(crate) commit_timeout: Duration,
     pub(crate) sweep_interval: Duration,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeline: Arc<Timeline>,
 }
 
 pub(crate) struct Disk {
@@ -104,19 +104,19 @@ pub(crate) struct DiskStats {
 impl Disk {
     /// Opens the files and starts the threads. Also gives the bytes of the store's MAC keys.
     pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Vec<u8>), Error> {
-        let Settings { volume, name, clock, .. } = settings;
+        let Settings { volume, name, timeline, .. } = settings;
         let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
         let (database, meta) = Database::open(volume.clone(), &name, options, settings.wait_for_lock)?;
         let recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, settings.salvage)?;
         let records = database.with(tables::len)?;
+        timeline.resume(meta.clock);
         let path = volume.path(&name);
         let database = Arc::new(database);
         let journal = Arc::new(Journal::new(volume, name, meta.store_id, meta.journal, settings.journal_bytes, recovered));
         let queue = Arc::new(Queue::new(settings.flush_interval, settings.commit_timeout));
         let flusher = Arc::new(Flusher::new(journal.clone(), database.clone(), queue.clone(), upstream.clone()));
-        let checkpointer =
-            Checkpointer::new(journal.clone(), database.clone(), upstream, clock, settings.sweep_interval, records);
-        let checkpointer = Arc::new(checkpointer);
+        let checkpointer = Checkpointer::new(journal.clone(), database.clone(), upstream, timeline, settings.sweep_interval);
+        let checkpointer = Arc::new(checkpointer.with(records, meta.clock));
         let mut disk = Self { database, journal, queue, flusher, checkpointer, threads: Mutex::new(None) };
         disk.start().map_err(|source| Error::Open { path, source: Cause::new(source) })?;
         Ok((disk, meta.mac_keys))

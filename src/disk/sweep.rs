@@ -1,12 +1,13 @@
 //! Deletes expired records, in bounded batches, by the expiry index.
 //!
 //! Invariant: a session that memory knows to be alive is not deleted, whatever its record says: its last use may not be on
-//! disk yet. Expired sessions are not served whether this runs or not; it only makes room.
+//! disk yet. Expired sessions are not served whether this runs or not; it only makes room. So it goes by the certain time, which no
+//! jump of the clock moves ahead, and notes it: a clock that is set back does not bring back the neighbours of what was deleted.
 
 use redb::Database;
 
 use super::tables;
-use crate::token::Key;
+use crate::{timeline::Mark, token::Key};
 
 /// Entries in one transaction, so that commits never wait long behind it.
 const BATCH: usize = 500;
@@ -21,8 +22,9 @@ pub(super) struct Swept {
     pub(super) more: bool,
 }
 
-/// `deadline_ms` tells when a session ends, if somebody knows better than redb.
-pub(super) fn batch(db: &Database, now_ms: u64, deadline_ms: impl Fn(&Key) -> Option<u64>) -> Result<Swept, redb::Error> {
+/// Deletes what has expired by `clock`. `deadline_ms` tells when a session ends, if somebody knows better than redb.
+pub(super) fn batch(db: &Database, clock: Mark, deadline_ms: impl Fn(&Key) -> Option<u64>) -> Result<Swept, redb::Error> {
+    let now_ms = clock.certain_ms;
     let due = tables::due(db, now_ms, BATCH)?;
     let (mut expired, mut moved, mut records) = (Vec::new(), 0, None);
     if !due.is_empty() {
@@ -39,7 +41,7 @@ pub(super) fn batch(db: &Database, now_ms: u64, deadline_ms: impl Fn(&Key) -> Op
                     expired.push(*key);
                 }
             }
-            Ok(())
+            tables.set_clock(clock)
         })?;
         records = Some(left);
     }

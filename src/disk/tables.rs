@@ -6,6 +6,7 @@
 //! owners      owner [16], record key [16]         -> ()
 //! meta        "format" | "store_id" | "mac_keys"  -> bytes
 //!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8
+//!             "clock"                             -> certain time u64 LE, what the clock said when it was first ahead u64 LE
 //! quarantine  record key [16]                     -> what stood under it in `records`, damaged
 //! ```
 //!
@@ -19,7 +20,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use sessile_codec::{Meta, Record};
 
 use super::pending::Change;
-use crate::token::Key;
+use crate::{timeline::Mark, token::Key};
 
 const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
 const EXPIRY: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("expiry");
@@ -40,12 +41,14 @@ pub(super) struct StoreMeta {
     pub(super) store_id: [u8; 16],
     pub(super) mac_keys: Vec<u8>,
     pub(super) journal: JournalMark,
+    /// The time when it was last written to; none yet in a new store.
+    pub(super) clock: Option<Mark>,
 }
 
 impl StoreMeta {
     /// A store that never had a journal.
     pub(super) fn new(store_id: [u8; 16], mac_keys: Vec<u8>) -> Self {
-        Self { store_id, mac_keys, journal: JournalMark::default() }
+        Self { store_id, mac_keys, journal: JournalMark::default(), clock: None }
     }
 }
 
@@ -123,12 +126,14 @@ pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
     };
     let read = |name| table.get(name).map(|found| found.map(|value| value.value().to_vec()));
     let (format, store_id, mac_keys, journal) = (read("format")?, read("store_id")?, read("mac_keys")?, read("journal")?);
+    // Without it there is nothing to compare the clock with, but nothing of the store is missing.
+    let clock = read("clock")?.and_then(|bytes| decode_clock(&bytes));
     let number = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
     let store_id = store_id.and_then(|bytes| bytes.try_into().ok());
     let journal = journal.and_then(|bytes| JournalMark::decode(&bytes));
     Ok(match (number, store_id, mac_keys) {
         (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
-            Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, journal }),
+            Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, journal, clock }),
             None => Contents::SomethingElse,
         },
         (Some(found), ..) if found != FORMAT => Contents::OtherFormat(found),
@@ -200,6 +205,11 @@ impl<'txn> Tables<'txn> {
 
     pub(super) fn set_journal(&mut self, mark: JournalMark) -> Result<(), redb::Error> {
         self.meta.insert("journal", mark.encode().as_slice())?;
+        Ok(())
+    }
+
+    pub(super) fn set_clock(&mut self, mark: Mark) -> Result<(), redb::Error> {
+        self.meta.insert("clock", encode_clock(mark).as_slice())?;
         Ok(())
     }
 
@@ -283,6 +293,19 @@ impl<'txn> Tables<'txn> {
         }
         Ok(())
     }
+}
+
+fn encode_clock(mark: Mark) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&mark.certain_ms.to_le_bytes());
+    bytes[8..].copy_from_slice(&mark.ahead_ms.to_le_bytes());
+    bytes
+}
+
+fn decode_clock(bytes: &[u8]) -> Option<Mark> {
+    let bytes: &[u8; 16] = bytes.try_into().ok()?;
+    let (certain_ms, ahead_ms) = bytes.split_first_chunk()?;
+    Some(Mark { certain_ms: u64::from_le_bytes(*certain_ms), ahead_ms: u64::from_le_bytes(ahead_ms.try_into().ok()?) })
 }
 
 /// The minute in which `ms` lies; everything beyond the last one, some eight thousand years away, is in the last one.

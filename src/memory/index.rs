@@ -5,7 +5,7 @@
 use hashbrown::{HashTable, hash_table::Entry};
 use sessile_codec::Record;
 
-use super::{Seq, order::Turn};
+use super::{Grace, Seq, order::Turn};
 use crate::{expiry, token::Key};
 
 /// What a shard knows of one key: 48 bytes, because the table has one for each session, and up to twice the room.
@@ -68,8 +68,8 @@ pub(super) enum Other {
     Dead,
     /// A reader is on its way to the disk; the number tells it from another.
     Loading(u64),
-    /// The session was renewed: it is found under the key `to`, until `until_ms`.
-    Moved { to: Key, until_ms: u64 },
+    /// The session was renewed: it is found under the key `to`, for the grace.
+    Moved { to: Key, grace: Grace },
 }
 
 impl From<Other> for Content {
@@ -104,6 +104,10 @@ impl Slot {
     /// When the session was last used, which its record may not know yet.
     pub(super) fn seen_ms(&self) -> u64 {
         self.seen.ms()
+    }
+
+    pub(super) fn note_use(&mut self, now_ms: u64) {
+        self.seen = Seen::new(expiry::seen(self.seen_ms(), now_ms));
     }
 
     pub(super) fn note_seen(&mut self, ms: u64) {

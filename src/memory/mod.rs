@@ -134,6 +134,12 @@ pub(crate) struct Grace {
     pub(crate) until_ms: u64,
 }
 
+impl Grace {
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.until_ms <= now_ms || expiry::is_from_ahead(self.now_ms, now_ms)
+    }
+}
+
 impl Memory {
     pub(crate) fn new(budget_bytes: usize) -> Self {
         let shard = || Shard { budget_bytes: budget_bytes / SHARDS, ..Shard::default() };
@@ -169,7 +175,7 @@ impl Memory {
                 let record = record.clone();
                 if is_use {
                     slot.turn.note_use();
-                    slot.note_seen(now_ms);
+                    slot.note_use(now_ms);
                     shard.counts.hits += 1;
                 }
                 Lookup::Hit(record, slot.seen_ms())
@@ -177,7 +183,7 @@ impl Memory {
             Content::Other(other) => match **other {
                 Other::Dead => Lookup::Dead,
                 Other::Loading(_) => Lookup::Miss,
-                Other::Moved { to, until_ms } if now_ms < until_ms => Lookup::Moved(to),
+                Other::Moved { to, grace } if !grace.is_over(now_ms) => Lookup::Moved(to),
                 Other::Moved { .. } => {
                     shard.end_grace(key);
                     Lookup::Dead

@@ -25,7 +25,7 @@ pub(super) struct Shard {
     /// How many slots are dirty.
     pub(super) dirty: usize,
     /// The renewed keys and when they cease to lead anywhere, oldest first.
-    pub(super) moved: VecDeque<(u64, Key)>,
+    pub(super) moved: VecDeque<(Grace, Key)>,
     pub(super) loads: u64,
     pub(super) counts: Counts,
 }
@@ -169,11 +169,11 @@ impl Shard {
 
     /// What leads from `key` to `new_key` for a while.
     pub(super) fn begin_grace(&mut self, key: &Key, new_key: &Key, grace: Grace) -> Other {
-        while let Some((_, ended)) = self.moved.pop_front_if(|(until_ms, _)| *until_ms <= grace.now_ms) {
+        while let Some((_, ended)) = self.moved.pop_front_if(|(begun, _)| begun.is_over(grace.now_ms)) {
             self.end_grace(&ended);
         }
-        self.moved.push_back((grace.until_ms, *key));
-        Other::Moved { to: *new_key, until_ms: grace.until_ms }
+        self.moved.push_back((grace, *key));
+        Other::Moved { to: *new_key, grace }
     }
 
     /// From now on `key` leads nowhere, even if the clock goes back.

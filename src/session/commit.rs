@@ -181,7 +181,7 @@ impl Changes {
     fn commit(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: How) -> Result<Change, Error> {
         self.lasts = self.lasts.filter(|wanted| *wanted != lasts(&stored.record.meta()));
         let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
-        let is_due = expiry::touch_is_due(&stored.record.meta(), stored.seen_ms.max(now_ms));
+        let is_due = expiry::touch_is_due(&stored.record.meta(), expiry::seen(stored.seen_ms, now_ms));
         if self.are_none() && !is_due && !how.strict {
             return Ok(Change::None);
         }

@@ -169,7 +169,7 @@ impl Store {
         is_meant: impl Fn(&Current<'_>) -> bool,
     ) -> Result<Option<Ticket>, Error> {
         let urgency = if why == Why::StoreFull { Urgency::Soon } else { Urgency::Now };
-        while let Some(current) = self.current(key)?.filter(|current| is_meant(current)) {
+        while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
             let enqueue = || self.0.disk.enqueue(Op::Delete { key: current.key }, urgency);
             match self.0.memory.kill(&current.key, current.base(), enqueue) {
                 Swap::Done(ticket) => {

@@ -130,13 +130,28 @@ impl Store {
 
     fn note_expired<T>(&self, key: &Key) -> Option<T> {
         count(&self.0.shared.counters.expired);
-        self.0.shared.expired_in_memory(key, self.0.memory.forget(key));
+        // By a clock that may be wrong, it is not served; but it is forgotten only when it is over for certain.
+        if matches!(self.0.memory.peek(key, self.0.timeline.certain_ms()), Lookup::Expired) {
+            self.0.shared.expired_in_memory(key, self.0.memory.forget(key));
+        }
         None
     }
 
     /// The record of `key` now, or of the key that it was renewed to, without noting a use.
     pub(super) fn current(&self, key: &Key) -> Result<Option<Current<'_>>, Error> {
-        let now_ms = self.now_ms();
+        self.current_at(key, self.now_ms())
+    }
+
+    /// The same for what is to be ended: what only a clock that may be wrong says to be over must not come back when it is set right.
+    pub(super) fn current_to_end(&self, key: &Key) -> Result<Option<Current<'_>>, Error> {
+        let (now_ms, certain_ms) = (self.now_ms(), self.0.timeline.certain_ms());
+        match self.current_at(key, now_ms)? {
+            None if certain_ms < now_ms => self.current_at(key, certain_ms),
+            current => Ok(current),
+        }
+    }
+
+    fn current_at(&self, key: &Key, now_ms: u64) -> Result<Option<Current<'_>>, Error> {
         let mut key = *key;
         loop {
             match self.0.memory.peek(&key, now_ms) {

@@ -40,11 +40,11 @@ pub use self::{
 use crate::{
     Ack, Builder, Durability, Error, Stats,
     builder::Settings,
-    clock::{Clock, to_ms},
     disk::{self, Disk},
     expiry::Timeouts,
     keys::KeyRing,
     memory::Memory,
+    timeline::Timeline,
     token::Key,
 };
 
@@ -77,7 +77,7 @@ struct Inner {
     disk: Disk,
     ring: KeyRing,
     settings: Settings,
-    clock: Arc<dyn Clock>,
+    timeline: Arc<Timeline>,
     shared: Arc<Shared>,
     owner_locks: OwnerLocks,
     full_at: FullAt,
@@ -106,8 +106,8 @@ impl Store {
     pub(crate) fn start(builder: &Builder, settings: disk::Settings) -> Result<Self, Error> {
         let path = settings.volume.path(&settings.name);
         let memory = Arc::new(Memory::new(builder.memory_budget));
-        let (clock, shared) = (builder.clock.clone(), Arc::new(Shared::default()));
-        let upstream = Arc::new(Above { memory: memory.clone(), clock: clock.clone(), shared: shared.clone() });
+        let (timeline, shared) = (settings.timeline.clone(), Arc::new(Shared::default()));
+        let upstream = Arc::new(Above { memory: memory.clone(), timeline: timeline.clone(), shared: shared.clone() });
         let (disk, mac_keys) = Disk::open(settings, upstream)?;
         let stored = KeyRing::from_bytes(zeroize::Zeroizing::new(mac_keys)).ok_or(Error::NotAStore { path })?;
         let ring = match &builder.keys {
@@ -120,7 +120,7 @@ impl Store {
             disk,
             ring,
             settings: builder.settings,
-            clock,
+            timeline,
             shared,
             owner_locks: OwnerLocks::default(),
             full_at: FullAt::default(),
@@ -184,6 +184,7 @@ impl Store {
             evictions: memory.evictions,
             expired: read(&counters.expired),
             swept: disk.swept,
+            clock_jumps: self.0.timeline.jumps(),
             corrupt: read(&counters.corrupt),
             unreadable: read(&counters.unreadable),
             refused: read(&counters.refused),
@@ -207,7 +208,7 @@ impl Store {
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
-        to_ms(self.0.clock.now())
+        self.0.timeline.now_ms()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -6,17 +6,17 @@ use sessile_codec::Record;
 
 use super::shared::Shared;
 use crate::{
-    clock::{Clock, to_ms},
     disk::{Disk, Op, Upstream, Urgency},
     expiry,
     memory::{Lookup, Memory, Seq, WriteBack},
+    timeline::Timeline,
     token::Key,
 };
 
 /// What the disk tier may ask and tell.
 pub(super) struct Above {
     pub(super) memory: Arc<Memory>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timeline: Arc<Timeline>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -26,7 +26,8 @@ impl Upstream for Above {
     }
 
     fn deadline_ms(&self, key: &Key) -> Option<u64> {
-        match self.memory.peek(key, to_ms(self.clock.now())) {
+        // What asks would delete it, so it must be over for certain.
+        match self.memory.peek(key, self.timeline.certain_ms()) {
             Lookup::Hit(record, seen_ms) => Some(expiry::deadline_ms(&record.meta(), seen_ms)),
             Lookup::Expired | Lookup::Dead | Lookup::Moved(_) | Lookup::Miss => None,
         }

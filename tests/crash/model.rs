@@ -301,12 +301,18 @@ impl Model {
 
     /// Without the expired ones, the store holds exactly what is served.
     fn check_count(&self, store: &Store) -> Result<(), Violation> {
-        if let Err(error) = store.sweep().wait() {
-            return violation(Kind::Lost, format!("a sweep after the recovery fails: {error:?}"));
-        }
-        let (found, expected) = (store.stats().disk_sessions, self.alive().count() as u64);
-        if found == expected {
-            return Ok(());
+        let expected = self.alive().count() as u64;
+        let mut found = 0;
+        for _ in 0..2 {
+            if let Err(error) = store.sweep().wait() {
+                return violation(Kind::Lost, format!("a sweep after the recovery fails: {error:?}"));
+            }
+            found = store.stats().disk_sessions;
+            if found == expected {
+                return Ok(());
+            }
+            // A clock that is far ahead of where the file has it deletes nothing before so much time has gone by.
+            self.clock.freeze(Duration::from_mins(10));
         }
         violation(Kind::Mixed, format!("the store counts {found} sessions, {expected} are alive"))
     }

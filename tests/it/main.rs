@@ -21,6 +21,7 @@ mod g7_forged;
 #[cfg(feature = "tracing")]
 mod g8_logs;
 mod g8_secrets;
+mod g9_clocks;
 mod keys;
 mod limits;
 mod linearizable;

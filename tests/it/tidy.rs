@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 6] =
     [&["token", "expiry", "label"], &["keys"], &["memory", "disk"], &["store"], &["session"], &["web"]];
 
 /// What anybody may name. It stands beside the layers, and names of the layers only what is listed in [`PEERS`].
-const SHARED: [&str; 7] = ["error", "event", "clock", "ack", "stats", "builder", "testing"];
+const SHARED: [&str; 8] = ["error", "event", "clock", "timeline", "ack", "stats", "builder", "testing"];
 
 /// Modules that name one of their own line or, from beside the layers, one within them; and what for.
 const PEERS: [(&str, &str, &str); 7] = [
