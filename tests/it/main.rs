@@ -8,6 +8,7 @@ mod cookies;
 mod corpus;
 mod csrf;
 mod events;
+mod f20_threads;
 mod failures;
 mod full_disk;
 mod g10_deploys;
