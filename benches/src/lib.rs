@@ -77,10 +77,14 @@ pub type Contestant<'a> = &'a mut dyn FnMut(usize);
 /// If `rounds` is 0.
 pub fn compare<const N: usize>(rounds: usize, calls: usize, contestants: [Contestant<'_>; N]) -> [f64; N] {
     let mut times: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
-    // The first round warms up and is not counted. The turns change: nobody always runs after the same neighbour.
+    let (mut order, mut random): ([usize; N], _) = (std::array::from_fn(|which| which), Random(N as u64));
+    // The first round warms up and is not counted. The turns are shuffled: nobody always runs after the same neighbour, who
+    // leaves the caches full of what is wanted next, or of anything but that.
     for round in 0..=rounds {
-        for turn in 0..N {
-            let which = (turn + round) % N;
+        for last in (1..N).rev() {
+            order.swap(last, random.below(last + 1));
+        }
+        for which in order {
             let start = Instant::now();
             contestants[which](calls);
             let elapsed = start.elapsed();

@@ -31,7 +31,12 @@ impl<S: Service<Request, Response = Response, Error = std::convert::Infallible>>
 
 /// The application without sessions.
 pub fn bare_app() -> Router {
-    Router::new().route("/", get(|| async { "0" }))
+    served(Router::new().route("/", get(|| async { "0" })))
+}
+
+/// The router as `axum::serve` makes it before the first request. Without this it would build its layers anew for each one.
+fn served(router: Router) -> Router {
+    router.with_state(())
 }
 
 /// The application without sessions, in a layer that does nothing: what axum itself asks for any layer.
@@ -51,14 +56,14 @@ pub fn no_op_app() -> Router {
             self.0.call(request)
         }
     }
-    bare_app().layer(tower::layer::layer_fn(NoOp))
+    served(bare_app().layer(tower::layer::layer_fn(NoOp)))
 }
 
 fn sessile_router(work: Work) -> Router {
     match work {
         Work::Nothing => bare_app(),
-        Work::Read => Router::new().route("/", get(read)),
-        Work::Write => Router::new().route("/", get(write)),
+        Work::Read => served(Router::new().route("/", get(read))),
+        Work::Write => served(Router::new().route("/", get(write))),
     }
 }
 
@@ -89,7 +94,7 @@ fn text(value: Option<u64>) -> &'static str {
 
 /// The application in a [`SessionLayer`], as axum's `layer` puts it.
 pub fn sessile_app(store: &Store, work: Work) -> Router {
-    sessile_router(work).layer(SessionLayer::new(store.clone()))
+    served(sessile_router(work).layer(SessionLayer::new(store.clone())))
 }
 
 /// The application with the [`SessionLayer`] around all of it, which spares the box that axum puts every layer in.
@@ -100,14 +105,14 @@ pub fn sessile_around(store: &Store, work: Work) -> SessionService<Router> {
 fn tower_router(work: Work) -> Router {
     match work {
         Work::Nothing => bare_app(),
-        Work::Read => Router::new().route("/", get(tower_read)),
-        Work::Write => Router::new().route("/", get(tower_write)),
+        Work::Read => served(Router::new().route("/", get(tower_read))),
+        Work::Write => served(Router::new().route("/", get(tower_write))),
     }
 }
 
 /// The application with tower-sessions, as axum's `layer` puts it.
 pub fn tower_app(store: &MemoryStore, work: Work) -> Router {
-    tower_router(work).layer(SessionManagerLayer::new(store.clone()))
+    served(tower_router(work).layer(SessionManagerLayer::new(store.clone())))
 }
 
 /// The application with tower-sessions around all of it.

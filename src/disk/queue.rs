@@ -170,10 +170,13 @@ impl Queue {
         };
         let fresh = op.is_fresh();
         state.queued.push_back(Queued { seq, op, fresh });
-        let due = Instant::now() + if urgency == Urgency::Now { Duration::ZERO } else { self.flush_interval };
-        if state.due.is_none_or(|earlier| due < earlier) {
-            state.due = Some(due);
-            self.work.notify_one();
+        // Where a time is set already, what may wait goes along, and nobody needs to ask what time it is.
+        if urgency == Urgency::Now || state.due.is_none() {
+            let due = Instant::now() + if urgency == Urgency::Now { Duration::ZERO } else { self.flush_interval };
+            if state.due.is_none_or(|earlier| due < earlier) {
+                state.due = Some(due);
+                self.work.notify_one();
+            }
         }
         (seq, ticket)
     }

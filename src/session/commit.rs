@@ -13,7 +13,7 @@ use crate::{
     Durability, Error, Store, Token,
     disk::Ticket,
     expiry,
-    store::{Asked, Committed, NewKey, Onto},
+    store::{Asked, Committed, Known, NewKey, Onto},
 };
 
 /// What the client must be told of its token.
@@ -52,7 +52,9 @@ impl State {
     /// Ends the request. Without `commit` the changes are dropped, and the client is told only what was saved before.
     #[cfg(feature = "tower")]
     pub(super) fn finish(&mut self, store: &Store, commit: bool) -> Result<Finish, Error> {
-        let ticket = if commit {
+        let ticket = if self.is_untouched() {
+            Ticket::done()
+        } else if commit {
             self.commit(store, How::default())?
         } else {
             self.phase = match std::mem::replace(&mut self.phase, Phase::New) {
@@ -64,6 +66,17 @@ impl State {
         };
         self.answered = true;
         Ok(Finish { ticket, told: std::mem::take(&mut self.told) })
+    }
+
+    /// Whether the request has only read, and its use of the session, which was noted when it was loaded, is worth no write. Without
+    /// another look at the clock.
+    #[cfg(feature = "tower")]
+    fn is_untouched(&self) -> bool {
+        match &self.phase {
+            Phase::New => !self.changes.have_content(),
+            Phase::Stored(stored) => self.changes.are_none() && !expiry::touch_is_due(&stored.record.meta(), stored.seen_ms),
+            Phase::Doomed(_) | Phase::Ended(_) => false,
+        }
     }
 
     /// Hands everything that changed to the store.
@@ -106,7 +119,7 @@ impl State {
                 Ok(Change::None) => Ok(Ticket::done()),
                 Ok(Change::Done { token, is_old, committed, told }) => {
                     self.told = told.unwrap_or(self.told);
-                    Ok(self.committed(store, token, is_old, committed))
+                    Ok(self.committed(token, is_old, committed))
                 }
                 // The client is told nothing, for the same reason.
                 Ok(Change::Dropped) => {
@@ -153,12 +166,14 @@ impl State {
             store.create(self.kind.name, durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
         let token = committed.token.expect("a session that is new has a token that is new");
         self.told = Told::Token { token, deadline_ms, renewed: false };
-        Ok(self.committed(store, token, false, committed))
+        Ok(self.committed(token, false, committed))
     }
 
-    fn committed(&mut self, store: &Store, token: Token, is_old: bool, committed: Committed) -> Ticket {
+    fn committed(&mut self, token: Token, is_old: bool, committed: Committed) -> Ticket {
         let Committed { key, record, ticket, .. } = committed;
-        self.phase = Phase::Stored(Stored { token, key, record, seen_ms: store.now_ms(), is_old });
+        let before_ms = self.stored().map_or(0, |stored| stored.seen_ms);
+        let seen_ms = before_ms.max(record.meta().last_seen_ms);
+        self.phase = Phase::Stored(Stored { token, key, record, seen_ms, is_old });
         ticket
     }
 }
@@ -193,7 +208,8 @@ impl Changes {
         };
         let (mut cookie, mut conflict) = (None, None);
         let asked = Asked { name: stored.token.name(), durability, owner: self.owner, new_key: self.new_key };
-        let committed = store.commit(&stored.key, asked, |onto| {
+        let known = Known { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
+        let committed = store.commit(&known, asked, |onto| {
             let Onto { current, key, is_new_key } = onto;
             if how.strict && current.meta().revision != stored.record.meta().revision {
                 conflict = Some(current.clone());

@@ -47,9 +47,12 @@ use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::fr
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Session {
+pub struct Session(Arc<Inner>);
+
+/// One allocation for all clones of a session.
+struct Inner {
     store: Store,
-    state: Arc<Mutex<State>>,
+    state: Mutex<State>,
 }
 
 /// What the sessions of one layer have in common.
@@ -111,11 +114,15 @@ impl Session {
     /// The session that one of `tokens` leads to, or a new one; of this kind in any case.
     pub(crate) fn load(store: &Store, kind: Kind, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
         let state = State::new(kind, store.find(tokens.map(|token| token.with_name(kind.name)))?);
-        Ok(Self { store: store.clone(), state: Arc::new(Mutex::new(state)) })
+        Ok(Self(Arc::new(Inner { store: store.clone(), state: Mutex::new(state) })))
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.0.state.lock()
     }
 
     /// Describes the session in a list of its owner's sessions; the browser's name, say. Cut to 256 bytes.
@@ -142,12 +149,12 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn flash(&self, level: impl Into<String>, text: impl Into<String>) -> Result<(), Error> {
-        flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store.limits())
+        flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store().limits())
     }
 
     /// The messages left so far, oldest first. They are taken: the next call finds none.
     pub fn take_flashes(&self) -> Vec<Flash> {
-        flash::take(&mut self.state(), self.store.limits())
+        flash::take(&mut self.state(), self.store().limits())
     }
 
     /// A token for a form of this session's, to stand in a hidden field; another text each time, each of them good until the
@@ -169,7 +176,7 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn csrf_token(&self) -> Result<String, Error> {
-        csrf::token(&mut self.state(), self.store.limits())
+        csrf::token(&mut self.state(), self.store().limits())
     }
 
     /// Whether `text` is a [`csrf_token`](Self::csrf_token) of this session. If not, refuse the request, by 403.
@@ -274,7 +281,7 @@ impl Session {
     }
 
     fn save_as(&self, how: How) -> Ack {
-        match self.state().commit(&self.store, how) {
+        match self.state().commit(self.store(), how) {
             Ok(ticket) => Ack::new(ticket, ()),
             Err(error) => Ack::settled(Err(error)),
         }
@@ -309,13 +316,13 @@ impl Session {
     /// ```
     pub fn watch(&self) -> Result<Option<Watch>, Error> {
         let key = self.state().key();
-        key.map(|key| self.store.watch(&key)).transpose()
+        key.map(|key| self.store().watch(&key)).transpose()
     }
 
     /// Ends the request: commits if `commit`, and gives what the client must be told.
     #[cfg(feature = "tower")]
     pub(crate) fn finish(&self, commit: bool) -> Result<Finish, Error> {
-        self.state().finish(&self.store, commit)
+        self.state().finish(self.store(), commit)
     }
 }
 

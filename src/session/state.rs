@@ -5,7 +5,7 @@
 
 use std::{mem, time::Duration};
 
-use sessile_codec::{Entry, Limits, Model, Patch, Record, View};
+use sessile_codec::{Entry, EntryRef, Limits, Model, Patch, Record, View};
 
 use super::{Bound, Kind, commit::Told, flash};
 use crate::{
@@ -118,6 +118,14 @@ impl State {
             Phase::Stored(Stored { token, key, record, seen_ms, is_old })
         });
         Self { kind, phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
+    }
+
+    /// The value under `key`, borrowed: for who reads it at once.
+    pub(super) fn get_ref(&self, key: &str) -> Option<EntryRef<'_>> {
+        match self.changes.patch.get(key) {
+            Some(changed) => changed.map(Entry::as_ref),
+            None => self.record()?.get(key),
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
@@ -325,7 +333,7 @@ impl State {
         self.stored().map(|stored| &stored.record)
     }
 
-    fn stored(&self) -> Option<&Stored> {
+    pub(super) fn stored(&self) -> Option<&Stored> {
         match &self.phase {
             Phase::Stored(stored) => Some(stored),
             Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,

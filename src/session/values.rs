@@ -15,7 +15,7 @@ impl Session {
     #[cfg(feature = "serde")]
     pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         check_key(key)?;
-        Ok(self.state().get(key).map(|entry| entry.get()).transpose()?)
+        Ok(self.state().get_ref(key).map(|entry| entry.get()).transpose()?)
     }
 
     /// Sets the value under `key`, of any serde type.
@@ -28,8 +28,8 @@ impl Session {
     #[cfg(feature = "serde")]
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         check_key(key)?;
-        let entry = Entry::serde(&value, self.store.limits())?;
-        self.state().set(key, entry, self.store.limits())
+        let entry = Entry::serde(&value, self.store().limits())?;
+        self.state().set(key, entry, self.store().limits())
     }
 
     /// As [`insert`](Self::insert), but the change stays in memory: it costs no I/O, and a crash may undo it.
@@ -54,8 +54,8 @@ impl Session {
     #[cfg(feature = "serde")]
     pub fn insert_quick<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         check_key(key)?;
-        let entry = Entry::serde(&value, self.store.limits())?;
-        self.state().set_quick(key, entry, self.store.limits())
+        let entry = Entry::serde(&value, self.store().limits())?;
+        self.state().set_quick(key, entry, self.store().limits())
     }
 
     /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
@@ -80,7 +80,7 @@ impl Session {
         T: serde_core::Serialize + serde_core::de::DeserializeOwned,
     {
         check_key(key)?;
-        let limits = *self.store.limits();
+        let limits = *self.store().limits();
         let mut state = self.state();
         let value = change(state.get(key).map(|entry| entry.get()).transpose()?);
         let entry = Entry::serde(&value, &limits)?;
@@ -119,8 +119,8 @@ impl Session {
     /// As [`insert`](Self::insert).
     pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
         check_key(key)?;
-        let entry = Entry::model(model, self.store.limits())?;
-        self.state().set(key, entry, self.store.limits())
+        let entry = Entry::model(model, self.store().limits())?;
+        self.state().set(key, entry, self.store().limits())
     }
 
     /// The model under `key`, read where it lies; `None` if there is none.
@@ -133,7 +133,7 @@ impl Session {
     /// [`Error::Codec`] if the stored value is another model or a serde value.
     pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
         check_key(key)?;
-        self.state().view(key, &self.store)
+        self.state().view(key, self.store())
     }
 
     /// The value under `key` as it is stored, to borrow from.
@@ -171,7 +171,7 @@ impl Session {
 
     /// Whether there is a value under `key`.
     pub fn contains_key(&self, key: &str) -> bool {
-        check_key(key).is_ok() && self.state().get(key).is_some()
+        check_key(key).is_ok() && self.state().get_ref(key).is_some()
     }
 
     /// All keys, in order.

@@ -37,6 +37,23 @@ pub(crate) struct Asked {
     pub(crate) new_key: NewKey,
 }
 
+/// What a request knows of the session that it commits to.
+pub(crate) struct Known<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) record: &'a Record,
+    /// When the session was last used, at least.
+    pub(crate) seen_ms: u64,
+    pub(crate) now_ms: u64,
+}
+
+impl Known<'_> {
+    /// The record as the current one, unless its time may be over.
+    fn current<'m>(&self) -> Option<Current<'m>> {
+        let is_alive = expiry::deadline_ms(&self.record.meta(), self.seen_ms) > self.now_ms;
+        is_alive.then(|| Current::of(*self.key, self.record.clone()))
+    }
+}
+
 /// What a commit is merged onto.
 pub(crate) struct Onto<'a> {
     pub(crate) current: &'a Record,
@@ -85,13 +102,16 @@ impl Store {
     /// gives up. `None`: given up, or the session is over and the commit is dropped.
     pub(crate) fn commit(
         &self,
-        key: &Key,
+        known: &Known<'_>,
         asked: Asked,
         mut merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Committed>, Error> {
         self.0.disk.admit()?;
         let token = if asked.new_key == NewKey::Keep { None } else { Some(self.0.ring.issue()?.with_name(asked.name)) };
-        while let Some(current) = self.current(key)? {
+        let key = known.key;
+        // Mostly nobody changed the session since it was loaded; if somebody did, the swap says so, and the next look is a real one.
+        let mut guess = known.current();
+        while let Some(current) = guess.take().map_or_else(|| self.current(key), |guess| Ok(Some(guess)))? {
             // Another request renewed the session while this one ran: once is enough.
             let renewed = asked.new_key == NewKey::Renew && current.key != *key;
             match self.attempt(&current, asked, token.filter(|_| !renewed), &mut merge)? {

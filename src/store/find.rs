@@ -32,6 +32,11 @@ pub(super) struct Current<'a> {
 }
 
 impl Current<'_> {
+    /// The record that memory has, or had a moment ago.
+    pub(super) fn of(key: Key, record: Record) -> Self {
+        Self { key, record, load: None }
+    }
+
     pub(super) fn base(&self) -> Base<'_> {
         self.load.as_ref().map_or(Base::Record(&self.record), Base::Load)
     }

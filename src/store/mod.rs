@@ -29,7 +29,7 @@ use sessile_codec::Limits;
 
 use self::{capacity::FullAt, owners::OwnerLocks, shared::Shared, upstream::Above};
 pub(crate) use self::{
-    commit::{Asked, Committed, NewKey, Onto},
+    commit::{Asked, Committed, Known, NewKey, Onto},
     find::Found,
 };
 pub use self::{

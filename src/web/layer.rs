@@ -339,26 +339,23 @@ where
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };
-                    match finish {
-                        Ok(Finish { ticket, told }) => {
-                            let (ack, response) = (Ack::new(ticket, ()), Some(response));
-                            this.stage.set(Stage::Committing { ack, told, response });
-                        }
+                    let Finish { ticket, told } = match finish {
+                        Ok(finish) => finish,
                         Err(error) => return Poll::Ready(Ok(failure(this.scope.as_ref(), &error))),
+                    };
+                    let mut ack = Ack::new(ticket, ());
+                    // Most often there is nothing to wait for, and the response need not move to another stage.
+                    match Pin::new(&mut ack).poll(context) {
+                        Poll::Ready(acknowledged) => {
+                            return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, told, response)));
+                        }
+                        Poll::Pending => this.stage.set(Stage::Committing { ack, told, response: Some(response) }),
                     }
                 }
                 StageProjection::Committing { ack, told, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    let failed = |error| failure(this.scope.as_ref(), error);
-                    let mut response = acknowledged.as_ref().map_or_else(failed, |()| response);
-                    // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token
-                    // would be signed out.
-                    let is_in_force = acknowledged.as_ref().map_or_else(Error::is_transient, |()| true);
-                    if let Some(Scope { config, .. }) = this.scope.as_ref().filter(|_| is_in_force) {
-                        config.carrier.tell(*told, config.store.now_ms(), response.headers_mut());
-                    }
-                    return Poll::Ready(Ok(response));
+                    return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, *told, response)));
                 }
             }
         }
@@ -378,6 +375,25 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Result<Finish,
             Some(session.finish(scope.config.commit_on_server_error || !response.status().is_server_error()))
         }
     }
+}
+
+/// The response, once its session's commit has been `acknowledged`.
+fn answered<B: Default>(
+    scope: Option<&Scope>,
+    acknowledged: Result<(), Error>,
+    told: Told,
+    response: Response<B>,
+) -> Response<B> {
+    // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token would be
+    // signed out.
+    let (mut response, is_in_force) = match acknowledged {
+        Ok(()) => (response, true),
+        Err(error) => (failure(scope, &error), error.is_transient()),
+    };
+    if let Some(Scope { config, .. }) = scope.filter(|_| is_in_force && told != Told::Nothing) {
+        config.carrier.tell(told, config.store.now_ms(), response.headers_mut());
+    }
+    response
 }
 
 fn failure<B: Default>(scope: Option<&Scope>, error: &Error) -> Response<B> {

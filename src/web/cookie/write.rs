@@ -8,7 +8,7 @@ use std::{fmt::Write, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{CACHE_CONTROL, VARY},
+    header::{CACHE_CONTROL, Entry, VARY},
 };
 
 /// Bytes of a value: the characters of a token.
@@ -85,21 +85,28 @@ pub(crate) fn append_vary_cookie(headers: &mut HeaderMap) {
 
 /// As [`append_vary_cookie`], for another header of the request; `value` gives its name as a value.
 pub(crate) fn append_vary(headers: &mut HeaderMap, on: &str, value: impl FnOnce() -> HeaderValue) {
-    if !names(headers, &VARY, |name| name == b"*" || name.eq_ignore_ascii_case(on.as_bytes())) {
-        headers.append(VARY, value());
+    match headers.entry(VARY) {
+        Entry::Vacant(entry) => {
+            entry.insert(value());
+        }
+        Entry::Occupied(mut entry) => {
+            if !names(entry.iter(), |name| name == b"*" || name.eq_ignore_ascii_case(on.as_bytes())) {
+                entry.append(value());
+            }
+        }
     }
 }
 
 /// Tells caches to keep nothing of the response, in place of anything weaker that the application said.
 pub(crate) fn forbid_caching(headers: &mut HeaderMap) {
-    if !names(headers, &CACHE_CONTROL, |directive| directive.eq_ignore_ascii_case(b"no-store")) {
+    if !names(headers.get_all(CACHE_CONTROL).iter(), |directive| directive.eq_ignore_ascii_case(b"no-store")) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
-/// Whether a comma list, over all headers of that name, has an element that `wanted` accepts.
-fn names(headers: &HeaderMap, header: &http::HeaderName, wanted: impl Fn(&[u8]) -> bool) -> bool {
-    let values = headers.get_all(header).iter().map(HeaderValue::as_bytes);
+/// Whether a comma list, over all headers of a name, has an element that `wanted` accepts.
+fn names<'a>(values: impl Iterator<Item = &'a HeaderValue>, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    let values = values.map(HeaderValue::as_bytes);
     // What stands in quotes is no element of its own, as in `private="a, no-store, b"`; such a header counts as naming nothing.
     let mut elements = values.filter(|value| !value.contains(&b'"')).flat_map(|value| value.split(|byte| *byte == b','));
     elements.any(|element| wanted(element.trim_ascii()))
