@@ -36,8 +36,8 @@ fn bench(sessions: usize) {
     assert_eq!(store.stats().disk_hits, 0, "all of them are in memory");
 
     let [bare, entry, session] = compare(
-        sized(500, 20),
-        2_000,
+        sized(10_000, 400),
+        100,
         [
             &mut asking(1, &bare_cookies, |cookie| in_map(&map, cookie)),
             &mut asking(2, &cookies, |cookie| in_store(&store, cookie)),

@@ -19,8 +19,8 @@ fn main() {
     assert_eq!(after.forged - before.forged, 3 * count, "each was known by its MAC");
 
     let [hit, gone, invented_ns, foreign_ns, changed_ns] = compare(
-        sized(200, 10),
-        1000,
+        sized(2_000, 100),
+        100,
         [
             &mut asking(&store, &tokens),
             &mut asking(&store, &dead),

@@ -3,6 +3,8 @@
 //! Added is the time with sessions less the time of the same application without. Allocations are counted in the bench
 //! `allocations`, apart from this, because a counter makes each of them slower.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::http::HeaderValue;
 use sessile::Store;
 use sessile_benches::{
@@ -13,6 +15,8 @@ use tower_sessions::MemoryStore;
 
 /// Sessions that take turns: enough that not all of one is in the nearest cache, as in any server with visitors.
 const SESSIONS: usize = 1000;
+/// Requests in a round: few, so that on a busy machine most rounds are over before another process gets its turn.
+const CALLS: usize = 50;
 
 fn main() {
     let (store, tokens) = sessile_store(SESSIONS as u64);
@@ -38,8 +42,8 @@ struct Bench {
 impl Bench {
     fn untouched(&self) {
         let [bare, around, layer, no_op, tower] = compare(
-            sized(1500, 20),
-            500,
+            sized(15_000, 200),
+            CALLS,
             [
                 &mut calling(bare_app(), &self.cookies),
                 &mut calling(sessile_around(&self.store, Work::Nothing), &self.cookies),
@@ -59,8 +63,8 @@ impl Bench {
     fn with_session(&self, work: Work, id: &str, what: &str) {
         self.check(work);
         let [bare, around, layer, tower, tower_layer] = compare(
-            sized(500, 10),
-            500,
+            sized(5_000, 100),
+            CALLS,
             [
                 &mut calling(bare_app(), &self.cookies),
                 &mut calling(sessile_around(&self.store, work), &self.cookies),
@@ -91,9 +95,12 @@ impl Bench {
     }
 }
 
-/// Calls `app` with each cookie in turn.
+/// Calls `app` with each cookie in turn. Each contestant begins elsewhere, so that none finds in the caches what another has just
+/// brought there.
 fn calling(mut app: impl App, cookies: &[HeaderValue]) -> impl FnMut(usize) {
-    let mut cookies = cookies.iter().cycle();
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let start = STARTED.fetch_add(1, Ordering::Relaxed) * 3 * CALLS % cookies.len();
+    let mut cookies = cookies.iter().cycle().skip(start);
     move |calls| {
         for cookie in cookies.by_ref().take(calls) {
             assert!(call(&mut app, cookie).status().is_success());

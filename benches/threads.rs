@@ -26,7 +26,7 @@ fn main() {
         [("sessile, `Store::entry`", &entry), ("sessile, `Store::session`", &session), ("map without a lock", &bare)];
 
     let mut rates: [[Vec<f64>; 2]; 3] = Default::default();
-    for _ in 0..sized(200, 5) {
+    for _ in 0..sized(2_000, 50) {
         for (which, (_, find)) in contestants.iter().enumerate() {
             for threads in [1, 2] {
                 rates[which][threads - 1].push(rate(threads, find));
@@ -47,7 +47,7 @@ fn user_of(store: &Store, token: &Token) -> Option<u64> {
 
 /// Millions of calls a second that `threads` threads make together.
 fn rate(threads: usize, find: &(dyn Fn(usize) -> bool + Sync)) -> f64 {
-    const CALLS: u32 = 10_000;
+    const CALLS: u32 = 1_000;
     let barrier = Barrier::new(threads);
     let work = &|seed: u64| {
         let mut random = Random(seed);

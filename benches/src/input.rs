@@ -1,6 +1,6 @@
 //! What the benches store and ask for: one typical session, the same one for every contestant, and streams of ids.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use sessile::{Durability, Model, Session, Store, Tag, Token};
@@ -77,7 +77,9 @@ pub fn model(user_id: u64) -> TypicalModel {
 /// If the operating system gives no random bytes or no thread.
 #[must_use]
 pub fn sessile_store(sessions: u64) -> (Store, Vec<Token>) {
-    let builder = Store::builder().memory_budget(usize::MAX).durability(Durability::Relaxed);
+    // On a busy machine a million sessions take their time.
+    let builder = Store::builder().memory_budget(usize::MAX).commit_timeout(Duration::from_mins(10));
+    let builder = builder.durability(Durability::Relaxed);
     let store = builder.open_in_memory().expect("a store without a file needs only randomness and a thread");
     let tokens = (0..sessions).map(|user_id| {
         let session = store.session(None).expect("a new session needs no I/O");

@@ -1,6 +1,6 @@
 //! What the benches share: how rounds are timed, how a result is printed beside its target, and what all of them store.
 //!
-//! What is compared runs interleaved in one process, in rounds of about a millisecond: whatever else the machine does then
+//! What is compared runs interleaved in one process, in rounds of a fraction of a millisecond: whatever else the machine does then
 //! falls on all alike, and the median passes over the rounds that were interrupted. Absolute numbers are of this machine;
 //! ratios are what targets are about.
 //!
