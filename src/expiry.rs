@@ -58,6 +58,7 @@ impl Timeouts {
 }
 
 /// Whether the session is in its first life.
+#[inline]
 pub(crate) fn is_unproven(meta: &Meta) -> bool {
     meta.flags & UNPROVEN != 0
 }
@@ -77,17 +78,20 @@ pub(crate) fn with_timeouts(meta: &Meta, idle: Option<Duration>, absolute: Optio
 }
 
 /// How long after its last use the session ends.
+#[inline]
 fn idle_ms(meta: &Meta) -> u64 {
     meta.idle_deadline_ms.saturating_sub(meta.last_seen_ms)
 }
 
 /// When a session ends that was last used at `seen_ms`, which its record may not know yet.
+#[inline]
 pub(crate) fn deadline_ms(meta: &Meta, seen_ms: u64) -> u64 {
     let idle_deadline_ms = seen_ms.max(meta.last_seen_ms).saturating_add(idle_ms(meta));
     idle_deadline_ms.min(meta.absolute_deadline_ms)
 }
 
 /// The meta data after a use of the session at `now_ms`.
+#[inline]
 pub(crate) fn touched(meta: &Meta, now_ms: u64) -> Meta {
     if is_from_ahead(meta.last_seen_ms, now_ms) {
         return brought_back(meta, now_ms);
@@ -97,11 +101,13 @@ pub(crate) fn touched(meta: &Meta, now_ms: u64) -> Meta {
 }
 
 /// When a session was last used that is used at `now_ms` and was before at `seen_ms`.
+#[inline]
 pub(crate) fn seen(seen_ms: u64, now_ms: u64) -> u64 {
     if is_from_ahead(seen_ms, now_ms) { now_ms } else { seen_ms.max(now_ms) }
 }
 
 /// Whether the clock was ahead at `ms`, and was set right before it was believed.
+#[inline]
 pub(crate) fn is_from_ahead(ms: u64, now_ms: u64) -> bool {
     ms.saturating_sub(now_ms) > BELIEVED_MS
 }
@@ -122,6 +128,7 @@ fn brought_back(meta: &Meta, now_ms: u64) -> Meta {
 }
 
 /// Whether a use at `now_ms` is worth a write: a tenth of the idle timeout has gone since the last use on record, or that is wrong.
+#[inline]
 pub(crate) fn touch_is_due(meta: &Meta, now_ms: u64) -> bool {
     now_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 10).max(1) || is_from_ahead(meta.last_seen_ms, now_ms)
 }

@@ -47,6 +47,7 @@ impl Token {
     ///
     /// That it parses says nothing of whether there is such a session.
     #[must_use]
+    #[inline]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text: &[u8; CHARS] = text.try_into().ok()?;
         let mut bytes = [0; LEN];
@@ -93,6 +94,7 @@ impl Token {
     }
 
     /// What the record is stored under.
+    #[inline]
     pub(crate) fn key(&self) -> Key {
         // A block of SHA-256 as the standard pads it, which is half of the work when it is known to be the only one: the message, a
         // bit, zeros, the number of the message's bits. A name makes it longer and costs nothing.

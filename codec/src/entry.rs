@@ -141,6 +141,7 @@ impl Entry {
     }
 
     /// The same value, borrowed.
+    #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
         EntryRef { lane: self.lane, bytes: &self.buffer.bytes()[self.start..self.start + self.len] }
     }

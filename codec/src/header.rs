@@ -53,6 +53,7 @@ pub struct Meta {
 impl Meta {
     /// When the session ends: the earlier of its two deadlines.
     #[must_use]
+    #[inline]
     pub fn deadline_ms(&self) -> u64 {
         self.idle_deadline_ms.min(self.absolute_deadline_ms)
     }
@@ -170,6 +171,7 @@ pub(crate) fn check(bytes: &[u8], key: &Key) -> Result<(), Error> {
     Ok(())
 }
 
+#[inline]
 pub(crate) fn parse_meta(header: &[u8; LEN]) -> Meta {
     let word = |at| u64::from_le_bytes(array(header, at));
     Meta {

@@ -20,6 +20,7 @@ impl Patch {
 
     /// Whether applying it would change nothing.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         !self.cleared && self.changes.is_empty()
     }
@@ -47,6 +48,7 @@ impl Patch {
 
     /// What this patch makes of `key`: `None` leaves it alone, `Some(None)` removes it.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: &str) -> Option<Option<&Entry>> {
         match self.position(key) {
             Ok(at) => Some(self.changes[at].1.as_ref()),

@@ -56,6 +56,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: a `Block` is sixteen initialised bytes without padding (`repr(C, align(16))` over `[u8; 16]`, size pinned by
         // a test), so `len` blocks are `16 * len` readable bytes; they live as long as `self` and nothing writes to them.
@@ -160,6 +161,7 @@ const SHORT: usize = size_of::<ArchivedString>();
 const MOST_SCANNED: usize = 32;
 
 /// The bytes that a short `key` is archived as, which no other key is: itself and then 0xff, which is in no text.
+#[inline]
 fn short_form(key: &str) -> Option<[u8; SHORT]> {
     let mut form = [0xff; SHORT];
     form.get_mut(..key.len())?.copy_from_slice(key.as_bytes());
@@ -236,12 +238,14 @@ impl Record {
 
     /// What the record says of its session, apart from the entries.
     #[must_use]
+    #[inline]
     pub fn meta(&self) -> Meta {
         header::parse_meta(self.header())
     }
 
     /// The value under `key`.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: &str) -> Option<EntryRef<'_>> {
         self.find(key).map(StoredEntry::as_ref)
     }
@@ -263,6 +267,7 @@ impl Record {
 
     /// Whether there is a value under `key`.
     #[must_use]
+    #[inline]
     pub fn contains_key(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
@@ -274,6 +279,7 @@ impl Record {
 
     /// How many entries there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.entries().len()
     }
@@ -326,14 +332,17 @@ impl Record {
 
     /// Whether both are the same bytes in memory, which says that nothing was committed between.
     #[must_use]
+    #[inline]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0.0, &other.0.0)
     }
 
+    #[inline]
     fn header(&self) -> &[u8; header::LEN] {
         self.0.bytes().first_chunk().expect("a record is longer than its header")
     }
 
+    #[inline]
     fn archive_len(&self) -> usize {
         let bytes = self.header()[12..16].try_into().expect("a slice of 4 bytes is an array of 4 bytes");
         u32::from_le_bytes(bytes) as usize
@@ -351,6 +360,7 @@ impl Record {
         Some(&entries[at])
     }
 
+    #[inline]
     fn entries(&self) -> &[StoredEntry] {
         let archive = &self.0.bytes()[header::LEN..header::LEN + self.archive_len()];
         // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on exactly these bytes

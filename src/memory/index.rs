@@ -102,10 +102,12 @@ impl Slot {
     }
 
     /// When the session was last used, which its record may not know yet.
+    #[inline]
     pub(super) fn seen_ms(&self) -> u64 {
         self.seen.ms()
     }
 
+    #[inline]
     pub(super) fn note_use(&mut self, now_ms: u64) {
         self.seen = Seen::new(expiry::seen(self.seen_ms(), now_ms));
     }
@@ -148,10 +150,12 @@ impl Slot {
 pub(super) struct Index(HashTable<Slot>);
 
 impl Index {
+    #[inline]
     pub(super) fn get(&self, key: &Key) -> Option<&Slot> {
         self.0.find(hash(key), |slot| slot.key == *key)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Slot> {
         self.0.find_mut(hash(key), |slot| slot.key == *key)
     }
@@ -198,6 +202,7 @@ impl Index {
 }
 
 /// The hash of a key, for tables: the key is one already.
+#[inline]
 pub(super) fn hash(key: &Key) -> u64 {
     u64::from_le_bytes(*key.first_chunk().expect("a key has 16 bytes"))
 }
