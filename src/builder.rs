@@ -9,7 +9,7 @@ use crate::disk::FaultDisk;
 use crate::{
     Error, Keys, Store,
     clock::{Clock, SystemClock},
-    disk::{self, Directory, Volume},
+    disk::{self, Directory, Encryption, Volume},
     expiry::Timeouts,
     timeline::Timeline,
 };
@@ -87,6 +87,7 @@ pub struct Builder {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: Option<Keys>,
+    encryption: Encryption,
     disk_cache: usize,
     wait_for_lock: Duration,
     flush_interval: Duration,
@@ -112,6 +113,7 @@ impl Default for Builder {
             },
             clock: Arc::new(SystemClock),
             keys: None,
+            encryption: Encryption::default(),
             disk_cache: 16 << 20,
             wait_for_lock: Duration::ZERO,
             flush_interval: Duration::from_secs(1),
@@ -284,6 +286,27 @@ impl Builder {
         Self { keys: Some(keys.into()), ..self }
     }
 
+    /// The keys that records are sealed with before they are written, to the journal and to the file. Default: none; records can be
+    /// read by whoever can read the files.
+    ///
+    /// A store is encrypted from its first day or not at all: keys for one that is not are [`Error::NotEncrypted`], no keys for one
+    /// that is are [`Error::Encrypted`], and the wrong ones [`Error::UnknownSealKey`]. [`copy`](Self::copy) makes an encrypted store
+    /// of one that is not.
+    ///
+    /// To replace a key, seal with the new one and accept the old one. Each session is sealed anew with its next write; the others
+    /// stay readable as long as the old key is accepted: until the last of them has ended, after the absolute timeout at the
+    /// latest. A session whose key is gone is not taken for absent: to load, list or end it is [`Error::UnknownSealKey`], until the key is back
+    /// or the session has expired.
+    ///
+    /// What can still be seen in the files: how many sessions there are, hashes of tokens and of owners, in which minute each
+    /// ends, how long each is, and when files change. Sessions in memory are not encrypted.
+    ///
+    /// A key shorter than 32 bytes is refused by [`open`](Self::open) with [`Error::ShortKey`].
+    #[cfg(feature = "encryption")]
+    pub fn encrypt(self, keys: impl Into<Keys>) -> Self {
+        Self { encryption: Encryption { keys: Some(keys.into()) }, ..self }
+    }
+
     /// Where the time comes from. Default: the operating system.
     ///
     /// It may jump. Set back, for as long as the store is open or while it is closed, time goes on from where it was: nothing that has
@@ -302,11 +325,7 @@ impl Builder {
     /// # Errors
     /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
-        let path = path.as_ref();
-        let Some((directory, name)) = Directory::of(path) else {
-            let detail = format!("{} is no path of a file; give the file's name, too", path.display());
-            return Err(Error::Config { detail });
-        };
+        let (directory, name) = Self::place(path.as_ref())?;
         self.open_in(Arc::new(directory), name)
     }
 
@@ -328,6 +347,57 @@ impl Builder {
         self.open_in(Arc::new(disk.clone()), "store".into())
     }
 
+    /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store
+    /// that is not encrypted to one that is, back, or to other keys at once. Gives how many there were; nobody is logged out.
+    ///
+    /// Nobody may have the store open. A store is not encrypted where it lies, because what it said before would stay in its file:
+    /// remove that, and its backups, once the copy is in use. On flash, and on file systems that copy on write, removed bytes can
+    /// outlast their file.
+    ///
+    /// Sessions whose bytes are damaged are left out. Of `into`, the keys of [`encrypt`](Self::encrypt) are all that counts.
+    ///
+    /// # Errors
+    /// What [`open`](Self::open) gives, [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
+    /// that cannot be read with the keys given. There is no store at `to` then.
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (old, new) = (directory.path().join("sessions.redb"), directory.path().join("encrypted.redb"));
+    /// # sessile::Store::open(&old)?.close()?;
+    /// # let key = [1; 32];
+    /// use sessile::Store;
+    ///
+    /// let encrypted = Store::builder().encrypt(key);
+    /// Store::builder().copy(&old, &encrypted, &new)?;
+    /// let store = encrypted.open(&new)?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn copy(&self, from: impl AsRef<Path>, into: &Self, to: impl AsRef<Path>) -> Result<u64, Error> {
+        let place = |path: &Path, builder: &Self| {
+            let (directory, name) = Self::place(path)?;
+            Ok::<_, Error>(disk::Place { volume: Arc::new(directory), name, encryption: builder.encryption.clone() })
+        };
+        into.check()?;
+        let (from_place, to_place) = (place(from.as_ref(), self)?, place(to.as_ref(), into)?);
+        if !from.as_ref().exists() {
+            let source = std::io::Error::from(std::io::ErrorKind::NotFound).into();
+            return Err(Error::Open { path: from.as_ref().into(), source });
+        }
+        // What is in the journal goes into the file.
+        self.clone().open(from)?.close()?;
+        disk::copy(&from_place, &to_place, self.disk_cache)
+    }
+
+    /// The directory of a store's file, and its name.
+    fn place(path: &Path) -> Result<(Directory, OsString), Error> {
+        Directory::of(path).ok_or_else(|| {
+            let detail = format!("{} is no path of a file; give the file's name, too", path.display());
+            Error::Config { detail }
+        })
+    }
+
     fn open_in(self, volume: Arc<dyn Volume>, name: OsString) -> Result<Store, Error> {
         self.check()?;
         let settings = disk::Settings {
@@ -342,6 +412,7 @@ impl Builder {
             commit_timeout: self.commit_timeout,
             sweep_interval: self.sweep_interval,
             timeline: Arc::new(Timeline::new(self.clock.clone())),
+            encryption: self.encryption.clone(),
         };
         Store::start(&self, settings)
     }
@@ -353,6 +424,8 @@ impl Builder {
 
     fn check(&self) -> Result<(), Error> {
         self.keys.as_ref().map_or(Ok(()), Keys::check)?;
+        #[cfg(feature = "encryption")]
+        self.encryption.keys.as_ref().map_or(Ok(()), Keys::check)?;
         let Settings { timeouts, limits, owner_limit, max_sessions, .. } = &self.settings;
         let problem = if timeouts.idle.is_zero() || timeouts.absolute.is_zero() || timeouts.first_life.is_zero() {
             "a timeout of 0 ends every session at once; give at least a millisecond, or `Duration::MAX` for never".to_owned()

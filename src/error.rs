@@ -4,6 +4,9 @@
 
 use std::{error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
+#[cfg(feature = "encryption")]
+use crate::SealKeyId;
+
 /// What a call to this crate can fail with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -40,6 +43,31 @@ pub enum Error {
         found: u32,
         /// Layout that this build reads.
         expected: u32,
+    },
+    /// The store is encrypted, and it was opened without [`Builder::encrypt`](crate::Builder#method.encrypt).
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The store is not encrypted, and it was opened with [`Builder::encrypt`](crate::Builder#method.encrypt): what it holds would be
+    /// readable in spite of the keys.
+    #[cfg(feature = "encryption")]
+    NotEncrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is stored was sealed with a key that is not among those of [`Builder::encrypt`](crate::Builder::encrypt). It is kept, and
+    /// read again with that key.
+    #[cfg(feature = "encryption")]
+    UnknownSealKey {
+        /// What [`Keys::seal_ids`](crate::Keys::seal_ids) calls the key.
+        key: SealKeyId,
+    },
+    /// What the keys of an encrypted store are known by is damaged, or was changed by somebody without the keys.
+    #[cfg(feature = "encryption")]
+    SealBroken {
+        /// The file.
+        path: PathBuf,
     },
     /// A journal lies beside the store that is another store's, or whose own store is gone. Without it acknowledged changes may be
     /// lost, so it is not thrown away unasked.
@@ -214,6 +242,31 @@ impl fmt::Display for Error {
                 "{} has store format {found}, this build reads {expected}; open it with the release of sessile that wrote it",
                 path.display()
             ),
+            Self::Encrypted { path } => write!(
+                f,
+                "{} is encrypted; open it with the feature `encryption` and its keys in `Builder::encrypt`",
+                path.display()
+            ),
+            #[cfg(feature = "encryption")]
+            Self::NotEncrypted { path } => write!(
+                f,
+                "{} is not encrypted, but keys were given; make an encrypted copy of it with `Builder::copy`, or open it without \
+                 `Builder::encrypt`",
+                path.display()
+            ),
+            #[cfg(feature = "encryption")]
+            Self::UnknownSealKey { key } => write!(
+                f,
+                "what is stored was sealed with the key {key}, which is not among the keys given; add it with `Keys::accept`"
+            ),
+            #[cfg(feature = "encryption")]
+            Self::SealBroken { path } => {
+                write!(
+                    f,
+                    "what {} was sealed with cannot be checked, because it was changed; restore it from a backup",
+                    path.display()
+                )
+            }
             Self::ForeignJournal { path } => write!(
                 f,
                 "{} is the journal of another store, or of one whose file is gone; restore that store's file beside it, or move \
@@ -276,7 +329,7 @@ impl fmt::Display for Error {
             ),
             Self::ShortKey { found_bytes, least_bytes } => write!(
                 f,
-                "a MAC key has {found_bytes} bytes, it needs {least_bytes} random ones or it can be guessed (OWASP ASVS 5, 11.2.3); \
+                "a secret key has {found_bytes} bytes, it needs {least_bytes} random ones or it can be guessed (OWASP ASVS 5, 11.2.3); \
                  make one with `openssl rand -hex 32`"
             ),
             Self::ReservedKey => f.write_str("keys that begin with `sessile.` are reserved; choose another key"),

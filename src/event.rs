@@ -6,7 +6,7 @@
 use crate::token::{Handle, Key};
 
 /// The bytes of a stored record are not one: the session counts as absent.
-pub(crate) fn corrupt_record(key: &Key, error: &sessile_codec::Error) {
+pub(crate) fn corrupt_record(key: &Key, error: &impl std::fmt::Display) {
     #[cfg(feature = "tracing")]
     tracing::error!(handle = %Handle::of(key), %error, "a stored session cannot be read; its visitor has to begin anew");
     #[cfg(not(feature = "tracing"))]

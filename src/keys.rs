@@ -1,4 +1,4 @@
-//! The MAC keys, by which a token is known as ours before any I/O.
+//! The keys: MAC keys, by which a token is known as ours before any I/O, and those that seal.
 //!
 //! Facts behind it: the MAC is SipHash-2-4, made for short inputs (Aumasson and Bernstein, 2012). A tag has eight bytes: 56 bits
 //! of MAC and the 8-bit id of the key, which is derived from the key. The id costs 8 bits: of 2^56 forged tokens one gets as far
@@ -8,12 +8,19 @@
 //! Invariants: the first key signs, all verify; which key made a tag is not the client's to choose, because each key has one id;
 //! keys are overwritten when they are dropped.
 
+#[cfg(feature = "encryption")]
+mod seal;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher24;
 use zeroize::{Zeroize, Zeroizing};
 
+#[cfg(feature = "encryption")]
+pub use self::seal::SealKeyId;
+#[cfg(feature = "encryption")]
+pub(crate) use self::seal::{CannotOpen, HEAD, NAMES_KEY, OVERHEAD, SealRing};
 use crate::{
     Error, Token,
     token::{RANDOM, TAG, random_bytes},
@@ -24,13 +31,16 @@ const LEAST_BYTES: usize = 32;
 /// The key id follows the MAC.
 const MAC_BITS: u32 = 56;
 
-/// MAC keys of the application's own, for [`Builder::keys`](crate::Builder::keys): one that signs, and older ones that still verify.
+/// Keys of the application's own: one that signs and seals, and older ones that still verify and open. For
+/// [`Builder::keys`](crate::Builder::keys), which makes MAC keys of them, and `Builder::encrypt` (feature `encryption`), which makes keys
+/// of them that sessions are sealed with. The same may serve both.
 ///
 /// Make one of at least 32 random bytes, as by `openssl rand -hex 32`, whose 64 characters serve as they are, and keep it where
 /// other secrets are kept. To replace it, sign with the new key and accept the old one until the last session made with it has
 /// ended, after the absolute timeout at the latest: nobody is logged out.
 ///
-/// A leaked key logs nobody in: it only lets forged tokens through to the disk, where they find nothing.
+/// A leaked MAC key logs nobody in: it only lets forged tokens through to the disk, where they find nothing. Whoever has the keys of
+/// an encrypted store, and its files, can read them; without the keys nobody can.
 ///
 /// Keys are overwritten in memory when the store and its builder are dropped, and not printed by `Debug`.
 ///
@@ -47,7 +57,9 @@ const MAC_BITS: u32 = 56;
 #[derive(Clone)]
 #[must_use = "keys do nothing until they are given to the builder"]
 pub struct Keys {
-    keys: Vec<MacKey>,
+    macs: Vec<MacKey>,
+    #[cfg(feature = "encryption")]
+    seals: Vec<seal::SealKey>,
     /// Length of the shortest secret.
     shortest_bytes: usize,
 }
@@ -55,16 +67,30 @@ pub struct Keys {
 impl<K: AsRef<[u8]>> From<K> for Keys {
     /// `primary` signs.
     fn from(primary: K) -> Self {
-        Self { keys: Vec::new(), shortest_bytes: usize::MAX }.accept(primary)
+        let none = Self {
+            macs: Vec::new(),
+            #[cfg(feature = "encryption")]
+            seals: Vec::new(),
+            shortest_bytes: usize::MAX,
+        };
+        none.accept(primary)
     }
 }
 
 impl Keys {
-    /// Accepts tokens that were signed with `old`, too.
+    /// Accepts tokens that were signed with `old`, and opens what was sealed with it, too.
     pub fn accept(mut self, old: impl AsRef<[u8]>) -> Self {
         self.shortest_bytes = self.shortest_bytes.min(old.as_ref().len());
-        self.keys.push(MacKey::derive(old.as_ref()));
+        self.macs.push(MacKey::derive(old.as_ref()));
+        #[cfg(feature = "encryption")]
+        self.seals.push(seal::SealKey::derive(old.as_ref()));
         self
+    }
+
+    /// What errors call each key when something was sealed with it, the one that seals first.
+    #[cfg(feature = "encryption")]
+    pub fn seal_ids(&self) -> impl ExactSizeIterator<Item = SealKeyId> {
+        self.seals.iter().map(seal::SealKey::id)
     }
 
     /// Whether every key is long enough.
@@ -76,7 +102,7 @@ impl Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({} keys, [redacted])", self.keys.len())
+        write!(f, "Keys({} keys, [redacted])", self.macs.len())
     }
 }
 
@@ -92,7 +118,7 @@ impl KeyRing {
 
     /// The application's keys, and those of the store behind them: tokens from before there were others stay good.
     pub(crate) fn of(keys: &Keys, stored: Self) -> Self {
-        Self { keys: keys.keys.iter().cloned().chain(stored.keys).collect() }
+        Self { keys: keys.macs.iter().cloned().chain(stored.keys).collect() }
     }
 
     /// A ring as [`KeyRing::to_bytes`] gave it; `None` if the length cannot be one.

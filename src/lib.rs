@@ -67,8 +67,8 @@
 //!
 //! # Features
 //!
-//! `serde` (default): values of any serde type. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `tracing`:
-//! what an operator wants to hear of, as events. `test-util`: [`testing`], a store without a file and a clock set by hand.
+//! `serde` (default): values of any serde type. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `encryption`:
+//! sessions sealed with keys of yours before they are written. `tracing`: what an operator wants to hear of, as events. `test-util`: [`testing`], a store without a file and a clock set by hand.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -99,6 +99,8 @@ mod web;
 pub use sessile_codec::rkyv;
 pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Model, Nested, NestedWriter, Stored, Tag, View};
 
+#[cfg(feature = "encryption")]
+pub use crate::keys::SealKeyId;
 #[cfg(feature = "tower")]
 pub use crate::web::{
     Binding, BindingChange, Cookie, CookieError, CsrfError, CsrfFuture, CsrfLayer, CsrfService, Named, OnChange,

@@ -17,7 +17,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sessile_codec::{Error as CodecError, Limits, Record};
 
 use super::{
     Upstream,
@@ -204,7 +203,7 @@ impl Checkpointer {
     }
 
     fn transact(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<(), Error> {
-        let records = self.database.with(|redb| tables::write(redb, work))?;
+        let records = self.database.with(|redb| tables::write(redb, self.database.form(), work))?;
         self.records.store(records, Ordering::Relaxed);
         Ok(())
     }
@@ -235,7 +234,7 @@ impl Checkpointer {
         self.transact(|tables| {
             count = 0;
             for key in keys {
-                count += u64::from(tables.quarantine(key, |bytes| is_damaged(bytes, key))?);
+                count += u64::from(tables.quarantine(key, |bytes| self.database.form().is_damaged(bytes, key))?);
             }
             Ok(())
         })?;
@@ -247,7 +246,8 @@ impl Checkpointer {
     fn sweep(&self, all: bool) -> Result<bool, Error> {
         let clock = self.timeline.mark();
         loop {
-            let swept = self.database.with(|redb| sweep::batch(redb, clock, |key| self.deadline_ms(key)))?;
+            let swept =
+                self.database.with(|redb| sweep::batch(redb, self.database.form(), clock, |key| self.deadline_ms(key)))?;
             if let Some(records) = swept.records {
                 self.records.store(records, Ordering::Relaxed);
                 *self.marked.lock() = clock;
@@ -282,14 +282,4 @@ impl Checkpointer {
         });
         written.and(self.database.close())
     }
-}
-
-/// Whether `bytes` are no record of any release.
-pub(super) fn is_damaged(bytes: &[u8], key: &Key) -> bool {
-    Record::check(bytes, key, Limits::UNLIMITED.record_bytes).is_err_and(|error| is_damage(&error))
-}
-
-/// Whether the bytes of a record are broken, rather than written by another release.
-pub(super) fn is_damage(error: &CodecError) -> bool {
-    !matches!(error, CodecError::FormatVersion { .. } | CodecError::FormatMismatch { .. })
 }

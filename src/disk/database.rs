@@ -23,6 +23,7 @@ use parking_lot::RwLock;
 use redb::DatabaseError::DatabaseAlreadyOpen;
 
 use super::{
+    form::{Encryption, Form},
     recover,
     tables::{self, Contents, StoreMeta},
     volume::{Backend, Volume, VolumeFile},
@@ -42,6 +43,7 @@ pub(super) struct Database {
     name: OsString,
     options: Options,
     store_id: [u8; 16],
+    form: Form,
     redb: RwLock<Option<redb::Database>>,
     /// Holds the file's lock for as long as the store is open: redb's own goes each time that it has to be opened anew.
     lock: RwLock<Option<Box<dyn VolumeFile>>>,
@@ -58,6 +60,7 @@ impl Database {
         volume: Arc<dyn Volume>,
         name: &OsStr,
         options: Options,
+        encryption: &Encryption,
         wait_for_lock: Duration,
     ) -> Result<(Self, StoreMeta), Error> {
         match volume.len_bytes(name) {
@@ -65,22 +68,37 @@ impl Database {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 recover::refuse_orphans(&*volume, name)?;
-                create(&*volume, name, options)?;
+                create(&*volume, name, options, encryption)?;
             }
             Err(error) => return Err(cannot_open(&*volume, name, error)),
         }
         let lock = take_lock(&*volume, name, wait_for_lock)?;
-        let (redb, meta) = open_redb(&*volume, name, options)?;
+        let (redb, mut meta) = open_redb(&*volume, name, options)?;
+        let path = volume.path(name);
+        let form = encryption.form_of(&meta, &path)?;
+        let (mac_keys, is_outdated) = form.open_secret(&meta.mac_keys, &path)?;
         let database = Self {
             volume,
             name: name.into(),
             options,
             store_id: meta.store_id,
+            form,
             redb: RwLock::new(Some(redb)),
             lock: RwLock::new(Some(lock)),
             failed: AtomicBool::new(false),
         };
+        if is_outdated {
+            // The old key is to be dropped one day, and the store to be opened without it.
+            let sealed = database.form.seal_secret(&mac_keys)?;
+            database.with(|redb| tables::write(redb, &database.form, |tables| tables.set_mac_keys(&sealed)))?;
+        }
+        meta.mac_keys = mac_keys;
         Ok((database, meta))
+    }
+
+    /// How its records stand in it, and in its journal.
+    pub(super) fn form(&self) -> &Form {
+        &self.form
     }
 
     /// Runs `work` on redb. Its failure, or a panic in it, is told as the disk's.
@@ -173,31 +191,47 @@ fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options) -> Result<(red
     }
 }
 
-/// Makes a complete store under a name of its own, then gives it the name it was asked for.
-fn create(volume: &dyn Volume, name: &OsStr, options: Options) -> Result<(), Error> {
+/// Makes a new store.
+fn create(volume: &dyn Volume, name: &OsStr, options: Options, encryption: &Encryption) -> Result<(), Error> {
+    let store_id = random_bytes()?;
+    let form = encryption.form(store_id);
+    let meta = StoreMeta::new(store_id, form.seal_secret(&KeyRing::generate()?.to_bytes())?, &form);
+    make(volume, name, options, &meta, |_| Ok(()))
+}
+
+/// Makes a complete store under a name of its own, with what `fill` puts into it, then gives it the name it was asked for.
+pub(super) fn make(
+    volume: &dyn Volume,
+    name: &OsStr,
+    options: Options,
+    meta: &StoreMeta,
+    fill: impl FnOnce(&redb::Database) -> Result<(), Error>,
+) -> Result<(), Error> {
     let suffix = u64::from_ne_bytes(random_bytes()?);
     let mut draft = name.to_owned();
     draft.push(format!(".new-{suffix:016x}"));
-    let meta = StoreMeta::new(random_bytes()?, KeyRing::generate()?.to_bytes());
-    let made = draw_up(volume, &draft, &meta, options)
-        .and_then(|()| Ok(volume.publish(&draft, name)?))
-        .and_then(|()| Ok(volume.sync()?));
+    let failed = |source| Error::Open { path: volume.path(name), source };
+    let made = draw_up(volume, &draft, meta, options).map_err(failed).and_then(|redb| {
+        fill(&redb)?;
+        bounded(|| redb.close()).map_err(failed)?;
+        volume.publish(&draft, name).and_then(|()| volume.sync()).map_err(|error| failed(error.into()))
+    });
     // Under its own name it is of no use to anybody, if it still has it.
     let _ = volume.remove(&draft);
-    made.map_err(|source| Error::Open { path: volume.path(name), source })
+    made
 }
 
-fn draw_up(volume: &dyn Volume, draft: &OsStr, meta: &StoreMeta, options: Options) -> Result<(), Cause> {
+fn draw_up(volume: &dyn Volume, draft: &OsStr, meta: &StoreMeta, options: Options) -> Result<redb::Database, Cause> {
     let file = volume.create(draft)?;
-    bounded(|| -> Result<(), redb::Error> {
+    bounded(|| -> Result<_, redb::Error> {
         let redb = redb::Builder::new().set_cache_size(options.cache_bytes).create_with_backend(Backend::new(file))?;
         tables::create(&redb, meta)?;
-        Ok(redb.close()?)
+        Ok(redb)
     })
 }
 
 /// Runs `work` inside a panic boundary.
-fn bounded<T, E: Into<redb::Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Cause> {
+pub(super) fn bounded<T, E: Into<redb::Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Cause> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Cause::new(error.into())),

@@ -149,7 +149,7 @@ impl Flusher {
 
     fn write_some(&self, pen: &mut Pen, ops: &[Queued]) -> Result<usize, Stop> {
         // With the reserve beside it: a segment that only just held the frame would be full before it is begun.
-        let needed = frame::len_bytes(&ops[0].op) as u64;
+        let needed = frame::len_bytes(&ops[0].op, self.database.form()) as u64;
         let needed = needed + needed.div_ceil(RESERVE - 1);
         let Some(active) = &mut pen.active else {
             pen.announced = false;
@@ -167,7 +167,7 @@ impl Flusher {
         let only_ends = self.journal.is_starved();
         let reserve = if only_ends || self.journal.has_ready() { 0 } else { active.segment.capacity() / RESERVE };
         let frames = ops.iter().map(|queued| (&queued.op, queued.fresh));
-        let count = active.segment.encode(&mut pen.buffer, frames, reserve);
+        let count = active.segment.encode(&mut pen.buffer, frames, self.database.form(), reserve).map_err(Stop::Failed)?;
         if count == 0 {
             if only_ends && !self.journal.has_ready() {
                 return Err(Stop::Full(full()));

@@ -15,10 +15,15 @@
 //!
 //! Knows nothing of files or of what is in a record.
 
-use sessile_codec::{Limits, Record};
+use sessile_codec::Record;
 
-use super::queue::Op;
-use crate::token::Key;
+use super::{
+    form::{Form, Unreadable},
+    queue::Op,
+};
+#[cfg(feature = "encryption")]
+use crate::SealKeyId;
+use crate::{Error, token::Key};
 
 /// Bytes before the payload.
 pub(super) const HEADER: usize = 48;
@@ -44,46 +49,66 @@ pub(super) struct Position {
 }
 
 /// Bytes that the frame of `op` takes.
-pub(super) fn len_bytes(op: &Op) -> usize {
+pub(super) fn len_bytes(op: &Op, form: &Form) -> usize {
     let payload = match op {
-        Op::Put { record, .. } => record.bytes().len(),
+        Op::Put { record, .. } => form.len_bytes(record),
         Op::Delete { .. } => 0,
-        Op::Rekey { record, .. } => size_of::<Key>() + record.bytes().len(),
+        Op::Rekey { record, .. } => size_of::<Key>() + form.len_bytes(record),
     };
     (HEADER + payload).next_multiple_of(8)
 }
 
 /// Appends the frame of `op`. `fresh`: its session had no record before.
-pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fresh: bool) {
+pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fresh: bool, form: &Form) -> Result<(), Error> {
     let flag = if fresh { FRESH } else { 0 };
     match op {
-        Op::Put { key, record } => append(into, salt, at, PUT | flag, key, &[record.bytes()]),
-        Op::Delete { key } => append(into, salt, at, DELETE, key, &[]),
-        Op::Rekey { key, new_key, record } => append(into, salt, at, REKEY, key, &[new_key, record.bytes()]),
+        Op::Put { key, record } => append(into, salt, at, PUT | flag, key, |into| put(into, key, record, form)),
+        Op::Delete { key } => append(into, salt, at, DELETE, key, |_| Ok(())),
+        Op::Rekey { key, new_key, record } => append(into, salt, at, REKEY, key, |into| {
+            into.extend_from_slice(new_key);
+            put(into, new_key, record, form)
+        }),
     }
+}
+
+fn put(into: &mut Vec<u8>, key: &Key, record: &Record, form: &Form) -> Result<(), Error> {
+    if !form.is_sealed() {
+        into.extend_from_slice(record.bytes());
+        return Ok(());
+    }
+    let start = into.len();
+    into.resize(start + form.len_bytes(record), 0);
+    form.write(&mut into[start..], key, record)
 }
 
 /// Appends a frame that changes nothing: it says that every frame before it was synced.
 pub(super) fn encode_mark(into: &mut Vec<u8>, salt: Salt, at: Position) {
-    append(into, salt, at, MARK, &[0; 16], &[]);
+    // A frame without a payload cannot fail.
+    let _ = append(into, salt, at, MARK, &[0; 16], |_| Ok(()));
 }
 
-fn append(into: &mut Vec<u8>, salt: Salt, at: Position, kind: u32, key: &Key, payload: &[&[u8]]) {
+fn append(
+    into: &mut Vec<u8>,
+    salt: Salt,
+    at: Position,
+    kind: u32,
+    key: &Key,
+    payload: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let start = into.len();
-    let payload_len = payload.iter().map(|part| part.len()).sum::<usize>();
     into.extend_from_slice(&salt.to_le_bytes());
-    into.extend_from_slice(&[0; 4]);
-    into.extend_from_slice(&u32::try_from(payload_len).expect("a record is at most 1 GiB").to_le_bytes());
+    into.extend_from_slice(&[0; 8]);
     for field in [at.number, at.first, kind, 0] {
         into.extend_from_slice(&field.to_le_bytes());
     }
     into.extend_from_slice(key);
-    for part in payload {
-        into.extend_from_slice(part);
-    }
-    into.resize(start + (HEADER + payload_len).next_multiple_of(8), 0);
+    payload(into)?;
+    let payload_len = u32::try_from(into.len() - start - HEADER).expect("a record is at most 1 GiB");
+    into[start + 12..start + 16].copy_from_slice(&payload_len.to_le_bytes());
+    into.resize(start + (into.len() - start).next_multiple_of(8), 0);
     let crc = checksum(salt, &into[start + 12..]);
     into[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
 }
 
 fn checksum(salt: Salt, bytes: &[u8]) -> u32 {
@@ -133,20 +158,37 @@ pub(super) struct Replayed {
 
 impl Raw<'_> {
     /// `Ok(None)`: a mark. `Err`: no frame that this build writes, though its CRC is right.
-    fn parse(&self) -> Result<Option<Replayed>, ()> {
-        let record = |bytes: &[u8], key: &Key| Record::check(bytes, key, Limits::UNLIMITED.record_bytes).map_err(|_| ());
+    fn parse(&self, form: &Form) -> Result<Option<Replayed>, Bad> {
+        let record = |bytes: &[u8], key: &Key| form.read(bytes, key).map_err(Bad::from);
         let key = self.key;
         let op = match self.kind & !FRESH {
             PUT => Op::Put { key, record: record(self.payload, &key)? },
             DELETE => Op::Delete { key },
             REKEY => {
-                let (new_key, rest) = self.payload.split_first_chunk().ok_or(())?;
+                let (new_key, rest) = self.payload.split_first_chunk().ok_or(Bad::Damaged)?;
                 Op::Rekey { key, new_key: *new_key, record: record(rest, new_key)? }
             }
             MARK => return Ok(None),
-            _ => return Err(()),
+            _ => return Err(Bad::Damaged),
         };
         Ok(Some(Replayed { op, fresh: self.kind & FRESH != 0 }))
+    }
+}
+
+/// Why a frame cannot be taken over.
+enum Bad {
+    Damaged,
+    #[cfg(feature = "encryption")]
+    UnknownKey(SealKeyId),
+}
+
+impl From<Unreadable> for Bad {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            #[cfg(feature = "encryption")]
+            Unreadable::UnknownKey(key) => Self::UnknownKey(key),
+            _ => Self::Damaged,
+        }
     }
 }
 
@@ -159,11 +201,14 @@ pub(super) enum End {
     Torn { offset: usize },
     /// At this offset stood a frame that had been synced.
     Damaged { offset: usize },
+    /// A frame was sealed with a key that we do not have.
+    #[cfg(feature = "encryption")]
+    UnknownKey(SealKeyId),
 }
 
 /// Gives each frame in `bytes` from offset `from` on to `visit`, up to the first that is not valid. `from` is 0, or what
 /// [`next_valid`] gave.
-pub(super) fn replay(bytes: &[u8], salt: Salt, from: usize, mut visit: impl FnMut(Replayed)) -> End {
+pub(super) fn replay(bytes: &[u8], salt: Salt, form: &Form, from: usize, mut visit: impl FnMut(Replayed)) -> End {
     let start = if from == 0 { None } else { bytes.get(from..).and_then(|rest| raw(rest, salt)) };
     let Position { mut number, mut first } = start.map_or_else(Position::default, |frame| frame.at);
     let mut offset = from;
@@ -177,10 +222,12 @@ pub(super) fn replay(bytes: &[u8], salt: Salt, from: usize, mut visit: impl FnMu
             })
             .filter(|(_, frame)| frame.at.number == number && (frame.at.first == number || frame.at.first == first));
         let Some((at, frame)) = next else { return end(bytes, salt, offset, number) };
-        match frame.parse() {
+        match frame.parse(form) {
             Ok(Some(replayed)) => visit(replayed),
             Ok(None) => {}
-            Err(()) => return End::Damaged { offset: at },
+            Err(Bad::Damaged) => return End::Damaged { offset: at },
+            #[cfg(feature = "encryption")]
+            Err(Bad::UnknownKey(key)) => return End::UnknownKey(key),
         }
         (offset, first) = (at + frame.len, frame.at.first);
         let Some(next) = number.checked_add(1) else { return End::Clean };
@@ -194,8 +241,10 @@ pub(super) fn has_any(bytes: &[u8], salt: Salt) -> bool {
 }
 
 /// Where the first valid frame after the damage at `offset` stands, for those who want to save what can be saved.
-pub(super) fn next_valid(bytes: &[u8], salt: Salt, offset: usize) -> Option<usize> {
-    (offset + 8..bytes.len()).step_by(8).find(|at| raw(&bytes[*at..], salt).is_some_and(|frame| frame.parse().is_ok()))
+pub(super) fn next_valid(bytes: &[u8], salt: Salt, form: &Form, offset: usize) -> Option<usize> {
+    (offset + 8..bytes.len())
+        .step_by(8)
+        .find(|at| raw(&bytes[*at..], salt).is_some_and(|frame| !matches!(frame.parse(form), Err(Bad::Damaged))))
 }
 
 /// What it means that no valid frame `number` stands at `offset`.
@@ -226,14 +275,14 @@ mod tests {
     fn frames(salt: Salt, count: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         for number in 0..count {
-            encode(&mut bytes, salt, Position { number, first: 0 }, &Op::Delete { key: [1; 16] }, false);
+            encode(&mut bytes, salt, Position { number, first: 0 }, &Op::Delete { key: [1; 16] }, false, &Form::Plain).unwrap();
         }
         bytes
     }
 
     fn count(bytes: &[u8]) -> (usize, End) {
         let mut count = 0;
-        let end = replay(bytes, SALT, 0, |_| count += 1);
+        let end = replay(bytes, SALT, &Form::Plain, 0, |_| count += 1);
         (count, end)
     }
 
@@ -262,7 +311,8 @@ mod tests {
         assert_eq!(count(&one_write), (1, End::Torn { offset: len }));
         let mut two_writes = frames(SALT, 2);
         two_writes.resize(SECTOR, 0);
-        encode(&mut two_writes, SALT, Position { number: 2, first: 2 }, &Op::Delete { key: [2; 16] }, false);
+        encode(&mut two_writes, SALT, Position { number: 2, first: 2 }, &Op::Delete { key: [2; 16] }, false, &Form::Plain)
+            .unwrap();
         assert_eq!(count(&two_writes), (3, End::Clean));
         two_writes[len..2 * len].fill(0);
         assert_eq!(count(&two_writes), (1, End::Damaged { offset: len }));

@@ -204,7 +204,7 @@ impl Journal {
         let mut mark = self.mark.lock();
         if !mark.in_use {
             let announced = JournalMark { in_use: true, ..*mark };
-            database.with(|redb| tables::write(redb, |tables| tables.set_journal(announced)))?;
+            database.with(|redb| tables::write(redb, database.form(), |tables| tables.set_journal(announced)))?;
             *mark = announced;
         }
         Ok(())

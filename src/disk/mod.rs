@@ -13,15 +13,20 @@
 //! Nothing outside this module names redb. It knows nothing of tokens, shards or cookies.
 
 mod checkpoint;
+#[cfg(feature = "encryption")]
+mod copy;
 mod database;
 #[cfg(feature = "test-util")]
 mod fault;
 mod flusher;
+mod form;
 mod frame;
 mod journal;
 mod pending;
 mod queue;
 mod recover;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod segment;
 mod sweep;
 mod tables;
@@ -30,8 +35,10 @@ mod volume;
 use std::{ffi::OsString, sync::Arc, thread::JoinHandle, time::Duration};
 
 use parking_lot::Mutex;
-use sessile_codec::{Limits, Record};
+use sessile_codec::Record;
 
+#[cfg(feature = "encryption")]
+pub(crate) use self::copy::{Place, copy};
 #[cfg(feature = "test-util")]
 pub use self::fault::{FaultDisk, IoCounts, IoKind};
 use self::{
@@ -42,6 +49,7 @@ use self::{
     queue::Queue,
 };
 pub(crate) use self::{
+    form::{Encryption, Unreadable},
     queue::{Op, Ticket, Urgency},
     volume::{Directory, Volume},
 };
@@ -71,6 +79,7 @@ pub(crate) struct Settings {
     pub(crate) commit_timeout: Duration,
     pub(crate) sweep_interval: Duration,
     pub(crate) timeline: Arc<Timeline>,
+    pub(crate) encryption: Encryption,
 }
 
 pub(crate) struct Disk {
@@ -106,8 +115,8 @@ impl Disk {
     pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Vec<u8>), Error> {
         let Settings { volume, name, timeline, .. } = settings;
         let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
-        let (database, meta) = Database::open(volume.clone(), &name, options, settings.wait_for_lock)?;
-        let recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, settings.salvage)?;
+        let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
+        let recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
         let records = database.with(tables::len)?;
         timeline.resume(meta.clock);
         let path = volume.path(&name);
@@ -146,17 +155,19 @@ impl Disk {
     }
 
     /// The record under `key`, or why its bytes are not one. It may be larger than records may be by now.
-    pub(crate) fn load(&self, key: &Key) -> Result<Option<Result<Record, sessile_codec::Error>>, Error> {
+    pub(crate) fn load(&self, key: &Key) -> Result<Option<Result<Record, Unreadable>>, Error> {
         // The journal first: what it hands over in between is then found in redb.
         if let Some(entry) = self.journal.pending().read().get(key) {
             return Ok(entry.record.clone().map(Ok));
         }
-        let check = |bytes: &[u8]| Record::check(bytes, key, Limits::UNLIMITED.record_bytes);
-        let found = self.read(|redb| tables::load(redb, key, check))?;
-        if let Some(Err(error)) = &found
-            && checkpoint::is_damage(error)
-        {
-            self.journal.request_quarantine(*key);
+        let form = self.database.form();
+        let found = self.read(|redb| tables::load(redb, key, |bytes| form.read(bytes, key)))?;
+        match &found {
+            // Not damaged and not absent: it is read again with its key.
+            #[cfg(feature = "encryption")]
+            Some(Err(Unreadable::UnknownKey(key))) => return Err(Error::UnknownSealKey { key: *key }),
+            Some(Err(error)) if error.is_damage() => self.journal.request_quarantine(*key),
+            _ => {}
         }
         Ok(found)
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    form::Form,
     frame::{self, End},
     pending::Pending,
     segment::{self, Found, Label, START},
@@ -44,6 +45,7 @@ pub(super) fn recover(
     name: &OsStr,
     store_id: [u8; 16],
     mark: JournalMark,
+    form: &Form,
     salvage: bool,
 ) -> Result<Recovered, Error> {
     let mut recovered = Recovered::default();
@@ -75,7 +77,7 @@ pub(super) fn recover(
     make_durable(volume, &recovered.segments)?;
     for left in &recovered.segments {
         let (pending, frames) = (&mut recovered.pending, &mut recovered.frames);
-        recovered.torn += u64::from(replay(volume, left, pending, frames, salvage)?);
+        recovered.torn += u64::from(replay(volume, left, form, pending, frames, salvage)?);
     }
     Ok(recovered)
 }
@@ -182,22 +184,31 @@ fn is_unused(volume: &dyn Volume, left: &Left) -> Result<bool, Error> {
     Ok(!frame::has_any(&read_frames(volume, left)?, left.label.salt))
 }
 
-fn replay(volume: &dyn Volume, left: &Left, pending: &mut Pending, frames: &mut u64, salvage: bool) -> Result<bool, Error> {
+fn replay(
+    volume: &dyn Volume,
+    left: &Left,
+    form: &Form,
+    pending: &mut Pending,
+    frames: &mut u64,
+    salvage: bool,
+) -> Result<bool, Error> {
     let bytes = read_frames(volume, left)?;
     let damaged = |offset: usize| Error::JournalDamaged { path: volume.path(&left.name), offset: START + offset as u64 };
     let expected = usize::try_from(left.label.len_bytes.saturating_sub(START)).unwrap_or(usize::MAX);
     let mut from = 0;
     loop {
-        let end = frame::replay(&bytes, left.label.salt, from, |replayed| {
+        let end = frame::replay(&bytes, left.label.salt, form, from, |replayed| {
             *frames += 1;
             pending.apply(&replayed.op, replayed.fresh, left.label.generation);
         });
         match end {
-            End::Damaged { offset } if salvage => match frame::next_valid(&bytes, left.label.salt, offset) {
+            End::Damaged { offset } if salvage => match frame::next_valid(&bytes, left.label.salt, form, offset) {
                 Some(next) => from = next,
                 None => return Ok(true),
             },
             End::Damaged { offset } => return Err(damaged(offset)),
+            #[cfg(feature = "encryption")]
+            End::UnknownKey(key) => return Err(Error::UnknownSealKey { key }),
             // Space was made before the header was written, so a file that lacks some was cut afterwards.
             End::Torn { .. } | End::Clean if bytes.len() < expected && !salvage => return Err(damaged(bytes.len())),
             End::Torn { .. } => return Ok(true),
@@ -252,7 +263,7 @@ mod tests {
     }
 
     fn recover_on(disk: &FaultDisk, mark: JournalMark) -> Result<Recovered, Error> {
-        recover(disk, OsStr::new("store"), STORE, mark, false)
+        recover(disk, OsStr::new("store"), STORE, mark, &Form::Plain, false)
     }
 
     #[test]
@@ -273,7 +284,7 @@ mod tests {
         let (name, segment) = segment(&disk, 1);
         let mut bytes = Vec::new();
         let op = Op::Delete { key: [1; 16] };
-        let count = segment.encode(&mut bytes, [(&op, false)].into_iter(), 0);
+        let count = segment.encode(&mut bytes, [(&op, false)].into_iter(), &Form::Plain, 0).unwrap();
         // Written, not synced: the name of the file, and the frame.
         segment.into_file().write_at(START, &bytes).unwrap();
         let next = disk.kill();

@@ -15,6 +15,7 @@
 use std::io;
 
 use super::{
+    form::Form,
     frame::{self, Position, SECTOR, Salt},
     queue::Op,
     volume::VolumeFile,
@@ -167,22 +168,28 @@ impl Segment {
     }
 
     /// Encodes `ops` into `buffer` as one write, as many of them as there is room for above `reserve`; gives how many.
-    pub(super) fn encode<'a>(&self, buffer: &mut Vec<u8>, ops: impl Iterator<Item = (&'a Op, bool)>, reserve: u64) -> usize {
+    pub(super) fn encode<'a>(
+        &self,
+        buffer: &mut Vec<u8>,
+        ops: impl Iterator<Item = (&'a Op, bool)>,
+        form: &Form,
+        reserve: u64,
+    ) -> Result<usize, Error> {
         buffer.clear();
         let room = usize::try_from(self.room().saturating_sub(reserve)).unwrap_or(usize::MAX);
         let mut taken = 0;
         for (op, fresh) in ops {
-            if buffer.len() + frame::len_bytes(op) > room || (taken > 0 && buffer.len() > MAX_WRITE) {
+            if buffer.len() + frame::len_bytes(op, form) > room || (taken > 0 && buffer.len() > MAX_WRITE) {
                 break;
             }
             // Fits: a segment is at most 1 GiB long and a frame at least 48 bytes.
             let number = self.next + taken;
-            frame::encode(buffer, self.label.salt, Position { number, first: self.first() }, op, fresh);
+            frame::encode(buffer, self.label.salt, Position { number, first: self.first() }, op, fresh, form)?;
             taken += 1;
         }
         // Full sectors: what would be read back to fill one up costs more than to write zeros.
         buffer.resize(buffer.len().next_multiple_of(SECTOR), 0);
-        taken as usize
+        Ok(taken as usize)
     }
 
     /// Writes what [`encode`](Self::encode) made of `count` operations, and syncs it.
@@ -241,7 +248,7 @@ mod tests {
         let op = |n: u8| Op::Delete { key: [n; 16] };
         let mut buffer = Vec::new();
         for n in 1..=3 {
-            let count = segment.encode(&mut buffer, [(&op(n), false)].into_iter(), 0);
+            let count = segment.encode(&mut buffer, [(&op(n), false)].into_iter(), &Form::Plain, 0).unwrap();
             segment.append(&buffer, count).unwrap();
             segment.mark().unwrap();
         }
@@ -249,7 +256,7 @@ mod tests {
         let mut frames = disk.contents(name).unwrap().split_off(start);
         let replay = |frames: &[u8]| {
             let mut count = 0;
-            (frame::replay(frames, label.salt, 0, |_| count += 1), count)
+            (frame::replay(frames, label.salt, &Form::Plain, 0, |_| count += 1), count)
         };
         assert_eq!(replay(&frames), (End::Clean, 3));
         // Each write and each mark has a sector of its own. The last write is there, the mark before it is not.

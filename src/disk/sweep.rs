@@ -6,7 +6,7 @@
 
 use redb::Database;
 
-use super::tables;
+use super::{form::Form, tables};
 use crate::{timeline::Mark, token::Key};
 
 /// Entries in one transaction, so that commits never wait long behind it.
@@ -23,14 +23,19 @@ pub(super) struct Swept {
 }
 
 /// Deletes what has expired by `clock`. `deadline_ms` tells when a session ends, if somebody knows better than redb.
-pub(super) fn batch(db: &Database, clock: Mark, deadline_ms: impl Fn(&Key) -> Option<u64>) -> Result<Swept, redb::Error> {
+pub(super) fn batch(
+    db: &Database,
+    form: &Form,
+    clock: Mark,
+    deadline_ms: impl Fn(&Key) -> Option<u64>,
+) -> Result<Swept, redb::Error> {
     let now_ms = clock.certain_ms;
     let due = tables::due(db, now_ms, BATCH)?;
     let (mut expired, mut moved, mut records) = (Vec::new(), 0, None);
     if !due.is_empty() {
-        let left = tables::write(db, |tables| {
+        let left = tables::write(db, form, |tables| {
             for (minute, key) in &due {
-                let stored_ms = tables.meta(key)?.map_or(0, |meta| meta.deadline_ms());
+                let stored_ms = tables.outline(key)?.map_or(0, |outline| outline.deadline_ms);
                 let deadline_ms = deadline_ms(key).unwrap_or(0).max(stored_ms);
                 // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next run.
                 if deadline_ms / 60_000 > now_ms / 60_000 {

@@ -1,10 +1,11 @@
 //! Every redb table and its encoding.
 //!
 //! ```text
-//! records     record key [16]                     -> minute u32 LE, record
+//! records     record key [16]                     -> minute u32 LE, record or sealed record
 //! expiry      minute u32 BE, record key [16]      -> ()
 //! owners      owner [16], record key [16]         -> ()
-//! meta        "format" | "store_id" | "mac_keys"  -> bytes
+//! meta        "format" | "store_id" | "mac_keys"  -> bytes; the keys are sealed if the records are
+//!             "sealed"                            -> the form of sealed records u32 LE; not there if they are not sealed
 //!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8
 //!             "clock"                             -> certain time u64 LE, what the clock said when it was first ahead u64 LE
 //! quarantine  record key [16]                     -> what stood under it in `records`, damaged
@@ -17,10 +18,13 @@
 //! Every transaction uses quick-repair: one that does not costs the next crash a walk through the whole file.
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
-use sessile_codec::{Meta, Record};
+use sessile_codec::Record;
 
-use super::pending::Change;
-use crate::{timeline::Mark, token::Key};
+use super::{
+    form::{self, Form, Outline},
+    pending::Change,
+};
+use crate::{Error, timeline::Mark, token::Key};
 
 const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
 const EXPIRY: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("expiry");
@@ -40,6 +44,8 @@ type Minute = u32;
 pub(super) struct StoreMeta {
     pub(super) store_id: [u8; 16],
     pub(super) mac_keys: Vec<u8>,
+    /// The form of sealed records, if they are sealed.
+    pub(super) sealed: Option<u32>,
     pub(super) journal: JournalMark,
     /// The time when it was last written to; none yet in a new store.
     pub(super) clock: Option<Mark>,
@@ -47,8 +53,9 @@ pub(super) struct StoreMeta {
 
 impl StoreMeta {
     /// A store that never had a journal.
-    pub(super) fn new(store_id: [u8; 16], mac_keys: Vec<u8>) -> Self {
-        Self { store_id, mac_keys, journal: JournalMark::default(), clock: None }
+    pub(super) fn new(store_id: [u8; 16], mac_keys: Vec<u8>, form: &Form) -> Self {
+        let sealed = form.is_sealed().then_some(form::FORMAT);
+        Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None }
     }
 }
 
@@ -88,11 +95,15 @@ pub(super) enum Contents {
 }
 
 /// Runs `work` in one transaction. Gives how many records there are after it.
-pub(super) fn write(db: &Database, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<u64, redb::Error> {
+pub(super) fn write(
+    db: &Database,
+    form: &Form,
+    work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>,
+) -> Result<u64, redb::Error> {
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);
     let records = {
-        let mut tables = Tables::open(&txn)?;
+        let mut tables = Tables::open(&txn, form)?;
         work(&mut tables)?;
         tables.records.len()?
     };
@@ -109,9 +120,12 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
         table.insert("store_id", meta.store_id.as_slice())?;
         table.insert("mac_keys", meta.mac_keys.as_slice())?;
         table.insert("journal", meta.journal.encode().as_slice())?;
+        if let Some(form) = meta.sealed {
+            table.insert("sealed", form.to_le_bytes().as_slice())?;
+        }
     }
     // The tables are made here, so that a reader never has to ask whether they exist.
-    Tables::open(&txn)?;
+    Tables::open(&txn, &Form::Plain)?;
     Ok(txn.commit()?)
 }
 
@@ -128,12 +142,15 @@ pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
     let (format, store_id, mac_keys, journal) = (read("format")?, read("store_id")?, read("mac_keys")?, read("journal")?);
     // Without it there is nothing to compare the clock with, but nothing of the store is missing.
     let clock = read("clock")?.and_then(|bytes| decode_clock(&bytes));
-    let number = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
+    let number = |bytes: Vec<u8>| Some(u32::from_le_bytes(bytes.try_into().ok()?));
+    // Of another length, it is a form that this build does not know.
+    let sealed = read("sealed")?.map(|bytes| number(bytes).unwrap_or(u32::MAX));
+    let number = format.and_then(number);
     let store_id = store_id.and_then(|bytes| bytes.try_into().ok());
     let journal = journal.and_then(|bytes| JournalMark::decode(&bytes));
     Ok(match (number, store_id, mac_keys) {
         (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
-            Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, journal, clock }),
+            Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock }),
             None => Contents::SomethingElse,
         },
         (Some(found), ..) if found != FORMAT => Contents::OtherFormat(found),
@@ -146,6 +163,26 @@ pub(super) fn load<T>(db: &Database, key: &Key, read: impl FnOnce(&[u8]) -> T) -
     let table = db.begin_read()?.open_table(RECORDS)?;
     let found = table.get(key)?;
     Ok(found.map(|value| read(value.value().get(PREFIX..).unwrap_or_default())))
+}
+
+/// What `read` makes of up to `limit` records after the one under `after`.
+#[cfg(feature = "encryption")]
+pub(super) fn slice<T>(
+    db: &Database,
+    after: Option<&Key>,
+    limit: usize,
+    read: impl Fn(&[u8], &Key) -> T,
+) -> Result<Vec<(Key, T)>, redb::Error> {
+    use std::ops::Bound;
+    let table = db.begin_read()?.open_table(RECORDS)?;
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let entries = table.range::<&[u8; 16]>((from, Bound::Unbounded))?.take(limit);
+    entries
+        .map(|entry| {
+            let (key, value) = entry?;
+            Ok((*key.value(), read(value.value().get(PREFIX..).unwrap_or_default(), key.value())))
+        })
+        .collect()
 }
 
 /// How many records there are, expired ones that were not swept yet among them.
@@ -175,6 +212,7 @@ pub(super) fn due(db: &Database, now_ms: u64, limit: usize) -> Result<Vec<(Minut
 
 /// The tables of one write transaction.
 pub(super) struct Tables<'txn> {
+    form: &'txn Form,
     records: Table<'txn, &'static [u8; 16], &'static [u8]>,
     expiry: Table<'txn, &'static [u8; 20], ()>,
     owners: Table<'txn, &'static [u8; 32], ()>,
@@ -183,8 +221,9 @@ pub(super) struct Tables<'txn> {
 }
 
 impl<'txn> Tables<'txn> {
-    fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+    fn open(txn: &'txn WriteTransaction, form: &'txn Form) -> Result<Self, redb::Error> {
         Ok(Self {
+            form,
             records: txn.open_table(RECORDS)?,
             expiry: txn.open_table(EXPIRY)?,
             owners: txn.open_table(OWNERS)?,
@@ -213,6 +252,11 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
+    pub(super) fn set_mac_keys(&mut self, mac_keys: &[u8]) -> Result<(), redb::Error> {
+        self.meta.insert("mac_keys", mac_keys)?;
+        Ok(())
+    }
+
     /// Puts the bytes under `key` aside, if `is_damaged` says so of them. Gives whether it did.
     pub(super) fn quarantine(&mut self, key: &Key, is_damaged: impl FnOnce(&[u8]) -> bool) -> Result<bool, redb::Error> {
         let found = self.records.get(key)?.map(|value| value.value().to_vec());
@@ -238,14 +282,21 @@ impl<'txn> Tables<'txn> {
             self.expiry.insert(&expiry_entry(listed, key), ())?;
         }
         self.set_owner(key, before.map_or([0; 16], |(_, owner)| owner), meta.owner)?;
-        self.store(key, listed, record.bytes())
+        let form = self.form;
+        self.store(key, listed, form.len_bytes(record), |into| form.write(into, key, record))
     }
 
-    fn store(&mut self, key: &Key, listed: Minute, record: &[u8]) -> Result<(), redb::Error> {
-        let mut value = self.records.insert_reserve(key, PREFIX + record.len())?;
+    fn store(
+        &mut self,
+        key: &Key,
+        listed: Minute,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<(), redb::Error> {
+        let mut value = self.records.insert_reserve(key, PREFIX + len)?;
         value.as_mut()[..PREFIX].copy_from_slice(&listed.to_le_bytes());
-        value.as_mut()[PREFIX..].copy_from_slice(record);
-        Ok(())
+        // Sealing needs randomness, and without it the transaction fails as it would by an error of the disk.
+        write(&mut value.as_mut()[PREFIX..]).map_err(|error| redb::Error::Io(std::io::Error::other(error)))
     }
 
     pub(super) fn delete(&mut self, key: &Key) -> Result<(), redb::Error> {
@@ -263,13 +314,16 @@ impl<'txn> Tables<'txn> {
         let record = self.records.get(key)?.map(|value| value.value().get(PREFIX..).unwrap_or_default().to_vec());
         let Some(record) = record else { return Ok(()) };
         self.expiry.insert(&expiry_entry(minute(deadline_ms), key), ())?;
-        self.store(key, minute(deadline_ms), &record)
+        self.store(key, minute(deadline_ms), record.len(), |into| {
+            into.copy_from_slice(&record);
+            Ok(())
+        })
     }
 
-    /// The meta data of the record under `key`, unchecked.
-    pub(super) fn meta(&self, key: &Key) -> Result<Option<Meta>, redb::Error> {
+    /// What the record under `key` says of itself, unchecked.
+    pub(super) fn outline(&self, key: &Key) -> Result<Option<Outline>, redb::Error> {
         let found = self.records.get(key)?;
-        Ok(found.and_then(|value| Meta::peek(value.value().get(PREFIX..)?)))
+        Ok(found.and_then(|value| self.form.outline(value.value().get(PREFIX..)?)))
     }
 
     /// What the indexes say of the record under `key`: its expiry minute and its owner.
@@ -277,7 +331,7 @@ impl<'txn> Tables<'txn> {
         let found = self.records.get(key)?;
         Ok(found.and_then(|value| {
             let (minute, record) = value.value().split_first_chunk::<PREFIX>()?;
-            Some((u32::from_le_bytes(*minute), Meta::peek(record).map_or([0; 16], |meta| meta.owner)))
+            Some((u32::from_le_bytes(*minute), self.form.outline(record).map_or([0; 16], |outline| outline.owner)))
         }))
     }
 
@@ -309,8 +363,14 @@ fn decode_clock(bytes: &[u8]) -> Option<Mark> {
 }
 
 /// The minute in which `ms` lies; everything beyond the last one, some eight thousand years away, is in the last one.
-fn minute(ms: u64) -> Minute {
+pub(super) fn minute(ms: u64) -> Minute {
     Minute::try_from(ms / 60_000).unwrap_or(Minute::MAX)
+}
+
+/// The last moment of a minute; never, if it is the last one.
+#[cfg(feature = "encryption")]
+pub(super) fn last_ms(minute: Minute) -> u64 {
+    if minute == Minute::MAX { u64::MAX } else { u64::from(minute) * 60_000 + 59_999 }
 }
 
 fn expiry_entry(minute: Minute, key: &Key) -> [u8; 20] {

@@ -7,6 +7,8 @@ mod binding;
 mod cookies;
 mod corpus;
 mod csrf;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod events;
 mod f20_threads;
 mod failures;

@@ -1,0 +1,184 @@
+//! How a store's records stand on disk: as they are, or sealed.
+//!
+//! Invariants: all records of a store have one form, which its `meta` table names; a record that does not open is never read in
+//! another way.
+#![cfg_attr(
+    not(feature = "encryption"),
+    expect(unused_variables, clippy::unnecessary_wraps, clippy::unused_self, reason = "sealing needs all of it, and can fail")
+)]
+
+use std::{fmt, path::Path};
+
+use sessile_codec::{Error as CodecError, Limits, Meta, Record};
+
+#[cfg(feature = "encryption")]
+use super::sealed::{self, Sealed};
+use super::tables::StoreMeta;
+use crate::{Error, token::Key};
+#[cfg(feature = "encryption")]
+use crate::{Keys, SealKeyId, keys::CannotOpen};
+
+/// The layout of sealed records that this build writes and reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// What the application wants its records sealed with, if with anything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Encryption {
+    #[cfg(feature = "encryption")]
+    pub(crate) keys: Option<Keys>,
+}
+
+/// How records are written and read.
+#[derive(Debug)]
+pub(super) enum Form {
+    Plain,
+    #[cfg(feature = "encryption")]
+    Sealed(Box<Sealed>),
+}
+
+/// What can be known of a stored record without reading it, unchecked: for indexes, never for serving.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outline {
+    /// The last moment of the minute in which it ends, if it is sealed.
+    pub(super) deadline_ms: u64,
+    pub(super) owner: [u8; 16],
+}
+
+/// Why stored bytes are no record.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    Codec(CodecError),
+    /// What was sealed was changed, or moved.
+    #[cfg(feature = "encryption")]
+    Altered,
+    /// It may be a good record.
+    #[cfg(feature = "encryption")]
+    UnknownKey(SealKeyId),
+}
+
+impl Encryption {
+    /// The form of a new store.
+    pub(super) fn form(&self, store_id: [u8; 16]) -> Form {
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = &self.keys {
+            return Form::Sealed(Box::new(Sealed::new(keys, store_id)));
+        }
+        Form::Plain
+    }
+
+    /// The form of the store at `path`, which says `meta` of itself.
+    pub(super) fn form_of(&self, meta: &StoreMeta, path: &Path) -> Result<Form, Error> {
+        let path = path.into();
+        match (self.form(meta.store_id), meta.sealed) {
+            (Form::Plain, Some(_)) => Err(Error::Encrypted { path }),
+            #[cfg(feature = "encryption")]
+            (Form::Sealed(_), None) => Err(Error::NotEncrypted { path }),
+            #[cfg(feature = "encryption")]
+            (Form::Sealed(_), Some(found)) if found != FORMAT => Err(Error::StoreFormat { path, found, expected: FORMAT }),
+            (form, _) => Ok(form),
+        }
+    }
+}
+
+impl Form {
+    pub(super) fn is_sealed(&self) -> bool {
+        !matches!(self, Self::Plain)
+    }
+
+    /// A secret of the store itself as it stands in `meta`.
+    pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Plain => Ok(secret.to_vec()),
+            #[cfg(feature = "encryption")]
+            Self::Sealed(sealed) => sealed.seal_secret(secret),
+        }
+    }
+
+    /// That secret, and whether it should be sealed anew, because an old key did it.
+    pub(super) fn open_secret(&self, stored: &[u8], path: &Path) -> Result<(Vec<u8>, bool), Error> {
+        match self {
+            Self::Plain => Ok((stored.to_vec(), false)),
+            #[cfg(feature = "encryption")]
+            Self::Sealed(sealed) => sealed.open_secret(stored).map_err(|why| match why {
+                CannotOpen::UnknownKey(key) => Error::UnknownSealKey { key },
+                CannotOpen::Altered => Error::SealBroken { path: path.into() },
+            }),
+        }
+    }
+
+    /// Bytes that `record` takes.
+    pub(super) fn len_bytes(&self, record: &Record) -> usize {
+        let len = record.bytes().len();
+        match self {
+            Self::Plain => len,
+            #[cfg(feature = "encryption")]
+            Self::Sealed(_) => sealed::OVERHEAD + len,
+        }
+    }
+
+    /// Writes `record`, which is under `key`, into so many bytes.
+    pub(super) fn write(&self, into: &mut [u8], key: &Key, record: &Record) -> Result<(), Error> {
+        match self {
+            Self::Plain => into.copy_from_slice(record.bytes()),
+            #[cfg(feature = "encryption")]
+            Self::Sealed(sealed) => sealed.write(into, key, record)?,
+        }
+        Ok(())
+    }
+
+    /// The record that `bytes` are, which stood under `key`.
+    pub(super) fn read(&self, bytes: &[u8], key: &Key) -> Result<Record, Unreadable> {
+        let check = |bytes: &[u8]| Record::check(bytes, key, Limits::UNLIMITED.record_bytes).map_err(Unreadable::Codec);
+        match self {
+            Self::Plain => check(bytes),
+            #[cfg(feature = "encryption")]
+            Self::Sealed(sealed) => check(sealed.open(&mut bytes.to_vec(), key)?),
+        }
+    }
+
+    /// What can be known of `bytes` without reading them.
+    pub(super) fn outline(&self, bytes: &[u8]) -> Option<Outline> {
+        match self {
+            Self::Plain => Meta::peek(bytes).map(|meta| Outline { deadline_ms: meta.deadline_ms(), owner: meta.owner }),
+            #[cfg(feature = "encryption")]
+            Self::Sealed(_) => sealed::outline(bytes),
+        }
+    }
+
+    /// Whether `bytes` are no record of any release.
+    pub(super) fn is_damaged(&self, bytes: &[u8], key: &Key) -> bool {
+        self.read(bytes, key).is_err_and(|error| error.is_damage())
+    }
+}
+
+impl Unreadable {
+    /// Whether the bytes are broken, rather than somebody else's to read.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Codec(error) => is_damage(error),
+            #[cfg(feature = "encryption")]
+            Self::Altered => true,
+            #[cfg(feature = "encryption")]
+            Self::UnknownKey(_) => false,
+        }
+    }
+}
+
+/// Whether a record's bytes are broken, rather than written by another release.
+pub(super) fn is_damage(error: &CodecError) -> bool {
+    !matches!(error, CodecError::FormatVersion { .. } | CodecError::FormatMismatch { .. })
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Codec(error) => error.fmt(f),
+            #[cfg(feature = "encryption")]
+            Self::Altered => {
+                f.write_str("the sealed record was changed, or belongs to another session; restore a backup if it matters")
+            }
+            #[cfg(feature = "encryption")]
+            Self::UnknownKey(key) => Error::UnknownSealKey { key: *key }.fmt(f),
+        }
+    }
+}

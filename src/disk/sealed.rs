@@ -1,0 +1,192 @@
+//! A record that is sealed: its bytes on disk in a store that is encrypted.
+//!
+//! ```text
+//! deadline, minute u32 | owner [16] | crc u32 | sealed record, see `src/keys/seal.rs`
+//! ```
+//!
+//! The deadline and the owner stand in clear, as in the indexes beside the record, so that expired sessions go and an owner's are
+//! found whichever keys there are. They are bound to the record as associated data, with the store's id and the record key: what
+//! was moved to another key or store does not open. The CRC-32 covers the record key, what is in clear and the id of the sealing
+//! key. It tells damage from a key that is missing: the one makes a session absent, the other is an error.
+//!
+//! Invariant: every write draws a nonce of its own, so a record that is written to the journal and then to redb is sealed twice.
+
+use sessile_codec::Record;
+use zeroize::Zeroizing;
+
+use super::{
+    form::{Outline, Unreadable},
+    tables::{last_ms, minute},
+};
+use crate::{
+    Error, Keys,
+    keys::{self, CannotOpen, HEAD, NAMES_KEY, SealRing},
+    token::Key,
+};
+
+/// Deadline and owner.
+const CLEAR: usize = 20;
+/// Bytes before what is sealed.
+const START: usize = CLEAR + 4;
+pub(super) const OVERHEAD: usize = START + keys::OVERHEAD;
+
+/// What seals the records of one store.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    ring: SealRing,
+    store_id: [u8; 16],
+}
+
+impl Sealed {
+    pub(super) fn new(keys: &Keys, store_id: [u8; 16]) -> Self {
+        Self { ring: SealRing::for_purpose(keys, "sessile encryption at rest"), store_id }
+    }
+
+    pub(super) fn write(&self, into: &mut [u8], key: &Key, record: &Record) -> Result<(), Error> {
+        let (meta, bytes) = (record.meta(), record.bytes());
+        into[..4].copy_from_slice(&minute(meta.deadline_ms()).to_le_bytes());
+        into[4..CLEAR].copy_from_slice(&meta.owner);
+        let associated = self.associated(key, &into[..CLEAR]);
+        let sealed = &mut into[START..];
+        sealed[HEAD..HEAD + bytes.len()].copy_from_slice(bytes);
+        self.ring.seal_in_place(sealed, &associated)?;
+        let crc = checksum(key, into);
+        into[CLEAR..START].copy_from_slice(&crc.to_le_bytes());
+        Ok(())
+    }
+
+    pub(super) fn open<'a>(&self, bytes: &'a mut [u8], key: &Key) -> Result<&'a [u8], Unreadable> {
+        if bytes.len() < OVERHEAD {
+            return Err(Unreadable::Altered);
+        }
+        // Damage to the id of a key looks like a key that we do not have.
+        let is_sound = bytes[CLEAR..START] == checksum(key, bytes).to_le_bytes();
+        let associated = self.associated(key, &bytes[..CLEAR]);
+        match self.ring.open_in_place(&mut bytes[START..], &associated) {
+            Ok(record) => Ok(record),
+            Err(CannotOpen::UnknownKey(id)) if is_sound => Err(Unreadable::UnknownKey(id)),
+            Err(_) => Err(Unreadable::Altered),
+        }
+    }
+
+    /// A secret of the store itself, for its `meta` table.
+    pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut sealed = vec![0; secret.len() + keys::OVERHEAD];
+        sealed[HEAD..HEAD + secret.len()].copy_from_slice(secret);
+        self.ring.seal_in_place(&mut sealed, &self.store_id)?;
+        Ok(sealed)
+    }
+
+    /// The secret, and whether it should be sealed anew, because the key that it is sealed with is an old one.
+    pub(super) fn open_secret(&self, sealed: &[u8]) -> Result<(Vec<u8>, bool), CannotOpen> {
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let secret = self.ring.open_in_place(&mut bytes, &self.store_id)?.to_vec();
+        Ok((secret, self.ring.is_outdated(sealed)))
+    }
+
+    fn associated(&self, key: &Key, clear: &[u8]) -> [u8; 32 + CLEAR] {
+        let mut associated = [0; 32 + CLEAR];
+        associated[..16].copy_from_slice(&self.store_id);
+        associated[16..32].copy_from_slice(key);
+        associated[32..].copy_from_slice(clear);
+        associated
+    }
+}
+
+pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
+    let clear = bytes.first_chunk::<CLEAR>()?;
+    let (minute, owner) = clear.split_first_chunk()?;
+    Some(Outline { deadline_ms: last_ms(u32::from_le_bytes(*minute)), owner: owner.try_into().ok()? })
+}
+
+/// Of the record key, what is in clear, and the id of the sealing key, in what is sealed.
+fn checksum(key: &Key, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(&bytes[..CLEAR]);
+    hasher.update(&bytes[START..START + NAMES_KEY]);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use sessile_codec::{Limits, Meta, Patch};
+
+    use super::*;
+    use crate::disk::form::Form;
+
+    const KEY: Key = [5; 16];
+    const STORE: [u8; 16] = [6; 16];
+
+    fn form(secret: u8, store_id: [u8; 16]) -> Form {
+        Form::Sealed(Box::new(Sealed::new(&Keys::from([secret; 32]), store_id)))
+    }
+
+    fn record() -> Record {
+        let meta = Meta { idle_deadline_ms: 90_000, absolute_deadline_ms: u64::MAX, owner: [8; 16], ..Meta::default() };
+        Patch::new().apply(None, &KEY, &meta, &Limits::default()).unwrap()
+    }
+
+    fn sealed(form: &Form) -> Vec<u8> {
+        let mut bytes = vec![0; form.len_bytes(&record())];
+        form.write(&mut bytes, &KEY, &record()).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn every_changed_bit_and_every_cut_is_damage() {
+        let (ours, bytes) = (form(1, STORE), sealed(&form(1, STORE)));
+        assert_eq!(ours.read(&bytes, &KEY).unwrap().bytes(), record().bytes());
+        for bit in 0..bytes.len() * 8 {
+            let mut forged = bytes.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            // The checksum only tells damage from a missing key; with the key nothing hangs on it.
+            let is_checksum = (CLEAR * 8..START * 8).contains(&bit);
+            assert_eq!(ours.is_damaged(&forged, &KEY), !is_checksum, "bit {bit}");
+            assert_eq!(ours.read(&forged, &KEY).is_ok(), is_checksum, "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert!(ours.is_damaged(&bytes[..len], &KEY), "{len} bytes");
+        }
+        assert!(ours.is_damaged(record().bytes(), &KEY), "nothing that is plain is read");
+    }
+
+    #[test]
+    fn it_opens_under_its_key_and_in_its_store_alone() {
+        let bytes = sealed(&form(1, STORE));
+        // Asked by the seal alone, without the record's own checksum behind it.
+        let opens = |store_id, key| Sealed::new(&Keys::from([1; 32]), store_id).open(&mut bytes.clone(), key).is_ok();
+        assert!(opens(STORE, &KEY));
+        assert!(!opens(STORE, &[4; 16]) && !opens([7; 16], &KEY));
+        assert!(Form::Plain.is_damaged(&bytes, &KEY));
+    }
+
+    #[test]
+    fn a_missing_key_is_no_damage_and_damage_is_no_missing_key() {
+        let (other, bytes) = (form(2, STORE), sealed(&form(1, STORE)));
+        let id = Keys::from([1; 32]).seal_ids().next().unwrap();
+        assert!(matches!(other.read(&bytes, &KEY), Err(Unreadable::UnknownKey(found)) if found == id));
+        assert!(!other.is_damaged(&bytes, &KEY));
+        for bit in START * 8..(START + NAMES_KEY) * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(form(1, STORE).is_damaged(&damaged, &KEY) && other.is_damaged(&damaged, &KEY), "bit {bit}");
+        }
+        assert!(other.is_damaged(&bytes, &[4; 16]), "it belongs elsewhere");
+    }
+
+    #[test]
+    fn what_stands_in_clear_is_what_the_record_says() {
+        for (deadline_ms, expected_ms) in [(0, 59_999), (90_000, 119_999), (119_999, 119_999), (u64::MAX, u64::MAX)] {
+            let meta =
+                Meta { idle_deadline_ms: deadline_ms, absolute_deadline_ms: u64::MAX, owner: [8; 16], ..Meta::default() };
+            let form = form(1, STORE);
+            let record = record().with_meta(&KEY, &meta);
+            let mut bytes = vec![0; form.len_bytes(&record)];
+            form.write(&mut bytes, &KEY, &record).unwrap();
+            let outline = form.outline(&bytes).unwrap();
+            assert_eq!((outline.deadline_ms, outline.owner), (expected_ms, [8; 16]));
+        }
+        assert!(form(1, STORE).outline(&[0; CLEAR - 1]).is_none());
+    }
+}
