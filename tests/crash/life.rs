@@ -25,15 +25,18 @@ pub(crate) struct Settings {
     journal_bytes: u64,
     memory_budget: usize,
     flush_interval: Duration,
+    #[cfg_attr(not(feature = "encryption"), expect(dead_code, reason = "it is of no effect then"))]
+    is_encrypted: bool,
 }
 
 impl Settings {
-    pub(crate) fn plain() -> Self {
+    pub(crate) fn short(is_encrypted: bool) -> Self {
         Self {
             durability: Durability::Durable,
             journal_bytes: 128 << 10,
             memory_budget: 1 << 20,
             flush_interval: Duration::from_millis(5),
+            is_encrypted,
         }
     }
 
@@ -43,11 +46,15 @@ impl Settings {
             journal_bytes: rng.pick(&[128 << 10, 128 << 10, 1 << 20]),
             memory_budget: rng.pick(&[0, 64 << 10, 16 << 20]),
             flush_interval: Duration::from_millis(rng.pick(&[1, 20, 1000])),
+            is_encrypted: rng.one_in(2),
         }
     }
 
     pub(crate) fn open(&self, disk: &FaultDisk, model: &Model) -> Result<Store, Error> {
-        Builder::default()
+        let builder = Builder::default();
+        #[cfg(feature = "encryption")]
+        let builder = if self.is_encrypted { builder.encrypt([7; 32]) } else { builder };
+        builder
             .durability(self.durability)
             .journal_bytes(self.journal_bytes)
             .memory_budget(self.memory_budget)

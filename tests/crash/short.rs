@@ -58,9 +58,11 @@ pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
         for one_by_one in [true, false] {
             let (disk, mut model) = (FaultDisk::new(at), Model::new(2));
             disk.crash_at(at);
-            run(ops, one_by_one, &disk, &mut model)?;
+            // And one of the two encrypted.
+            let settings = Settings::short(!one_by_one);
+            run(ops, one_by_one, &settings, &disk, &mut model)?;
             for seed in 0..IMAGES {
-                check(&disk.crash(at * IMAGES + seed), &model)?;
+                check(&disk.crash(at * IMAGES + seed), &settings, &model)?;
                 looked_at += 1;
             }
             if !disk.is_dead() && one_by_one {
@@ -71,8 +73,8 @@ pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
     violation(Kind::Lost, "a short run does not end")
 }
 
-fn run(ops: &[Op], one_by_one: bool, disk: &FaultDisk, model: &mut Model) -> Result<(), Violation> {
-    let store = match Settings::plain().open(disk, model) {
+fn run(ops: &[Op], one_by_one: bool, settings: &Settings, disk: &FaultDisk, model: &mut Model) -> Result<(), Violation> {
+    let store = match settings.open(disk, model) {
         Ok(store) => store,
         Err(_) if disk.is_dead() => return Ok(()),
         Err(error) => return violation_of_open(&error),
@@ -92,9 +94,9 @@ fn run(ops: &[Op], one_by_one: bool, disk: &FaultDisk, model: &mut Model) -> Res
     Ok(())
 }
 
-fn check(disk: &FaultDisk, model: &Model) -> Result<(), Violation> {
+fn check(disk: &FaultDisk, settings: &Settings, model: &Model) -> Result<(), Violation> {
     let mut model = model.fork();
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Settings::plain().open(disk, &model)));
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| settings.open(disk, &model)));
     match opened {
         Ok(Ok(store)) => model.check_recovered(&store),
         Ok(Err(error)) => violation_of_open(&error),
