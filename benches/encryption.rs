@@ -32,7 +32,7 @@ fn reads(dir: &Path, plain: &Builder, sealed: &Builder) {
         builder.clone().disk_cache(64 << 20).memory_budget(memory).open(path).expect("it was closed")
     };
     for (id, what, memory, target) in [
-        ("disk", "read of a session that is not in memory", 0, Target::AtMost(2.0)),
+        ("disk", "read of a session that is not in memory", 0, Target::AtMost(2.5)),
         ("memory", "read of a session that is in memory", usize::MAX, Target::AtMost(1.1)),
     ] {
         let (in_plain, in_sealed) = (open(&plain, memory), open(&sealed, memory));

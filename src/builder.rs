@@ -302,6 +302,18 @@ impl Builder {
     /// ends, how long each is, and when files change. Sessions in memory are not encrypted.
     ///
     /// A key shorter than 32 bytes is refused by [`open`](Self::open) with [`Error::ShortKey`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("sessions.redb");
+    /// # let (this_year, last_year) = ([1; 32], [0; 32]);
+    /// # sessile::Store::builder().encrypt(last_year).open(&path)?.close()?;
+    /// use sessile::{Keys, Store};
+    ///
+    /// let store = Store::builder().encrypt(Keys::from(this_year).accept(last_year)).open(&path)?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[cfg(feature = "encryption")]
     pub fn encrypt(self, keys: impl Into<Keys>) -> Self {
         Self { encryption: Encryption { keys: Some(keys.into()) }, ..self }
