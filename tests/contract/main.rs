@@ -1,0 +1,3 @@
+//! What any session store must do: `sessile::testing::contract`, for stores that break it on purpose.
+
+mod broken;
