@@ -73,6 +73,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod ack;
+#[cfg(feature = "adapters")]
+pub mod adapters;
 mod builder;
 mod clock;
 mod disk;

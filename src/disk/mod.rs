@@ -214,6 +214,19 @@ impl Disk {
         Ok(keys)
     }
 
+    /// The keys of every record there is, or was a moment ago.
+    #[cfg(feature = "axum_session-0_22")]
+    pub(crate) fn keys(&self) -> Result<Vec<Key>, Error> {
+        let mut keys = Vec::new();
+        // In the order in which a record travels, as above.
+        self.queue.pending(|key, _| keys.push(*key));
+        keys.extend(self.journal.pending().read().keys());
+        keys.extend(self.read(tables::keys)?);
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
     pub(crate) fn flush(&self) -> Ticket {
         self.queue.flush()
     }

@@ -61,6 +61,11 @@ impl Pending {
         self.owners.range((*owner, [0; 16])..=(*owner, [0xff; 16])).map(|(_, key)| *key)
     }
 
+    #[cfg(feature = "axum_session-0_22")]
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.entries.keys().copied()
+    }
+
     /// How many sessions more than in redb there are, or less.
     pub(super) fn extra(&self) -> i64 {
         self.extra

@@ -190,6 +190,13 @@ pub(super) fn len(db: &Database) -> Result<u64, redb::Error> {
     Ok(db.begin_read()?.open_table(RECORDS)?.len()?)
 }
 
+/// The keys of all records.
+#[cfg(feature = "axum_session-0_22")]
+pub(super) fn keys(db: &Database) -> Result<Vec<Key>, redb::Error> {
+    let table = db.begin_read()?.open_table(RECORDS)?;
+    table.iter()?.map(|entry| Ok(*entry?.0.value())).collect()
+}
+
 /// The keys of all records of one owner.
 pub(super) fn of_owner(db: &Database, owner: &[u8; 16]) -> Result<Vec<Key>, redb::Error> {
     let table = db.begin_read()?.open_table(OWNERS)?;

@@ -219,7 +219,7 @@ impl Store {
     }
 
     /// Hands `op` to the disk, unless it is quick and stays in memory for now.
-    fn queue(&self, op: Op, durability: Durability) -> (Option<Seq>, Ticket) {
+    pub(super) fn queue(&self, op: Op, durability: Durability) -> (Option<Seq>, Ticket) {
         let urgency = match durability {
             // Under the shard's lock: whoever comes after `close` went through the shard sees that the store is closed.
             Durability::Quick if self.is_closed() => return (None, Ticket::failed(Error::Closed)),
@@ -233,7 +233,7 @@ impl Store {
 }
 
 /// What `durability` becomes when the owner changes, which the file's index must hear of, and when others were evicted for it.
-fn at_least(durability: Durability, owner_changes: bool, evicted: bool) -> Durability {
+pub(super) fn at_least(durability: Durability, owner_changes: bool, evicted: bool) -> Durability {
     match durability {
         _ if evicted => Durability::Durable,
         Durability::Quick if owner_changes => Durability::Relaxed,

@@ -43,7 +43,7 @@ impl Current<'_> {
 }
 
 /// What a read of the disk came to.
-enum Fetched {
+pub(super) enum Fetched {
     Record(Record),
     Nothing,
     /// Something else happened to the key meanwhile.
@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// Brings a session from the disk into memory.
-    fn fetch(&self, key: &Key, now_ms: u64) -> Result<Fetched, Error> {
+    pub(super) fn fetch(&self, key: &Key, now_ms: u64) -> Result<Fetched, Error> {
         let Some(load) = self.0.memory.begin_load(key) else { return Ok(Fetched::LookAgain) };
         Ok(match self.read_disk(key, now_ms)? {
             Some(record) if self.0.memory.fill(&load, &record, now_ms, &self.0.disk) => {
@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    fn note_expired<T>(&self, key: &Key) -> Option<T> {
+    pub(super) fn note_expired<T>(&self, key: &Key) -> Option<T> {
         count(&self.0.shared.counters.expired);
         // By a clock that may be wrong, it is not served; but it is forgotten only when it is over for certain.
         if matches!(self.0.memory.peek(key, self.0.timeline.certain_ms()), Lookup::Expired) {

@@ -10,8 +10,12 @@ mod capacity;
 mod commit;
 mod events;
 mod find;
+#[cfg(feature = "adapters")]
+mod foreign;
 mod info;
 mod owners;
+#[cfg(feature = "axum_session-0_22")]
+mod scan;
 mod shared;
 mod upstream;
 mod watch;
@@ -27,6 +31,8 @@ use std::{
 
 use sessile_codec::Limits;
 
+#[cfg(feature = "adapters")]
+pub(crate) use self::foreign::foreign_key;
 use self::{capacity::FullAt, owners::OwnerLocks, shared::Shared, upstream::Above};
 pub(crate) use self::{
     commit::{Asked, Committed, Known, NewKey, Onto},

@@ -1,0 +1,129 @@
+//! A store for actix-session 0.11.
+
+use std::{collections::HashMap, fmt};
+
+use actix_session_0_11::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key};
+use sessile_codec::Patch;
+use time::Duration;
+
+use super::foreign::{Foreign, New, Saved, decode, lifetime_ms};
+use crate::{Error, Store};
+
+/// A session store for actix-session 0.11.
+///
+/// `SessionMiddleware::new(ActixSessions::new(store), key)` is the one line that changes; the repository's `examples/frameworks/examples/actix.rs`
+/// is an application with it.
+///
+/// # Examples
+/// ```
+/// # use actix_session_0_11 as actix_session;
+/// use std::collections::HashMap;
+///
+/// use actix_session::storage::SessionStore;
+/// use sessile::adapters::ActixSessions;
+///
+/// # let store = sessile::testing::store(); // Store::open("sessions.redb")?
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let sessions = ActixSessions::new(store); // once, before the server's workers begin
+/// // What the middleware does:
+/// let state = HashMap::from([("name".to_owned(), "\"Ada\"".to_owned())]);
+/// let key = sessions.save(state.clone(), &time::Duration::hours(1)).await?;
+/// assert_eq!(sessions.load(&key).await?, Some(state));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # What is better than elsewhere
+///
+/// - **A session that was purged stays ended.** With actix-session's Redis store, a request that is slower than the logout stores its session
+///   anew, under a new key, and the visitor is signed in again. Here its update is an error, and the answer a 500.
+/// - **A session whose end moves with every request** (`TtlExtensionPolicy::OnEveryRequest`) costs no write for each: see
+///   [the module](super).
+///
+/// # What is not better
+///
+/// actix-session hands a session over whole and says nothing of what the request changed or loaded. So of two requests at the same time the
+/// later one wins, for the whole session, as with its own stores. [`Session`](crate::Session) merges.
+///
+/// A value is kept as the JSON text that actix-session made of it, byte for byte. A `Store` is shared by all workers: make it once.
+#[derive(Clone)]
+pub struct ActixSessions(Foreign);
+
+impl ActixSessions {
+    /// The sessions of actix-session in `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(Foreign::new(store, "actix-session"))
+    }
+
+    fn ends_ms(&self, life: &Duration) -> u64 {
+        self.0.now_ms().saturating_add(lifetime_ms(life.whole_milliseconds()))
+    }
+}
+
+/// The values, whose encoding fails only if the session is too large or a key too long.
+fn values(sessions: &Foreign, state: &HashMap<String, String>) -> Result<Patch, anyhow::Error> {
+    Ok(sessions.values(state)?)
+}
+
+impl SessionStore for ActixSessions {
+    async fn load(&self, session_key: &SessionKey) -> Result<Option<HashMap<String, String>>, LoadError> {
+        let key = self.0.key(session_key.as_ref().as_bytes());
+        let Some(record) = self.0.load(&key).map_err(|error| LoadError::Other(error.into()))? else { return Ok(None) };
+        let state = decode(&record).collect::<Result<_, Error>>().map_err(|error| LoadError::Deserialization(error.into()))?;
+        Ok(Some(state))
+    }
+
+    async fn save(&self, session_state: HashMap<String, String>, ttl: &Duration) -> Result<SessionKey, SaveError> {
+        let values = values(&self.0, &session_state).map_err(SaveError::Serialization)?;
+        let other = |error: Error| SaveError::Other(error.into());
+        loop {
+            let session_key = generate_session_key();
+            let key = self.0.key(session_key.as_ref().as_bytes());
+            let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: None };
+            if let Some(ack) = self.0.create(&key, &new).map_err(other)? {
+                ack.await.map_err(other)?;
+                return Ok(session_key);
+            }
+        }
+    }
+
+    async fn update(
+        &self,
+        session_key: SessionKey,
+        session_state: HashMap<String, String>,
+        ttl: &Duration,
+    ) -> Result<SessionKey, UpdateError> {
+        let key = self.0.key(session_key.as_ref().as_bytes());
+        let values = values(&self.0, &session_state).map_err(UpdateError::Serialization)?;
+        let other = |error: Error| UpdateError::Other(error.into());
+        let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: None };
+        match self.0.save(&key, &new, None).map_err(other)? {
+            Saved::Done(ack) => ack.await.map_err(other)?,
+            // Not `Ok`: then the middleware would set the ended session's cookie, over that of a visitor who has signed in anew.
+            Saved::Gone => return Err(UpdateError::Other(anyhow::anyhow!("the session has ended, so it was not updated"))),
+        }
+        Ok(session_key)
+    }
+
+    async fn update_ttl(&self, session_key: &SessionKey, ttl: &Duration) -> Result<(), anyhow::Error> {
+        let key = self.0.key(session_key.as_ref().as_bytes());
+        match self.0.touch(&key, self.ends_ms(ttl))? {
+            Saved::Done(ack) => Ok(ack.await?),
+            // Nothing is lost: the request changed nothing.
+            Saved::Gone => Ok(()),
+        }
+    }
+
+    async fn delete(&self, session_key: &SessionKey) -> Result<(), anyhow::Error> {
+        self.0.delete(&self.0.key(session_key.as_ref().as_bytes())).await?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ActixSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActixSessions").finish_non_exhaustive()
+    }
+}

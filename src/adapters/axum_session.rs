@@ -1,0 +1,146 @@
+//! A database for `axum_session` 0.22.
+
+use std::fmt;
+
+use axum_session_0_22::{DatabaseError, DatabasePool};
+use sessile_codec::{Entry, Patch, Record};
+
+use super::{
+    foreign::{Foreign, New},
+    text,
+};
+use crate::{Ack, Error, Store};
+
+/// A database pool for `axum_session` 0.22.
+///
+/// # Examples
+/// ```
+/// # use axum_session_0_22 as axum_session;
+/// use axum_session::{SessionConfig, SessionStore};
+/// use sessile::adapters::AxumSessionPool;
+///
+/// # async fn make() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = sessile::testing::store(); // Store::open("sessions.redb")?
+/// let config = SessionConfig::default();
+/// let sessions = SessionStore::new(Some(AxumSessionPool::new(store)), config).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What to know
+///
+/// - `axum_session` keeps sessions in memory itself, above its database, and asks the database only on a miss. So the memory tier of
+///   this crate serves little, and a session that [`Store::destroy_all`] and the like end goes on until `axum_session` forgets it:
+///   `SessionConfig::with_memory_lifetime`.
+/// - A session is one text to its database: of two processes or requests that store one, the later wins.
+/// - It has one call to make a session and to change one. So this pool remembers which sessions ended last, 65,536 of them, and drops what is
+///   stored to one of those; it is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits).
+/// - The ids are not in the file, only hashes, so `get_ids` is refused. With the feature `key-store` of `axum_session`, turn its
+///   filter off: `SessionConfig::with_bloom_filter(false)`.
+#[derive(Clone)]
+pub struct AxumSessionPool(Store, Foreign);
+
+/// Where the text stands in a record.
+const SESSION: &str = "session";
+/// Where the name of its table stands: an entry of ours, which no other crate's key is.
+const TABLE: &str = "sessile.table";
+
+impl AxumSessionPool {
+    /// The sessions of `axum_session` in `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store.clone(), Foreign::new(store, "axum_session"))
+    }
+
+    fn key(&self, id: &str, table: &str) -> crate::token::Key {
+        // No table's name contains this byte, so no two pairs are the same text.
+        self.1.key(format!("{table}\0{id}").as_bytes())
+    }
+
+    fn put(&self, id: &str, session: &str, expires: i64, table: &str) -> Result<Ack, Error> {
+        let (mut values, limits) = (Patch::new(), self.0.limits());
+        values.set(SESSION, Entry::serde(session, limits)?, limits)?;
+        values.set(TABLE, Entry::serde(table, limits)?, limits)?;
+        let ends_ms = u64::try_from(expires).unwrap_or_default().saturating_mul(1000);
+        let new = New { values: &values, ends_ms, owner: None };
+        Ok(self.1.put(&self.key(id, table), &new)?.acknowledged())
+    }
+
+    fn find(&self, id: &str, table: &str) -> Result<Option<Record>, DatabaseError> {
+        self.1.load(&self.key(id, table)).map_err(|error| DatabaseError::GenericSelectError(text(&error)))
+    }
+
+    fn scan(&self, table: &str, mut visit: impl FnMut(&crate::token::Key)) -> Result<(), DatabaseError> {
+        let is_of = |record: &Record| record.get(TABLE).is_some_and(|name| name.get::<&str>().is_ok_and(|name| name == table));
+        let scanned = self.0.scan(|key, record, _| {
+            if is_of(record) {
+                visit(key);
+            }
+            Ok(())
+        });
+        scanned.map_err(|error| DatabaseError::GenericSelectError(text(&error)))
+    }
+}
+
+#[async_trait::async_trait]
+impl DatabasePool for AxumSessionPool {
+    async fn initiate(&self, _table_name: &str) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    async fn count(&self, table_name: &str) -> Result<i64, DatabaseError> {
+        let mut count = 0;
+        self.scan(table_name, |_| count += 1)?;
+        Ok(count)
+    }
+
+    async fn store(&self, id: &str, session: &str, expires: i64, table_name: &str) -> Result<(), DatabaseError> {
+        let failed = |error: Error| DatabaseError::GenericInsertError(text(&error));
+        self.put(id, session, expires, table_name).map_err(failed)?.await.map_err(failed)
+    }
+
+    async fn load(&self, id: &str, table_name: &str) -> Result<Option<String>, DatabaseError> {
+        let Some(record) = self.find(id, table_name)? else { return Ok(None) };
+        let session = record.get(SESSION).map(|session| session.get::<String>()).transpose();
+        session.map_err(|error| DatabaseError::GenericSelectError(text(&error.into())))
+    }
+
+    async fn delete_one_by_id(&self, id: &str, table_name: &str) -> Result<(), DatabaseError> {
+        let deleted = self.1.delete(&self.key(id, table_name)).await;
+        deleted.map(|_| ()).map_err(|error| DatabaseError::GenericDeleteError(text(&error)))
+    }
+
+    async fn exists(&self, id: &str, table_name: &str) -> Result<bool, DatabaseError> {
+        Ok(self.find(id, table_name)?.is_some())
+    }
+
+    async fn delete_by_expiry(&self, _table_name: &str) -> Result<Vec<String>, DatabaseError> {
+        let swept = self.0.sweep().await;
+        // What is swept has no name any more: its id was never here.
+        swept.map(|()| Vec::new()).map_err(|error| DatabaseError::GenericDeleteError(text(&error)))
+    }
+
+    async fn delete_all(&self, table_name: &str) -> Result<(), DatabaseError> {
+        let mut acks = Vec::new();
+        self.scan(table_name, |key| acks.push(self.1.delete(key)))?;
+        for ack in acks {
+            ack.await.map_err(|error| DatabaseError::GenericDeleteError(text(&error)))?;
+        }
+        Ok(())
+    }
+
+    async fn get_ids(&self, _table_name: &str) -> Result<Vec<String>, DatabaseError> {
+        let why = "this store holds hashes of ids, not ids; turn the filter off with `SessionConfig::with_bloom_filter(false)`";
+        Err(DatabaseError::GenericNotSupportedError(why.to_owned()))
+    }
+
+    fn auto_handles_expiry(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for AxumSessionPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AxumSessionPool").finish_non_exhaustive()
+    }
+}

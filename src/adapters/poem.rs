@@ -1,0 +1,78 @@
+//! A store for the sessions of poem 3.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use poem_3::{Result, error::InternalServerError, session::SessionStorage};
+use serde_json::Value;
+
+use super::foreign::{Foreign, New, decode};
+use crate::{Error, Store, clock::duration_ms};
+
+/// A session storage for poem 3.
+///
+/// # Examples
+/// ```
+/// # use poem_3 as poem;
+/// use poem::{EndpointExt, Route, session::{CookieConfig, ServerSession}};
+/// use sessile::adapters::PoemSessions;
+///
+/// # let store = sessile::testing::store(); // Store::open("sessions.redb")?
+/// let app = Route::new().with(ServerSession::new(CookieConfig::default(), PoemSessions::new(store)));
+/// ```
+///
+/// # What a late request does
+///
+/// poem has one call to make a session and to change one. So this store remembers which sessions ended last, 65,536 of them, and drops what
+/// is stored to one of those; it is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits). Of two requests at the same time
+/// the later one wins, for the whole session: poem says nothing of what a request changed. [`Session`](crate::Session) merges.
+///
+/// # When a session ends
+///
+/// When `CookieConfig::max_age` says; without one, after [`Builder::idle_timeout`](crate::Builder::idle_timeout). Either is counted
+/// from the last change, for poem tells its storage of no other use.
+#[derive(Clone)]
+pub struct PoemSessions(Foreign);
+
+impl PoemSessions {
+    /// The sessions of poem in `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(Foreign::new(store, "poem"))
+    }
+}
+
+impl SessionStorage for PoemSessions {
+    async fn load_session<'a>(&'a self, session_id: &'a str) -> Result<Option<BTreeMap<String, Value>>> {
+        let record = self.0.load(&self.0.key(session_id.as_bytes())).map_err(InternalServerError)?;
+        let entries = record.map(|record| decode(&record).collect::<std::result::Result<_, Error>>());
+        entries.transpose().map_err(InternalServerError)
+    }
+
+    async fn update_session<'a>(
+        &'a self,
+        session_id: &'a str,
+        entries: &'a BTreeMap<String, Value>,
+        expires: Option<Duration>,
+    ) -> Result<()> {
+        let values = self.0.values(entries).map_err(InternalServerError)?;
+        let life = expires.unwrap_or(self.0.store().timeouts().idle);
+        let ends_ms = self.0.now_ms().saturating_add(duration_ms(life));
+        let new = New { values: &values, ends_ms, owner: None };
+        self.0
+            .put(&self.0.key(session_id.as_bytes()), &new)
+            .map_err(InternalServerError)?
+            .acknowledged()
+            .await
+            .map_err(InternalServerError)
+    }
+
+    async fn remove_session<'a>(&'a self, session_id: &'a str) -> Result<()> {
+        self.0.delete(&self.0.key(session_id.as_bytes())).await.map(|_| ()).map_err(InternalServerError)
+    }
+}
+
+impl fmt::Debug for PoemSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoemSessions").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,255 @@
+//! A store for tower-sessions, in both of the versions that are in use.
+//!
+//! The traits of 0.14 and 0.15 are the same text in two crates, so one macro writes both implementations.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::text;
+use super::{
+    bases::{Bases, mark},
+    foreign::{Base, Foreign, New, Saved, decode, ends_ms, lifetime_ms},
+};
+use crate::{Error, Store, token::owner_hash};
+
+/// A session store for tower-sessions, and so for axum-login.
+///
+/// One type serves 0.14 (feature `tower-sessions-0_14`) and 0.15 (feature `tower-sessions-0_15`). The sessions are the same: an
+/// application can move from one version to the other and nobody is signed out.
+///
+/// # Examples
+/// ```
+/// # #[cfg(feature = "tower-sessions-0_14")] {
+/// use axum::{Router, routing::get};
+/// use sessile::adapters::TowerSessions;
+/// use tower_sessions::{Session, SessionManagerLayer};
+///
+/// # let store = sessile::testing::store(); // Store::open("sessions.redb")?
+/// let sessions = SessionManagerLayer::new(TowerSessions::new(store));
+/// let app: Router = Router::new()
+///     .route("/", get(|session: Session| async move {
+///         session.insert("seen", true).await.unwrap();
+///     }))
+///     .layer(sessions);
+/// # }
+/// ```
+///
+/// # What is better than elsewhere
+///
+/// - **Requests at the same time lose nothing of each other.** The trait saves a session whole, so with other stores the last request
+///   wins and what the others set is lost. Here what a request changed is told from what it loaded, and its save is a merge, key by key.
+///   For that the store keeps what was loaded lately; see [`merge_budget`](Self::merge_budget).
+/// - **A session that was ended stays ended**, also when a slow request saves it afterwards.
+/// - **`with_always_save(true)`**, which tower-sessions needs for sessions that last as long as they are used, costs no write for each
+///   request: see [the module](super).
+/// - **Sign out everywhere**, with [`owned_by`](Self::owned_by).
+///
+/// # What a save of an ended session does
+///
+/// It is dropped and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits); with [`strict`](Self::strict) it is an
+/// error as well.
+#[derive(Clone)]
+pub struct TowerSessions {
+    sessions: Foreign,
+    bases: Arc<Bases>,
+    owner: Option<OwnerOf>,
+    strict: bool,
+}
+
+/// What its sessions are filed under.
+pub(crate) const KIND: &str = "tower-sessions";
+
+type Data = HashMap<String, Value>;
+type OwnerOf = Arc<dyn Fn(&Data) -> Option<String> + Send + Sync>;
+
+/// Some 20,000 loads of sessions of a typical size.
+const MERGE_BUDGET_BYTES: usize = 16 << 20;
+
+impl TowerSessions {
+    /// The sessions of tower-sessions in `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        let bases = Arc::new(Bases::new(MERGE_BUDGET_BYTES));
+        Self { sessions: Foreign::new(store, KIND), bases, owner: None, strict: false }
+    }
+
+    /// Makes it an error to save a session that has ended: the request is answered with a 500 instead of going unheard.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
+    /// How many bytes of what was loaded lately are kept, to merge what is saved. Default: 16 MiB; 0 for no merging.
+    ///
+    /// Each load of a session needs its size and some 160 bytes until so many others have come after it; most of that is shared with
+    /// the memory tier. A request whose load is forgotten by the time it saves stores its session whole, as with any other store.
+    #[must_use]
+    pub fn merge_budget(self, bytes: usize) -> Self {
+        Self { bases: Arc::new(Bases::new(bytes)), ..self }
+    }
+
+    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit
+    /// of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// use sessile::adapters::TowerSessions;
+    ///
+    /// // What axum-login stores.
+    /// let sessions = TowerSessions::new(store.clone())
+    ///     .owned_by(|data| data.get("axum-login.data")?.get("user_id").map(ToString::to_string));
+    ///
+    /// store.destroy_all("7"); // signs user 7 out everywhere
+    /// ```
+    #[must_use]
+    pub fn owned_by(self, owner: impl Fn(&HashMap<String, Value>) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { owner: Some(Arc::new(owner)), ..self }
+    }
+
+    async fn create(&self, id: i128, data: &Data, ends: OffsetDateTime) -> Result<bool, Failure> {
+        let key = self.sessions.key(&id.to_le_bytes());
+        let values = self.sessions.values(data).map_err(Failure::Encode)?;
+        let owner = self.owner(data).unwrap_or_default();
+        let new = New { values: &values, ends_ms: to_ms(ends), owner: Some(owner) };
+        let Some(ack) = self.sessions.create(&key, &new).map_err(Failure::of_write)? else { return Ok(false) };
+        self.bases.put(mark(&key, data), Base::Stored { values, owner });
+        ack.await.map_err(Failure::Backend)?;
+        Ok(true)
+    }
+
+    async fn save(&self, id: i128, data: &Data, ends: OffsetDateTime) -> Result<(), Failure> {
+        let key = self.sessions.key(&id.to_le_bytes());
+        let mark = mark(&key, data);
+        let base = self.bases.get(&mark);
+        let values = self.sessions.values(data).map_err(Failure::Encode)?;
+        let owner = self.owner(data).unwrap_or_default();
+        // Not what another request made of it meanwhile, if this one did not change it.
+        let changed = base.as_ref().is_none_or(|base| base.owner() != owner);
+        let new = New { values: &values, ends_ms: to_ms(ends), owner: changed.then_some(owner) };
+        match self.sessions.save(&key, &new, base.as_deref()).map_err(Failure::of_write)? {
+            Saved::Done(ack) => {
+                self.bases.put(mark, Base::Stored { values, owner });
+                ack.await.map_err(Failure::Backend)
+            }
+            Saved::Gone if self.strict => Err(Failure::Gone),
+            Saved::Gone => Ok(()),
+        }
+    }
+
+    fn load(&self, id: i128) -> Result<Option<(Data, OffsetDateTime)>, Failure> {
+        let key = self.sessions.key(&id.to_le_bytes());
+        let Some(record) = self.sessions.load(&key).map_err(Failure::Backend)? else { return Ok(None) };
+        let data = decode(&record).collect::<Result<Data, Error>>().map_err(Failure::Decode)?;
+        let ends = from_ms(ends_ms(&record));
+        self.bases.put(mark(&key, &data), Base::Record(record));
+        Ok(Some((data, ends)))
+    }
+
+    async fn delete(&self, id: i128) -> Result<(), Failure> {
+        self.sessions.delete(&self.sessions.key(&id.to_le_bytes())).await.map(|_| ()).map_err(Failure::Backend)
+    }
+
+    async fn sweep(&self) -> Result<(), Failure> {
+        self.sessions.store().sweep().await.map_err(Failure::Backend)
+    }
+
+    fn owner(&self, data: &Data) -> Option<[u8; 16]> {
+        let owner = self.owner.as_ref()?;
+        Some(owner(data).map_or([0; 16], |owner| owner_hash(owner.as_bytes())))
+    }
+}
+
+impl fmt::Debug for TowerSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TowerSessions").field("strict", &self.strict).finish_non_exhaustive()
+    }
+}
+
+/// What went wrong, before it is put into the words of one version.
+enum Failure {
+    Encode(Error),
+    Decode(Error),
+    Backend(Error),
+    /// The session that was to be saved has ended.
+    Gone,
+}
+
+impl Failure {
+    fn of_write(error: Error) -> Self {
+        if matches!(error, Error::Codec(_)) { Self::Encode(error) } else { Self::Backend(error) }
+    }
+}
+
+const GONE: &str = "the session has ended, so it was not saved; begin a new one";
+
+/// Times before 1970 count as 1970: such a session is over all the same.
+pub(crate) fn to_ms(time: OffsetDateTime) -> u64 {
+    lifetime_ms(time.unix_timestamp_nanos() / 1_000_000)
+}
+
+fn from_ms(ms: u64) -> OffsetDateTime {
+    // What does not fit is a time that nobody will see.
+    let last = time::macros::datetime!(9999-12-31 23:59:59 UTC);
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(last)
+}
+
+macro_rules! implement {
+    ($core:ident) => {
+        const _: () = {
+            use $core::{
+                ExpiredDeletion, SessionStore,
+                session::{Id, Record},
+                session_store::{Error as TheirError, Result as TheirResult},
+            };
+
+            impl From<Failure> for TheirError {
+                fn from(failure: Failure) -> Self {
+                    match failure {
+                        Failure::Encode(error) => Self::Encode(text(&error)),
+                        Failure::Decode(error) => Self::Decode(text(&error)),
+                        Failure::Backend(error) => Self::Backend(text(&error)),
+                        Failure::Gone => Self::Backend(GONE.to_owned()),
+                    }
+                }
+            }
+
+            #[async_trait::async_trait]
+            impl SessionStore for TowerSessions {
+                async fn create(&self, record: &mut Record) -> TheirResult<()> {
+                    while !TowerSessions::create(self, record.id.0, &record.data, record.expiry_date).await? {
+                        record.id = Id::default();
+                    }
+                    Ok(())
+                }
+
+                async fn save(&self, record: &Record) -> TheirResult<()> {
+                    Ok(TowerSessions::save(self, record.id.0, &record.data, record.expiry_date).await?)
+                }
+
+                async fn load(&self, id: &Id) -> TheirResult<Option<Record>> {
+                    let loaded = TowerSessions::load(self, id.0)?;
+                    Ok(loaded.map(|(data, expiry_date)| Record { id: *id, data, expiry_date }))
+                }
+
+                async fn delete(&self, id: &Id) -> TheirResult<()> {
+                    Ok(TowerSessions::delete(self, id.0).await?)
+                }
+            }
+
+            #[async_trait::async_trait]
+            impl ExpiredDeletion for TowerSessions {
+                async fn delete_expired(&self) -> TheirResult<()> {
+                    Ok(TowerSessions::sweep(self).await?)
+                }
+            }
+        };
+    };
+}
+
+#[cfg(feature = "tower-sessions-0_14")]
+implement!(tower_sessions_core_0_14);
+#[cfg(feature = "tower-sessions-0_15")]
+implement!(tower_sessions_core_0_15);

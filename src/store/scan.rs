@@ -1,0 +1,23 @@
+//! Every session of the store, one after the other: for an export, and for what concerns all sessions of one kind.
+//!
+//! Invariants: a session that is there from the beginning to the end of a scan is seen, unless it moves to another key meanwhile; one
+//! that has ended before it is reached is not; nothing is brought into memory.
+
+use sessile_codec::Record;
+
+use super::Store;
+use crate::{Error, token::Key};
+
+impl Store {
+    /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970.
+    pub(crate) fn scan(&self, mut visit: impl FnMut(&Key, &Record, u64) -> Result<(), Error>) -> Result<(), Error> {
+        // What only memory has goes to the disk's queue, and so is among the keys.
+        self.0.memory.write_back(&self.0.disk, false);
+        for key in self.0.disk.keys()? {
+            if let Some((record, seen_ms)) = self.inspect(&key)? {
+                visit(&key, &record, seen_ms)?;
+            }
+        }
+        Ok(())
+    }
+}

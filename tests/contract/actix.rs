@@ -1,0 +1,108 @@
+//! actix-session 0.11.
+
+use std::{collections::HashMap, time::Duration};
+
+use actix_session_0_11::storage::{SessionKey, SessionStore, UpdateError};
+use sessile::{
+    adapters::ActixSessions,
+    testing::contract::{self, Data, Failure, Subject},
+};
+
+use crate::support::{OnDisk, block_on};
+
+struct Actix {
+    disk: OnDisk,
+    sessions: ActixSessions,
+}
+
+impl Actix {
+    fn new() -> Self {
+        Self::on(OnDisk::new())
+    }
+
+    fn on(disk: OnDisk) -> Self {
+        Self { sessions: ActixSessions::new(disk.store.clone()), disk }
+    }
+}
+
+fn key(id: &str) -> SessionKey {
+    SessionKey::try_from(id.to_owned()).unwrap()
+}
+
+fn state(data: &Data) -> HashMap<String, String> {
+    data.clone().into_iter().collect()
+}
+
+fn ttl(life: Duration) -> time::Duration {
+    life.try_into().unwrap()
+}
+
+impl Subject for Actix {
+    type Id = String;
+
+    fn create(&self, data: &Data, life: Duration) -> Result<String, Failure> {
+        Ok(block_on(self.sessions.save(state(data), &ttl(life)))?.into())
+    }
+
+    fn load(&self, id: &String) -> Result<Option<Data>, Failure> {
+        Ok(block_on(self.sessions.load(&key(id)))?.map(|state| state.into_iter().collect()))
+    }
+
+    fn save(&self, id: &String, data: &Data, life: Duration) -> Result<(), Failure> {
+        let saved = String::from(block_on(self.sessions.update(key(id), state(data), &ttl(life)))?);
+        assert_eq!(saved, *id);
+        Ok(())
+    }
+
+    fn touch(&self, id: &String, life: Duration) -> Option<Result<(), Failure>> {
+        Some(block_on(self.sessions.update_ttl(&key(id), &ttl(life))).map_err(Into::into))
+    }
+
+    fn delete(&self, id: &String) -> Result<(), Failure> {
+        Ok(block_on(self.sessions.delete(&key(id)))?)
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        Ok(self.disk.store.sweep().wait()?)
+    }
+
+    fn unknown(&self) -> String {
+        actix_session_0_11::storage::generate_session_key().into()
+    }
+
+    fn advance(&self, by: Duration) {
+        self.disk.clock.advance(by);
+    }
+
+    fn reopen(self) -> Option<Self> {
+        let Self { disk, sessions } = self;
+        drop(sessions);
+        Some(Self::on(disk.reopen()))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    contract::check(Actix::new);
+}
+
+#[test]
+fn an_update_of_a_gone_key_is_an_error_and_makes_nothing() {
+    let actix = Actix::new();
+    let id = actix.create(&Data::new(), Duration::from_hours(1)).unwrap();
+    actix.delete(&id).unwrap();
+    let updated = block_on(actix.sessions.update(key(&id), HashMap::new(), &ttl(Duration::from_hours(1))));
+    assert!(matches!(updated, Err(UpdateError::Other(error)) if error.to_string().contains("has ended")));
+    assert_eq!(actix.disk.store.stats().dropped_commits, 1);
+    assert_eq!(actix.disk.store.stats().sessions, 0);
+}
+
+#[test]
+fn values_keep_their_text() {
+    let actix = Actix::new();
+    // Not as serde_json would write it: spaces, a long number, keys in no order, an escaped letter.
+    let text = "{ \"b\": 1.000000000000000000001, \"a\" : \"\\u0041\" }";
+    let data = Data::from([("odd".to_owned(), text.to_owned())]);
+    let id = actix.create(&data, Duration::from_hours(1)).unwrap();
+    assert_eq!(actix.load(&id).unwrap(), Some(data));
+}

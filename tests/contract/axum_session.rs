@@ -1,0 +1,120 @@
+//! `axum_session` 0.22.
+
+use std::time::Duration;
+
+use axum_session_0_22::{DatabaseError, DatabasePool};
+use sessile::{
+    adapters::AxumSessionPool,
+    testing::contract::{self, Data, Failure, Subject},
+};
+
+use crate::support::{OnDisk, block_on, new_id};
+
+struct Axum {
+    disk: OnDisk,
+    pool: AxumSessionPool,
+}
+
+const TABLE: &str = "sessions";
+
+impl Axum {
+    fn new() -> Self {
+        Self::on(OnDisk::new())
+    }
+
+    fn on(disk: OnDisk) -> Self {
+        Self { pool: AxumSessionPool::new(disk.store.clone()), disk }
+    }
+
+    /// In whole seconds, rounded up: `axum_session` knows no other.
+    fn ends(&self, life: Duration) -> i64 {
+        let ends = self.disk.now() + life;
+        let since = ends.duration_since(std::time::UNIX_EPOCH).unwrap();
+        i64::try_from(since.as_millis().div_ceil(1000)).unwrap()
+    }
+
+    fn store(&self, id: &str, session: &str, table: &str) {
+        block_on(self.pool.store(id, session, self.ends(Duration::from_hours(1)), table)).unwrap();
+    }
+}
+
+impl Subject for Axum {
+    type Id = String;
+
+    const SAVE_CREATES: bool = true;
+
+    fn create(&self, data: &Data, life: Duration) -> Result<String, Failure> {
+        let id = new_id();
+        self.save(&id, data, life)?;
+        Ok(id)
+    }
+
+    fn load(&self, id: &String) -> Result<Option<Data>, Failure> {
+        let session = block_on(self.pool.load(id, TABLE))?;
+        assert_eq!(block_on(self.pool.exists(id, TABLE))?, session.is_some());
+        Ok(session.map(|session| serde_json::from_str(&session).unwrap()))
+    }
+
+    fn save(&self, id: &String, data: &Data, life: Duration) -> Result<(), Failure> {
+        let session = serde_json::to_string(data).unwrap();
+        Ok(block_on(self.pool.store(id, &session, self.ends(life), TABLE))?)
+    }
+
+    fn delete(&self, id: &String) -> Result<(), Failure> {
+        Ok(block_on(self.pool.delete_one_by_id(id, TABLE))?)
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        assert_eq!(block_on(self.pool.delete_by_expiry(TABLE))?, Vec::<String>::new());
+        Ok(())
+    }
+
+    fn unknown(&self) -> String {
+        new_id()
+    }
+
+    fn advance(&self, by: Duration) {
+        self.disk.clock.advance(by);
+    }
+
+    fn reopen(self) -> Option<Self> {
+        let Self { disk, pool } = self;
+        drop(pool);
+        Some(Self::on(disk.reopen()))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    contract::check(|| {
+        let axum = Axum::new();
+        // On a whole second, so that rounding to one changes nothing.
+        let since = axum.disk.now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        axum.disk.clock.set(std::time::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
+        axum
+    });
+}
+
+#[test]
+fn tables_are_apart() {
+    let axum = Axum::new();
+    axum.store("a", "one", "first");
+    axum.store("a", "two", "second");
+    axum.store("b", "three", "second");
+    let load = |id: &str, table: &str| block_on(axum.pool.load(id, table)).unwrap();
+    assert_eq!((load("a", "first").as_deref(), load("a", "second").as_deref()), (Some("one"), Some("two")));
+    let count = |table: &str| block_on(axum.pool.count(table)).unwrap();
+    assert_eq!((count("first"), count("second"), count("third")), (1, 2, 0));
+    block_on(axum.pool.delete_all("second")).unwrap();
+    assert_eq!((count("first"), count("second")), (1, 0));
+    assert_eq!((load("a", "first").as_deref(), load("a", "second")), (Some("one"), None));
+}
+
+#[test]
+fn ids_cannot_be_listed() {
+    let axum = Axum::new();
+    let id = new_id();
+    axum.store(&id, "one", TABLE);
+    assert!(matches!(block_on(axum.pool.get_ids(TABLE)), Err(DatabaseError::GenericNotSupportedError(_))));
+    assert!(!axum.disk.files().windows(id.len()).any(|window| window == id.as_bytes()), "the file holds an id");
+}

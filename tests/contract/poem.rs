@@ -1,0 +1,102 @@
+//! poem 3.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use poem_3::session::SessionStorage;
+use serde_json::Value;
+use sessile::{
+    adapters::PoemSessions,
+    testing::contract::{self, Data, Failure, Subject},
+};
+
+use crate::support::{OnDisk, block_on, new_id};
+
+struct Poem {
+    disk: OnDisk,
+    sessions: PoemSessions,
+}
+
+impl Poem {
+    fn new() -> Self {
+        Self::on(OnDisk::new())
+    }
+
+    fn on(disk: OnDisk) -> Self {
+        Self { sessions: PoemSessions::new(disk.store.clone()), disk }
+    }
+
+    fn put(&self, id: &str, data: &Data, life: Option<Duration>) -> Result<(), Failure> {
+        let entries: BTreeMap<String, Value> =
+            data.iter().map(|(key, json)| (key.clone(), serde_json::from_str(json).unwrap())).collect();
+        block_on(self.sessions.update_session(id, &entries, life)).map_err(|error| error.to_string().into())
+    }
+}
+
+impl Subject for Poem {
+    type Id = String;
+
+    const SAVE_CREATES: bool = true;
+
+    fn create(&self, data: &Data, life: Duration) -> Result<String, Failure> {
+        let id = new_id();
+        self.put(&id, data, Some(life))?;
+        Ok(id)
+    }
+
+    fn load(&self, id: &String) -> Result<Option<Data>, Failure> {
+        let loaded = block_on(self.sessions.load_session(id)).map_err(|error| error.to_string())?;
+        Ok(loaded.map(|entries| entries.into_iter().map(|(key, value)| (key, value.to_string())).collect()))
+    }
+
+    fn save(&self, id: &String, data: &Data, life: Duration) -> Result<(), Failure> {
+        self.put(id, data, Some(life))
+    }
+
+    fn delete(&self, id: &String) -> Result<(), Failure> {
+        block_on(self.sessions.remove_session(id)).map_err(|error| error.to_string().into())
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        Ok(self.disk.store.sweep().wait()?)
+    }
+
+    fn unknown(&self) -> String {
+        new_id()
+    }
+
+    fn advance(&self, by: Duration) {
+        self.disk.clock.advance(by);
+    }
+
+    fn reopen(self) -> Option<Self> {
+        let Self { disk, sessions } = self;
+        drop(sessions);
+        Some(Self::on(disk.reopen()))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    contract::check(Poem::new);
+}
+
+#[test]
+fn without_a_time_of_its_own_a_session_has_the_idle_timeout() {
+    let poem = Poem::new();
+    let id = new_id();
+    poem.put(&id, &Data::new(), None).unwrap();
+    poem.advance(Duration::from_hours(167));
+    assert!(poem.load(&id).unwrap().is_some());
+    poem.advance(Duration::from_hours(1));
+    assert!(poem.load(&id).unwrap().is_none());
+}
+
+#[test]
+fn what_is_stored_to_an_ended_session_is_counted() {
+    let poem = Poem::new();
+    let id = poem.create(&Data::new(), Duration::from_hours(1)).unwrap();
+    assert_eq!(poem.disk.store.stats().dropped_commits, 0);
+    poem.delete(&id).unwrap();
+    poem.put(&id, &Data::new(), None).unwrap();
+    assert_eq!(poem.disk.store.stats().dropped_commits, 1);
+}

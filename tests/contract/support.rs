@@ -1,0 +1,82 @@
+//! What the subjects share: a store in a file, whose clock is set by hand, and an executor for one future.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, SystemTime},
+};
+
+use sessile::{Clock, Durability, Store, testing::ManualClock};
+use tempfile::TempDir;
+
+/// A store that can be closed and opened again.
+pub(crate) struct OnDisk {
+    pub(crate) store: Store,
+    pub(crate) clock: ManualClock,
+    directory: TempDir,
+}
+
+impl OnDisk {
+    pub(crate) fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap(), ManualClock::default())
+    }
+
+    fn open(directory: TempDir, clock: ManualClock) -> Self {
+        // Most cases say nothing of power cuts; those that do close the store first.
+        let builder =
+            Store::builder().clock(clock.clone()).durability(Durability::Relaxed).wait_for_lock(Duration::from_secs(10));
+        let store = builder.open(directory.path().join("sessions.redb")).unwrap();
+        Self { store, clock, directory }
+    }
+
+    pub(crate) fn reopen(self) -> Self {
+        let Self { store, clock, directory } = self;
+        store.close().unwrap();
+        drop(store);
+        Self::open(directory, clock)
+    }
+
+    /// The bytes of all files, after everything was written.
+    pub(crate) fn files(&self) -> Vec<u8> {
+        self.store.flush().wait().unwrap();
+        let files = std::fs::read_dir(self.directory.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+}
+
+/// An id as a client of a store makes it, which nobody has had before.
+#[cfg_attr(not(any(feature = "axum_session-0_22", feature = "poem-3")), expect(dead_code, reason = "others have ids made"))]
+pub(crate) fn new_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("{:022}", LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
