@@ -84,6 +84,8 @@ mod expiry;
 #[cfg(all(fuzzing, feature = "tower"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "import")]
+pub mod import;
 mod keys;
 mod label;
 mod memory;

@@ -215,7 +215,7 @@ impl Disk {
     }
 
     /// The keys of every record there is, or was a moment ago.
-    #[cfg(feature = "axum_session-0_22")]
+    #[cfg(any(feature = "axum_session-0_22", feature = "import"))]
     pub(crate) fn keys(&self) -> Result<Vec<Key>, Error> {
         let mut keys = Vec::new();
         // In the order in which a record travels, as above.

@@ -14,7 +14,7 @@ mod find;
 mod foreign;
 mod info;
 mod owners;
-#[cfg(feature = "axum_session-0_22")]
+#[cfg(any(feature = "axum_session-0_22", feature = "import"))]
 mod scan;
 mod shared;
 mod upstream;

@@ -47,6 +47,8 @@ fn what_handlers_hold_goes_to_any_thread_and_stays_as_long_as_it_likes() {
     is_cloneable::<sessile::adapters::AxumSessionPool>();
     #[cfg(feature = "poem-3")]
     is_cloneable::<sessile::adapters::PoemSessions>();
+    #[cfg(feature = "import")]
+    is_an_error::<sessile::import::ImportError>();
     is_an_error::<Error>();
     is_an_error::<CookieError>();
     is_an_error::<sessile::CodecError>();
