@@ -89,6 +89,8 @@ pub mod import;
 mod keys;
 mod label;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod session;
 mod stats;
 mod store;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 7] = [
     &["keys"],
     &["memory", "disk"],
     &["store"],
-    &["session"],
+    &["session", "metrics"],
     &["web", "adapters"],
     &["import"],
 ];
