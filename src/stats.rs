@@ -57,6 +57,8 @@ pub struct Stats {
     pub quarantined: u64,
     /// Writes that a crash had cut short, found when the store was opened. Nobody was told that they were durable.
     pub torn_writes: u64,
+    /// Changes that the journal held when the store was opened, because the process before was not closed cleanly.
+    pub replayed: u64,
     /// Whether the last write failed. The store tries again by itself.
     pub degraded: bool,
 }

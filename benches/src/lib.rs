@@ -6,7 +6,9 @@
 //!
 //! `SESSILE_BENCH_QUICK=1` makes every bench a run of seconds, which shows that it works and measures nothing.
 
+pub mod disk;
 mod input;
+mod others;
 mod web;
 
 use std::{
@@ -21,6 +23,7 @@ use std::{
 
 pub use self::{
     input::{Random, TypicalModel, USER_ID, Zipf, model, sessile_store, tower_record, tower_store, typical, write_typical},
+    others::Others,
     web::{App, Work, bare_app, call, no_op_app, request, sessile_app, sessile_around, tower_app, tower_around},
 };
 
@@ -52,7 +55,8 @@ pub fn report(id: &str, what: &str, measured: f64, unit: &str, target: Target) {
         Target::AtLeast(bound) => (">=", bound, measured >= bound),
     };
     let verdict = if holds { "ok" } else { "MISS" };
-    println!("{id} {what}: {} {unit} (target {sign} {}) {verdict}", figure(measured), figure(bound));
+    let run = if is_quick() { ", which a quick run cannot tell" } else { "" };
+    println!("{id} {what}: {} {unit} (target {sign} {}) {verdict}{run}", figure(measured), figure(bound));
 }
 
 /// Prints one line of the numbers behind a result.

@@ -88,6 +88,7 @@ pub(crate) struct Disk {
     queue: Arc<Queue>,
     flusher: Arc<Flusher>,
     checkpointer: Arc<Checkpointer>,
+    replayed: u64,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -104,6 +105,7 @@ pub(crate) struct DiskStats {
     pub(crate) swept: u64,
     pub(crate) quarantined: u64,
     pub(crate) torn: u64,
+    pub(crate) replayed: u64,
     pub(crate) degraded: bool,
     pub(crate) sessions: u64,
     pub(crate) file_bytes: u64,
@@ -117,7 +119,7 @@ impl Disk {
         let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
         let recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
-        let records = database.with(tables::len)?;
+        let (replayed, records) = (recovered.frames, database.with(tables::len)?);
         timeline.resume(meta.clock);
         let path = volume.path(&name);
         let database = Arc::new(database);
@@ -126,7 +128,7 @@ impl Disk {
         let flusher = Arc::new(Flusher::new(journal.clone(), database.clone(), queue.clone(), upstream.clone()));
         let checkpointer = Checkpointer::new(journal.clone(), database.clone(), upstream, timeline, settings.sweep_interval);
         let checkpointer = Arc::new(checkpointer.with(records, meta.clock));
-        let mut disk = Self { database, journal, queue, flusher, checkpointer, threads: Mutex::new(None) };
+        let mut disk = Self { database, journal, queue, flusher, checkpointer, replayed, threads: Mutex::new(None) };
         disk.start().map_err(|source| Error::Open { path, source: Cause::new(source) })?;
         Ok((disk, meta.mac_keys))
     }
@@ -259,6 +261,7 @@ impl Disk {
             swept: self.checkpointer.swept(),
             quarantined: self.checkpointer.quarantined(),
             torn: self.journal.torn(),
+            replayed: self.replayed,
             degraded: self.flusher.is_degraded() || self.checkpointer.is_degraded(),
             sessions: self.checkpointer.records().saturating_add_signed(extra),
             file_bytes: self.database.len_bytes(),

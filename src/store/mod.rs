@@ -201,6 +201,7 @@ impl Store {
             memory_budget_bytes: self.0.memory.budget_bytes() as u64,
             quarantined: disk.quarantined,
             torn_writes: disk.torn,
+            replayed: disk.replayed,
             disk_sessions: disk.sessions,
             file_bytes: disk.file_bytes,
             journal_bytes: disk.journal_bytes,
