@@ -49,8 +49,9 @@ pub(super) struct Checkpointer {
     degraded: AtomicBool,
 }
 
-/// Records in one transaction.
-const SLICE: usize = 500;
+/// Records in one transaction: so many, and one more for each of these bytes of the database's file. With quick-repair a transaction
+/// writes a map of the whole file, some 170 KB for each gigabyte, which then is 400 bytes for each record at most.
+const SLICE: (usize, u64) = (500, 2 << 20);
 /// How long a slice waits for commits to catch up with it, and all slices of a checkpoint together at most.
 const PACE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_secs(2));
 /// How old the time in the file may get while nothing else is written: a transaction once an hour wears out no flash.
@@ -175,9 +176,10 @@ impl Checkpointer {
     ) -> Result<(), Error> {
         let keys = self.journal.pending().read().keys_of(generation);
         let give_up = Instant::now() + PACE.1;
-        let (slices, last) = keys.split_at(keys.len().saturating_sub(1) / SLICE * SLICE);
-        for (nth, slice) in slices.chunks(SLICE).enumerate() {
-            while self.journal.is_ahead(nth * SLICE, keys.len()) && Instant::now() < give_up {
+        let len = SLICE.0 + usize::try_from(self.database.len_bytes() / SLICE.1).unwrap_or(usize::MAX >> 1);
+        let (slices, last) = keys.split_at(keys.len().saturating_sub(1) / len * len);
+        for (nth, slice) in slices.chunks(len).enumerate() {
+            while self.journal.is_ahead(nth * len, keys.len()) && Instant::now() < give_up {
                 thread::sleep(PACE.0);
             }
             self.write_slice(generation, slice, None)?;
