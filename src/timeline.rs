@@ -14,9 +14,12 @@
 //! Facts behind it: a reading of the system's clock takes some 25 ns, and so does one of `Instant`. The two are compared when a second has
 //! gone by on the clock, and by each sweep, for a clock that stands still; in between a reading is one of the clock and one atomic load.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -107,6 +110,11 @@ impl Timeline {
             return clock_ms;
         }
         self.compare().0
+    }
+
+    /// How long time has gone on, counted from any moment, whatever the clock was set to meanwhile.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.clock.uptime()
     }
 
     /// The time by which records may be deleted: not now, while now is not sure.
@@ -216,7 +224,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     use proptest::prelude::*;
 

@@ -31,12 +31,15 @@ use super::{
     tables::{self, JournalMark},
     volume::{Volume, VolumeFile},
 };
-use crate::{Error, error::Cause, token::Key};
+use crate::{Error, error::Cause, timeline::Timeline, token::Key};
 
-/// A segment that a store writes full in less than this is followed by one of twice the length.
-const SOON: Duration = Duration::from_secs(10);
+/// A segment that a store writes full in less than this is followed by one of twice the length: each checkpoint writes some 150 KB
+/// besides the records, so a store that has few sessions and uses them all the time should not make one every few seconds.
+const SOON: Duration = Duration::from_mins(1);
 /// Length of a store's first segment.
 const FIRST_BYTES: u64 = 256 << 10;
+/// One that is appended to, one that is ready, and one that is on its way to redb or spare.
+const FILES: u64 = 3;
 /// More segments than this are not begun while redb takes none over.
 const MAX_SEALED: usize = 4;
 /// How long the flusher waits for a ready segment before it looks at its other work.
@@ -44,6 +47,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Journal {
     volume: Arc<dyn Volume>,
+    timeline: Arc<Timeline>,
     /// The database's; the segments' begin with it.
     name: OsString,
     store_id: [u8; 16],
@@ -67,6 +71,7 @@ struct State {
     /// The newest generation that there is.
     newest: u64,
     ready: Option<Active>,
+    spare: Option<Spare>,
     /// Whether the checkpointer is to make one ready.
     wanted: bool,
     sealed: VecDeque<Sealed>,
@@ -84,7 +89,8 @@ struct State {
 pub(super) struct Active {
     number: u32,
     pub(super) segment: Segment,
-    since: Instant,
+    /// When it was begun, by the store's own clock.
+    since: Duration,
 }
 
 /// What the flusher appends to next.
@@ -102,6 +108,14 @@ pub(super) struct Sealed {
     file: Option<Box<dyn VolumeFile>>,
 }
 
+/// A file of which redb has all that it says, kept for the next segment: to fill a new one with zeros costs as much as all that is
+/// then written to it.
+struct Spare {
+    number: u32,
+    len_bytes: u64,
+    file: Box<dyn VolumeFile>,
+}
+
 /// What the checkpointer does next.
 pub(super) enum Job {
     Reopen,
@@ -117,6 +131,7 @@ impl Journal {
     /// The journal of the store `name` as `recovered`, which the next checkpoint takes over.
     pub(super) fn new(
         volume: Arc<dyn Volume>,
+        timeline: Arc<Timeline>,
         name: OsString,
         store_id: [u8; 16],
         mark: JournalMark,
@@ -141,10 +156,11 @@ impl Journal {
             Sealed { number, label: left.label, file: None }
         });
         let sealed = sealed.collect();
-        let max_bytes = (total_bytes / 2).max(MIN_BYTES);
+        let max_bytes = (total_bytes / FILES).max(MIN_BYTES);
         let state = State {
             newest,
             ready: None,
+            spare: None,
             wanted: false,
             sealed,
             numbers,
@@ -157,6 +173,7 @@ impl Journal {
         };
         Self {
             volume,
+            timeline,
             name,
             store_id,
             max_bytes,
@@ -260,7 +277,7 @@ impl Journal {
             }
         };
         self.filled.store(0, Ordering::Relaxed);
-        let active = Active { since: Instant::now(), ..next.active };
+        let active = Active { since: self.timeline.uptime(), ..next.active };
         Ok(Some(Next { active, ..next }))
     }
 
@@ -306,7 +323,7 @@ impl Journal {
             Ok(segment) => {
                 state.newest = generation;
                 state.file_bytes += len_bytes;
-                Ok(Active { number, segment, since: Instant::now() })
+                Ok(Active { number, segment, since: self.timeline.uptime() })
             }
             Err(error) => {
                 state.numbers.remove(&number);
@@ -335,8 +352,9 @@ impl Journal {
         }
         let (label, is_unused) = (*active.segment.label(), active.segment.is_unused());
         let file = is_sound.then(|| active.segment.into_file());
+        let took = self.timeline.uptime().saturating_sub(active.since);
         let mut state = self.state.lock();
-        if is_sound && !is_unused && active.since.elapsed() < SOON {
+        if is_sound && !is_unused && took < SOON {
             state.planned_bytes = (label.len_bytes * 2).min(self.max_bytes).max(state.planned_bytes);
         }
         state.sealed.push_back(Sealed { number: active.number, label, file });
@@ -409,15 +427,18 @@ impl Journal {
         state.closing.then_some(Job::Close)
     }
 
-    /// Makes a segment ready, if one is wanted.
+    /// Makes a segment ready, if one is wanted: of the spare file, if there is one.
     pub(super) fn prepare(&self) -> Result<(), Error> {
-        let len_bytes = {
+        let _making = self.making.lock();
+        let (len_bytes, spare) = {
             let mut state = self.state.lock();
             state.wanted = false;
-            state.planned_bytes
+            (state.planned_bytes, state.spare.take())
         };
-        let _making = self.making.lock();
-        let made = self.make(len_bytes);
+        let made = match spare {
+            Some(spare) => self.reuse(spare, len_bytes),
+            None => self.make(len_bytes),
+        };
         let mut state = self.state.lock();
         match made {
             Ok(ready) => {
@@ -430,6 +451,31 @@ impl Journal {
                 Err(error)
             }
         }
+    }
+
+    /// Makes a segment of a file that has been one. The caller holds `making`.
+    fn reuse(&self, spare: Spare, len_bytes: u64) -> Result<Active, Error> {
+        let (number, len_bytes) = (spare.number, len_bytes.max(spare.len_bytes));
+        let generation = self.state.lock().newest + 1;
+        let made = Label::new(self.store_id, generation, len_bytes)
+            .and_then(|label| Segment::prepare(spare.file, label).map_err(degraded));
+        if made.is_err() {
+            self.give_up(number, spare.len_bytes);
+        }
+        let segment = made?;
+        let mut state = self.state.lock();
+        state.newest = generation;
+        state.file_bytes += len_bytes - spare.len_bytes;
+        Ok(Active { number, segment, since: self.timeline.uptime() })
+    }
+
+    /// Removes a file of which redb has all that it says.
+    fn give_up(&self, number: u32, len_bytes: u64) {
+        // A file that cannot be removed is found empty at the next open: its generation is below the mark.
+        let _ = self.volume.remove(&self.file_name(number));
+        let mut state = self.state.lock();
+        state.file_bytes -= len_bytes;
+        state.numbers.remove(&number);
     }
 
     /// Lets `write` put the mark of a checkpointed generation into the database, with the last of what that generation says.
@@ -458,27 +504,17 @@ impl Journal {
     pub(super) fn checkpointed(&self) {
         let _making = self.making.lock();
         let mut state = self.state.lock();
-        let Some(sealed) = state.sealed.pop_front() else { return };
-        let reusable = sealed.label.len_bytes <= self.max_bytes && state.ready.is_none() && !state.closing;
-        let (generation, len_bytes) = (state.newest + 1, state.planned_bytes.max(sealed.label.len_bytes));
-        state.file_bytes -= sealed.label.len_bytes;
-        if let Some(file) = sealed.file.filter(|_| reusable) {
-            drop(state);
-            let made = Label::new(self.store_id, generation, len_bytes)
-                .and_then(|label| Segment::prepare(file, label).map_err(degraded));
-            state = self.state.lock();
-            if let Ok(segment) = made {
-                (state.newest, state.wanted) = (generation, false);
-                state.file_bytes += len_bytes;
-                state.ready = Some(Active { number: sealed.number, segment, since: Instant::now() });
-                self.changed.notify_all();
-                return;
+        let Some(Sealed { number, label, file }) = state.sealed.pop_front() else { return };
+        let len_bytes = label.len_bytes;
+        match file {
+            Some(file) if len_bytes <= self.max_bytes && state.spare.is_none() && !state.closing => {
+                state.spare = Some(Spare { number, len_bytes, file });
+            }
+            _ => {
+                drop(state);
+                self.give_up(number, len_bytes);
             }
         }
-        drop(state);
-        // A file that cannot be removed is found empty at the next open: its generation is below the mark.
-        let _ = self.volume.remove(&self.file_name(sealed.number));
-        self.state.lock().numbers.remove(&sealed.number);
         self.changed.notify_all();
     }
 
@@ -511,7 +547,7 @@ impl Journal {
     /// Removes what is left of the journal after the last checkpoint. The database knows by now that none is in use.
     pub(super) fn remove_all(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
-        state.ready = None;
+        (state.ready, state.spare) = (None, None);
         let numbers = std::mem::take(&mut state.numbers);
         state.file_bytes = 0;
         drop(state);

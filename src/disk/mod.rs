@@ -123,7 +123,15 @@ impl Disk {
         timeline.resume(meta.clock);
         let path = volume.path(&name);
         let database = Arc::new(database);
-        let journal = Arc::new(Journal::new(volume, name, meta.store_id, meta.journal, settings.journal_bytes, recovered));
+        let journal = Arc::new(Journal::new(
+            volume,
+            timeline.clone(),
+            name,
+            meta.store_id,
+            meta.journal,
+            settings.journal_bytes,
+            recovered,
+        ));
         let queue = Arc::new(Queue::new(settings.flush_interval, settings.commit_timeout));
         let flusher = Arc::new(Flusher::new(journal.clone(), database.clone(), queue.clone(), upstream.clone()));
         let checkpointer = Checkpointer::new(journal.clone(), database.clone(), upstream, timeline, settings.sweep_interval);

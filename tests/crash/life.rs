@@ -33,7 +33,7 @@ impl Settings {
     pub(crate) fn short(is_encrypted: bool) -> Self {
         Self {
             durability: Durability::Durable,
-            journal_bytes: 128 << 10,
+            journal_bytes: 192 << 10,
             memory_budget: 1 << 20,
             flush_interval: Duration::from_millis(5),
             is_encrypted,
@@ -43,7 +43,7 @@ impl Settings {
     fn draw(rng: &mut Rng) -> Self {
         Self {
             durability: if rng.one_in(3) { Durability::Relaxed } else { Durability::Durable },
-            journal_bytes: rng.pick(&[128 << 10, 128 << 10, 1 << 20]),
+            journal_bytes: rng.pick(&[192 << 10, 192 << 10, 3 << 19]),
             memory_budget: rng.pick(&[0, 64 << 10, 16 << 20]),
             flush_interval: Duration::from_millis(rng.pick(&[1, 20, 1000])),
             is_encrypted: rng.one_in(2),

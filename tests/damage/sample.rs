@@ -64,7 +64,7 @@ fn clock() -> ManualClock {
 impl Sample {
     pub(crate) fn make() -> Self {
         let disk = FaultDisk::new(0);
-        let store = Store::builder().clock(clock()).journal_bytes(128 << 10).open_on(&disk).expect("the disk is sound");
+        let store = Store::builder().clock(clock()).journal_bytes(192 << 10).open_on(&disk).expect("the disk is sound");
         let mut tokens = Vec::new();
         for nth in 0..SESSIONS {
             let session = store.session(None).expect("it is new");
@@ -119,7 +119,7 @@ impl Sample {
         let (disk, is_in_value) = self.damaged(kind, number);
         let opened = Store::builder()
             .clock(clock())
-            .journal_bytes(128 << 10)
+            .journal_bytes(192 << 10)
             .memory_budget(0)
             .disk_cache(0)
             .verify_on_open(env::var("SESSILE_DAMAGE_VERIFY").is_ok_and(|verify| verify == "yes"))

@@ -22,7 +22,7 @@ const JOURNAL: &str = "store.journal0";
 
 fn builder() -> Builder {
     // Small, so that a few commits fill it.
-    Store::builder().journal_bytes(128 << 10)
+    Store::builder().journal_bytes(192 << 10)
 }
 
 #[track_caller]

@@ -51,7 +51,7 @@ impl Drop for Small {
 }
 
 fn open(path: &Path) -> Store {
-    Store::builder().journal_bytes(256 << 10).memory_budget(0).open(path.join("sessions.redb")).unwrap()
+    Store::builder().journal_bytes(384 << 10).memory_budget(0).open(path.join("sessions.redb")).unwrap()
 }
 
 #[test]

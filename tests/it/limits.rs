@@ -144,7 +144,7 @@ fn what_is_counted_survives_restart_expiry_and_the_sweeper() {
 
 #[test]
 fn a_full_file_takes_new_sessions_only_for_ended_ones() {
-    let disk = OnDisk::with(|builder| builder.max_disk_bytes(4 << 20).journal_bytes(128 << 10).memory_budget(64 << 10));
+    let disk = OnDisk::with(|builder| builder.max_disk_bytes(4 << 20).journal_bytes(192 << 10).memory_budget(64 << 10));
     let fill = |n: u64, owner: bool| {
         let session = disk.store.session(None).unwrap();
         session.insert("n", n).unwrap();

@@ -12,6 +12,7 @@ mod encryption;
 mod events;
 mod f20_threads;
 mod failures;
+mod flash;
 mod full_disk;
 mod g10_deploys;
 mod g1_durable;
