@@ -413,9 +413,13 @@ fn answer<B: Default>(status: StatusCode) -> Response<B> {
 }
 
 impl Error {
-    /// What a client is answered: 503 for what may work later.
+    /// What a client is answered: 503 for what may work later, 409 for what its user can settle by ending a session or looking again.
     pub(super) fn status(&self) -> StatusCode {
-        if self.is_transient() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
+        match self {
+            Self::OwnerLimit { .. } | Self::Conflict { .. } => StatusCode::CONFLICT,
+            _ if self.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use axum::{
     Router,
+    extract::State,
     http::{StatusCode, header},
     routing::get,
 };
-use sessile::{Error, Session, SessionLayer, Store, testing::ManualClock};
+use sessile::{Error, OwnerLimit, Session, SessionLayer, Store, testing::ManualClock};
 
 use crate::support::{ask, ask_with};
 
@@ -101,4 +102,31 @@ async fn plain_http_is_for_loopback_alone() {
         let refused = ask(&app, "/count", headers).await;
         assert_eq!((refused.status, refused.set_cookies().len()), (StatusCode::MISDIRECTED_REQUEST, 0));
     }
+}
+
+#[tokio::test]
+async fn what_a_user_can_settle_is_a_409_and_not_a_fault_of_the_server() {
+    let store = Store::builder().sessions_per_owner(1, OwnerLimit::Refuse).open_in_memory().unwrap();
+    // The layer's own commit is refused; and a handler's, which hands the error on.
+    let login = async |session: Session| session.bind_owner("ada");
+    let save = async |session: Session| {
+        session.bind_owner("ada");
+        session.save().await
+    };
+    let overtaken = async |State(store): State<Store>, session: Session| {
+        session.insert("n", 2)?;
+        let other = store.session(session.token().as_ref())?;
+        other.insert("n", 1)?;
+        other.save().await?;
+        session.commit_if_unchanged().await
+    };
+    let routes = Router::new().route("/login", get(login)).route("/save", get(save)).route("/overtaken", get(overtaken));
+    let app = routes.with_state(store.clone()).layer(SessionLayer::new(store));
+    let first = ask(&app, "/login", &[]).await;
+    assert_eq!(first.status, StatusCode::OK);
+    for path in ["/login", "/save"] {
+        let refused = ask(&app, path, &[]).await;
+        assert_eq!((refused.status, refused.set_cookies().len()), (StatusCode::CONFLICT, 0), "{path}");
+    }
+    assert_eq!(ask_with(&app, "/overtaken", &first.cookie()).await.status, StatusCode::CONFLICT);
 }
