@@ -26,6 +26,7 @@ for target in $(cargo fuzz list); do
     token) max_len=64 ;;
     bearer) max_len=512 ;;
     cookie) max_len=2048 ;;
+    meta) max_len=256 ;;
     *) max_len=4096 ;;
     esac
     echo "== $target, $seconds s"

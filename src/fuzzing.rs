@@ -9,3 +9,13 @@ pub fn cookie(data: &[u8]) {
 pub fn bearer(data: &[u8]) {
     crate::web::check_bearer(data);
 }
+
+/// Checks what reads a segment of the journal; `data` is one, and says what to write into another.
+pub fn journal(data: &[u8]) {
+    crate::disk::check::journal(data);
+}
+
+/// Checks what reads the values of redb's tables.
+pub fn meta(data: &[u8]) {
+    crate::disk::check::meta(data);
+}

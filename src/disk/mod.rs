@@ -12,6 +12,8 @@
 //!
 //! Nothing outside this module names redb. It knows nothing of tokens, shards or cookies.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod check;
 mod checkpoint;
 #[cfg(feature = "encryption")]
 mod copy;

@@ -55,7 +55,7 @@ impl Label {
         Ok(Self { store_id, generation, salt: u64::from_le_bytes(random_bytes()?), len_bytes })
     }
 
-    fn encode(&self) -> [u8; COPY] {
+    pub(super) fn encode(&self) -> [u8; COPY] {
         let mut block = [0; COPY];
         block[..8].copy_from_slice(&MAGIC);
         block[8..12].copy_from_slice(&FORMAT.to_le_bytes());

@@ -37,7 +37,7 @@ pub(super) const FORMAT: u32 = 1;
 /// Length of the minute before a record.
 const PREFIX: usize = 4;
 
-type Minute = u32;
+pub(super) type Minute = u32;
 
 /// What tells a store from another.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ pub(super) struct JournalMark {
 }
 
 impl JournalMark {
-    fn encode(self) -> [u8; 17] {
+    pub(super) fn encode(self) -> [u8; 17] {
         let mut bytes = [0; 17];
         bytes[..8].copy_from_slice(&self.generation.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.salt.to_le_bytes());
@@ -78,7 +78,7 @@ impl JournalMark {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 17] = bytes.try_into().ok()?;
         let (generation, rest) = bytes.split_first_chunk()?;
         let (salt, in_use) = rest.split_first_chunk()?;
@@ -140,29 +140,41 @@ pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
     };
     let read = |name| table.get(name).map(|found| found.map(|value| value.value().to_vec()));
     let (format, store_id, mac_keys, journal) = (read("format")?, read("store_id")?, read("mac_keys")?, read("journal")?);
+    Ok(parse_meta(format, store_id, mac_keys, journal, read("clock")?, read("sealed")?))
+}
+
+/// What the values of the meta table say that the file is.
+pub(super) fn parse_meta(
+    format: Option<Vec<u8>>,
+    store_id: Option<Vec<u8>>,
+    mac_keys: Option<Vec<u8>>,
+    journal: Option<Vec<u8>>,
+    clock: Option<Vec<u8>>,
+    sealed: Option<Vec<u8>>,
+) -> Contents {
     // Without it there is nothing to compare the clock with, but nothing of the store is missing.
-    let clock = read("clock")?.and_then(|bytes| decode_clock(&bytes));
+    let clock = clock.and_then(|bytes| decode_clock(&bytes));
     let number = |bytes: Vec<u8>| Some(u32::from_le_bytes(bytes.try_into().ok()?));
     // Of another length, it is a form that this build does not know.
-    let sealed = read("sealed")?.map(|bytes| number(bytes).unwrap_or(u32::MAX));
+    let sealed = sealed.map(|bytes| number(bytes).unwrap_or(u32::MAX));
     let number = format.and_then(number);
     let store_id = store_id.and_then(|bytes| bytes.try_into().ok());
     let journal = journal.and_then(|bytes| JournalMark::decode(&bytes));
-    Ok(match (number, store_id, mac_keys) {
+    match (number, store_id, mac_keys) {
         (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
             Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock }),
             None => Contents::SomethingElse,
         },
         (Some(found), ..) if found != FORMAT => Contents::OtherFormat(found),
         _ => Contents::SomethingElse,
-    })
+    }
 }
 
 /// The stored bytes under `key`.
 pub(super) fn load<T>(db: &Database, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, redb::Error> {
     let table = db.begin_read()?.open_table(RECORDS)?;
     let found = table.get(key)?;
-    Ok(found.map(|value| read(value.value().get(PREFIX..).unwrap_or_default())))
+    Ok(found.map(|value| read(stored_record(value.value()))))
 }
 
 /// What `read` makes of up to `limit` records after the one under `after`.
@@ -180,7 +192,7 @@ pub(super) fn slice<T>(
     entries
         .map(|entry| {
             let (key, value) = entry?;
-            Ok((*key.value(), read(value.value().get(PREFIX..).unwrap_or_default(), key.value())))
+            Ok((*key.value(), read(stored_record(value.value()), key.value())))
         })
         .collect()
 }
@@ -336,10 +348,7 @@ impl<'txn> Tables<'txn> {
     /// What the indexes say of the record under `key`: its expiry minute and its owner.
     fn indexed(&self, key: &Key) -> Result<Option<(Minute, [u8; 16])>, redb::Error> {
         let found = self.records.get(key)?;
-        Ok(found.and_then(|value| {
-            let (minute, record) = value.value().split_first_chunk::<PREFIX>()?;
-            Some((u32::from_le_bytes(*minute), self.form.outline(record).map_or([0; 16], |outline| outline.owner)))
-        }))
+        Ok(found.and_then(|value| parse_record(value.value(), self.form).1))
     }
 
     fn set_owner(&mut self, key: &Key, old: [u8; 16], new: [u8; 16]) -> Result<(), redb::Error> {
@@ -356,7 +365,7 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-fn encode_clock(mark: Mark) -> [u8; 16] {
+pub(super) fn encode_clock(mark: Mark) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&mark.certain_ms.to_le_bytes());
     bytes[8..].copy_from_slice(&mark.ahead_ms.to_le_bytes());
@@ -367,6 +376,18 @@ fn decode_clock(bytes: &[u8]) -> Option<Mark> {
     let bytes: &[u8; 16] = bytes.try_into().ok()?;
     let (certain_ms, ahead_ms) = bytes.split_first_chunk()?;
     Some(Mark { certain_ms: u64::from_le_bytes(*certain_ms), ahead_ms: u64::from_le_bytes(ahead_ms.try_into().ok()?) })
+}
+
+/// The record in a value of its table, unchecked.
+fn stored_record(value: &[u8]) -> &[u8] {
+    value.get(PREFIX..).unwrap_or_default()
+}
+
+/// The same, and what the indexes say of it.
+pub(super) fn parse_record<'a>(value: &'a [u8], form: &Form) -> (&'a [u8], Option<(Minute, [u8; 16])>) {
+    let Some((minute, record)) = value.split_first_chunk::<PREFIX>() else { return (&[], None) };
+    let owner = form.outline(record).map_or([0; 16], |outline| outline.owner);
+    (record, Some((u32::from_le_bytes(*minute), owner)))
 }
 
 /// The minute in which `ms` lies; everything beyond the last one, some eight thousand years away, is in the last one.
