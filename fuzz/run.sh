@@ -27,6 +27,7 @@ for target in $(cargo fuzz list); do
     bearer) max_len=512 ;;
     cookie) max_len=2048 ;;
     meta) max_len=256 ;;
+    sealed_cookie) max_len=8192 ;;
     *) max_len=4096 ;;
     esac
     echo "== $target, $seconds s"

@@ -155,7 +155,8 @@ pub enum Error {
         /// The name.
         name: &'static str,
     },
-    /// A session would need a new token after the response's headers have left, so its client could not learn of it.
+    /// A session would need a new token, or travels sealed in the cookie, after the response's headers have left: its client could not
+    /// learn of the change.
     HeadersSent,
 }
 
@@ -344,8 +345,8 @@ impl fmt::Display for Error {
                  same task; add `.layer(SessionLayer::new(store).named::<...>())` after the routes",
             ),
             Self::HeadersSent => f.write_str(
-                "the session needs a new token, but the response's headers have left without it; set a first value or rotate, \
-                 and `save`, before the response begins",
+                "the session needs a new token, or is sealed in its cookie, but the response's headers have left without it; set a \
+                 first value or rotate, and `save`, before the response begins",
             ),
         }
     }

@@ -19,6 +19,12 @@ pub(crate) fn ambiguous() {
     tracing::warn!("a request has two different tokens of this store; it gets no session");
 }
 
+/// Some of what says which sealed sessions have ended cannot be read: all of them are refused.
+pub(crate) fn lost_revocations() {
+    #[cfg(feature = "tracing")]
+    tracing::error!("revocations of sealed sessions cannot be read; every session that is sealed now has ended");
+}
+
 /// A commit came after its session had ended.
 pub(crate) fn dropped_commit(key: &Key) {
     #[cfg(feature = "tracing")]

@@ -10,6 +10,12 @@ pub fn bearer(data: &[u8]) {
     crate::web::check_bearer(data);
 }
 
+/// Checks what opens sealed sessions; `data` are `Cookie` headers, one a line, and the content of a seal.
+#[cfg(feature = "sealed")]
+pub fn sealed_cookie(data: &[u8]) {
+    crate::web::check_sealed(data);
+}
+
 /// Checks what reads a segment of the journal; `data` is one, and says what to write into another.
 pub fn journal(data: &[u8]) {
     crate::disk::check::journal(data);

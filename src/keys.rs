@@ -8,7 +8,7 @@
 //! Invariants: the first key signs, all verify; which key made a tag is not the client's to choose, because each key has one id;
 //! keys are overwritten when they are dropped.
 
-#[cfg(feature = "encryption")]
+#[cfg(any(feature = "encryption", feature = "sealed"))]
 mod seal;
 
 use std::fmt;
@@ -20,7 +20,9 @@ use zeroize::{Zeroize, Zeroizing};
 #[cfg(feature = "encryption")]
 pub use self::seal::SealKeyId;
 #[cfg(feature = "encryption")]
-pub(crate) use self::seal::{CannotOpen, HEAD, NAMES_KEY, OVERHEAD, SealRing};
+pub(crate) use self::seal::{CannotOpen, HEAD};
+#[cfg(any(feature = "encryption", feature = "sealed"))]
+pub(crate) use self::seal::{NAMES_KEY, OVERHEAD, SealRing};
 use crate::{
     Error, Token,
     token::{RANDOM, TAG, random_bytes},
@@ -33,14 +35,15 @@ const MAC_BITS: u32 = 56;
 
 /// Keys of the application's own: one that signs and seals, and older ones that still verify and open. For
 /// [`Builder::keys`](crate::Builder::keys), which makes MAC keys of them, and `Builder::encrypt` (feature `encryption`), which makes keys
-/// of them that sessions are sealed with. The same may serve both.
+/// of them that sessions are sealed with; so does `SessionLayer::sealed_cookies` (feature `sealed`). The same may serve all.
 ///
 /// Make one of at least 32 random bytes, as by `openssl rand -hex 32`, whose 64 characters serve as they are, and keep it where
 /// other secrets are kept. To replace it, sign with the new key and accept the old one until the last session made with it has
 /// ended, after the absolute timeout at the latest: nobody is logged out.
 ///
 /// A leaked MAC key logs nobody in: it only lets forged tokens through to the disk, where they find nothing. Whoever has the keys of
-/// an encrypted store, and its files, can read them; without the keys nobody can.
+/// an encrypted store, and its files, can read them; without the keys nobody can. Whoever has those of sealed cookies can read each of them,
+/// and write one for anybody.
 ///
 /// Keys are overwritten in memory when the store and its builder are dropped, and not printed by `Debug`.
 ///
@@ -58,7 +61,7 @@ const MAC_BITS: u32 = 56;
 #[must_use = "keys do nothing until they are given to the builder"]
 pub struct Keys {
     macs: Vec<MacKey>,
-    #[cfg(feature = "encryption")]
+    #[cfg(any(feature = "encryption", feature = "sealed"))]
     seals: Vec<seal::SealKey>,
     /// Length of the shortest secret.
     shortest_bytes: usize,
@@ -69,7 +72,7 @@ impl<K: AsRef<[u8]>> From<K> for Keys {
     fn from(primary: K) -> Self {
         let none = Self {
             macs: Vec::new(),
-            #[cfg(feature = "encryption")]
+            #[cfg(any(feature = "encryption", feature = "sealed"))]
             seals: Vec::new(),
             shortest_bytes: usize::MAX,
         };
@@ -82,7 +85,7 @@ impl Keys {
     pub fn accept(mut self, old: impl AsRef<[u8]>) -> Self {
         self.shortest_bytes = self.shortest_bytes.min(old.as_ref().len());
         self.macs.push(MacKey::derive(old.as_ref()));
-        #[cfg(feature = "encryption")]
+        #[cfg(any(feature = "encryption", feature = "sealed"))]
         self.seals.push(seal::SealKey::derive(old.as_ref()));
         self
     }

@@ -67,7 +67,8 @@
 //!
 //! # Features
 //!
-//! `serde` (default): values of any serde type. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `encryption`:
+//! `serde` (default): values of any serde type. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`: small sessions in
+//! the cookie itself. `encryption`:
 //! sessions sealed with keys of yours before they are written. `tracing`: what an operator wants to hear of, as events. `metrics`:
 //! [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from other stores and JSON lines. Stores
 //! for other session crates, in [`adapters`]: `tower-sessions-0_14`, `tower-sessions-0_15`, `actix-session-0_11`,

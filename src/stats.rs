@@ -39,6 +39,10 @@ pub struct Stats {
     pub refused: u64,
     /// Sessions ended because their owner, or the store, had as many as allowed.
     pub limited: u64,
+    /// Sessions sealed into cookies, each time that one was.
+    pub sealed: u64,
+    /// Sealed sessions that have ended, and owners whose sealed sessions have, remembered for as long as those could be valid.
+    pub revoked: u64,
     /// Sessions on disk or only in memory, expired ones that were not swept yet among them.
     pub sessions: u64,
     /// Sessions in memory.
@@ -71,4 +75,6 @@ pub enum Tier {
     Memory,
     /// It was read from the file, and is in memory now.
     Disk,
+    /// It came sealed in the client's cookie: see `SessionLayer::sealed_cookies`.
+    Cookie,
 }

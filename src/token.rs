@@ -156,6 +156,32 @@ const VALUES: [u8; 256] = {
     values
 };
 
+/// Appends `bytes`, a multiple of three, as base64url.
+#[cfg(feature = "sealed")]
+pub(crate) fn encode(bytes: &[u8], into: &mut String) {
+    for three in bytes.as_chunks::<3>().0 {
+        let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+        into.extend([18, 12, 6, 0].map(|shift| char::from(ALPHABET[(bits >> shift & 63) as usize])));
+    }
+}
+
+/// Appends what `text`, a multiple of four characters of base64url, stands for. `false`: it is none.
+#[cfg(feature = "sealed")]
+pub(crate) fn decode(text: &[u8], into: &mut Vec<u8>) -> bool {
+    let (fours, rest) = text.as_chunks::<4>();
+    let mut bad = if rest.is_empty() { 0 } else { NOT_BASE64 };
+    for four in fours {
+        let mut bits = 0_u32;
+        for character in four {
+            let value = VALUES[usize::from(*character)];
+            bad |= value;
+            bits = bits << 6 | u32::from(value & 63);
+        }
+        into.extend_from_slice(&bits.to_be_bytes()[1..]);
+    }
+    bad & NOT_BASE64 == 0
+}
+
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|source| Error::NoRandomness { source: source.into() })?;
@@ -171,6 +197,17 @@ impl Handle {
         // Hashed once more, so that a page never shows what the file is keyed by.
         let hash = Sha256::new_with_prefix(b"sessile handle").chain_update(key).finalize();
         Self(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
+    }
+}
+
+impl Handle {
+    /// As a number, to be kept.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from_be_bytes(self.0)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits.to_be_bytes())
     }
 }
 

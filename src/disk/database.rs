@@ -144,6 +144,11 @@ impl Database {
         closed
     }
 
+    #[cfg(feature = "sealed")]
+    pub(super) fn store_id(&self) -> [u8; 16] {
+        self.store_id
+    }
+
     pub(super) fn len_bytes(&self) -> u64 {
         self.volume.len_bytes(&self.name).unwrap_or(0)
     }

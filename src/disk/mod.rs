@@ -143,6 +143,12 @@ impl Disk {
         Ok((disk, meta.mac_keys))
     }
 
+    /// Tells the store from every other.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn store_id(&self) -> [u8; 16] {
+        self.database.store_id()
+    }
+
     fn start(&mut self) -> std::io::Result<()> {
         let named = |name: &str| std::thread::Builder::new().name(name.into());
         let (flusher, checkpointer, queue) = (self.flusher.clone(), self.checkpointer.clone(), self.queue.clone());

@@ -70,11 +70,13 @@ impl SealKey {
     }
 
     /// Another key of the same id.
+    #[cfg(feature = "encryption")]
     fn for_purpose(&self, purpose: &str) -> Self {
         let key: [u8; 32] = Sha256::new_with_prefix(purpose).chain_update(self.key).finalize().into();
         Self { key, id: self.id }
     }
 
+    #[cfg(feature = "encryption")]
     pub(super) fn id(&self) -> SealKeyId {
         SealKeyId(self.id)
     }
@@ -104,9 +106,26 @@ pub(crate) enum CannotOpen {
 }
 
 impl SealRing {
-    /// The ring of `keys`, which have been checked: there is at least one. No other use of them may have the same `purpose`.
+    /// The ring of `keys`, which have been checked: there is at least one. For cookies; for anything else there is
+    /// [`for_purpose`](Self::for_purpose).
+    #[cfg(feature = "sealed")]
+    pub(crate) fn of(keys: &Keys) -> Self {
+        Self(keys.seals.clone())
+    }
+
+    /// The same, for another purpose. No other use of the keys may have the same one.
+    #[cfg(feature = "encryption")]
     pub(crate) fn for_purpose(keys: &Keys, purpose: &str) -> Self {
         Self(keys.seals.iter().map(|key| key.for_purpose(purpose)).collect())
+    }
+
+    /// Seals `content`, bound to `bound`.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn seal(&self, content: &[u8], bound: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut sealed = vec![0; content.len() + OVERHEAD];
+        sealed[HEAD..HEAD + content.len()].copy_from_slice(content);
+        self.seal_in_place(&mut sealed, bound)?;
+        Ok(sealed)
     }
 
     /// Seals what stands in `sealed` between its first [`HEAD`] bytes and its last 16, bound to `bound`.
@@ -144,7 +163,15 @@ impl SealRing {
         Err(why)
     }
 
+    /// Whether a seal that begins so can be opened by a key of this ring.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn knows(&self, head: [u8; NAMES_KEY]) -> bool {
+        let [version, id @ ..] = head;
+        version == VERSION && self.0.iter().any(|key| key.id == id)
+    }
+
     /// Whether what begins so was sealed with another key than the one that seals now.
+    #[cfg(feature = "encryption")]
     pub(crate) fn is_outdated(&self, sealed: &[u8]) -> bool {
         sealed.get(1..NAMES_KEY) != Some(&self.0[0].id)
     }
@@ -156,7 +183,7 @@ impl fmt::Debug for SealRing {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "encryption", feature = "sealed"))]
 mod tests {
     use super::*;
 
@@ -232,6 +259,16 @@ mod tests {
         let keys = keys(1, &[]);
         let bytes = sealed(&SealRing::for_purpose(&keys, "one"), b"x", b"");
         assert_eq!(opened(&SealRing::for_purpose(&keys, "other"), &bytes, b""), Err(CannotOpen::Altered));
+    }
+
+    /// What a release wrote, every later one opens.
+    #[test]
+    fn a_seal_of_the_first_release_opens() {
+        let ring = SealRing::of(&keys(9, &[7]));
+        let bytes = include_bytes!("seal.golden");
+        assert!(ring.knows(*bytes.first_chunk().unwrap()) && !SealRing::of(&keys(9, &[])).knows(*bytes.first_chunk().unwrap()));
+        assert_eq!(opened(&ring, bytes, b"bound").unwrap(), b"a session of version 1");
+        assert_eq!(opened(&ring, &ring.seal(b"content", b"bound").unwrap(), b"bound").unwrap(), b"content");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use sessile_codec::{Entry, Limits, Meta, Patch, Record};
 
+#[cfg(feature = "sealed")]
+use super::Sealed;
 use super::{
     binding,
     state::{Changes, Phase, State, Stored, Update},
@@ -17,7 +19,8 @@ use crate::{
 };
 
 /// What the client must be told of its token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
 pub(crate) enum Told {
     /// Nothing: what it has is right, or is not ours to judge.
     #[default]
@@ -25,6 +28,9 @@ pub(crate) enum Told {
     /// The token is this one from now on, until `deadline_ms`, or until the browser closes. `renewed`: it is the same, with another
     /// end.
     Token { token: Token, deadline_ms: Option<u64>, renewed: bool },
+    /// The session itself, to be sealed, until `deadline_ms`, or until the browser closes.
+    #[cfg(feature = "sealed")]
+    Sealed { sealed: Box<Sealed>, deadline_ms: Option<u64> },
     /// Its session has ended.
     Forget,
 }
@@ -34,6 +40,8 @@ pub(crate) enum Told {
 pub(crate) struct Finish {
     pub(crate) ticket: Ticket,
     pub(crate) told: Told,
+    /// Which cookies behind the first the client has.
+    pub(crate) parts: u8,
 }
 
 /// How a commit is to be made.
@@ -59,13 +67,15 @@ impl State {
         } else {
             self.phase = match std::mem::replace(&mut self.phase, Phase::New) {
                 Phase::Doomed(stored) => Phase::Stored(stored),
+                #[cfg(feature = "sealed")]
+                Phase::DoomedSealed(sealed) => Phase::Sealed(sealed),
                 other => other,
             };
             self.changes = Changes::default();
             Ticket::done()
         };
         self.answered = true;
-        Ok(Finish { ticket, told: std::mem::take(&mut self.told) })
+        Ok(Finish { ticket, told: std::mem::take(&mut self.told), parts: self.kind.parts })
     }
 
     /// Whether the request has only read, and its use of the session, which was noted when it was loaded, is worth no write. Without
@@ -75,7 +85,7 @@ impl State {
         match &self.phase {
             Phase::New => !self.changes.have_content(),
             Phase::Stored(stored) => self.changes.are_none() && !expiry::touch_is_due(&stored.record.meta(), stored.seen_ms),
-            Phase::Doomed(_) | Phase::Ended(_) => false,
+            _ => false,
         }
     }
 
@@ -93,6 +103,11 @@ impl State {
         match &self.phase {
             Phase::New | Phase::Doomed(_) => self.changes.have_content(),
             Phase::Stored(_) => self.changes.new_key != NewKey::Keep,
+            #[cfg(feature = "sealed")]
+            Phase::DoomedSealed(_) => self.changes.have_content(),
+            // It has no other place than the client's cookie.
+            #[cfg(feature = "sealed")]
+            Phase::Sealed(_) => !self.changes.are_none(),
             Phase::Ended(_) => false,
         }
     }
@@ -103,6 +118,10 @@ impl State {
         }
         if self.needs_new_token() || (self.token().is_some() && !self.changes.patch.is_empty()) {
             binding::keep(self);
+        }
+        #[cfg(feature = "sealed")]
+        if !self.changes.are_none() && self.has_left() {
+            return Ok(self.give_up(store));
         }
         match &self.phase {
             Phase::New => self.create(store, how, None),
@@ -118,8 +137,15 @@ impl State {
             Phase::Stored(stored) => match self.changes.commit(store, stored, self.durability, how) {
                 Ok(Change::None) => Ok(Ticket::done()),
                 Ok(Change::Done { token, is_old, committed, told }) => {
-                    self.told = told.unwrap_or(self.told);
-                    Ok(self.committed(token, is_old, committed))
+                    if let Some(told) = told {
+                        self.told = told;
+                    }
+                    let ticket = self.committed(token, is_old, committed);
+                    #[cfg(feature = "sealed")]
+                    if self.kind.seal_bytes > 0 && !how.strict && !self.changes.is_empty() {
+                        return self.move_out_of_store(store, ticket);
+                    }
+                    Ok(ticket)
                 }
                 // The client is told nothing, for the same reason.
                 Ok(Change::Dropped) => {
@@ -136,6 +162,17 @@ impl State {
                 }
                 Err(error) => Err(error),
             },
+            #[cfg(feature = "sealed")]
+            Phase::Sealed(_) => self.commit_sealed(store, how),
+            #[cfg(feature = "sealed")]
+            Phase::DoomedSealed(sealed) => {
+                let ended = sealed.revoke(store);
+                if ended.is_some() {
+                    self.told = Told::Forget;
+                }
+                self.phase = Phase::New;
+                self.create(store, how, ended)
+            }
             Phase::Ended(key) => {
                 if !self.changes.are_none() {
                     store.drop_commit(key);
@@ -145,17 +182,32 @@ impl State {
         }
     }
 
+    /// Gives up what this request would change, because its session went on in the cookie.
+    #[cfg(feature = "sealed")]
+    fn give_up(&mut self, store: &Store) -> Ticket {
+        if let Some(key) = self.key() {
+            store.drop_commit(&key);
+            self.phase = Phase::Ended(key);
+        }
+        Ticket::done()
+    }
+
     /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
     fn create(&mut self, store: &Store, how: How, ended: Option<Ticket>) -> Result<Ticket, Error> {
         if !self.changes.have_content() {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }
-        let Changes { patch, owner, lasts, idle, absolute, .. } = &self.changes;
+        let Changes { owner, lasts, idle, absolute, .. } = &self.changes;
         let mut meta = expiry::with_timeouts(&store.timeouts().begin(store.now_ms()), *idle, *absolute);
         meta.revision = 1;
         meta.owner = owner.unwrap_or_default();
         // The client may keep the cookie for a whole life: the first, short one is ours to know of.
         let deadline_ms = renew_cookie(&mut meta, lasts.unwrap_or(!self.kind.ends_with_browser));
+        #[cfg(feature = "sealed")]
+        if self.create_sealed(store, &meta, deadline_ms)? {
+            return Ok(ended.unwrap_or_else(Ticket::done));
+        }
+        let Changes { patch, idle, .. } = &self.changes;
         if meta.owner == [0; 16] && idle.is_none() {
             meta = store.timeouts().unproven(&meta);
         }
@@ -169,7 +221,7 @@ impl State {
         Ok(self.committed(token, false, committed))
     }
 
-    fn committed(&mut self, token: Token, is_old: bool, committed: Committed) -> Ticket {
+    pub(super) fn committed(&mut self, token: Token, is_old: bool, committed: Committed) -> Ticket {
         let Committed { key, record, ticket, .. } = committed;
         let before_ms = self.stored().map_or(0, |stored| stored.seen_ms);
         let seen_ms = before_ms.max(record.meta().last_seen_ms);
@@ -239,7 +291,7 @@ impl Changes {
     }
 
     /// The meta data after these changes of a session that has `now`.
-    fn meta(&self, store: &Store, now: &Meta, durability: Durability, now_ms: u64) -> Meta {
+    pub(super) fn meta(&self, store: &Store, now: &Meta, durability: Durability, now_ms: u64) -> Meta {
         // A quick commit leaves the last use as the file knows it, so that a tenth of the idle timeout still makes a touch due.
         let mut meta = if durability == Durability::Quick { *now } else { expiry::touched(now, now_ms) };
         meta.owner = self.owner.unwrap_or(now.owner);
@@ -251,7 +303,7 @@ impl Changes {
     }
 
     /// The patch as it is on top of `current`, if that is another than what it was made for.
-    fn merged(&mut self, loaded: &Record, current: &Record, limits: &Limits) -> Result<Option<Patch>, Error> {
+    pub(super) fn merged(&mut self, loaded: &Record, current: &Record, limits: &Limits) -> Result<Option<Patch>, Error> {
         let mut merged = rerun(&self.patch, &mut self.updates, loaded, current, limits)?;
         for (key, entry) in &self.migrated {
             // Migrated is what was there when it was read, and only that.
@@ -322,12 +374,12 @@ fn cookie_is_due(meta: &Meta, now_ms: u64) -> bool {
 const ENDS_WITH_BROWSER: u64 = u64::MAX;
 
 /// Whether the session's cookie outlasts the browser.
-fn lasts(meta: &Meta) -> bool {
+pub(super) fn lasts(meta: &Meta) -> bool {
     meta.cookie_deadline_ms != ENDS_WITH_BROWSER
 }
 
 /// Notes that the client is told today's deadline, and gives it; `None` if the cookie ends with the browser.
-fn renew_cookie(meta: &mut Meta, lasts: bool) -> Option<u64> {
+pub(super) fn renew_cookie(meta: &mut Meta, lasts: bool) -> Option<u64> {
     let deadline_ms = meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS));
     meta.cookie_deadline_ms = if lasts { deadline_ms } else { ENDS_WITH_BROWSER };
     lasts.then_some(deadline_ms)

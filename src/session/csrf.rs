@@ -2,7 +2,8 @@
 //!
 //! Facts behind it: a page that is compressed together with text of an attacker's gives its secrets away bit by bit (BREACH,
 //! 2013), so what stands in a page is the secret under a mask that is another each time. Two pages opened at once must not
-//! make a secret each, or one of their forms would be refused: the first secret of a stored session follows from its token.
+//! make a secret each, or one of their forms would be refused: the first secret of a session follows from its token, or from its id
+//! if it is sealed, which nobody can read but who can read the session.
 //!
 //! Invariants: a secret does not outlive a rotation, because whoever planted the old token may know it; secrets are compared in
 //! constant time.
@@ -56,9 +57,9 @@ fn secret(state: &State) -> Option<[u8; BYTES]> {
 }
 
 fn begin(state: &mut State, limits: &Limits) -> Result<[u8; BYTES], Error> {
-    let secret = match state.token().filter(|_| !state.will_rotate()) {
-        Some(token) => {
-            let hash = Sha256::new_with_prefix(b"sessile csrf").chain_update(token.random()).finalize();
+    let secret = match state.seed().filter(|_| !state.will_rotate()) {
+        Some(seed) => {
+            let hash = Sha256::new_with_prefix(b"sessile csrf").chain_update(seed).finalize();
             *hash.first_chunk().expect("a SHA-256 has 32 bytes")
         }
         None => random_bytes()?,

@@ -9,6 +9,8 @@ mod csrf;
 mod flash;
 mod lifetime;
 mod scope;
+#[cfg(feature = "sealed")]
+mod sealed;
 mod state;
 mod values;
 
@@ -20,6 +22,8 @@ use sessile_codec::Entry;
 pub(crate) use self::binding::Bound;
 #[cfg(feature = "tower")]
 pub(crate) use self::commit::{Finish, Told};
+#[cfg(feature = "sealed")]
+pub(crate) use self::sealed::Sealed;
 use self::{commit::How, state::State};
 pub use self::{
     flash::{Flash, Level},
@@ -63,6 +67,12 @@ pub(crate) struct Kind {
     pub(crate) ends_with_browser: bool,
     /// What the request's client is like, if sessions are bound to that.
     pub(crate) client: Bound,
+    /// How large a session may be that travels in the cookie; 0 if none does.
+    #[cfg(feature = "sealed")]
+    pub(crate) seal_bytes: usize,
+    /// Which cookies behind the first the client sent.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
+    pub(crate) parts: u8,
 }
 
 /// Keys that begin so belong to this crate.
@@ -184,7 +194,8 @@ impl Session {
         csrf::is_token(&self.state(), text)
     }
 
-    /// The token that leads to this session; `None` before it is stored for the first time.
+    /// The token that leads to this session; `None` before it is stored for the first time, and while it travels sealed in its
+    /// client's cookie.
     ///
     /// It is a secret: for the client, not for a log. The layer sends it by itself.
     pub fn token(&self) -> Option<Token> {
@@ -288,7 +299,7 @@ impl Session {
     }
 
     /// Waits for the end of this session, by whomever: for a WebSocket or an event stream that must not outlive it. `None` before the
-    /// session is stored for the first time.
+    /// session is stored for the first time, and while it travels sealed in its client's cookie.
     ///
     /// The watch follows the session to a new token. That a session's time is over is noticed when somebody asks for the session, and
     /// within [`Builder::sweep_interval`](crate::Builder::sweep_interval) and a minute. To keep a watch is no use of the session, which
@@ -317,6 +328,12 @@ impl Session {
     pub fn watch(&self) -> Result<Option<Watch>, Error> {
         let key = self.state().key();
         key.map(|key| self.store().watch(&key)).transpose()
+    }
+
+    /// Whether there is a session, in the store or in the cookie.
+    #[cfg(feature = "axum")]
+    pub(crate) fn exists(&self) -> bool {
+        self.state().record().is_some()
     }
 
     /// Ends the request: commits if `commit`, and gives what the client must be told.

@@ -7,6 +7,8 @@ use std::{mem, time::Duration};
 
 use sessile_codec::{Entry, EntryRef, Limits, Model, Patch, Record, View};
 
+#[cfg(feature = "sealed")]
+use super::Sealed;
 use super::{Bound, Kind, commit::Told, flash};
 use crate::{
     Durability, Error, Handle, Store, Tier, Token, event,
@@ -18,7 +20,7 @@ use crate::{
 pub(crate) struct State {
     pub(super) kind: Kind,
     pub(super) phase: Phase,
-    tier: Option<Tier>,
+    pub(super) tier: Option<Tier>,
     pub(super) changes: Changes,
     /// The class of this request's commits, if it is not the store's.
     pub(super) durability: Option<Durability>,
@@ -35,6 +37,12 @@ pub(super) enum Phase {
     Stored(Stored),
     /// It is in the store, and this request ends it at commit. Values that are set from then on are for a new session.
     Doomed(Stored),
+    /// It is sealed in the client's cookie, and not in the store.
+    #[cfg(feature = "sealed")]
+    Sealed(Sealed),
+    /// The same, and this request ends it at commit.
+    #[cfg(feature = "sealed")]
+    DoomedSealed(Sealed),
     /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
     /// visitor who has just signed in out of the browser.
     Ended(Key),
@@ -271,6 +279,11 @@ impl State {
     }
 
     pub(super) fn renew(&mut self) {
+        // Nothing sealed can be found by an old cookie for a moment and then not any more: it is told by nobody but itself.
+        #[cfg(feature = "sealed")]
+        if matches!(self.phase, Phase::Sealed(_)) {
+            return self.rotate();
+        }
         // Whoever came with a replaced token has a new one on its way already; and what is rotated needs no more.
         if self.changes.new_key == NewKey::Keep && self.stored().is_some_and(|stored| !stored.is_old) {
             self.changes.new_key = NewKey::Renew;
@@ -288,6 +301,8 @@ impl State {
     pub(super) fn destroy(&mut self) {
         self.phase = match mem::replace(&mut self.phase, Phase::New) {
             Phase::Stored(stored) | Phase::Doomed(stored) => Phase::Doomed(stored),
+            #[cfg(feature = "sealed")]
+            Phase::Sealed(sealed) | Phase::DoomedSealed(sealed) => Phase::DoomedSealed(sealed),
             other @ (Phase::New | Phase::Ended(_)) => other,
         };
         self.changes = Changes::default();
@@ -321,7 +336,20 @@ impl State {
         self.stored().map(|stored| stored.token)
     }
 
+    /// Random bytes that belong to this session, and that nobody knows who does not have it.
+    pub(super) fn seed(&self) -> Option<[u8; 16]> {
+        #[cfg(feature = "sealed")]
+        if let Phase::Sealed(sealed) = &self.phase {
+            return Some(sealed.key);
+        }
+        self.token().map(|token| *token.random())
+    }
+
     pub(super) fn handle(&self) -> Option<Handle> {
+        #[cfg(feature = "sealed")]
+        if let Phase::Sealed(sealed) = &self.phase {
+            return Some(Handle::of(&sealed.key));
+        }
         self.stored().map(|stored| Handle::of(&stored.key))
     }
 
@@ -330,13 +358,17 @@ impl State {
     }
 
     pub(super) fn record(&self) -> Option<&Record> {
+        #[cfg(feature = "sealed")]
+        if let Phase::Sealed(sealed) = &self.phase {
+            return Some(&sealed.record);
+        }
         self.stored().map(|stored| &stored.record)
     }
 
     pub(super) fn stored(&self) -> Option<&Stored> {
         match &self.phase {
             Phase::Stored(stored) => Some(stored),
-            Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,
+            _ => None,
         }
     }
 }

@@ -194,6 +194,12 @@ impl Store {
             match self.0.memory.kill(&current.key, current.base(), enqueue) {
                 Swap::Done(ticket) => {
                     self.0.shared.destroyed(&current.key, why);
+                    #[cfg(feature = "sealed")]
+                    if self.0.revoked.is_in_use()
+                        && let Some(later) = self.revoke_left(&current.record)
+                    {
+                        return Ok(Some(later));
+                    }
                     return Ok(Some(ticket));
                 }
                 Swap::Changed => {}

@@ -86,6 +86,19 @@ impl Store {
         Ok(Some((token, found)))
     }
 
+    /// Whether this store issued the token, whatever has become of its session.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn is_ours(&self, token: &Token) -> bool {
+        self.0.ring.verify(token)
+    }
+
+    /// Notes that bytes that this store wrote are no record.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn note_corrupt(&self, key: &Key, error: &sessile_codec::Error) {
+        count(&self.0.shared.counters.corrupt);
+        crate::event::corrupt_record(key, error);
+    }
+
     fn pick(&self, mut tokens: impl Iterator<Item = Token>) -> Option<Token> {
         let mut picked = tokens.next()?;
         let mut verified = false;

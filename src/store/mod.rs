@@ -14,6 +14,7 @@ mod find;
 mod foreign;
 mod info;
 mod owners;
+mod revoked;
 #[cfg(any(feature = "axum_session-0_22", feature = "import"))]
 mod scan;
 mod shared;
@@ -33,7 +34,9 @@ use sessile_codec::Limits;
 
 #[cfg(feature = "adapters")]
 pub(crate) use self::foreign::foreign_key;
-use self::{capacity::FullAt, owners::OwnerLocks, shared::Shared, upstream::Above};
+#[cfg(feature = "sealed")]
+pub(crate) use self::revoked::{Opened, SealedId, left_for};
+use self::{capacity::FullAt, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};
 pub(crate) use self::{
     commit::{Asked, Committed, Known, NewKey, Onto},
     find::Found,
@@ -85,6 +88,7 @@ struct Inner {
     settings: Settings,
     timeline: Arc<Timeline>,
     shared: Arc<Shared>,
+    revoked: Arc<Revoked>,
     owner_locks: OwnerLocks,
     full_at: FullAt,
     closed: AtomicBool,
@@ -113,25 +117,33 @@ impl Store {
         let path = settings.volume.path(&settings.name);
         let memory = Arc::new(Memory::new(builder.memory_budget));
         let (timeline, shared) = (settings.timeline.clone(), Arc::new(Shared::default()));
-        let upstream = Arc::new(Above { memory: memory.clone(), timeline: timeline.clone(), shared: shared.clone() });
-        let (disk, mac_keys) = Disk::open(settings, upstream)?;
+        let revoked = Arc::new(Revoked::default());
+        let (memory_too, timeline_too) = (memory.clone(), timeline.clone());
+        let upstream = Above { memory: memory_too, timeline: timeline_too, shared: shared.clone(), revoked: revoked.clone() };
+        let (disk, mac_keys) = Disk::open(settings, Arc::new(upstream))?;
         let stored = KeyRing::from_bytes(zeroize::Zeroizing::new(mac_keys)).ok_or(Error::NotAStore { path })?;
         let ring = match &builder.keys {
             Some(keys) => KeyRing::of(keys, stored),
             None => stored,
         };
-        shared.sessions.store(disk.stats().sessions, Ordering::Relaxed);
-        Ok(Self(Arc::new(Inner {
+        let lost = revoked.load(&disk)?;
+        shared.sessions.store(disk.stats().sessions.saturating_sub(revoked.len()), Ordering::Relaxed);
+        let store = Self(Arc::new(Inner {
             memory,
             disk,
             ring,
             settings: builder.settings,
             timeline,
             shared,
+            revoked,
             owner_locks: OwnerLocks::default(),
             full_at: FullAt::default(),
             closed: AtomicBool::new(false),
-        })))
+        }));
+        if let Some(lost) = lost {
+            store.cut_off_lost(&lost);
+        }
+        Ok(store)
     }
 
     /// Makes everything durable that was committed until now, quick changes too.
@@ -202,7 +214,9 @@ impl Store {
             quarantined: disk.quarantined,
             torn_writes: disk.torn,
             replayed: disk.replayed,
-            disk_sessions: disk.sessions,
+            disk_sessions: disk.sessions.saturating_sub(self.0.revoked.len()),
+            sealed: read(&counters.sealed),
+            revoked: self.0.revoked.len().saturating_sub(u64::from(self.0.revoked.is_in_use())),
             file_bytes: disk.file_bytes,
             journal_bytes: disk.journal_bytes,
             degraded: disk.degraded,

@@ -25,6 +25,7 @@ pub(super) struct Counters {
     pub(super) unreadable: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) limited: AtomicU64,
+    pub(super) sealed: AtomicU64,
 }
 
 #[derive(Default)]

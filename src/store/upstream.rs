@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sessile_codec::Record;
 
-use super::shared::Shared;
+use super::{revoked::Revoked, shared::Shared};
 use crate::{
     disk::{Disk, Op, Upstream, Urgency},
     expiry,
@@ -18,6 +18,7 @@ pub(super) struct Above {
     pub(super) memory: Arc<Memory>,
     pub(super) timeline: Arc<Timeline>,
     pub(super) shared: Arc<Shared>,
+    pub(super) revoked: Arc<Revoked>,
 }
 
 impl Upstream for Above {
@@ -34,6 +35,9 @@ impl Upstream for Above {
     }
 
     fn expired(&self, key: &Key) {
+        if self.revoked.expire(key) {
+            return;
+        }
         self.memory.forget(key);
         self.shared.expired(key);
     }

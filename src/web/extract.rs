@@ -28,7 +28,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
         let session = scope::session(&parts.headers, &parts.extensions, None);
-        std::future::ready(session.map(|session| Some(session).filter(|session| session.token().is_some())))
+        std::future::ready(session.map(|session| Some(session).filter(Session::exists)))
     }
 }
 
@@ -50,7 +50,7 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
         let named = Self::of_parts(&parts.headers, &parts.extensions);
-        std::future::ready(named.map(|named| Some(named).filter(|named| named.token().is_some())))
+        std::future::ready(named.map(|named| Some(named).filter(|named| named.exists())))
     }
 }
 

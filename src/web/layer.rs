@@ -14,11 +14,13 @@ use std::{
 
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 #[cfg(feature = "test-util")]
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+#[cfg(feature = "sealed")]
+use super::sealed::Sealer;
 use super::{
     Binding, Cookie, CookieError, SessionName, Transport, TransportError,
     cookie::{CookieTemplate, forbid_caching},
@@ -63,7 +65,9 @@ pub(super) struct Config {
     pub(super) store: Store,
     pub(super) carrier: Carrier,
     pub(super) marker: Option<Marker>,
-    name: NameHash,
+    #[cfg(feature = "sealed")]
+    pub(super) sealer: Option<Sealer>,
+    pub(super) name: NameHash,
     binding: Option<Binding>,
     blueprint: Cookie,
     loopback_only: bool,
@@ -79,8 +83,18 @@ impl SessionLayer {
         let blueprint = Cookie::new();
         let carrier = Carrier::Cookie(blueprint.build().expect("the default cookie is valid"));
         let (marker, name, binding) = (None, 0, None);
-        let config =
-            Config { store, carrier, marker, name, binding, blueprint, loopback_only: false, commit_on_server_error: false };
+        let config = Config {
+            store,
+            carrier,
+            marker,
+            #[cfg(feature = "sealed")]
+            sealer: None,
+            name,
+            binding,
+            blueprint,
+            loopback_only: false,
+            commit_on_server_error: false,
+        };
         Self { config: Arc::new(config) }
     }
 
@@ -191,16 +205,24 @@ impl SessionLayer {
     /// A session such as a request without one would get.
     #[cfg(feature = "test-util")]
     pub(crate) fn new_session(&self) -> Result<Session, Error> {
-        Session::load(&self.config.store, self.config.kind(Bound::default()), std::iter::empty())
+        Session::load(&self.config.store, self.config.kind(Bound::default(), &HeaderMap::new()), std::iter::empty())
     }
 
-    /// The header by which a request presents `token`.
+    /// The header by which a request presents the session, which was saved.
     #[cfg(feature = "test-util")]
-    pub(crate) fn presents(&self, token: &crate::Token) -> (HeaderName, HeaderValue) {
-        self.config.carrier.presents(token)
+    pub(crate) fn presents(&self, session: &Session) -> Result<(HeaderName, HeaderValue), Error> {
+        if let Some(token) = session.token() {
+            return Ok(self.config.carrier.presents(&token));
+        }
+        let Finish { told, parts, .. } = session.finish(true)?;
+        let mut headers = HeaderMap::new();
+        self.config.tell(&told, parts, &mut headers)?;
+        let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+        let value = HeaderValue::try_from(set.collect::<Vec<_>>().join("; "));
+        Ok((header::COOKIE, value.expect("what may be in `Set-Cookie` may be in `Cookie`")))
     }
 
-    fn change(mut self, with: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn change(mut self, with: impl FnOnce(&mut Config)) -> Self {
         with(Arc::make_mut(&mut self.config));
         self
     }
@@ -210,20 +232,48 @@ impl Config {
     /// The session of a request.
     pub(super) fn load(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Session, Error> {
         let client = self.binding.as_ref().map(|binding| binding.read(headers, extensions)).unwrap_or_default();
-        let kind = self.kind(client);
-        let session = self.carrier.tokens(headers, |tokens| Session::load(&self.store, kind, tokens))?;
+        let kind = self.kind(client, headers);
+        let by_token = || self.carrier.tokens(headers, |tokens| Session::load(&self.store, kind, tokens));
+        #[cfg(feature = "sealed")]
+        let session = self.load_sealed(headers, kind)?.map_or_else(by_token, Ok)?;
+        #[cfg(not(feature = "sealed"))]
+        let session = by_token()?;
         match &self.binding {
             Some(binding) if !binding.check(&session) => Session::load(&self.store, kind, std::iter::empty()),
             _ => Ok(session),
         }
     }
 
-    fn kind(&self, client: Bound) -> Kind {
-        Kind { name: self.name, ends_with_browser: self.carrier.ends_with_browser(), client }
+    fn kind(&self, client: Bound, headers: &HeaderMap) -> Kind {
+        let (name, ends_with_browser) = (self.name, self.carrier.ends_with_browser());
+        #[cfg(feature = "sealed")]
+        let (parts, seal_bytes) = self.sealing(headers);
+        #[cfg(not(feature = "sealed"))]
+        let (_, parts) = (headers, 0);
+        Kind {
+            name,
+            ends_with_browser,
+            client,
+            #[cfg(feature = "sealed")]
+            seal_bytes,
+            parts,
+        }
+    }
+
+    /// Writes what the client must be told; `parts` says which cookies behind the first it has.
+    #[cfg_attr(not(feature = "sealed"), expect(clippy::unnecessary_wraps, reason = "to seal can fail"))]
+    fn tell(&self, told: &Told, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
+        #[cfg(feature = "sealed")]
+        if let (Some(sealer), Carrier::Cookie(_)) = (&self.sealer, &self.carrier) {
+            return sealer.tell(&self.carrier, told, parts, self.store.now_ms(), headers);
+        }
+        let _ = parts;
+        self.carrier.tell(told, self.store.now_ms(), headers);
+        Ok(())
     }
 
     /// The cookie as it is set, under the name that it goes by.
-    fn template(&self) -> Result<CookieTemplate, CookieError> {
+    pub(super) fn template(&self) -> Result<CookieTemplate, CookieError> {
         match self.marker {
             Some(marker) => self.blueprint.clone().or_named(marker.name).build(),
             None => self.blueprint.build(),
@@ -233,6 +283,10 @@ impl Config {
     /// Checks the cookie again after a change, also if another carrier is in use now.
     fn rebuild_cookie(&mut self) -> Result<(), CookieError> {
         let template = self.template()?;
+        #[cfg(feature = "sealed")]
+        if let Some(sealer) = &mut self.sealer {
+            sealer.adapt(&template, self.name);
+        }
         if let Carrier::Cookie(current) = &mut self.carrier {
             *current = template;
         }
@@ -310,7 +364,7 @@ pin_project! {
         // The application works on the request.
         Running { #[pin] inner: F },
         // The response is there; it leaves when its session is as durable as the store promises.
-        Committing { ack: Ack, told: Told, response: Option<Response<B>> },
+        Committing { ack: Ack, told: Told, parts: u8, response: Option<Response<B>> },
     }
 }
 
@@ -339,7 +393,7 @@ where
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };
-                    let Finish { ticket, told } = match finish {
+                    let Finish { ticket, told, parts } = match finish {
                         Ok(finish) => finish,
                         Err(error) => return Poll::Ready(Ok(failure(this.scope.as_ref(), &error))),
                     };
@@ -347,15 +401,15 @@ where
                     // Most often there is nothing to wait for, and the response need not move to another stage.
                     match Pin::new(&mut ack).poll(context) {
                         Poll::Ready(acknowledged) => {
-                            return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, told, response)));
+                            return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, &told, parts, response)));
                         }
-                        Poll::Pending => this.stage.set(Stage::Committing { ack, told, response: Some(response) }),
+                        Poll::Pending => this.stage.set(Stage::Committing { ack, told, parts, response: Some(response) }),
                     }
                 }
-                StageProjection::Committing { ack, told, response } => {
+                StageProjection::Committing { ack, told, parts, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, *told, response)));
+                    return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, told, *parts, response)));
                 }
             }
         }
@@ -381,7 +435,8 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Result<Finish,
 fn answered<B: Default>(
     scope: Option<&Scope>,
     acknowledged: Result<(), Error>,
-    told: Told,
+    told: &Told,
+    parts: u8,
     response: Response<B>,
 ) -> Response<B> {
     // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token would be
@@ -390,8 +445,10 @@ fn answered<B: Default>(
         Ok(()) => (response, true),
         Err(error) => (failure(scope, &error), error.is_transient()),
     };
-    if let Some(Scope { config, .. }) = scope.filter(|_| is_in_force && told != Told::Nothing) {
-        config.carrier.tell(told, config.store.now_ms(), response.headers_mut());
+    if let Some(Scope { config, .. }) = scope.filter(|_| is_in_force && !matches!(told, Told::Nothing))
+        && let Err(error) = config.tell(told, parts, response.headers_mut())
+    {
+        return failure(scope, &error);
     }
     response
 }
@@ -441,7 +498,7 @@ mod tests {
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
             scope: Some(Scope { config, used: Use::Untouched }),
-            stage: Stage::Committing { ack: Ack::settled(result), told, response },
+            stage: Stage::Committing { ack: Ack::settled(result), told, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => response,

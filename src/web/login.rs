@@ -55,5 +55,5 @@ pub fn login_with(layer: &SessionLayer, owner: impl AsRef<[u8]>, set: impl FnOnc
     set(&session);
     session.bind_owner(owner);
     session.save().wait().expect("the store takes a session");
-    layer.presents(&session.token().expect("it was saved"))
+    layer.presents(&session).expect("it was saved, and to seal it needs no I/O")
 }

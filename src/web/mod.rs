@@ -13,10 +13,14 @@ mod login;
 mod loopback;
 mod named;
 mod scope;
+#[cfg(feature = "sealed")]
+mod sealed;
 mod transport;
 
 #[cfg(feature = "test-util")]
 pub use self::login::{login_cookie, login_with};
+#[cfg(all(fuzzing, feature = "sealed"))]
+pub(crate) use self::sealed::check_sealed;
 pub use self::{
     binding::{Binding, BindingChange, OnChange},
     cookie::{Cookie, CookieError, SameSite},

@@ -113,10 +113,13 @@ impl Carrier {
     }
 
     /// Writes what the client must be told; `now_ms` is the time of the store.
-    pub(super) fn tell(&self, told: Told, now_ms: u64, headers: &mut HeaderMap) {
+    pub(super) fn tell(&self, told: &Told, now_ms: u64, headers: &mut HeaderMap) {
         match (self, told) {
             // A header has no date that could be moved.
             (_, Told::Nothing) | (Self::Header { .. }, Told::Token { renewed: true, .. }) => return,
+            // The sealer's to tell.
+            #[cfg(feature = "sealed")]
+            (_, Told::Sealed { .. }) => return,
             (Self::Cookie(template), Told::Token { token, deadline_ms, .. }) => {
                 let max_age = deadline_ms.map(|deadline_ms| Duration::from_millis(deadline_ms.saturating_sub(now_ms)));
                 headers.append(header::SET_COOKIE, template.set(&token.expose(), max_age));

@@ -38,6 +38,8 @@ mod races;
 mod renew;
 mod save;
 mod scope;
+#[cfg(feature = "sealed")]
+mod sealed;
 mod session;
 mod strict;
 mod support;

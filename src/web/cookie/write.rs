@@ -47,12 +47,11 @@ impl CookieTemplate {
         self.browser_session
     }
 
-    /// Gives the client `value`, a token, for `max_age`: rounded up to whole seconds, because a cookie that outlives its session
+    /// Gives the client `value`, a token or a part of a sealed session, for `max_age`: rounded up to whole seconds, because a cookie that outlives its session
     /// by a moment does no harm, and one that ends before it signs somebody out. `None`: until the browser closes.
     pub(crate) fn set(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
         const AGE: &str = "; Max-Age=";
-        debug_assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "a token is base64url");
-        debug_assert!(value.len() <= VALUE_BYTES, "the name was checked with room for {VALUE_BYTES} bytes");
+        debug_assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte)), "a token is base64url");
         let round_up = |age: Duration| age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)).min(MOST_SECONDS);
         let seconds = max_age.map(round_up);
         let age_bytes = seconds.map_or(0, |seconds| AGE.len() + 1 + seconds.checked_ilog10().unwrap_or(0) as usize);
@@ -70,6 +69,22 @@ impl CookieTemplate {
         let mut header = HeaderValue::try_from(text).expect("a token is base64url, and the rest was checked");
         header.set_sensitive(true);
         header
+    }
+
+    /// The cookie that holds what does not fit into the `part` before it; this one itself is part 0.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn part(&self, part: usize) -> Self {
+        match part {
+            0 => self.clone(),
+            _ => Self::new(format!("{}.{part}", self.name), &self.scope, &self.flags, self.browser_session),
+        }
+    }
+
+    /// Longest value with which the whole header has 4,096 bytes, which the strictest browsers count.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn room_bytes(&self) -> usize {
+        const LONGEST_AGE: usize = "; Max-Age=34560000".len();
+        4096_usize.saturating_sub(self.name.len() + 1 + self.scope.len() + LONGEST_AGE + self.flags.len())
     }
 
     /// Takes the cookie from the client.

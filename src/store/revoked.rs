@@ -1,0 +1,266 @@
+//! The ends of sessions that are not in the store, but sealed in their clients' cookies.
+//!
+//! What a client holds cannot be deleted, so the store keeps what must not be believed any more: a revocation for each such session
+//! that ended, and for an owner whose sessions were all ended an *epoch*. Every end of an owner's sessions raises the store's epoch
+//! by one; a sealed session carries the epoch that it was sealed in, and is refused if its owner's is later.
+//!
+//! Invariants:
+//! - A revocation is effective for the next look of any thread, and on disk before it is acknowledged; what was sealed before it is
+//!   refused for as long as it could be valid: no timeouts change under one id, and nothing sealed is valid for longer than 400 days.
+//! - Nothing here is read from the disk after the store was opened: a sealed session costs no I/O.
+//! - What the store cannot remember, it refuses: a damaged revocation cuts off everything sealed before; too many of nobody's
+//!   sessions, all of those.
+//! - No token leads to a revocation: its record key is no hash of one.
+//!
+//! On disk a revocation is a record like a session's, of an owner that no application has: so it is journaled, found when the store
+//! is opened, and swept when its time is over, as sessions are.
+
+#[cfg(feature = "sealed")]
+mod sealed;
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::{Mutex, RwLock};
+use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
+
+#[cfg(feature = "sealed")]
+pub(crate) use self::sealed::{Opened, SealedId, left_for};
+use super::Store;
+use crate::{
+    Error,
+    disk::{Disk, Op, Ticket, Urgency},
+    token::{Handle, Key},
+};
+
+/// The owner of revocations: no hash of anything.
+const OWNER: [u8; 16] = *b"sessile revoked\0";
+/// Where the store's epoch stands.
+const EPOCH: Key = [0xff; 16];
+/// How long what is sealed may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
+const LONGEST_MS: u64 = 400 * 86_400_000;
+
+/// One revocation, as it is stored under what it is about.
+#[derive(Clone, Copy, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = sessile_codec::rkyv)]
+struct Stored {
+    /// 0: of a session.
+    kind: u8,
+    epoch: u64,
+    /// Of the store: the least epoch that is believed. Of an owner: that of the session which is kept.
+    least: u64,
+    /// Of an owner: the handle of the session that is kept, if there is one.
+    kept: Option<u64>,
+    /// Of a session: until when its old cookie leads to `to`, and whether it was nobody's.
+    grace_ms: u64,
+    to: Option<[u8; 16]>,
+    of_nobody: bool,
+}
+
+impl Model for Stored {
+    const TAG: Tag = Tag::new("revoked");
+}
+
+const OF_OWNER: u8 = 1;
+const OF_STORE: u8 = 2;
+
+/// A session that ended, or moved into the store.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only who opens sealed sessions looks"))]
+struct Gone {
+    /// Where it is now, and until when its old cookie leads there.
+    moved: Option<(Key, u64)>,
+    of_nobody: bool,
+}
+
+/// An owner whose sessions were ended.
+#[derive(Clone, Copy)]
+struct Cut {
+    epoch: u64,
+    /// The session that was kept, if it was sealed in this epoch or later.
+    kept: Option<(Handle, u64)>,
+}
+
+#[derive(Default)]
+pub(super) struct Revoked {
+    /// Whether any layer over this store ever sealed.
+    in_use: AtomicBool,
+    state: RwLock<State>,
+    /// One owner is cut off at a time, so that epochs reach the disk in their order.
+    cutting: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    epoch: u64,
+    /// What was sealed in an earlier one is refused, whoever's it is.
+    least: u64,
+    sessions: HashMap<Key, Gone>,
+    of_nobody: usize,
+    owners: HashMap<[u8; 16], Cut>,
+}
+
+impl State {
+    fn take(&mut self, key: Key, stored: &Stored) {
+        match stored.kind {
+            OF_OWNER => {
+                let kept = stored.kept.map(|bits| (Handle::from_bits(bits), stored.least));
+                self.owners.insert(key, Cut { epoch: stored.epoch, kept });
+                self.epoch = self.epoch.max(stored.epoch);
+            }
+            OF_STORE => {
+                self.epoch = self.epoch.max(stored.epoch);
+                self.least = stored.least;
+            }
+            _ => self.insert(key, Gone { moved: stored.to.map(|to| (to, stored.grace_ms)), of_nobody: stored.of_nobody }),
+        }
+    }
+
+    fn insert(&mut self, key: Key, gone: Gone) {
+        self.of_nobody += usize::from(gone.of_nobody);
+        if let Some(before) = self.sessions.insert(key, gone) {
+            self.of_nobody -= usize::from(before.of_nobody);
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> bool {
+        let session = self.sessions.remove(key);
+        self.of_nobody -= session.map_or(0, |gone| usize::from(gone.of_nobody));
+        session.is_some() || self.owners.remove(key).is_some()
+    }
+}
+
+impl Revoked {
+    /// What the file knows. Also gives what could not be read, if not all of it could.
+    pub(super) fn load(&self, disk: &Disk) -> Result<Option<Vec<Key>>, Error> {
+        let keys = disk.of_owner(&OWNER)?;
+        let mut state = self.state.write();
+        let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&EPOCH));
+        for key in &keys {
+            match disk.load(key)?.map(|record| record.ok().and_then(|record| read(&record))) {
+                Some(Some(stored)) => state.take(*key, &stored),
+                Some(None) => lost.push(*key),
+                // The index of owners may list what is gone.
+                None => {}
+            }
+        }
+        self.in_use.store(!keys.is_empty(), Ordering::SeqCst);
+        Ok((!lost.is_empty() || !is_counted).then_some(lost))
+    }
+
+    /// How many records of the file are revocations.
+    pub(super) fn len(&self) -> u64 {
+        let state = self.state.read();
+        let in_use = usize::from(self.is_in_use());
+        (state.sessions.len() + state.owners.len() + in_use) as u64
+    }
+
+    /// Whether any layer over this store ever sealed.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::SeqCst)
+    }
+
+    /// The time of the revocation under `key` is over. `false`: there is none.
+    pub(super) fn expire(&self, key: &Key) -> bool {
+        self.is_in_use() && self.state.write().remove(key)
+    }
+}
+
+fn read(record: &Record) -> Option<Stored> {
+    let entry = record.entry("revoked")?;
+    let view = entry.view::<Stored>().ok()?;
+    rkyv::deserialize::<Stored, rkyv::rancor::Error>(&*view).ok()
+}
+
+impl Store {
+    /// Cuts off every session of `owner` that is sealed now, but the one that `kept` names. A store that never sealed has none.
+    pub(super) fn cut_off(&self, owner: &[u8; 16], kept: Option<&Handle>) -> Option<Ticket> {
+        let revoked = &self.0.revoked;
+        if !revoked.is_in_use() {
+            return None;
+        }
+        let _cutting = revoked.cutting.lock();
+        let mut state = revoked.state.write();
+        state.epoch += 1;
+        let before = state.owners.get(owner).copied();
+        let kept = kept.map(|handle| match before.and_then(|cut| cut.kept) {
+            Some((still, least)) if still == *handle => (still, least),
+            _ => (*handle, before.map_or(0, |cut| cut.epoch)),
+        });
+        let cut = Cut { epoch: state.epoch, kept };
+        state.owners.insert(*owner, cut);
+        let (epoch, least) = (state.epoch, state.least);
+        drop(state);
+        self.put_epoch(epoch, least);
+        let kept_bits = kept.map(|(handle, _)| handle.bits());
+        let stored =
+            Stored { kind: OF_OWNER, epoch, kept: kept_bits, least: kept.map_or(0, |(_, least)| least), ..Stored::default() };
+        let until_ms = self.now_ms().saturating_add(LONGEST_MS);
+        Some(self.put_revocation(*owner, until_ms, before.is_none(), &stored))
+    }
+
+    /// Ends every session that travels sealed in a cookie, of whatever owner and layer. Sessions in the store go on.
+    ///
+    /// For when keys may have leaked: change them first. Durable whatever the store's class, and effective for the next request.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// store.revoke_sealed().wait()?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn revoke_sealed(&self) -> crate::Ack {
+        if !self.0.revoked.is_in_use() {
+            return crate::Ack::settled(Ok(()));
+        }
+        crate::Ack::new(self.cut_off_everybody(0), ())
+    }
+
+    /// Refuses whatever was sealed until now. The epoch becomes at least `least`.
+    fn cut_off_everybody(&self, least: u64) -> Ticket {
+        let _cutting = self.0.revoked.cutting.lock();
+        let mut state = self.0.revoked.state.write();
+        state.epoch = (state.epoch + 1).max(least);
+        state.least = state.epoch;
+        let (epoch, least) = (state.epoch, state.least);
+        drop(state);
+        self.0.revoked.in_use.store(true, Ordering::SeqCst);
+        self.put_epoch(epoch, least)
+    }
+
+    /// Revocations are gone, those under `lost` and who knows what else: whatever was sealed is refused.
+    pub(super) fn cut_off_lost(&self, lost: &[Key]) {
+        crate::event::lost_revocations();
+        // The time stands for an epoch that the store cannot have come to by counting.
+        drop(self.cut_off_everybody(self.now_ms()));
+        // After the epoch, which stands for them now; or each start would do so again.
+        for key in lost.iter().filter(|key| **key != EPOCH) {
+            self.0.disk.enqueue(Op::Delete { key: *key }, Urgency::Soon);
+        }
+    }
+
+    fn put_epoch(&self, epoch: u64, least: u64) -> Ticket {
+        self.put_revocation(EPOCH, u64::MAX, epoch == 0, &Stored { kind: OF_STORE, epoch, least, ..Stored::default() })
+    }
+
+    /// `is_new`: the file has no such revocation yet.
+    fn put_revocation(&self, key: Key, until_ms: u64, is_new: bool, stored: &Stored) -> Ticket {
+        let now_ms = self.now_ms();
+        let meta = Meta {
+            revision: if is_new { 1 } else { 2 },
+            created_ms: now_ms,
+            last_seen_ms: now_ms,
+            idle_deadline_ms: until_ms,
+            absolute_deadline_ms: until_ms,
+            owner: OWNER,
+            ..Meta::default()
+        };
+        let (mut patch, limits) = (Patch::new(), Limits::UNLIMITED);
+        let entry = Entry::model(stored, &limits).expect("some numbers are within every limit");
+        patch.set("revoked", entry, &limits).expect("the key is within every limit");
+        let record = patch.apply(None, &key, &meta, &limits).expect("one small entry is within every limit");
+        self.0.disk.enqueue(Op::Put { key, record }, Urgency::Now).1
+    }
+}

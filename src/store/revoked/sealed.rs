@@ -1,0 +1,391 @@
+//! What sealing and opening sessions asks.
+
+use std::sync::atomic::Ordering;
+
+use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
+
+use super::{
+    super::{Committed, Found, NewKey, Onto, Store, commit::Asked, commit::Known, count},
+    Gone, LONGEST_MS, State, Stored,
+};
+use crate::{
+    Durability, Error, Tier,
+    clock::duration_ms,
+    disk::{Op, Ticket, Urgency},
+    token::{Handle, Key, NameHash},
+};
+
+const NOBODY: [u8; 16] = [0; 16];
+/// Revocations of nobody's sessions: everybody can begin and end those, so they must not fill memory.
+const MOST_OF_NOBODY: usize = 1 << 16;
+
+/// In a record in the store: the sealed session that it became, which ends with it.
+const LEFT_FOR: &str = "sessile.sealed";
+
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = sessile_codec::rkyv)]
+struct LeftFor {
+    key: [u8; 16],
+    epoch: u64,
+}
+
+impl Model for LeftFor {
+    const TAG: Tag = Tag::new("sealed");
+}
+
+/// The sealed session that the session of `record` became a moment ago.
+pub(crate) fn left_for(record: &Record) -> Option<SealedId> {
+    let entry = record.entry(LEFT_FOR)?;
+    let view = entry.view::<LeftFor>().ok()?;
+    Some(SealedId { key: view.key, owner: record.meta().owner, epoch: view.epoch.to_native() })
+}
+
+/// How it stands with a sealed session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Alive,
+    /// It was moved into the store a moment ago, to this key.
+    Moved(Key),
+    Ended,
+}
+
+/// Names a sealed session, as far as revocations go.
+#[derive(Clone, Copy)]
+pub(crate) struct SealedId {
+    pub(crate) key: Key,
+    pub(crate) owner: [u8; 16],
+    /// The epoch that it was sealed in.
+    pub(crate) epoch: u64,
+}
+
+impl State {
+    fn standing(&self, id: &SealedId, now_ms: u64) -> Standing {
+        match self.sessions.get(&id.key) {
+            Some(Gone { moved: Some((to, until_ms)), .. }) if now_ms < *until_ms => return Standing::Moved(*to),
+            Some(_) => return Standing::Ended,
+            None => {}
+        }
+        let is_cut = self.owners.get(&id.owner).is_some_and(|cut| {
+            let is_kept = |(handle, least)| id.epoch >= least && Handle::of(&id.key) == handle;
+            id.epoch < cut.epoch && !cut.kept.is_some_and(is_kept)
+        });
+        if is_cut || id.epoch < self.least { Standing::Ended } else { Standing::Alive }
+    }
+}
+
+/// What a sealed session is found to be.
+pub(crate) enum Opened {
+    Alive,
+    InStore(Found),
+    Ended,
+}
+
+impl Store {
+    /// Notes in the file that sessions of this store may be sealed, and gives what tells the store from others.
+    pub(crate) fn begin_sealing(&self) -> [u8; 16] {
+        let _cutting = self.0.revoked.cutting.lock();
+        if !self.0.revoked.in_use.swap(true, Ordering::SeqCst) {
+            // Before anything sealed can be presented, unless the disk refuses; then it is tried again, as all that is queued.
+            drop(self.put_epoch(0, 0));
+        }
+        self.0.disk.store_id()
+    }
+
+    /// Whether the sessions of `owner` may be outside the store, where none is counted.
+    pub(crate) fn may_seal(&self, owner: &[u8; 16]) -> bool {
+        *owner == NOBODY || self.0.settings.owner_limit.is_none()
+    }
+
+    /// The epoch that a new session is sealed in.
+    pub(crate) fn sealing_epoch(&self) -> u64 {
+        self.0.revoked.state.read().epoch
+    }
+
+    /// Notes that a session was sealed.
+    pub(crate) fn note_sealed(&self) {
+        count(&self.0.shared.counters.sealed);
+    }
+
+    /// Looks a session up that was opened, with `meta`.
+    pub(crate) fn find_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Opened, Error> {
+        let now_ms = self.now_ms();
+        if meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_MS)) <= now_ms {
+            count(&self.0.shared.counters.expired);
+            return Ok(Opened::Ended);
+        }
+        let standing = self.0.revoked.state.read().standing(id, now_ms);
+        let found = match standing {
+            Standing::Alive => return Ok(Opened::Alive),
+            Standing::Moved(to) => self.current(&to)?,
+            Standing::Ended => None,
+        };
+        let Some(current) = found else {
+            count(&self.0.shared.counters.misses);
+            return Ok(Opened::Ended);
+        };
+        let (key, record) = (current.key, current.record);
+        Ok(Opened::InStore(Found { key, record, seen_ms: now_ms, tier: Tier::Memory, is_old: true }))
+    }
+
+    /// Notes that a request had a sealed session that could not be opened.
+    pub(crate) fn note_forged(&self) {
+        count(&self.0.shared.counters.forged);
+    }
+
+    /// Notes that a request had two sessions.
+    pub(crate) fn note_ambiguous(&self) {
+        count(&self.0.shared.counters.ambiguous);
+        crate::event::ambiguous();
+    }
+
+    /// The epoch in which `id` may be sealed again, with the same meta data but for its use; `None` if it has ended.
+    pub(crate) fn sealed_again(&self, id: &SealedId) -> Option<u64> {
+        let state = self.0.revoked.state.read();
+        (state.standing(id, self.now_ms()) == Standing::Alive).then_some(state.epoch)
+    }
+
+    /// Ends a sealed session. `None`: it was over before. Also gives the epoch in which it may go on under another id.
+    pub(crate) fn revoke(&self, id: &SealedId, meta: &Meta) -> Option<(u64, Ticket)> {
+        let epoch = self.claim(id)?;
+        let stored = Stored { of_nobody: id.owner == NOBODY, ..Stored::default() };
+        let ticket = self.put_revocation(id.key, self.until_ms(meta), true, &stored);
+        Some((epoch, self.bound_those_of_nobody().unwrap_or(ticket)))
+    }
+
+    /// Takes a sealed session into the store, where `make` writes it. `None`: it was over before. `has_grace`: its old cookie
+    /// leads there for a moment.
+    pub(crate) fn take_in(
+        &self,
+        id: &SealedId,
+        before: &Meta,
+        has_grace: bool,
+        name: NameHash,
+        meta: &Meta,
+        make: impl FnOnce(&Key) -> Result<Record, Error>,
+    ) -> Result<Option<Committed>, Error> {
+        if self.claim(id).is_none() {
+            return Ok(None);
+        }
+        let mut committed = match self.create(name, Durability::Durable, meta, make) {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.0.revoked.state.write().remove(&id.key);
+                return Err(error);
+            }
+        };
+        let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
+        let moved = has_grace.then_some((committed.key, until_ms));
+        let of_nobody = id.owner == NOBODY;
+        let is_cut = {
+            let mut state = self.0.revoked.state.write();
+            state.remove(&id.key);
+            // Its owner's sessions may have been ended between: that did not see it in the store yet.
+            let is_cut = state.standing(id, until_ms) == Standing::Ended;
+            state.insert(id.key, Gone { moved, of_nobody });
+            is_cut
+        };
+        let stored = Stored { to: moved.map(|(to, _)| to), grace_ms: until_ms, of_nobody, ..Stored::default() };
+        committed.ticket = self.put_revocation(id.key, self.until_ms(before), true, &stored);
+        self.bound_those_of_nobody();
+        if is_cut {
+            self.destroy(&committed.key)?;
+            return Ok(None);
+        }
+        Ok(Some(committed))
+    }
+
+    /// Lets the session under `key`, which is `record`, go on sealed as `to`. What is in the store stays for the grace, for
+    /// requests under way, and nothing they change is kept. `None`: somebody else changed it first.
+    pub(crate) fn let_go(&self, name: NameHash, key: &Key, record: &Record, to: &Key) -> Result<Option<(u64, Ticket)>, Error> {
+        let epoch = self.sealing_epoch();
+        let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
+        let asked = Asked { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep };
+        let known = Known { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
+        let committed = self.commit(&known, asked, |Onto { current, key, .. }| {
+            if !current.is_same(record) {
+                return Ok(None);
+            }
+            let (mut patch, limits) = (Patch::new(), Limits::UNLIMITED);
+            patch.set(LEFT_FOR, Entry::model(&LeftFor { key: *to, epoch }, &limits)?, &limits)?;
+            let mut meta = current.meta();
+            meta.revision += 1;
+            meta.absolute_deadline_ms = meta.absolute_deadline_ms.min(until_ms);
+            Ok(Some(patch.apply(Some(current), key, &meta, &limits)?))
+        })?;
+        Ok(committed.map(|committed| (epoch, committed.ticket)))
+    }
+
+    /// The session of `record`, which has just ended in the store, may have gone on sealed: that ends, too.
+    pub(in crate::store) fn revoke_left(&self, record: &Record) -> Option<Ticket> {
+        let id = left_for(record)?;
+        // When it would have ended, what is left in the store does not say.
+        let ended = self.revoke(&id, &Meta { absolute_deadline_ms: u64::MAX, ..record.meta() });
+        ended.map(|(_, ticket)| ticket)
+    }
+
+    /// Marks the session as over, if it is not: whoever does so first has it. Gives the epoch of that moment.
+    fn claim(&self, id: &SealedId) -> Option<u64> {
+        let mut state = self.0.revoked.state.write();
+        if state.standing(id, self.now_ms()) != Standing::Alive {
+            return None;
+        }
+        state.insert(id.key, Gone { moved: None, of_nobody: id.owner == NOBODY });
+        Some(state.epoch)
+    }
+
+    /// Until when anything that was sealed under the id of a session with `meta` can be valid: nothing but use moves its
+    /// deadlines.
+    fn until_ms(&self, meta: &Meta) -> u64 {
+        let idle_ms = meta.idle_deadline_ms.saturating_sub(meta.last_seen_ms).min(LONGEST_MS);
+        // A clock that was set back since: what was sealed before is valid for longer.
+        let now_ms = self.now_ms().max(meta.last_seen_ms);
+        now_ms.saturating_add(idle_ms).min(meta.absolute_deadline_ms)
+    }
+
+    /// Cuts off nobody's sessions in place of remembering more of them than fit.
+    fn bound_those_of_nobody(&self) -> Option<Ticket> {
+        if self.0.revoked.state.read().of_nobody < MOST_OF_NOBODY {
+            return None;
+        }
+        let ticket = self.cut_off(&NOBODY, None);
+        let mut state = self.0.revoked.state.write();
+        let gone: Vec<Key> =
+            state.sessions.iter().filter(|(_, gone)| gone.of_nobody && gone.moved.is_none()).map(|(key, _)| *key).collect();
+        for key in gone {
+            state.remove(&key);
+            // After the epoch, which stands for it.
+            self.0.disk.enqueue(Op::Delete { key }, Urgency::Soon);
+        }
+        ticket
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::{super::EPOCH, *};
+    use crate::testing::FaultDisk;
+
+    fn id(n: u32, owner: [u8; 16], epoch: u64) -> SealedId {
+        let mut key = [3; 16];
+        key[..4].copy_from_slice(&n.to_le_bytes());
+        SealedId { key, owner, epoch }
+    }
+
+    fn standing(store: &Store, id: &SealedId) -> Standing {
+        store.0.revoked.state.read().standing(id, store.now_ms())
+    }
+
+    fn meta(store: &Store) -> Meta {
+        store.timeouts().begin(store.now_ms())
+    }
+
+    #[test]
+    fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
+        let disk = FaultDisk::plain();
+        let store = Store::builder().open_on(&disk).unwrap();
+        store.begin_sealing();
+        let (somebody, old) = ([1; 16], id(u32::MAX, NOBODY, 0));
+        let meta = meta(&store);
+        store.revoke(&id(u32::MAX - 1, somebody, 0), &meta).unwrap();
+        let flood = u32::try_from(MOST_OF_NOBODY).unwrap();
+        for n in 0..flood - 1 {
+            assert!(store.revoke(&id(n, NOBODY, 0), &meta).is_some());
+        }
+        assert_eq!((standing(&store, &old), store.stats().revoked), (Standing::Alive, u64::from(flood)));
+        store.revoke(&id(flood, NOBODY, 0), &meta).unwrap();
+        // In place of them all: one epoch, which ended what was sealed before, theirs and others' alike.
+        let check = |store: &Store| {
+            assert_eq!(store.stats().revoked, 2);
+            for n in [0, 1, flood - 2, flood, u32::MAX] {
+                assert_eq!(standing(store, &id(n, NOBODY, 0)), Standing::Ended, "{n}");
+            }
+            assert_eq!(standing(store, &id(u32::MAX - 1, somebody, 0)), Standing::Ended);
+            assert_eq!(standing(store, &id(u32::MAX, somebody, 0)), Standing::Alive, "who is signed in stays so");
+            assert_eq!(standing(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), Standing::Alive, "nobody can begin anew");
+        };
+        check(&store);
+        store.close().unwrap();
+        check(&Store::builder().open_on(&disk).unwrap());
+    }
+
+    #[test]
+    fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
+        for lost in [EPOCH, id(1, [1; 16], 0).key] {
+            let disk = FaultDisk::plain();
+            let store = Store::builder().open_on(&disk).unwrap();
+            store.begin_sealing();
+            let meta = meta(&store);
+            store.revoke(&id(1, [1; 16], 0), &meta).unwrap();
+            store.cut_off(&[2; 16], None).unwrap();
+            // What damage would leave: no record under that key, or one of something else.
+            let other = Record::check(
+                Patch::new()
+                    .apply(None, &lost, &Meta { owner: super::super::OWNER, ..meta }, &Limits::UNLIMITED)
+                    .unwrap()
+                    .bytes(),
+                &lost,
+                1024,
+            );
+            let op = if lost == EPOCH { Op::Delete { key: lost } } else { Op::Put { key: lost, record: other.unwrap() } };
+            store.0.disk.enqueue(op, Urgency::Now);
+            store.close().unwrap();
+            let store = Store::builder().open_on(&disk).unwrap();
+            let before = [id(1, [1; 16], 0), id(2, [1; 16], 0), id(3, NOBODY, 1), id(4, [9; 16], 1_000_000)];
+            for id in &before {
+                assert_eq!(standing(&store, id), Standing::Ended);
+            }
+            let after = id(5, [1; 16], store.sealing_epoch());
+            assert_eq!(standing(&store, &after), Standing::Alive);
+            store.close().unwrap();
+            let store = Store::builder().open_on(&disk).unwrap();
+            assert_eq!(standing(&store, &after), Standing::Alive, "once");
+            assert!(before.iter().all(|id| standing(&store, id) == Standing::Ended));
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_ended_is_not_kept_by_a_later_end_of_all_others() {
+        let store = crate::testing::store();
+        store.begin_sealing();
+        let owner = [1; 16];
+        let [laptop, phone] = [id(1, owner, 0), id(2, owner, 0)];
+        store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
+        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
+        store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
+        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
+        store.cut_off(&owner, Some(&Handle::of(&phone.key))).unwrap();
+        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
+        store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
+        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
+    }
+
+    #[test]
+    fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_does_not_escape() {
+        let store = crate::testing::store();
+        store.begin_sealing();
+        let owner = crate::token::owner_hash(b"ada");
+        let mut meta = meta(&store);
+        meta.owner = owner;
+        let make = |key: &Key, meta: &Meta| Ok(Patch::new().apply(None, key, meta, &Limits::UNLIMITED).unwrap());
+        // Between the look at the epoch and the record's way into the store.
+        let sealed = id(1, owner, store.sealing_epoch());
+        let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
+            store.destroy_all("ada").wait().unwrap();
+            make(key, &meta)
+        });
+        assert!(taken.unwrap().is_none());
+        assert!(store.sessions_of("ada").unwrap().is_empty());
+        // Two requests that move it at once: one does.
+        let sealed = id(2, owner, store.sealing_epoch());
+        let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
+            assert!(store.take_in(&sealed, &meta, true, 0, &meta, |key| make(key, &meta)).unwrap().is_none());
+            make(key, &meta)
+        });
+        assert!(taken.unwrap().is_some());
+        assert_eq!(store.sessions_of("ada").unwrap().len(), 1);
+        // One that cannot move is as it was.
+        let sealed = id(3, owner, store.sealing_epoch());
+        assert!(store.take_in(&sealed, &meta, true, 0, &meta, |_| Err(Error::Closed)).is_err());
+        assert_eq!(standing(&store, &sealed), Standing::Alive);
+    }
+}

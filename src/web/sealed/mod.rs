@@ -1,0 +1,264 @@
+//! Small sessions in the cookie itself, sealed: what a layer with [`SessionLayer::sealed_cookies`] reads and writes.
+//!
+//! ```text
+//! cookie    name=~N, then base64url;  name.1=base64url, up to name.3      N: in how many cookies it is, 1 to 4
+//! content   id [16] | epoch u64 LE | length of the record u32 LE | record | zeros up to a multiple of 48 bytes of the whole seal
+//! ```
+//!
+//! Invariants: what begins with `~` is a sealed session or nothing, and what does not is a token or nothing: no byte is ever read as
+//! the other after a check has failed; nothing is allocated for more than a cookie that this layer could have set, nor for one
+//! whose key is not in the ring; two sessions that are both ours, sealed or not, are none; every `Set-Cookie` is at most 4,096 bytes
+//! long, and all values together as long as leaves servers room for other cookies.
+//!
+//! A seal is bound to the store, the sessions' name and the cookie's name. The length tells nothing but how many times 48 bytes.
+
+#[cfg(any(test, fuzzing))]
+mod check;
+mod parts;
+
+use std::time::Duration;
+
+use http::{HeaderMap, header::SET_COOKIE};
+use sessile_codec::{Key, Record};
+
+#[cfg(fuzzing)]
+pub(crate) use self::check::check as check_sealed;
+use self::parts::{LINE_BYTES, MOST_PARTS, Presented};
+use super::{
+    SessionLayer,
+    cookie::{self, CookieTemplate},
+    layer::Config,
+    transport::Carrier,
+};
+use crate::{
+    Error, Keys, Session, Store, Token,
+    keys::{NAMES_KEY, OVERHEAD, SealRing},
+    session::{Kind, Sealed, Told},
+    token::{self, NameHash},
+};
+
+/// The largest session that may be asked to travel in cookies: with its seal, and as text, it is some 5.6 KB of a `Cookie` header,
+/// of which servers commonly read 8 KiB.
+const MOST_SESSION_BYTES: usize = 4096;
+/// Id, epoch and length of the record.
+const HEAD: usize = 16 + 8 + 4;
+/// What the length of a seal is a multiple of: three bytes are four characters, so there is no base64 padding either.
+const GRAIN: usize = 48;
+
+/// What seals and opens the sessions of one layer.
+#[derive(Clone)]
+pub(in crate::web) struct Sealer {
+    ring: SealRing,
+    store_id: [u8; 16],
+    threshold_bytes: usize,
+    prepared: Prepared,
+}
+
+/// What depends on the cookie.
+#[derive(Clone)]
+struct Prepared {
+    /// What a seal is bound to.
+    bound: Vec<u8>,
+    /// The cookies, the session's own first.
+    parts: Vec<CookieTemplate>,
+    /// Largest record.
+    most_bytes: usize,
+}
+
+impl Prepared {
+    fn new(store_id: [u8; 16], threshold_bytes: usize, cookie: &CookieTemplate, name: NameHash) -> Self {
+        let parts: Vec<_> = (0..MOST_PARTS).map(|part| cookie.part(part)).collect();
+        let text_bytes = parts::room(&parts).min(LINE_BYTES);
+        let seal_bytes = text_bytes / 4 * 3 / GRAIN * GRAIN;
+        let most_bytes = seal_bytes.saturating_sub(OVERHEAD + HEAD).min(threshold_bytes);
+        let bound = [b"sessile session ".as_slice(), &store_id, &name.to_le_bytes(), cookie.name().as_bytes()].concat();
+        Self { bound, parts, most_bytes }
+    }
+}
+
+impl SessionLayer {
+    /// Lets small sessions travel in the cookie itself, sealed, instead of the store: what they cost is bytes on the wire. Default: none do.
+    ///
+    /// A session of at most `threshold` bytes, of 4,096 at the most, is encrypted and authenticated by the first of `keys`
+    /// (XChaCha20-Poly1305; all of them open) and bound to this store and this cookie's name. It takes up to four cookies. Once it
+    /// has grown larger it moves into the store, and when it has shrunk to half of that, back; [`Session::record_bytes`] tells
+    /// its size. So no value is refused for being too large for a cookie.
+    ///
+    /// What it costs, compared with a session in the store:
+    /// - **An older cookie shows older values.** A client can put an older one back, until that expires: nothing that is counted
+    ///   down, used up or taken away for a reason belongs in such a session. What ends a privilege cuts older cookies off:
+    ///   [`destroy`](Session::destroy), [`rotate`](Session::rotate), [`renew`](Session::renew), [`clear`](Session::clear), `clear_scope`, a
+    ///   change of owner or of a timeout. To [`remove`](Session::remove) a value does not.
+    /// - **The last answer wins.** Requests that run at the same time overwrite each other's changes, also those by
+    ///   [`update`](Session::update). [`commit_if_unchanged`](Session::commit_if_unchanged) moves the session into the store, which can
+    ///   tell.
+    /// - Nothing can be changed once a response has begun ([`Error::HeadersSent`]), so not from a WebSocket.
+    /// - [`sessions_of`](Store::sessions_of) does not list it, and [`destroy_one`](Store::destroy_one) does not find it.
+    ///   [`destroy_all`](Store::destroy_all) and [`destroy_others`](Store::destroy_others) do end it. Where
+    ///   [`sessions_per_owner`](crate::Builder::sessions_per_owner) limits them, sessions with an owner stay in the store.
+    ///
+    /// To end one is a small write to the store, which refuses it until it would have expired. It is valid for 400 days at
+    /// most.
+    ///
+    /// Only cookies carry sealed sessions: with another [`transport`](Self::transport), none is sealed.
+    ///
+    /// # Errors
+    /// [`Error::ShortKey`]; [`Error::Config`] for a threshold of more than 4,096 bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::{Keys, SessionLayer};
+    /// # let store = sessile::testing::store();
+    /// # let (this_year, last_year) = ([1; 32], [0; 32]);
+    /// let keys = Keys::from(this_year).accept(last_year);
+    /// let layer = SessionLayer::new(store).sealed_cookies(&keys, 1024)?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn sealed_cookies(self, keys: &Keys, threshold: usize) -> Result<Self, Error> {
+        keys.check()?;
+        if threshold > MOST_SESSION_BYTES {
+            let detail = format!(
+                "sessions of {threshold} bytes are to travel in cookies; browsers and servers have room for {MOST_SESSION_BYTES} at most"
+            );
+            return Err(Error::Config { detail });
+        }
+        Ok(self.change(|config| {
+            let (ring, store_id) = (SealRing::of(keys), config.store.begin_sealing());
+            let cookie = config.template().expect("the cookie was checked when it was set");
+            let prepared = Prepared::new(store_id, threshold, &cookie, config.name);
+            config.sealer = Some(Sealer { ring, store_id, threshold_bytes: threshold, prepared });
+        }))
+    }
+}
+
+impl Config {
+    /// The session that came sealed; `None`: none did that is one.
+    pub(in crate::web) fn load_sealed(&self, headers: &HeaderMap, kind: Kind) -> Result<Option<Session>, Error> {
+        let (Some(sealer), Carrier::Cookie(cookie)) = (&self.sealer, &self.carrier) else { return Ok(None) };
+        let new = || Session::load(&self.store, kind, std::iter::empty());
+        let mut found: Option<(&[u8], Sealed)> = None;
+        for value in cookie::candidates(headers, cookie.name().as_bytes()).filter(|value| parts::is_sealed(value)) {
+            if found.as_ref().is_some_and(|(before, _)| *before == value) {
+                continue;
+            }
+            let Some(opened) = sealer.open(&self.store, headers, value) else { continue };
+            if found.is_some() {
+                self.store.note_ambiguous();
+                return new().map(Some);
+            }
+            found = Some((value, opened));
+        }
+        let Some((_, opened)) = found else { return Ok(None) };
+        let is_one_ours =
+            |mut tokens: &mut dyn Iterator<Item = Token>| Iterator::any(&mut tokens, |token| self.store.is_ours(&token));
+        if self.carrier.tokens(headers, is_one_ours) {
+            self.store.note_ambiguous();
+            return new().map(Some);
+        }
+        Session::load_sealed(&self.store, kind, opened).map(Some)
+    }
+
+    /// Which of the cookies behind the first the client sent, and how large a session may be that is sealed.
+    pub(in crate::web) fn sealing(&self, headers: &HeaderMap) -> (u8, usize) {
+        match (&self.sealer, &self.carrier) {
+            (Some(Sealer { prepared, .. }), Carrier::Cookie(_)) => (parts::sent(headers, &prepared.parts), prepared.most_bytes),
+            _ => (0, 0),
+        }
+    }
+}
+
+impl Sealer {
+    /// The same for another cookie.
+    pub(in crate::web) fn adapt(&mut self, cookie: &CookieTemplate, name: NameHash) {
+        self.prepared = Prepared::new(self.store_id, self.threshold_bytes, cookie, name);
+    }
+
+    /// Opens what the request carries, beginning with `value`.
+    fn open(&self, store: &Store, headers: &HeaderMap, value: &[u8]) -> Option<Sealed> {
+        match self.read(headers, value) {
+            None => {
+                store.note_forged();
+                None
+            }
+            Some((key, _, Err(error))) => {
+                store.note_corrupt(&key, &error);
+                None
+            }
+            Some((key, epoch, Ok(record))) => Some(Sealed { key, epoch, record }),
+        }
+    }
+
+    /// Id, epoch and record, which another release may have written.
+    fn read(&self, headers: &HeaderMap, value: &[u8]) -> Option<(Key, u64, Result<Record, sessile_codec::Error>)> {
+        let presented = Presented::read(headers, value, &self.prepared.parts)?;
+        // Before anything is allocated for it.
+        presented.begins().filter(|begins: &[u8; NAMES_KEY]| self.ring.knows(*begins))?;
+        let mut bytes = presented.bytes()?;
+        let (key, epoch, record) = parse(self.ring.open_in_place(&mut bytes, &self.prepared.bound).ok()?)?;
+        Some((key, epoch, Record::check(record, &key, MOST_SESSION_BYTES)))
+    }
+
+    /// Writes what the client must be told; `sent` says which cookies behind the first it has.
+    pub(in crate::web) fn tell(
+        &self,
+        carrier: &Carrier,
+        told: &Told,
+        sent: u8,
+        now_ms: u64,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Error> {
+        let parts = &self.prepared.parts;
+        let used = match told {
+            Told::Nothing => return Ok(()),
+            Told::Sealed { sealed, deadline_ms } => {
+                let text = self.seal(&sealed.key, sealed.epoch, &sealed.record)?;
+                let max_age = deadline_ms.map(|deadline_ms| Duration::from_millis(deadline_ms.saturating_sub(now_ms)));
+                let values = parts::split(&text, parts);
+                for (cookie, value) in parts.iter().zip(&values) {
+                    headers.append(SET_COOKIE, cookie.set(value, max_age));
+                }
+                cookie::forbid_caching(headers);
+                values.len()
+            }
+            // The first cookie holds a token now, or nothing.
+            Told::Token { .. } | Told::Forget => {
+                carrier.tell(told, now_ms, headers);
+                1
+            }
+        };
+        for (_, stale) in parts.iter().enumerate().skip(used).filter(|(at, _)| sent & 1 << at != 0) {
+            headers.append(SET_COOKIE, stale.delete());
+        }
+        Ok(())
+    }
+
+    fn seal(&self, key: &Key, epoch: u64, record: &Record) -> Result<String, Error> {
+        let record = record.bytes();
+        let len = u32::try_from(record.len()).expect("a session that is sealed is small");
+        let mut content = Vec::with_capacity(HEAD + record.len() + GRAIN);
+        content.extend_from_slice(key);
+        content.extend_from_slice(&epoch.to_le_bytes());
+        content.extend_from_slice(&len.to_le_bytes());
+        content.extend_from_slice(record);
+        self.text_of(content)
+    }
+
+    /// `content`, sealed, as text.
+    fn text_of(&self, mut content: Vec<u8>) -> Result<String, Error> {
+        content.resize((OVERHEAD + content.len()).next_multiple_of(GRAIN) - OVERHEAD, 0);
+        let sealed = self.ring.seal(&content, &self.prepared.bound)?;
+        let mut text = String::with_capacity(sealed.len() / 3 * 4);
+        token::encode(&sealed, &mut text);
+        Ok(text)
+    }
+}
+
+/// Id, epoch and record.
+fn parse(content: &[u8]) -> Option<(Key, u64, &[u8])> {
+    let (key, rest) = content.split_first_chunk()?;
+    let (epoch, rest) = rest.split_first_chunk()?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    let (record, padding) = rest.split_at_checked(len)?;
+    padding.iter().all(|byte| *byte == 0).then_some((*key, u64::from_le_bytes(*epoch), record))
+}
