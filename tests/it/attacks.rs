@@ -53,7 +53,7 @@ async fn fixation_a_planted_session_is_not_signed_in_by_its_victim() {
 #[test]
 fn fixation_no_race_with_a_login_reaches_what_it_sets() {
     let disk = OnDisk::with(|builder| builder.durability(sessile::Durability::Relaxed));
-    for _ in 0..300 {
+    for _ in 0..1000 {
         let (_, planted) = saved_relaxed(&disk.store);
         let done = AtomicBool::new(false);
         thread::scope(|scope| {

@@ -147,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_cookies_allocates_nothing() {
+        // As much as a server such as hyper lets through, and as many headers.
+        let long = [vec![b'x'; 400_000], b"; __Host-id=x".to_vec()].concat();
+        let pairs = ["a=b; ".repeat(50_000).as_bytes(), b"__Host-id=x"].concat();
+        let many: Vec<Vec<u8>> = (0..100).map(|n| if n == 99 { b"__Host-id=x".to_vec() } else { vec![b'y'; 4000] }).collect();
+        for values in [vec![long], vec![pairs], many] {
+            let headers = headers(&values.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let info = allocation_counter::measure(|| assert_eq!(candidates(&headers, b"__Host-id").count(), 1));
+            assert_eq!(info.count_total, 0, "{info:?}");
+        }
+    }
+
+    #[test]
     fn the_corpus_of_the_fuzz_target_passes() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/cookie");
         let files: Vec<_> = fs::read_dir(corpus).unwrap().map(|file| file.unwrap().path()).collect();
