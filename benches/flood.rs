@@ -1,7 +1,7 @@
 //! G7: what it costs to be flooded with ids that lead nowhere.
 
-use sessile::{Store, Token};
-use sessile_benches::{Random, Target, compare, report, row, sessile_store, sized};
+use sessile::{Store, Token, testing::FaultDisk};
+use sessile_benches::{Random, Target, compare, report, row, sessile_store, sessile_store_on, sized};
 
 fn main() {
     let count = sized(20_000, 2_000);
@@ -9,7 +9,8 @@ fn main() {
     let invented: Vec<Token> = (0..count).map(|_| random_token(&mut random)).collect();
     let foreign = sessile_store(count).1;
     let changed: Vec<Token> = sessile_store(count).1.iter().map(other_last_character).collect();
-    let (store, tokens) = sessile_store(1000);
+    let disk = FaultDisk::new(0);
+    let (store, tokens) = sessile_store_on(&disk, 1000);
     let dead = destroyed(&store, sized(5_000, 500));
 
     let before = store.stats();
@@ -31,6 +32,13 @@ fn main() {
     );
     assert_eq!((store.stats().disk_hits, store.stats().syncs), (before.disk_hits, before.syncs));
 
+    for (what, ids) in [("forged", &invented), ("foreign", &foreign), ("changed", &changed), ("dead", &dead)] {
+        let before = operations(&disk);
+        assert_eq!(finds(&store, ids), 0);
+        let each = (operations(&disk) - before) as f64 / ids.len() as f64;
+        report("G7", &format!("{what} ids, operations of the disk"), each, "each", Target::AtMost(0.0));
+    }
+
     // With the file closed every look at it is an error, so what still gets an answer did without.
     store.close().expect("memory does not fail");
     assert!(store.session(Some(&dead[0])).is_err());
@@ -42,6 +50,11 @@ fn main() {
     row("a token of another store", &[(foreign_ns, "ns")]);
     row("a token with one character changed", &[(changed_ns, "ns")]);
     row("a destroyed session, looked up in the file", &[(gone, "ns")]);
+}
+
+/// How often the disk was asked for anything. Pages that the database has in its cache are no question.
+fn operations(disk: &FaultDisk) -> u64 {
+    disk.counts().operations.values().sum()
 }
 
 fn random_token(random: &mut Random) -> Token {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use sessile::{Durability, Model, Session, Store, Tag, Token};
+use sessile::{Builder, Durability, Model, Session, Store, Tag, Token, testing::FaultDisk};
 use tower_sessions::{MemoryStore, SessionStore, session::Record};
 
 use crate::block_on;
@@ -77,10 +77,23 @@ pub fn model(user_id: u64) -> TypicalModel {
 /// If the operating system gives no random bytes or no thread.
 #[must_use]
 pub fn sessile_store(sessions: u64) -> (Store, Vec<Token>) {
+    filled(sessions, Builder::open_in_memory)
+}
+
+/// The same on `disk`, which counts what is asked of it.
+///
+/// # Panics
+/// If the operating system gives no random bytes or no thread.
+#[must_use]
+pub fn sessile_store_on(disk: &FaultDisk, sessions: u64) -> (Store, Vec<Token>) {
+    filled(sessions, |builder| builder.open_on(disk))
+}
+
+fn filled(sessions: u64, open: impl FnOnce(Builder) -> Result<Store, sessile::Error>) -> (Store, Vec<Token>) {
     // On a busy machine a million sessions take their time.
     let builder = Store::builder().memory_budget(usize::MAX).commit_timeout(Duration::from_mins(10));
     let builder = builder.durability(Durability::Relaxed);
-    let store = builder.open_in_memory().expect("a store without a file needs only randomness and a thread");
+    let store = open(builder).expect("a store without a file needs only randomness and a thread");
     let tokens = (0..sessions).map(|user_id| {
         let session = store.session(None).expect("a new session needs no I/O");
         write_typical(&session, user_id);

@@ -22,7 +22,10 @@ use std::{
 };
 
 pub use self::{
-    input::{Random, TypicalModel, USER_ID, Zipf, model, sessile_store, tower_record, tower_store, typical, write_typical},
+    input::{
+        Random, TypicalModel, USER_ID, Zipf, model, sessile_store, sessile_store_on, tower_record, tower_store, typical,
+        write_typical,
+    },
     others::Others,
     web::{App, Work, bare_app, call, no_op_app, request, sessile_app, sessile_around, tower_app, tower_around},
 };
