@@ -7,7 +7,7 @@ use sessile_codec::{Limits, Meta, Patch, Record};
 
 use super::{
     KEY,
-    content::{self, Content, parts},
+    content::{self, Content, absent, parts},
 };
 
 /// One edit.
@@ -82,7 +82,7 @@ fn apply(record: Option<&Record>, map: &mut BTreeMap<String, Content>, edits: Ve
     for (key, is_set) in &touched {
         assert_eq!(patch.get(key).map(|change| change.is_some()), Some(*is_set));
     }
-    assert_eq!(patch.get("this key was never set").map(|change| change.is_some()), cleared.then_some(false));
+    assert_eq!(patch.get(&absent(touched.keys())).map(|change| change.is_some()), cleared.then_some(false));
 
     let patched = patch.apply(record, &KEY, meta, &limits).expect("test records are small");
     for (key, entry) in record.iter().flat_map(|record| record.iter()) {
