@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher24;
 use zeroize::{Zeroize, Zeroizing};
 
-#[cfg(feature = "encryption")]
+#[cfg(any(feature = "encryption", feature = "sealed"))]
 pub use self::seal::SealKeyId;
 #[cfg(feature = "encryption")]
 pub(crate) use self::seal::{CannotOpen, HEAD};
@@ -91,7 +91,7 @@ impl Keys {
     }
 
     /// What errors call each key when something was sealed with it, the one that seals first.
-    #[cfg(feature = "encryption")]
+    #[cfg(any(feature = "encryption", feature = "sealed"))]
     pub fn seal_ids(&self) -> impl ExactSizeIterator<Item = SealKeyId> {
         self.seals.iter().map(seal::SealKey::id)
     }

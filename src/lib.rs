@@ -109,7 +109,7 @@ mod web;
 pub use sessile_codec::rkyv;
 pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Model, Nested, NestedWriter, Stored, Tag, View};
 
-#[cfg(feature = "encryption")]
+#[cfg(any(feature = "encryption", feature = "sealed"))]
 pub use crate::keys::SealKeyId;
 #[cfg(feature = "tower")]
 pub use crate::web::{

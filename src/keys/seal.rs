@@ -76,7 +76,6 @@ impl SealKey {
         Self { key, id: self.id }
     }
 
-    #[cfg(feature = "encryption")]
     pub(super) fn id(&self) -> SealKeyId {
         SealKeyId(self.id)
     }
