@@ -123,7 +123,7 @@ pub fn closed_loop(runtime: &Runtime, store: &Arc<dyn Durable>, writers: usize, 
 /// Puts of an open loop are due in bursts, this long apart: no finer than a thread can be woken.
 const TICK: Duration = Duration::from_micros(200);
 
-/// `per_second` puts are due each second, evenly but for [`TICK`], whatever the store does; `writers` writers make them in turn. How
+/// `per_second` puts are due each second, evenly but for `TICK`, whatever the store does; `writers` writers make them in turn. How
 /// long a put took counts from when it was due, so that a store that stands still is charged for all who wait.
 ///
 /// # Panics
