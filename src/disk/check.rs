@@ -52,6 +52,7 @@ fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
                     None => return (keys, false),
                 }
             }
+            #[cfg(feature = "encryption")]
             End::UnknownKey(key) => panic!("a plain journal names no key of encryption, and this is read as one of {key:?}"),
         }
     }
