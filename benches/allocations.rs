@@ -22,7 +22,7 @@ fn main() {
         let (id, what) = what.split_at(2);
         let around = count(sessile_around(&store, work), &ours) - bare;
         let layer = count(sessile_app(&store, work), &ours) - bare;
-        let peer = count(tower_app(&tower, work), &theirs) - bare;
+        let peer = count(tower_app(&*tower, work), &theirs) - bare;
         if work == Work::Nothing {
             report(id, &format!("{} around the application", what.trim()), around, "allocations added", Target::AtMost(0.0));
             report(id, &format!("{} as axum's layer", what.trim()), layer, "allocations added", Target::AtMost(3.0));

@@ -112,18 +112,26 @@ fn filled(sessions: u64, open: impl FnOnce(Builder) -> Result<Store, sessile::Er
 #[must_use]
 pub fn tower_store(sessions: u64) -> (Arc<MemoryStore>, Vec<String>) {
     let store = Arc::new(MemoryStore::default());
+    let ids = tower_fill(&store, sessions);
+    (store, ids)
+}
+
+/// Stores so many typical sessions in any store of tower-sessions; and their ids.
+///
+/// # Panics
+/// If the store fails.
+pub fn tower_fill(store: &Arc<impl SessionStore>, sessions: u64) -> Vec<String> {
     let ids = (0..sessions).map(|user_id| {
         let session = tower_sessions::Session::new(None, store.clone(), None);
         block_on(async {
             for (key, value) in typical(user_id) {
-                session.insert(key, value).await.expect("memory does not fail");
+                session.insert(key, value).await.expect("the store works");
             }
-            session.save().await.expect("memory does not fail");
+            session.save().await.expect("the store works");
         });
         session.id().expect("it was saved").to_string()
     });
-    let ids = ids.collect();
-    (store, ids)
+    ids.collect()
 }
 
 /// A typical session as tower-sessions has it: what its stores write is this as MessagePack.

@@ -23,8 +23,8 @@ use std::{
 
 pub use self::{
     input::{
-        Random, TypicalModel, USER_ID, Zipf, model, sessile_store, sessile_store_on, tower_record, tower_store, typical,
-        write_typical,
+        Random, TypicalModel, USER_ID, Zipf, model, sessile_store, sessile_store_on, tower_fill, tower_record, tower_store,
+        typical, write_typical,
     },
     others::Others,
     web::{App, Work, bare_app, call, no_op_app, request, sessile_app, sessile_around, tower_app, tower_around},

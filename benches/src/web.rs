@@ -10,7 +10,7 @@ use axum::{
 };
 use sessile::{SessionLayer, SessionService, Store};
 use tower::{Layer, Service};
-use tower_sessions::{MemoryStore, SessionManagerLayer};
+use tower_sessions::{SessionManagerLayer, SessionStore};
 
 use crate::{USER_ID, block_on};
 
@@ -111,12 +111,12 @@ fn tower_router(work: Work) -> Router {
 }
 
 /// The application with tower-sessions, as axum's `layer` puts it.
-pub fn tower_app(store: &MemoryStore, work: Work) -> Router {
+pub fn tower_app(store: &(impl SessionStore + Clone), work: Work) -> Router {
     served(tower_router(work).layer(SessionManagerLayer::new(store.clone())))
 }
 
 /// The application with tower-sessions around all of it.
-pub fn tower_around(store: &MemoryStore, work: Work) -> impl App {
+pub fn tower_around<S: SessionStore + Clone>(store: &S, work: Work) -> impl App + use<S> {
     SessionManagerLayer::new(store.clone()).layer(tower_router(work))
 }
 
