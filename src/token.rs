@@ -84,12 +84,7 @@ impl Token {
     #[must_use]
     pub fn expose(&self) -> String {
         let mut text = String::with_capacity(CHARS);
-        for three in self.bytes.as_chunks::<3>().0 {
-            let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-            for shift in [18, 12, 6, 0] {
-                text.push(char::from(ALPHABET[(bits >> shift & 63) as usize]));
-            }
-        }
+        encode(&self.bytes, &mut text);
         text
     }
 
@@ -157,7 +152,6 @@ const VALUES: [u8; 256] = {
 };
 
 /// Appends `bytes`, a multiple of three, as base64url.
-#[cfg(feature = "sealed")]
 pub(crate) fn encode(bytes: &[u8], into: &mut String) {
     for three in bytes.as_chunks::<3>().0 {
         let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
@@ -198,9 +192,7 @@ impl Handle {
         let hash = Sha256::new_with_prefix(b"sessile handle").chain_update(key).finalize();
         Self(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
     }
-}
 
-impl Handle {
     /// As a number, to be kept.
     pub(crate) fn bits(self) -> u64 {
         u64::from_be_bytes(self.0)

@@ -143,10 +143,6 @@ impl Foreign {
     /// As [`save`](Self::save) or, if there is no session under `key` and none has ended there lately, as [`create`](Self::create): for
     /// traits that have one call for both.
     pub(crate) fn put(&self, key: &Key, new: &New<'_>) -> Result<Saved, Error> {
-        if self.ended.contains(key) {
-            self.store.drop_commit(key);
-            return Ok(Saved::Gone);
-        }
         // First, because a save that finds nothing counts as a dropped one.
         match self.create(key, new)? {
             Some(ack) => Ok(Saved::Done(ack)),
@@ -325,5 +321,24 @@ fn same(one: Option<EntryRef<'_>>, other: Option<EntryRef<'_>>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.lane() == other.lane() && one.bytes() == other.bytes(),
         (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_another_thread_is_about_to_end_is_not_made_by_a_late_save() {
+        let sessions = Foreign::new(crate::testing::store(), "test");
+        let (key, values) = (sessions.key(b"id"), Patch::new());
+        let new = New { values: &values, ends_ms: u64::MAX, owner: None };
+        // What `delete` does first; of the session nothing is left in memory or on disk.
+        sessions.ended.add(&key);
+        assert!(matches!(sessions.put(&key, &new), Ok(Saved::Gone)));
+        assert!(sessions.load(&key).unwrap().is_none());
+        assert_eq!(sessions.store().stats().dropped_commits, 1);
+        let other = sessions.key(b"another id");
+        assert!(matches!(sessions.put(&other, &new), Ok(Saved::Done(_))));
     }
 }

@@ -54,7 +54,8 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     }
 }
 
-/// 503 for what may work later, 409 for an owner who has as many sessions as allowed and for a conflict, else 500. What happened is for the log, not for the client.
+/// 503 for what may work later, 409 for an owner who has as many sessions as allowed and for a conflict, else 500. What happened is for
+/// the log, not for the client.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
