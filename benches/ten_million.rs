@@ -53,7 +53,7 @@ fn fill(path: &Path, tokens: &mut Vec<Token>, sessions: usize) {
     let began = Instant::now();
     let more = sessions - tokens.len();
     // Few, large checkpoints: of those that each rewrite most pages, few are enough.
-    let builder = builder().journal_bytes(3 << 30).memory_budget(64 << 20);
+    let builder = builder().journal_bytes(8 << 30).memory_budget(64 << 20);
     let puts = SessilePut::fill(builder.open(path.join(FILE)).expect("the disk works"), more);
     puts.close();
     tokens.extend_from_slice(puts.tokens());
