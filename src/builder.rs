@@ -119,7 +119,7 @@ impl Default for Builder {
             flush_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_mins(1),
             commit_timeout: Duration::from_secs(10),
-            journal_bytes: 96 << 20,
+            journal_bytes: 256 << 20,
             verify_on_open: false,
             salvage_journal: false,
         }
@@ -240,24 +240,24 @@ impl Builder {
         Self { commit_timeout: timeout, ..self }
     }
 
-    /// Bytes that the journal's files may take together: three, of which one or two hold what redb does not have yet. Default:
-    /// 96 MiB, at least 192 KiB.
+    /// Bytes that the journal's files may take together: three to eight, of which up to seven hold what the store's own file does
+    /// not have yet. Default: 256 MiB, at least 192 KiB.
     ///
     /// The files begin with 256 KiB and double only as a busy store fills them in less than a minute. What is in them is in
     /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
     /// a session that changes often is moved to the store's file once per checkpoint; and a longer start after a crash, by
-    /// about a microsecond per change. For a record larger than a third of it, a file of its size is made.
+    /// about a microsecond per change. For a record larger than an eighth of it, a file of its size is made.
     pub fn journal_bytes(self, bytes: u64) -> Self {
         Self { journal_bytes: bytes, ..self }
     }
 
     /// For SD cards and other flash that wears out: relaxed commits, gathered for 10 seconds at a time, and a journal of up to
-    /// 192 MiB. Sets [`durability`](Self::durability), [`flush_interval`](Self::flush_interval) and
+    /// 512 MiB. Sets [`durability`](Self::durability), [`flush_interval`](Self::flush_interval) and
     /// [`journal_bytes`](Self::journal_bytes).
     ///
     /// A crash loses at most the last 10 seconds; rotations and the end of sessions are durable at once all the same.
     pub fn flash_friendly(self) -> Self {
-        Self { flush_interval: Duration::from_secs(10), journal_bytes: 192 << 20, ..self }.durability(Durability::Relaxed)
+        Self { flush_interval: Duration::from_secs(10), journal_bytes: 512 << 20, ..self }.durability(Durability::Relaxed)
     }
 
     /// Whether to read the whole file and check it before the store opens. Default: no, since it takes some ten seconds at
@@ -443,8 +443,8 @@ impl Builder {
             "a timeout of 0 ends every session at once; give at least a millisecond, or `Duration::MAX` for never".to_owned()
         } else if !(256..=1 << 30).contains(&limits.record_bytes) {
             format!("the record limit is {} bytes; give 256 bytes to 1 GiB", limits.record_bytes)
-        } else if !(192 << 10..=3 << 30).contains(&self.journal_bytes) {
-            format!("the journal may have {} bytes; give 192 KiB to 3 GiB", self.journal_bytes)
+        } else if !(192 << 10..=8 << 30).contains(&self.journal_bytes) {
+            format!("the journal may have {} bytes; give 192 KiB to 8 GiB", self.journal_bytes)
         } else if self.commit_timeout.is_zero() {
             "a commit timeout of 0 fails every commit; give at least as long as the disk may take for a sync".to_owned()
         } else if limits.keys == 0 || !(16..=1 << 20).contains(&limits.key_bytes) {

@@ -32,6 +32,7 @@ mod sealed;
 mod segment;
 mod sweep;
 mod tables;
+mod ticket;
 mod volume;
 
 use std::{ffi::OsString, sync::Arc, thread::JoinHandle, time::Duration};
@@ -52,7 +53,8 @@ use self::{
 };
 pub(crate) use self::{
     form::{Encryption, Unreadable},
-    queue::{Op, Ticket, Urgency},
+    queue::{Op, Urgency},
+    ticket::Ticket,
     volume::{Directory, Volume},
 };
 use crate::{Error, error::Cause, memory::Seq, timeline::Timeline, token::Key};
@@ -213,7 +215,12 @@ impl Disk {
 
     /// Queues `op`. What it says is not lost, whatever becomes of the ticket.
     pub(crate) fn enqueue(&self, op: Op, urgency: Urgency) -> (Seq, Ticket) {
-        self.queue.push(op, urgency)
+        self.queue.push(op, urgency, None)
+    }
+
+    /// The same for a write of a key whose last write is `before`, if that is not durable yet.
+    pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Option<Seq>) -> (Seq, Ticket) {
+        self.queue.push(op, urgency, before)
     }
 
     /// The keys of every record that has or may have this owner: ask the record itself.

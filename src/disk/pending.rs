@@ -4,7 +4,7 @@
 //! only the last counts, and it belongs to the generation in which it stands.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -16,6 +16,8 @@ use crate::token::Key;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     entries: HashMap<Key, Entry, KeyState>,
+    /// The keys that each generation has frames of.
+    generations: BTreeMap<u64, Vec<Key>>,
     owners: BTreeSet<([u8; 16], Key)>,
     /// How many sessions more than in redb there are, or less.
     extra: i64,
@@ -47,7 +49,11 @@ impl Pending {
     pub(super) fn apply(&mut self, op: &Op, fresh: bool, generation: u64) {
         for (nth, (key, record)) in op.changes().enumerate() {
             // The second key of a rotation is always a new one.
-            let in_file = self.entries.get(key).map_or(!fresh && nth == 0, |entry| entry.in_file);
+            let before = self.entries.get(key);
+            let in_file = before.map_or(!fresh && nth == 0, |entry| entry.in_file);
+            if before.is_none_or(|entry| entry.generation != generation) {
+                self.generations.entry(generation).or_default().push(*key);
+            }
             self.set(key, Some(Entry { record: record.cloned(), generation, in_file }));
         }
     }
@@ -71,12 +77,19 @@ impl Pending {
         self.extra
     }
 
-    /// The keys whose newest frame is in `generation`, sorted as redb sorts them.
+    /// The keys that `generation` has frames of.
     pub(super) fn keys_of(&self, generation: u64) -> Vec<Key> {
-        let mut keys: Vec<Key> =
-            self.entries.iter().filter(|(_, entry)| entry.generation == generation).map(|(key, _)| *key).collect();
-        keys.sort_unstable();
-        keys
+        self.generations.get(&generation).cloned().unwrap_or_default()
+    }
+
+    /// Whether the newest frame of `key` is in `generation`.
+    pub(super) fn is_of(&self, key: &Key, generation: u64) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.generation == generation)
+    }
+
+    /// Redb has all of `generation`.
+    pub(super) fn forget(&mut self, generation: u64) {
+        self.generations.remove(&generation);
     }
 
     /// The states of those `keys` that nothing newer than `generation` has changed since.

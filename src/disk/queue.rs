@@ -3,22 +3,26 @@
 //! Invariants:
 //! - Operations of one key reach the journal in the order of their numbers; what could not be written goes back to the front.
 //! - An operation is in `queued` or in `writing` until the journal answers for it: nothing falls between.
-//! - A group is resolved once, and its first answer counts; a dropped future takes no operation with it.
 //! - Ends of sessions have a group of their own: they are acknowledged when nothing else can be.
 //!
 //! Knows nothing of files.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use sessile_codec::Record;
 
-use super::pending::KeyState;
+use super::{
+    pending::KeyState,
+    ticket::{Group, Ticket},
+};
 use crate::{Error, memory::Seq, token::Key};
 
 /// One change that the file must take over.
@@ -74,6 +78,8 @@ pub(super) struct Queued {
 
 pub(super) struct Queue {
     state: Mutex<State>,
+    /// What the queued operations take. Changed under the lock, and read without it by who wants to know whether there is room.
+    queued_bytes: AtomicUsize,
     work: Condvar,
     flush_interval: Duration,
     commit_timeout: Duration,
@@ -82,7 +88,6 @@ pub(super) struct Queue {
 
 struct State {
     queued: VecDeque<Queued>,
-    queued_bytes: usize,
     /// What the flusher works on, and who waits for it since when.
     writing: Arc<Vec<Queued>>,
     in_flight: Option<Waiters>,
@@ -104,6 +109,8 @@ pub(super) struct Waiters {
     pub(super) all: Arc<Group>,
     /// For the end of a session in it.
     pub(super) ends: Arc<Group>,
+    /// Whether somebody wants to find all of it noted as durable, too.
+    pub(super) flush: bool,
     since: Option<Instant>,
 }
 
@@ -134,7 +141,6 @@ impl Queue {
     pub(super) fn new(flush_interval: Duration, commit_timeout: Duration) -> Self {
         let state = State {
             queued: VecDeque::new(),
-            queued_bytes: 0,
             writing: Arc::default(),
             in_flight: None,
             next_seq: 1,
@@ -147,29 +153,35 @@ impl Queue {
         };
         let (work, watch) = (Condvar::new(), Condvar::new());
         let (flush_interval, commit_timeout) = (flush_interval.min(FOREVER), commit_timeout.min(FOREVER));
-        Self { state: Mutex::new(state), work, flush_interval, commit_timeout, watch }
+        Self { state: Mutex::new(state), queued_bytes: AtomicUsize::new(0), work, flush_interval, commit_timeout, watch }
     }
 
     /// Whether another operation may come.
     pub(super) fn has_room(&self) -> bool {
-        self.state.lock().queued_bytes < FULL_BYTES
+        self.queued_bytes.load(Ordering::Relaxed) < FULL_BYTES
     }
 
-    pub(super) fn push(&self, op: Op, urgency: Urgency) -> (Seq, Ticket) {
+    fn change_queued_bytes(&self, more: usize, less: usize) -> usize {
+        let bytes = self.queued_bytes.load(Ordering::Relaxed) + more - less;
+        self.queued_bytes.store(bytes, Ordering::Relaxed);
+        bytes
+    }
+
+    /// Queues `op`. If nobody waits for it, and the write `before` of the same key still waits here, it takes that one's place.
+    pub(super) fn push(&self, op: Op, urgency: Urgency, before: Option<Seq>) -> (Seq, Ticket) {
         let mut state = self.state.lock();
-        let seq = state.next_seq;
-        state.next_seq += 1;
         if state.closing {
-            return (seq, Ticket::failed(Error::Closed));
+            return (state.number(), Ticket::failed(Error::Closed));
         }
-        state.queued_bytes += op.cost_bytes();
-        let urgency = if state.queued_bytes > HIGH_WATER_BYTES { Urgency::Now } else { urgency };
+        let (op_bytes, is_end) = (op.cost_bytes(), matches!(op, Op::Delete { .. }));
+        // Who waits may do so because of what was queued between, an eviction say: that must not come later.
+        let (seq, replaced_bytes) = state.place(op, before.filter(|_| urgency == Urgency::Soon));
+        let queued_bytes = self.change_queued_bytes(op_bytes, replaced_bytes);
+        let urgency = if queued_bytes > HIGH_WATER_BYTES { Urgency::Now } else { urgency };
         let ticket = match urgency {
-            Urgency::Now => self.wait_for(&mut state, matches!(op, Op::Delete { .. })),
+            Urgency::Now => self.wait_for(&mut state, is_end),
             Urgency::Soon => Ticket::done(),
         };
-        let fresh = op.is_fresh();
-        state.queued.push_back(Queued { seq, op, fresh });
         // Where a time is set already, what may wait goes along, and nobody needs to ask what time it is.
         if urgency == Urgency::Now || state.due.is_none() {
             let due = Instant::now() + if urgency == Urgency::Now { Duration::ZERO } else { self.flush_interval };
@@ -199,6 +211,7 @@ impl Queue {
         }
         // With nothing queued a batch may still be in the middle of its write; the next one, empty, comes after it.
         self.wake(&mut state);
+        state.waiters.flush = true;
         self.wait_for(&mut state, false)
     }
 
@@ -239,7 +252,7 @@ impl Queue {
             // Nothing is due: `until` has come.
             return Batch { ops: Arc::default(), waiters: Waiters::default(), sweep: None, closing: false };
         }
-        state.queued_bytes = 0;
+        self.queued_bytes.store(0, Ordering::Relaxed);
         let ops = coalesce(state.queued.drain(..).collect());
         state.due = None;
         Self::hand_out(&mut state, ops)
@@ -255,7 +268,7 @@ impl Queue {
             }
         }
         let (ends, rest) = extract_ends(state.queued.drain(..).collect());
-        state.queued_bytes = rest.iter().map(|queued| queued.op.cost_bytes()).sum();
+        self.queued_bytes.store(rest.iter().map(|queued| queued.op.cost_bytes()).sum(), Ordering::Relaxed);
         state.queued = rest.into();
         // Whoever waits for anything else learns at once that it has to come again.
         Self::hand_out(&mut state, ends)
@@ -278,7 +291,7 @@ impl Queue {
     pub(super) fn give_back(&self, rest: &[Queued], pause: Duration) {
         let mut state = self.state.lock();
         for queued in rest.iter().rev() {
-            state.queued_bytes += queued.op.cost_bytes();
+            self.change_queued_bytes(queued.op.cost_bytes(), 0);
             state.queued.push_front(queued.clone());
         }
         (state.writing, state.in_flight) = (Arc::default(), None);
@@ -351,6 +364,32 @@ impl Queue {
     }
 }
 
+impl State {
+    fn number(&mut self) -> Seq {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// Puts `op` in the place of the write `before`, if that is queued, else behind all others. Gives its number, and what the replaced
+    /// write took.
+    fn place(&mut self, op: Op, before: Option<Seq>) -> (Seq, usize) {
+        let first = self.queued.front().map_or(Seq::MAX, |queued| queued.seq);
+        // Mostly the numbers have no gaps. Where they have, nothing is found, and the write before is left out later.
+        let at = before.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
+        if let Some(queued) = at.and_then(|at| self.queued.get_mut(at))
+            && Some(queued.seq) == before
+            && matches!((&queued.op, &op), (Op::Put { key: older, .. }, Op::Put { key, .. }) if older == key)
+        {
+            let replaced_bytes = queued.op.cost_bytes();
+            queued.op = op;
+            return (queued.seq, replaced_bytes);
+        }
+        let (seq, fresh) = (self.number(), op.is_fresh());
+        self.queued.push_back(Queued { seq, op, fresh });
+        (seq, 0)
+    }
+}
+
 /// Leaves out each write that a later operation on the same key makes void.
 fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
     if ops.len() < 2 {
@@ -400,87 +439,78 @@ fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
     (ends, rest)
 }
 
-/// Those who wait for the same write.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    state: Mutex<GroupState>,
-    resolved: Condvar,
-}
+#[cfg(test)]
+mod tests {
+    use sessile_codec::{Limits, Meta, Patch};
 
-#[derive(Debug, Default)]
-struct GroupState {
-    result: Option<Result<(), Error>>,
-    wakers: Vec<Waker>,
-}
+    use super::*;
 
-impl Group {
-    /// The first answer counts.
-    pub(super) fn resolve(&self, result: Result<(), Error>) {
-        let mut state = self.state.lock();
-        if state.result.is_some() {
-            return;
+    fn queue() -> Queue {
+        Queue::new(Duration::from_hours(1), Duration::from_hours(1))
+    }
+
+    fn put(key: u8, revision: u64) -> Op {
+        let (key, meta) = ([key; 16], Meta { revision, ..Meta::default() });
+        Op::Put { key, record: Patch::new().apply(None, &key, &meta, &Limits::default()).unwrap() }
+    }
+
+    /// What is handed out next: the number and revision of each write.
+    fn taken(queue: &Queue) -> Vec<(Seq, Option<u64>)> {
+        queue.wake(&mut queue.state.lock());
+        let batch = queue.take(None);
+        let revision = |op: &Op| op.changes().find_map(|(_, record)| Some(record?.meta().revision));
+        batch.ops.iter().map(|queued| (queued.seq, revision(&queued.op))).collect()
+    }
+
+    #[test]
+    fn what_nobody_waits_for_takes_the_place_of_the_write_before_it() {
+        let queue = queue();
+        let (one, _) = queue.push(put(1, 1), Urgency::Soon, None);
+        let (two, _) = queue.push(put(2, 1), Urgency::Soon, None);
+        let bytes = queue.queued_bytes.load(Ordering::Relaxed);
+        for revision in 2..100 {
+            assert_eq!(queue.push(put(1, revision), Urgency::Soon, Some(one)).0, one);
         }
-        state.result = Some(result);
-        let wakers = std::mem::take(&mut state.wakers);
+        assert_eq!(queue.queued_bytes.load(Ordering::Relaxed), bytes);
+        let state = queue.state.lock();
+        assert_eq!(state.queued.iter().map(|queued| queued.fresh).collect::<Vec<_>>(), [true, true], "redb knows of neither");
         drop(state);
-        self.resolved.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// A promise that an operation will be durable, to wait for or to drop.
-#[derive(Debug)]
-pub(crate) struct Ticket(Wait);
-
-#[derive(Debug)]
-enum Wait {
-    Done(Result<(), Error>),
-    For(Arc<Group>),
-}
-
-impl Ticket {
-    pub(crate) fn done() -> Self {
-        Self(Wait::Done(Ok(())))
+        assert_eq!(taken(&queue), [(one, Some(99)), (two, Some(1))]);
+        // It is being written: what comes now is another write.
+        let (three, _) = queue.push(put(1, 100), Urgency::Soon, Some(one));
+        assert!(three > two);
+        assert_eq!(taken(&queue), [(three, Some(100))]);
     }
 
-    pub(crate) fn failed(error: Error) -> Self {
-        Self(Wait::Done(Err(error)))
+    #[test]
+    fn what_somebody_waits_for_comes_after_all_that_was_before_it() {
+        let queue = queue();
+        let (one, _) = queue.push(put(1, 1), Urgency::Soon, None);
+        let (two, _) = queue.push(Op::Delete { key: [2; 16] }, Urgency::Soon, None);
+        let (three, _) = queue.push(put(1, 2), Urgency::Now, Some(one));
+        assert_eq!(taken(&queue), [(two, None), (three, Some(2))]);
     }
 
-    fn waiting(group: &Arc<Group>) -> Self {
-        Self(Wait::For(group.clone()))
-    }
-
-    /// Blocks the thread until the group is resolved.
-    pub(crate) fn wait(&self) -> Result<(), Error> {
-        match &self.0 {
-            Wait::Done(result) => result.clone(),
-            Wait::For(group) => {
-                let mut state = group.state.lock();
-                loop {
-                    if let Some(result) = &state.result {
-                        return result.clone();
-                    }
-                    group.resolved.wait(&mut state);
-                }
-            }
+    #[test]
+    fn a_write_takes_no_place_but_that_of_its_own_key() {
+        let queue = queue();
+        let (one, _) = queue.push(put(1, 1), Urgency::Soon, None);
+        let (two, _) = queue.push(Op::Delete { key: [1; 16] }, Urgency::Soon, None);
+        let (three, _) = queue.push(put(1, 7), Urgency::Soon, Some(two));
+        let (four, _) = queue.push(put(2, 8), Urgency::Soon, Some(one));
+        let (five, _) = queue.push(put(2, 9), Urgency::Soon, Some(1000));
+        assert_eq!((three, four, five), (3, 4, 5));
+        assert_eq!(taken(&queue), [(two, None), (three, Some(7)), (five, Some(9))]);
+        // Given back, numbers have gaps.
+        let (six, _) = queue.push(put(3, 1), Urgency::Soon, None);
+        let gap = |seq, op| Queued { seq, op, fresh: false };
+        queue.give_back(&[gap(two, Op::Delete { key: [1; 16] }), gap(five, put(2, 9))], Duration::ZERO);
+        for (key, seq) in [(3, six), (2, five)] {
+            let (later, _) = queue.push(put(key, 10), Urgency::Soon, Some(seq));
+            assert!(later == seq || later > six, "{seq} {later}");
         }
-    }
-
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match &self.0 {
-            Wait::Done(result) => Poll::Ready(result.clone()),
-            Wait::For(group) => {
-                let mut state = group.state.lock();
-                if let Some(result) = &state.result {
-                    return Poll::Ready(result.clone());
-                }
-                // A future that is polled again has one waker here, not one for each time.
-                if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                    state.wakers.push(context.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
+        let (seqs, revisions): (Vec<_>, Vec<_>) = taken(&queue).into_iter().unzip();
+        assert!(seqs.is_sorted());
+        assert_eq!(revisions, [None, Some(10), Some(10)]);
     }
 }

@@ -123,9 +123,8 @@ impl Segment {
     pub(super) fn prepare(file: Box<dyn VolumeFile>, label: Label) -> io::Result<Self> {
         let len = file.len_bytes()?;
         if len < label.len_bytes {
-            fill_with_zeros(&*file, len, label.len_bytes)?;
             // The space first: a header that is there promises it.
-            file.sync()?;
+            fill_with_zeros(&*file, len, label.len_bytes)?;
         }
         let block = label.encode();
         file.write_at(0, &block)?;
@@ -221,6 +220,8 @@ impl Segment {
 
 /// Writes zeros rather than asks for space: a file of holes, or one whose blocks are only promised, would have its map changed by
 /// each commit.
+///
+/// Synced piece by piece: one sync of all of it would keep those of the commits that come meanwhile waiting.
 fn fill_with_zeros(file: &dyn VolumeFile, from: u64, to: u64) -> io::Result<()> {
     const CHUNK: u64 = 256 << 10;
     let zeros = vec![0; usize::try_from(CHUNK.min(to - from)).expect("a chunk is small")];
@@ -229,6 +230,7 @@ fn fill_with_zeros(file: &dyn VolumeFile, from: u64, to: u64) -> io::Result<()> 
         let len = CHUNK.min(to - at);
         file.write_at(at, &zeros[..usize::try_from(len).expect("a chunk is small")])?;
         at += len;
+        file.sync()?;
     }
     Ok(())
 }

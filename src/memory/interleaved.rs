@@ -45,7 +45,18 @@ struct DiskState {
 
 impl Disk {
     fn enqueue(&self, key: &Key, record: Option<Record>) -> Seq {
+        self.enqueue_after(key, record, None)
+    }
+
+    /// The same, in the place of the write `before` if that waits still, as the queue does it.
+    fn enqueue_after(&self, key: &Key, record: Option<Record>, before: Option<Seq>) -> Seq {
         let mut state = self.0.lock();
+        if let Some(queued) = state.queue.iter_mut().find(|(seq, ..)| Some(*seq) == before)
+            && matches!((&queued.2, &record), (Some(_), Some(_)))
+        {
+            queued.2 = record;
+            return queued.0;
+        }
         state.last += 1;
         let seq = state.last;
         state.queue.push_back((seq, *key, record));
@@ -129,7 +140,7 @@ impl World {
     fn add(&self, key: &Key, quick: bool) -> bool {
         self.change(key, |base, current| {
             let new = record(key, current.meta().revision + 1);
-            let enqueue = || ((!quick).then(|| self.disk.enqueue(key, Some(new.clone()))), ());
+            let enqueue = |before| ((!quick).then(|| self.disk.enqueue_after(key, Some(new.clone()), before)), ());
             self.memory.swap(key, base, &new, &self.disk, enqueue)
         })
     }

@@ -241,18 +241,19 @@ impl Memory {
         ticket
     }
 
-    /// Puts `new` under `key` if nothing happened since `base`. `enqueue` as for [`insert`](Self::insert).
+    /// Puts `new` under `key` if nothing happened since `base`. `enqueue` as for [`insert`](Self::insert); it gets the number of the key's
+    /// last write, if that is not durable yet.
     pub(crate) fn swap<T>(
         &self,
         key: &Key,
         base: Base<'_>,
         new: &Record,
         disk: &impl WriteBack,
-        enqueue: impl FnOnce() -> (Option<Seq>, T),
+        enqueue: impl FnOnce(Option<Seq>) -> (Option<Seq>, T),
     ) -> Swap<T> {
         let mut shard = self.shard(key);
-        shard.compare(key, base).map(|()| {
-            let (seq, ticket) = enqueue();
+        shard.compare(key, base).map(|before| {
+            let (seq, ticket) = enqueue(before);
             shard.set(key, Content::Live(new.clone()), new.meta().last_seen_ms, seq);
             shard.evict(Some(disk));
             ticket
@@ -270,7 +271,7 @@ impl Memory {
         enqueue: impl FnOnce() -> (Seq, T),
     ) -> Swap<T> {
         let (mut from_shard, mut to_shard) = self.two_shards(key, to.key);
-        from_shard.compare(key, base).map(|()| {
+        from_shard.compare(key, base).map(|_| {
             let (seq, ticket) = enqueue();
             let old = match to.grace {
                 Some(grace) => from_shard.begin_grace(key, to.key, grace),
@@ -287,7 +288,7 @@ impl Memory {
     /// Puts a tombstone under `key`, if nothing happened since `base`.
     pub(crate) fn kill<T>(&self, key: &Key, base: Base<'_>, enqueue: impl FnOnce() -> (Seq, T)) -> Swap<T> {
         let mut shard = self.shard(key);
-        shard.compare(key, base).map(|()| {
+        shard.compare(key, base).map(|_| {
             let (seq, ticket) = enqueue();
             shard.set(key, Other::Dead.into(), 0, Some(seq));
             ticket

@@ -31,12 +31,13 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Whether nothing happened to `key` since `base`.
-    pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<()> {
-        match (self.index.get(key).map(|slot| &slot.content), base) {
-            (Some(Content::Live(record)), Base::Record(base)) if record.is_same(base) => Swap::Done(()),
-            (Some(Content::Other(other)), base) => match (&**other, base) {
-                (Other::Loading(id), Base::Load(load)) if *id == load.id => Swap::Done(()),
+    /// Whether nothing happened to `key` since `base`. Gives the key's last write, if that is not durable yet.
+    pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<Option<Seq>> {
+        let Some(slot) = self.index.get(key) else { return Swap::Changed };
+        match (&slot.content, base) {
+            (Content::Live(record), Base::Record(base)) if record.is_same(base) => Swap::Done(slot.pinned()),
+            (Content::Other(other), base) => match (&**other, base) {
+                (Other::Loading(id), Base::Load(load)) if *id == load.id => Swap::Done(None),
                 (Other::Dead, _) => Swap::Dead,
                 _ => Swap::Changed,
             },

@@ -79,7 +79,10 @@ fn g5_a_clean_record_that_is_changed_is_not_evicted_before_the_change_is_on_disk
     let memory = memory(4);
     fill(&memory, 1);
     let current = peek(&memory, 1).expect("it was just filled");
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(1), ())), Swap::Done(()));
+    assert_eq!(
+        memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), |_| (Some(1), ())),
+        Swap::Done(())
+    );
     for n in 2..20 {
         fill(&memory, n);
     }
@@ -96,7 +99,10 @@ fn only_the_latest_write_unpins() {
     let memory = memory(1);
     memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(2), ())), Swap::Done(()));
+    assert_eq!(
+        memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), |_| (Some(2), ())),
+        Swap::Done(())
+    );
     memory.unpin(&key(1), 1);
     fill(&memory, 2);
     fill(&memory, 3);
@@ -142,9 +148,9 @@ fn g3_a_commit_onto_a_destroyed_session_is_refused() {
     memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
     kill(&memory, 1, 2);
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(3), ())), Swap::Dead);
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), |_| (Some(3), ())), Swap::Dead);
     memory.unpin(&key(1), 2);
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(3), ())), Swap::Changed);
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), |_| (Some(3), ())), Swap::Changed);
 }
 
 #[test]
@@ -177,8 +183,11 @@ fn g4_a_commit_onto_an_older_record_is_refused() {
     let memory = memory(10);
     memory.insert(&key(1), &record(1, 0), &Disk::default(), || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), || (Some(2), ())), Swap::Done(()));
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), &Disk::default(), || (Some(3), ())), Swap::Changed);
+    assert_eq!(
+        memory.swap(&key(1), Base::Record(&current), &record(1, 1), &Disk::default(), |_| (Some(2), ())),
+        Swap::Done(())
+    );
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), &Disk::default(), |_| (Some(3), ())), Swap::Changed);
 }
 
 #[test]
@@ -226,7 +235,7 @@ fn what_is_used_or_changed_while_it_leaves_stays() {
     }
     assert!(matches!(memory.get(&key(0), 0), Lookup::Hit(..)));
     let current = peek(&memory, 1).unwrap();
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), &disk, || (None, ())), Swap::Done(()));
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 2), &disk, |_| (None, ())), Swap::Done(()));
     memory.unpin(&key(0), 101);
     memory.unpin(&key(1), 102);
     assert!(peek(&memory, 0).is_some());
@@ -245,7 +254,7 @@ fn a_write_back_hands_over_what_is_dirty_once() {
         assert_eq!(disk.0.borrow().len(), 3);
     }
     let current = peek(&memory, 0).unwrap();
-    assert_eq!(memory.swap(&key(0), Base::Record(&current), &record(0, 2), &disk, || (None, ())), Swap::Done(()));
+    assert_eq!(memory.swap(&key(0), Base::Record(&current), &record(0, 2), &disk, |_| (None, ())), Swap::Done(()));
     // The write before it does not stand for it.
     memory.unpin(&key(0), 101);
     memory.write_back(&disk, false);
@@ -286,7 +295,7 @@ fn without_a_disk_at_hand_nothing_dirty_leaves() {
     let (memory, disk) = (memory(1), Disk::default());
     memory.insert(&key(1), &record(1, 0), &disk, || (Some(1), ()));
     let current = peek(&memory, 1).unwrap();
-    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &disk, || (None, ())), Swap::Done(()));
+    assert_eq!(memory.swap(&key(1), Base::Record(&current), &record(1, 1), &disk, |_| (None, ())), Swap::Done(()));
     memory.insert(&key(2), &record(2, 0), &disk, || (Some(2), ()));
     memory.unpin(&key(1), 1);
     memory.unpin(&key(2), 2);

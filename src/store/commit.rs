@@ -91,7 +91,7 @@ impl Store {
         let _locks = self.lock_owners([meta.owner, [0; 16]]);
         let evicted = self.limit_owner(&meta.owner, &key)?;
         let durability = at_least(durability, meta.owner != [0; 16], evicted);
-        let put = || self.queue(Op::Put { key, record: record.clone() }, durability);
+        let put = || self.queue(Op::Put { key, record: record.clone() }, durability, None);
         let ticket = self.0.memory.insert(&key, &record, &self.0.disk, put);
         count(&self.0.shared.counters.commits);
         self.0.shared.created(&key);
@@ -153,7 +153,7 @@ impl Store {
         let swap = if token.is_some() {
             self.rekey(current, asked.new_key, &key, &record)
         } else {
-            let put = || self.queue(Op::Put { key, record: record.clone() }, durability);
+            let put = |before| self.queue(Op::Put { key, record: record.clone() }, durability, before);
             self.0.memory.swap(&key, current.base(), &record, &self.0.disk, put)
         };
         Ok(Some(swap.map(|ticket| {
@@ -216,7 +216,7 @@ impl Store {
         };
         let meta = self.0.settings.timeouts.proven(&expiry::touched(&current.record.meta(), now_ms));
         let record = current.record.with_meta(&current.key, &meta);
-        let put = || self.queue(Op::Put { key: current.key, record: record.clone() }, Durability::Relaxed);
+        let put = |before| self.queue(Op::Put { key: current.key, record: record.clone() }, Durability::Relaxed, before);
         // If another request was faster, it did the same or the next one does.
         if let Swap::Done(_) = self.0.memory.swap(&current.key, current.base(), &record, &self.0.disk, put) {
             found.record = record;
@@ -224,8 +224,8 @@ impl Store {
         Ok(())
     }
 
-    /// Hands `op` to the disk, unless it is quick and stays in memory for now.
-    pub(super) fn queue(&self, op: Op, durability: Durability) -> (Option<Seq>, Ticket) {
+    /// Hands `op` to the disk, unless it is quick and stays in memory for now. `before` is the key's last write that is not durable yet.
+    pub(super) fn queue(&self, op: Op, durability: Durability, before: Option<Seq>) -> (Option<Seq>, Ticket) {
         let urgency = match durability {
             // Under the shard's lock: whoever comes after `close` went through the shard sees that the store is closed.
             Durability::Quick if self.is_closed() => return (None, Ticket::failed(Error::Closed)),
@@ -233,7 +233,7 @@ impl Store {
             Durability::Relaxed => Urgency::Soon,
             Durability::Durable => Urgency::Now,
         };
-        let (seq, ticket) = self.0.disk.enqueue(op, urgency);
+        let (seq, ticket) = self.0.disk.enqueue_after(op, urgency, before);
         (Some(seq), ticket)
     }
 }

@@ -92,7 +92,7 @@ impl Store {
             let _locks = self.lock_owners([owner, [0; 16]]);
             let evicted = self.limit_owner(&owner, key)?;
             let durability = at_least(durability, owner != [0; 16], evicted);
-            let put = || self.queue(Op::Put { key: *key, record: record.clone() }, durability);
+            let put = |before| self.queue(Op::Put { key: *key, record: record.clone() }, durability, before);
             match self.0.memory.swap(key, Base::Load(&load), record, &self.0.disk, put) {
                 Swap::Done(ticket) => {
                     count(&self.0.shared.counters.commits);

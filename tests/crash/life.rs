@@ -43,7 +43,7 @@ impl Settings {
     fn draw(rng: &mut Rng) -> Self {
         Self {
             durability: if rng.one_in(3) { Durability::Relaxed } else { Durability::Durable },
-            journal_bytes: rng.pick(&[192 << 10, 192 << 10, 3 << 19]),
+            journal_bytes: rng.pick(&[192 << 10, 256 << 10, 320 << 10, 3 << 19]),
             memory_budget: rng.pick(&[0, 64 << 10, 16 << 20]),
             flush_interval: Duration::from_millis(rng.pick(&[1, 20, 1000])),
             is_encrypted: rng.one_in(2),

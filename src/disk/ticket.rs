@@ -1,0 +1,97 @@
+//! Those who wait for the disk, and what they wait with.
+//!
+//! Invariants: a group is resolved once, and its first answer counts; a dropped ticket takes no operation with it.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::Error;
+
+/// Those who wait for the same write.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    state: Mutex<GroupState>,
+    resolved: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GroupState {
+    result: Option<Result<(), Error>>,
+    wakers: Vec<Waker>,
+}
+
+impl Group {
+    /// The first answer counts.
+    pub(super) fn resolve(&self, result: Result<(), Error>) {
+        let mut state = self.state.lock();
+        if state.result.is_some() {
+            return;
+        }
+        state.result = Some(result);
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.resolved.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A promise that an operation will be durable, to wait for or to drop.
+#[derive(Debug)]
+pub(crate) struct Ticket(Wait);
+
+#[derive(Debug)]
+enum Wait {
+    Done(Result<(), Error>),
+    For(Arc<Group>),
+}
+
+impl Ticket {
+    pub(crate) fn done() -> Self {
+        Self(Wait::Done(Ok(())))
+    }
+
+    pub(crate) fn failed(error: Error) -> Self {
+        Self(Wait::Done(Err(error)))
+    }
+
+    pub(super) fn waiting(group: &Arc<Group>) -> Self {
+        Self(Wait::For(group.clone()))
+    }
+
+    /// Blocks the thread until the group is resolved.
+    pub(crate) fn wait(&self) -> Result<(), Error> {
+        match &self.0 {
+            Wait::Done(result) => result.clone(),
+            Wait::For(group) => {
+                let mut state = group.state.lock();
+                loop {
+                    if let Some(result) = &state.result {
+                        return result.clone();
+                    }
+                    group.resolved.wait(&mut state);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match &self.0 {
+            Wait::Done(result) => Poll::Ready(result.clone()),
+            Wait::For(group) => {
+                let mut state = group.state.lock();
+                if let Some(result) = &state.result {
+                    return Poll::Ready(result.clone());
+                }
+                // A future that is polled again has one waker here, not one for each time.
+                if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    state.wakers.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
