@@ -62,6 +62,7 @@ pub(crate) struct Memory {
 
 /// What one shard, or all of them together, have seen.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Counts {
     pub(crate) hits: u64,
     pub(crate) evictions: u64,

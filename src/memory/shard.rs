@@ -14,9 +14,12 @@ use super::{
 };
 use crate::token::Key;
 
+/// What a hit needs stands first, in the cache line of the lock: a second line would pass from core to core with it at each hit.
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Shard {
     pub(super) index: Index,
+    pub(super) counts: Counts,
     pub(super) order: Order,
     pub(super) budget_bytes: usize,
     pub(super) used_bytes: usize,
@@ -27,7 +30,6 @@ pub(super) struct Shard {
     /// The renewed keys and when they cease to lead anywhere, oldest first.
     pub(super) moved: VecDeque<(Grace, Key)>,
     pub(super) loads: u64,
-    pub(super) counts: Counts,
 }
 
 impl Shard {

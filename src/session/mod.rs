@@ -29,7 +29,7 @@ pub use self::{
     flash::{Flash, Level},
     scope::Scope,
 };
-use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, token::NameHash};
+use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, store::Lease, token::NameHash};
 
 /// A visitor's session.
 ///
@@ -55,7 +55,7 @@ pub struct Session(Arc<Inner>);
 
 /// One allocation for all clones of a session.
 struct Inner {
-    store: Store,
+    store: Lease,
     state: Mutex<State>,
 }
 
@@ -124,7 +124,7 @@ impl Session {
     /// The session that one of `tokens` leads to, or a new one; of this kind in any case.
     pub(crate) fn load(store: &Store, kind: Kind, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
         let state = State::new(kind, store.find(tokens.map(|token| token.with_name(kind.name)))?);
-        Ok(Self(Arc::new(Inner { store: store.clone(), state: Mutex::new(state) })))
+        Ok(Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) })))
     }
 
     fn store(&self) -> &Store {

@@ -59,7 +59,7 @@ impl Session {
             }
             store::Opened::Ended => State::new(kind, None),
         };
-        Ok(Self(Arc::new(Inner { store: store.clone(), state: Mutex::new(state) })))
+        Ok(Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) })))
     }
 }
 

@@ -13,6 +13,7 @@ mod find;
 #[cfg(feature = "adapters")]
 mod foreign;
 mod info;
+mod lease;
 mod owners;
 mod revoked;
 #[cfg(any(feature = "axum_session-0_22", feature = "import"))]
@@ -36,10 +37,11 @@ use sessile_codec::Limits;
 pub(crate) use self::foreign::foreign_key;
 #[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{Opened, SealedId, left_for};
-use self::{capacity::FullAt, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};
+use self::{capacity::FullAt, lease::Leases, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};
 pub(crate) use self::{
     commit::{Asked, Committed, Known, NewKey, Onto},
     find::Found,
+    lease::Lease,
 };
 pub use self::{
     events::{Event, Events, Why},
@@ -79,7 +81,7 @@ use crate::{
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Leases);
 
 struct Inner {
     memory: Arc<Memory>,
@@ -128,7 +130,7 @@ impl Store {
         };
         let lost = revoked.load(&disk)?;
         shared.sessions.store(disk.stats().sessions.saturating_sub(revoked.len()), Ordering::Relaxed);
-        let store = Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             memory,
             disk,
             ring,
@@ -139,7 +141,9 @@ impl Store {
             owner_locks: OwnerLocks::default(),
             full_at: FullAt::default(),
             closed: AtomicBool::new(false),
-        }));
+        });
+        let leases = Leases::of(&inner);
+        let store = Self(inner, leases);
         if let Some(lost) = lost {
             store.cut_off_lost(&lost);
         }

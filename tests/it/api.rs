@@ -61,5 +61,5 @@ fn a_view_and_a_record_are_small_to_move() {
     assert!(size_of::<sessile_codec::Record>() <= 2 * pointer, "{}", size_of::<sessile_codec::Record>());
     assert!(size_of::<View<Name>>() <= 4 * pointer, "{}", size_of::<View<Name>>());
     assert_eq!(size_of::<Session>(), pointer);
-    assert_eq!(size_of::<Store>(), pointer);
+    assert_eq!(size_of::<Store>(), 2 * pointer);
 }
