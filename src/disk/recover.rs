@@ -6,6 +6,8 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
+    sync::mpsc,
+    thread,
 };
 
 use super::{
@@ -75,11 +77,35 @@ pub(super) fn recover(
     drop_unused_twins(volume, &mut recovered)?;
     check_order(volume, name, &recovered.segments, mark, salvage)?;
     make_durable(volume, &recovered.segments)?;
-    for left in &recovered.segments {
-        let (pending, frames) = (&mut recovered.pending, &mut recovered.frames);
-        recovered.torn += u64::from(replay(volume, left, form, pending, frames, salvage)?);
-    }
+    let Recovered { segments, pending, frames, torn, .. } = &mut recovered;
+    read_ahead(volume, segments, |left, bytes| {
+        *torn += u64::from(replay(volume, left, bytes, form, pending, frames, salvage)?);
+        Ok(())
+    })?;
     Ok(recovered)
+}
+
+/// Gives `replay` the frames of each segment in turn, while a thread reads those of the next: from a disk that takes as long as to replay
+/// them.
+fn read_ahead(
+    volume: &dyn Volume,
+    segments: &[Left],
+    mut replay: impl FnMut(&Left, &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let [first, _, ..] = segments else {
+        return segments.iter().try_for_each(|left| replay(left, &read_frames(volume, left)?));
+    };
+    thread::scope(|scope| {
+        // The other end waits with one: three at once would need too much memory.
+        let (sender, receiver) = mpsc::sync_channel(0);
+        let read = move || {
+            // Nobody takes what comes after an error.
+            let _ = segments.iter().try_for_each(|left| sender.send((left, read_frames(volume, left))));
+        };
+        let spawned = thread::Builder::new().name("sessile-recover".into()).spawn_scoped(scope, read);
+        spawned.map_err(|error| cannot_read(volume, &first.name, error))?;
+        receiver.into_iter().try_for_each(|(left, bytes)| replay(left, &bytes?))
+    })
 }
 
 /// The journal's files: the database's name, `.journal` and a number.
@@ -187,22 +213,22 @@ fn is_unused(volume: &dyn Volume, left: &Left) -> Result<bool, Error> {
 fn replay(
     volume: &dyn Volume,
     left: &Left,
+    bytes: &[u8],
     form: &Form,
     pending: &mut Pending,
     frames: &mut u64,
     salvage: bool,
 ) -> Result<bool, Error> {
-    let bytes = read_frames(volume, left)?;
     let damaged = |offset: usize| Error::JournalDamaged { path: volume.path(&left.name), offset: START + offset as u64 };
     let expected = usize::try_from(left.label.len_bytes.saturating_sub(START)).unwrap_or(usize::MAX);
     let mut from = 0;
     loop {
-        let end = frame::replay(&bytes, left.label.salt, form, from, |replayed| {
+        let end = frame::replay(bytes, left.label.salt, form, from, |replayed| {
             *frames += 1;
             pending.apply(&replayed.op, replayed.fresh, left.label.generation);
         });
         match end {
-            End::Damaged { offset } if salvage => match frame::next_valid(&bytes, left.label.salt, form, offset) {
+            End::Damaged { offset } if salvage => match frame::next_valid(bytes, left.label.salt, form, offset) {
                 Some(next) => from = next,
                 None => return Ok(true),
             },
