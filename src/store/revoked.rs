@@ -1,8 +1,10 @@
 //! The ends of sessions that are not in the store, but sealed in their clients' cookies.
 //!
 //! What a client holds cannot be deleted, so the store keeps what must not be believed any more: a revocation for each such session
-//! that ended, and for an owner whose sessions were all ended an *epoch*. Every end of an owner's sessions raises the store's epoch
-//! by one; a sealed session carries the epoch that it was sealed in, and is refused if its owner's is later.
+//! that ended, and for an owner whose sessions were all ended an *epoch*. Every end of an owner's sessions begins a new epoch of the
+//! store; a sealed session carries the epoch that it was sealed in, and is refused if its owner's is later. An epoch is the time at which
+//! it began, and not a count: a crash or a restored backup forgets epochs in which sessions were sealed, and none that begins
+//! after it may be one of those again.
 //!
 //! Invariants:
 //! - A revocation is effective for the next look of any thread, and on disk before it is acknowledged; what was sealed before it is
@@ -23,7 +25,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 #[cfg(feature = "sealed")]
@@ -41,6 +43,9 @@ const OWNER: [u8; 16] = *b"sessile revoked\0";
 const EPOCH: Key = [0xff; 16];
 /// How long what is sealed may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
 const LONGEST_MS: u64 = 400 * 86_400_000;
+
+/// Epochs that may begin in a millisecond before they run ahead of the time.
+const EPOCHS_PER_MS: u64 = 1 << 16;
 
 /// One revocation, as it is stored under what it is about.
 #[derive(Clone, Copy, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -118,6 +123,12 @@ impl State {
         }
     }
 
+    /// Begins another epoch.
+    fn begin_epoch(&mut self, now_ms: u64) -> u64 {
+        self.epoch = self.epoch.saturating_add(1).max(now_ms.saturating_mul(EPOCHS_PER_MS));
+        self.epoch
+    }
+
     fn insert(&mut self, key: Key, gone: Gone) {
         self.of_nobody += usize::from(gone.of_nobody);
         if let Some(before) = self.sessions.insert(key, gone) {
@@ -183,17 +194,16 @@ impl Store {
         }
         let _cutting = revoked.cutting.lock();
         let mut state = revoked.state.write();
-        state.epoch += 1;
+        let epoch = state.begin_epoch(self.now_ms());
         let before = state.owners.get(owner).copied();
         let kept = kept.map(|handle| match before.and_then(|cut| cut.kept) {
             Some((still, least)) if still == *handle => (still, least),
             _ => (*handle, before.map_or(0, |cut| cut.epoch)),
         });
-        let cut = Cut { epoch: state.epoch, kept };
-        state.owners.insert(*owner, cut);
-        let (epoch, least) = (state.epoch, state.least);
+        state.owners.insert(*owner, Cut { epoch, kept });
+        let store_least = state.least;
         drop(state);
-        self.put_epoch(epoch, least);
+        self.put_epoch(epoch, store_least, false);
         let kept_bits = kept.map(|(handle, _)| handle.bits());
         let stored =
             Stored { kind: OF_OWNER, epoch, kept: kept_bits, least: kept.map_or(0, |(_, least)| least), ..Stored::default() };
@@ -203,7 +213,8 @@ impl Store {
 
     /// Ends every session that travels sealed in a cookie, of whatever owner and layer. Sessions in the store go on.
     ///
-    /// For when keys may have leaked: change them first. Durable whatever the store's class, and effective for the next request.
+    /// For when keys may have leaked: change them first; and for a store that was restored from a backup, which knows of no
+    /// later logout. Durable whatever the store's class, and effective for the next request.
     ///
     /// # Examples
     /// ```
@@ -212,37 +223,32 @@ impl Store {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn revoke_sealed(&self) -> crate::Ack {
-        if !self.0.revoked.is_in_use() {
-            return crate::Ack::settled(Ok(()));
-        }
-        crate::Ack::new(self.cut_off_everybody(0), ())
+        // Also by a file that knows of no sealed session: an older backup was one of a store that did.
+        crate::Ack::new(self.cut_off_everybody(&self.0.revoked.cutting.lock()), ())
     }
 
-    /// Refuses whatever was sealed until now. The epoch becomes at least `least`.
-    fn cut_off_everybody(&self, least: u64) -> Ticket {
-        let _cutting = self.0.revoked.cutting.lock();
+    /// Refuses whatever was sealed until now, by whatever this file was before.
+    fn cut_off_everybody(&self, _cutting: &MutexGuard<'_, ()>) -> Ticket {
         let mut state = self.0.revoked.state.write();
-        state.epoch = (state.epoch + 1).max(least);
-        state.least = state.epoch;
-        let (epoch, least) = (state.epoch, state.least);
+        let epoch = state.begin_epoch(self.now_ms());
+        state.least = epoch;
         drop(state);
-        self.0.revoked.in_use.store(true, Ordering::SeqCst);
-        self.put_epoch(epoch, least)
+        let is_new = !self.0.revoked.in_use.swap(true, Ordering::SeqCst);
+        self.put_epoch(epoch, epoch, is_new)
     }
 
     /// Revocations are gone, those under `lost` and who knows what else: whatever was sealed is refused.
     pub(super) fn cut_off_lost(&self, lost: &[Key]) {
         crate::event::lost_revocations();
-        // The time stands for an epoch that the store cannot have come to by counting.
-        drop(self.cut_off_everybody(self.now_ms()));
+        drop(self.cut_off_everybody(&self.0.revoked.cutting.lock()));
         // After the epoch, which stands for them now; or each start would do so again.
         for key in lost.iter().filter(|key| **key != EPOCH) {
             self.0.disk.enqueue(Op::Delete { key: *key }, Urgency::Soon);
         }
     }
 
-    fn put_epoch(&self, epoch: u64, least: u64) -> Ticket {
-        self.put_revocation(EPOCH, u64::MAX, epoch == 0, &Stored { kind: OF_STORE, epoch, least, ..Stored::default() })
+    fn put_epoch(&self, epoch: u64, least: u64, is_new: bool) -> Ticket {
+        self.put_revocation(EPOCH, u64::MAX, is_new, &Stored { kind: OF_STORE, epoch, least, ..Stored::default() })
     }
 
     /// `is_new`: the file has no such revocation yet.

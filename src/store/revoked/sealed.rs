@@ -1,7 +1,5 @@
 //! What sealing and opening sessions asks.
 
-use std::sync::atomic::Ordering;
-
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 use super::{
@@ -83,10 +81,11 @@ pub(crate) enum Opened {
 impl Store {
     /// Notes in the file that sessions of this store may be sealed, and gives what tells the store from others.
     pub(crate) fn begin_sealing(&self) -> [u8; 16] {
-        let _cutting = self.0.revoked.cutting.lock();
-        if !self.0.revoked.in_use.swap(true, Ordering::SeqCst) {
-            // Before anything sealed can be presented, unless the disk refuses; then it is tried again, as all that is queued.
-            drop(self.put_epoch(0, 0));
+        let cutting = self.0.revoked.cutting.lock();
+        if !self.0.revoked.is_in_use() {
+            // If sessions were sealed before, this is a backup from before that, and which of them have ended it cannot know. Before
+            // anything sealed can be presented, unless the disk refuses; then it is tried again, as all that is queued.
+            drop(self.cut_off_everybody(&cutting));
         }
         self.0.disk.store_id()
     }
@@ -284,23 +283,24 @@ mod tests {
         let disk = FaultDisk::plain();
         let store = Store::builder().open_on(&disk).unwrap();
         store.begin_sealing();
-        let (somebody, old) = ([1; 16], id(u32::MAX, NOBODY, 0));
+        let begun = store.sealing_epoch();
+        let (somebody, old) = ([1; 16], id(u32::MAX, NOBODY, begun));
         let meta = meta(&store);
-        store.revoke(&id(u32::MAX - 1, somebody, 0), &meta).unwrap();
+        store.revoke(&id(u32::MAX - 1, somebody, begun), &meta).unwrap();
         let flood = u32::try_from(MOST_OF_NOBODY).unwrap();
         for n in 0..flood - 1 {
-            assert!(store.revoke(&id(n, NOBODY, 0), &meta).is_some());
+            assert!(store.revoke(&id(n, NOBODY, begun), &meta).is_some());
         }
         assert_eq!((standing(&store, &old), store.stats().revoked), (Standing::Alive, u64::from(flood)));
-        store.revoke(&id(flood, NOBODY, 0), &meta).unwrap();
+        store.revoke(&id(flood, NOBODY, begun), &meta).unwrap();
         // In place of them all: one epoch, which ended what was sealed before, theirs and others' alike.
         let check = |store: &Store| {
             assert_eq!(store.stats().revoked, 2);
             for n in [0, 1, flood - 2, flood, u32::MAX] {
-                assert_eq!(standing(store, &id(n, NOBODY, 0)), Standing::Ended, "{n}");
+                assert_eq!(standing(store, &id(n, NOBODY, begun)), Standing::Ended, "{n}");
             }
-            assert_eq!(standing(store, &id(u32::MAX - 1, somebody, 0)), Standing::Ended);
-            assert_eq!(standing(store, &id(u32::MAX, somebody, 0)), Standing::Alive, "who is signed in stays so");
+            assert_eq!(standing(store, &id(u32::MAX - 1, somebody, begun)), Standing::Ended);
+            assert_eq!(standing(store, &id(u32::MAX, somebody, begun)), Standing::Alive, "who is signed in stays so");
             assert_eq!(standing(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), Standing::Alive, "nobody can begin anew");
         };
         check(&store);
@@ -314,8 +314,8 @@ mod tests {
             let disk = FaultDisk::plain();
             let store = Store::builder().open_on(&disk).unwrap();
             store.begin_sealing();
-            let meta = meta(&store);
-            store.revoke(&id(1, [1; 16], 0), &meta).unwrap();
+            let (meta, begun) = (meta(&store), store.sealing_epoch());
+            store.revoke(&id(1, [1; 16], begun), &meta).unwrap();
             store.cut_off(&[2; 16], None).unwrap();
             // What damage would leave: no record under that key, or one of something else.
             let other = Record::check(
@@ -330,7 +330,7 @@ mod tests {
             store.0.disk.enqueue(op, Urgency::Now);
             store.close().unwrap();
             let store = Store::builder().open_on(&disk).unwrap();
-            let before = [id(1, [1; 16], 0), id(2, [1; 16], 0), id(3, NOBODY, 1), id(4, [9; 16], 1_000_000)];
+            let before = [id(1, [1; 16], begun), id(2, [1; 16], begun), id(3, NOBODY, begun), id(4, [9; 16], begun + 1)];
             for id in &before {
                 assert_eq!(standing(&store, id), Standing::Ended);
             }
@@ -348,7 +348,7 @@ mod tests {
         let store = crate::testing::store();
         store.begin_sealing();
         let owner = [1; 16];
-        let [laptop, phone] = [id(1, owner, 0), id(2, owner, 0)];
+        let [laptop, phone] = [1, 2].map(|n| id(n, owner, store.sealing_epoch()));
         store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
         assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
         store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();

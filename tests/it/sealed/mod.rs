@@ -1,6 +1,7 @@
 //! Sessions sealed in cookies: where they are, how they move and how they end.
 
 mod attacks;
+mod forgotten;
 
 use std::time::Duration;
 
