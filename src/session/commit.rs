@@ -11,6 +11,8 @@ use super::{
     binding,
     state::{Changes, Phase, State, Stored, Update},
 };
+#[cfg(feature = "sealed")]
+use crate::store::{End, left_for};
 use crate::{
     Durability, Error, Store, Token,
     disk::Ticket,
@@ -166,12 +168,13 @@ impl State {
             Phase::Sealed(_) => self.commit_sealed(store, how),
             #[cfg(feature = "sealed")]
             Phase::DoomedSealed(sealed) => {
-                let ended = sealed.revoke(store);
-                if ended.is_some() {
+                let ended = sealed.end(store)?;
+                // If it had moved, the answer to the request that moved it tells the client of its token.
+                if matches!(ended, Some(End::Sealed(_))) {
                     self.told = Told::Forget;
                 }
                 self.phase = Phase::New;
-                self.create(store, how, ended)
+                self.create(store, how, ended.map(End::into_ticket))
             }
             Phase::Ended(key) => {
                 if !self.changes.are_none() {

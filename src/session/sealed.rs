@@ -36,9 +36,9 @@ impl Sealed {
         SealedId { key: self.key, owner: self.record.meta().owner, epoch: self.epoch }
     }
 
-    /// Ends it. `None`: it was over before.
-    pub(super) fn revoke(&self, store: &Store) -> Option<Ticket> {
-        store.revoke(&self.id(), &self.record.meta()).map(|(_, ticket)| ticket)
+    /// Ends it, wherever it is by now. `None`: it was over before.
+    pub(super) fn end(&self, store: &Store) -> Result<Option<store::End>, Error> {
+        store.end_sealed(&self.id(), &self.record.meta())
     }
 }
 

@@ -196,7 +196,7 @@ impl Store {
                     self.0.shared.destroyed(&current.key, why);
                     #[cfg(feature = "sealed")]
                     if self.0.revoked.is_in_use()
-                        && let Some(later) = self.revoke_left(&current.record)
+                        && let Some(later) = self.end_left(&current.record)?
                     {
                         return Ok(Some(later));
                     }

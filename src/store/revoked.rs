@@ -29,7 +29,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 #[cfg(feature = "sealed")]
-pub(crate) use self::sealed::{Opened, SealedId, left_for};
+pub(crate) use self::sealed::{End, Opened, SealedId, left_for};
 use super::Store;
 use crate::{
     Error,
@@ -77,6 +77,8 @@ const OF_STORE: u8 = 2;
 struct Gone {
     /// Where it is now, and until when its old cookie leads there.
     moved: Option<(Key, u64)>,
+    /// A request is taking it into the store just now, and looks here again when it has.
+    is_moving: bool,
     of_nobody: bool,
 }
 
@@ -119,7 +121,10 @@ impl State {
                 self.epoch = self.epoch.max(stored.epoch);
                 self.least = stored.least;
             }
-            _ => self.insert(key, Gone { moved: stored.to.map(|to| (to, stored.grace_ms)), of_nobody: stored.of_nobody }),
+            _ => {
+                let moved = stored.to.map(|to| (to, stored.grace_ms));
+                self.insert(key, Gone { moved, is_moving: false, of_nobody: stored.of_nobody });
+            }
         }
     }
 

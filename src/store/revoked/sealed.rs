@@ -57,6 +57,20 @@ pub(crate) struct SealedId {
 }
 
 impl State {
+    /// Marks the session as over, if it is not: whoever does so first has it, to end it or to take it into the store.
+    fn claim(&mut self, id: &SealedId, is_moving: bool, now_ms: u64) -> bool {
+        let is_alive = self.standing(id, now_ms) == Standing::Alive;
+        if is_alive {
+            self.insert(id.key, Gone { moved: None, is_moving, of_nobody: id.owner == NOBODY });
+        }
+        is_alive
+    }
+
+    /// Whether it is on its way into the store, and nobody has ended it meanwhile.
+    fn is_moving(&self, key: &Key) -> bool {
+        self.sessions.get(key).is_some_and(|gone| gone.is_moving)
+    }
+
     fn standing(&self, id: &SealedId, now_ms: u64) -> Standing {
         match self.sessions.get(&id.key) {
             Some(Gone { moved: Some((to, until_ms)), .. }) if now_ms < *until_ms => return Standing::Moved(*to),
@@ -68,6 +82,22 @@ impl State {
             id.epoch < cut.epoch && !cut.kept.is_some_and(is_kept)
         });
         if is_cut || id.epoch < self.least { Standing::Ended } else { Standing::Alive }
+    }
+}
+
+/// How a sealed session was ended.
+pub(crate) enum End {
+    /// As it was sealed.
+    Sealed(Ticket),
+    /// In the store, where it had moved.
+    Moved(Ticket),
+}
+
+impl End {
+    pub(crate) fn into_ticket(self) -> Ticket {
+        match self {
+            Self::Sealed(ticket) | Self::Moved(ticket) => ticket,
+        }
     }
 }
 
@@ -143,12 +173,41 @@ impl Store {
         (state.standing(id, self.now_ms()) == Standing::Alive).then_some(state.epoch)
     }
 
-    /// Ends a sealed session. `None`: it was over before. Also gives the epoch in which it may go on under another id.
+    /// Ends what was sealed under this id. `None`: it was over before, or is in the store. Also gives the epoch in which the session
+    /// may go on under another id.
     pub(crate) fn revoke(&self, id: &SealedId, meta: &Meta) -> Option<(u64, Ticket)> {
-        let epoch = self.claim(id)?;
+        let epoch = self.claim(id, false)?;
+        Some((epoch, self.put_ended(id, meta)))
+    }
+
+    /// Ends a sealed session, in the store too if another request takes it there or has done so. `None`: it was over before.
+    pub(crate) fn end_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Option<End>, Error> {
+        let moved = {
+            // One look for all of it: a move that fails between two would find the session alive again.
+            let mut state = self.0.revoked.state.write();
+            let is_claimed = state.claim(id, false, self.now_ms());
+            match state.sessions.get_mut(&id.key) {
+                _ if is_claimed => None,
+                // Whoever takes it into the store ends it there.
+                Some(gone) if gone.is_moving => {
+                    gone.is_moving = false;
+                    None
+                }
+                // After the grace too: whoever ends it had loaded it before.
+                Some(Gone { moved: Some((to, _)), .. }) => Some(*to),
+                _ => return Ok(None),
+            }
+        };
+        match moved {
+            Some(to) => Ok(self.destroy(&to)?.map(End::Moved)),
+            None => Ok(Some(End::Sealed(self.put_ended(id, meta)))),
+        }
+    }
+
+    fn put_ended(&self, id: &SealedId, meta: &Meta) -> Ticket {
         let stored = Stored { of_nobody: id.owner == NOBODY, ..Stored::default() };
         let ticket = self.put_revocation(id.key, self.until_ms(meta), true, &stored);
-        Some((epoch, self.bound_those_of_nobody().unwrap_or(ticket)))
+        self.bound_those_of_nobody().unwrap_or(ticket)
     }
 
     /// Takes a sealed session into the store, where `make` writes it. `None`: it was over before. `has_grace`: its old cookie
@@ -162,34 +221,44 @@ impl Store {
         meta: &Meta,
         make: impl FnOnce(&Key) -> Result<Record, Error>,
     ) -> Result<Option<Committed>, Error> {
-        if self.claim(id).is_none() {
+        if self.claim(id, true).is_none() {
             return Ok(None);
         }
         let mut committed = match self.create(name, Durability::Durable, meta, make) {
             Ok(committed) => committed,
             Err(error) => {
-                self.0.revoked.state.write().remove(&id.key);
+                let mut state = self.0.revoked.state.write();
+                // What was ended meanwhile stays so.
+                if state.is_moving(&id.key) {
+                    state.remove(&id.key);
+                }
                 return Err(error);
             }
         };
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
         let moved = has_grace.then_some((committed.key, until_ms));
         let of_nobody = id.owner == NOBODY;
-        let is_cut = {
+        let is_over = {
             let mut state = self.0.revoked.state.write();
-            state.remove(&id.key);
+            let was_ended = !state.is_moving(&id.key);
+            if !was_ended {
+                state.remove(&id.key);
+            }
             // Its owner's sessions may have been ended between: that did not see it in the store yet.
-            let is_cut = state.standing(id, until_ms) == Standing::Ended;
-            state.insert(id.key, Gone { moved, of_nobody });
-            is_cut
+            let is_over = was_ended || state.standing(id, until_ms) == Standing::Ended;
+            if !is_over {
+                state.insert(id.key, Gone { moved, is_moving: false, of_nobody });
+            }
+            is_over
         };
-        let stored = Stored { to: moved.map(|(to, _)| to), grace_ms: until_ms, of_nobody, ..Stored::default() };
-        committed.ticket = self.put_revocation(id.key, self.until_ms(before), true, &stored);
-        self.bound_those_of_nobody();
-        if is_cut {
+        if is_over {
+            // Nobody was told its token, and what was sealed is refused already.
             self.destroy(&committed.key)?;
             return Ok(None);
         }
+        let stored = Stored { to: moved.map(|(to, _)| to), grace_ms: until_ms, of_nobody, ..Stored::default() };
+        committed.ticket = self.put_revocation(id.key, self.until_ms(before), true, &stored);
+        self.bound_those_of_nobody();
         Ok(Some(committed))
     }
 
@@ -215,21 +284,17 @@ impl Store {
     }
 
     /// The session of `record`, which has just ended in the store, may have gone on sealed: that ends, too.
-    pub(in crate::store) fn revoke_left(&self, record: &Record) -> Option<Ticket> {
-        let id = left_for(record)?;
+    pub(in crate::store) fn end_left(&self, record: &Record) -> Result<Option<Ticket>, Error> {
+        let Some(id) = left_for(record) else { return Ok(None) };
         // When it would have ended, what is left in the store does not say.
-        let ended = self.revoke(&id, &Meta { absolute_deadline_ms: u64::MAX, ..record.meta() });
-        ended.map(|(_, ticket)| ticket)
+        let ended = self.end_sealed(&id, &Meta { absolute_deadline_ms: u64::MAX, ..record.meta() })?;
+        Ok(ended.map(End::into_ticket))
     }
 
-    /// Marks the session as over, if it is not: whoever does so first has it. Gives the epoch of that moment.
-    fn claim(&self, id: &SealedId) -> Option<u64> {
+    /// Marks the session as over, if it is not. Gives the epoch of that moment.
+    fn claim(&self, id: &SealedId, is_moving: bool) -> Option<u64> {
         let mut state = self.0.revoked.state.write();
-        if state.standing(id, self.now_ms()) != Standing::Alive {
-            return None;
-        }
-        state.insert(id.key, Gone { moved: None, of_nobody: id.owner == NOBODY });
-        Some(state.epoch)
+        state.claim(id, is_moving, self.now_ms()).then_some(state.epoch)
     }
 
     /// Until when anything that was sealed under the id of a session with `meta` can be valid: nothing but use moves its
@@ -383,6 +448,20 @@ mod tests {
         });
         assert!(taken.unwrap().is_some());
         assert_eq!(store.sessions_of("ada").unwrap().len(), 1);
+        // One that is signed out while it moves, whether the store takes it or not.
+        for result in [Ok(()), Err(Error::Closed)] {
+            let sealed = id(4, owner, store.sealing_epoch());
+            let sealed = SealedId { key: [u8::from(result.is_ok()); 16], ..sealed };
+            let before = store.sessions_of("ada").unwrap().len();
+            let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
+                assert!(store.end_sealed(&sealed, &meta).unwrap().is_some(), "it is this logout that ends it");
+                assert!(store.end_sealed(&sealed, &meta).unwrap().is_none(), "once");
+                result.clone()?;
+                make(key, &meta)
+            });
+            assert!(taken.is_err() || taken.is_ok_and(|taken| taken.is_none()));
+            assert_eq!((standing(&store, &sealed), store.sessions_of("ada").unwrap().len()), (Standing::Ended, before));
+        }
         // One that cannot move is as it was.
         let sealed = id(3, owner, store.sealing_epoch());
         assert!(store.take_in(&sealed, &meta, true, 0, &meta, |_| Err(Error::Closed)).is_err());

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod forgotten;
+mod late;
 
 use std::time::Duration;
 

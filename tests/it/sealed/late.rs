@@ -1,0 +1,48 @@
+//! Requests that run at the same time as one that moves their session into the store or out of it, and commits that fail halfway.
+
+use axum::{Router, http::StatusCode, routing::get};
+use sessile::{Session, Store};
+
+use super::{after, app, body, is_sealed, layer, visit};
+use crate::support::{Answer, OnDisk, SECOND, ask_with};
+
+/// What a request is answered that does `work` with its session, and during which the same client asks for `path`. Also what that
+/// one leaves a browser with.
+async fn while_it_runs(
+    store: &Store,
+    cookies: &str,
+    work: fn(&Session),
+    path: &'static str,
+    later: impl Fn() + Clone + Send + Sync + 'static,
+) -> (Answer, String) {
+    let (inner, sent) = (app(store), cookies.to_owned());
+    let other = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let other_too = other.clone();
+    let slow = async move |session: Session| {
+        work(&session);
+        *other_too.lock().unwrap() = visit(&inner, path, &sent).await;
+        later();
+    };
+    let answer = ask_with(&Router::new().route("/", get(slow)).layer(layer(store)), "/", cookies).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let other = other.lock().unwrap().clone();
+    (answer, other)
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_session_that_moved_into_the_store_meanwhile() {
+    // Within the grace of the old cookie, and after it.
+    for wait in [0, 11] {
+        let disk = OnDisk::new();
+        let app = app(&disk.store);
+        let cookie = visit(&app, "/login", &visit(&app, "/set/7", "").await).await;
+        let clock = disk.clock.clone();
+        let later = move || clock.advance(wait * SECOND);
+        let (answer, stored) = while_it_runs(&disk.store, &cookie, Session::destroy, "/grow/5000", later).await;
+        assert!(!is_sealed(&stored) && answer.set_cookies().is_empty());
+        assert_eq!((body(&app, &cookie).await.as_str(), body(&app, &stored).await.as_str()), ("none", "none"), "{wait}");
+        assert!(disk.store.sessions_of("ada").unwrap().is_empty());
+        let (_dir, crashed) = disk.after_crash();
+        assert_eq!(body(&self::app(&crashed), &stored).await, "none");
+    }
+}
