@@ -12,7 +12,7 @@ use super::{
     state::{Changes, Phase, State, Stored, Update},
 };
 #[cfg(feature = "sealed")]
-use crate::store::{End, left_for};
+use crate::store::End;
 use crate::{
     Durability, Error, Store, Token,
     disk::Ticket,
@@ -123,7 +123,7 @@ impl State {
         }
         #[cfg(feature = "sealed")]
         if !self.changes.are_none() && self.has_left() {
-            return Ok(self.give_up(store));
+            return self.give_up(store, how);
         }
         match &self.phase {
             Phase::New => self.create(store, how, None),
@@ -187,12 +187,12 @@ impl State {
 
     /// Gives up what this request would change, because its session went on in the cookie.
     #[cfg(feature = "sealed")]
-    fn give_up(&mut self, store: &Store) -> Ticket {
-        if let Some(key) = self.key() {
-            store.drop_commit(&key);
-            self.phase = Phase::Ended(key);
-        }
-        Ticket::done()
+    fn give_up(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+        let Phase::Stored(Stored { key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
+        let (key, expected) = (*key, record.meta().revision);
+        store.drop_commit(&key);
+        self.phase = Phase::Ended(key);
+        if how.strict { Err(Error::Conflict { found: None, expected }) } else { Ok(Ticket::done()) }
     }
 
     /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
@@ -261,11 +261,15 @@ impl Changes {
             Durability::Quick if is_due => Durability::Relaxed,
             class => class,
         };
-        let (mut cookie, mut conflict) = (None, None);
+        let (mut cookie, mut conflict, mut has_left) = (None, None, false);
         let asked = Asked { name: stored.token.name(), durability, owner: self.owner, new_key: self.new_key };
         let known = Known { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
         let committed = store.commit(&known, asked, |onto| {
             let Onto { current, key, is_new_key } = onto;
+            if is_left(current) {
+                has_left = true;
+                return Ok(None);
+            }
             if how.strict && current.meta().revision != stored.record.meta().revision {
                 conflict = Some(current.clone());
                 return Ok(None);
@@ -284,6 +288,10 @@ impl Changes {
         })?;
         if let Some(now) = conflict {
             return Ok(Change::Conflict { now });
+        }
+        if has_left && !self.are_none() {
+            // What is left in the store ends soon, and a token of it would take the place of the cookie that holds the session.
+            store.drop_commit(&stored.key);
         }
         let Some(committed) = committed else { return Ok(Change::Dropped) };
         let (token, is_new) = committed.token.map_or((stored.token, false), |token| (token, true));
@@ -355,6 +363,17 @@ fn rerun(
         }
     }
     Ok(merged)
+}
+
+/// Whether the session of `record` went on in the cookie.
+#[cfg(feature = "sealed")]
+pub(super) fn is_left(record: &Record) -> bool {
+    crate::store::left_for(record).is_some()
+}
+
+#[cfg(not(feature = "sealed"))]
+fn is_left(_: &Record) -> bool {
+    false
 }
 
 /// Whether nobody wrote `key` between.

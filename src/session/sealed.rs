@@ -11,7 +11,7 @@ use sessile_codec::{Meta, Record};
 
 use super::{
     Inner, Kind, Session,
-    commit::{How, Told, lasts, renew_cookie},
+    commit::{How, Told, is_left, lasts, renew_cookie},
     state::{Changes, Phase, State, Stored},
 };
 use crate::{
@@ -187,6 +187,6 @@ impl State {
 
     /// Whether the session, which is in the store, went on in the cookie: what this request would change would be lost.
     pub(super) fn has_left(&self) -> bool {
-        matches!(&self.phase, Phase::Stored(stored) if store::left_for(&stored.record).is_some())
+        matches!(&self.phase, Phase::Stored(stored) if is_left(&stored.record))
     }
 }

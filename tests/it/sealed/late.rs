@@ -4,7 +4,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use sessile::{Session, Store};
 
 use super::{after, app, body, is_sealed, layer, visit};
-use crate::support::{Answer, OnDisk, SECOND, ask_with};
+use crate::support::{Answer, DAY, OnDisk, SECOND, ask_with};
 
 /// What a request is answered that does `work` with its session, and during which the same client asks for `path`. Also what that
 /// one leaves a browser with.
@@ -44,5 +44,28 @@ async fn a_logout_ends_the_session_that_moved_into_the_store_meanwhile() {
         assert!(disk.store.sessions_of("ada").unwrap().is_empty());
         let (_dir, crashed) = disk.after_crash();
         assert_eq!(body(&self::app(&crashed), &stored).await, "none");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_session_that_went_on_in_the_cookie_meanwhile_is_dropped() {
+    let change = |session: &Session| session.insert("n", 9_u64).unwrap();
+    let rotate = |session: &Session| {
+        session.insert("n", 9_u64).unwrap();
+        session.rotate();
+    };
+    for (work, dropped) in [(change as fn(&Session), 1), (rotate, 1), (|_: &Session| (), 0)] {
+        let disk = OnDisk::new();
+        let app = app(&disk.store);
+        let stored = visit(&app, "/grow/5000", &visit(&app, "/set/7", "").await).await;
+        // So that a use is worth telling, too.
+        disk.clock.advance(5 * DAY);
+        let (answer, sealed) = while_it_runs(&disk.store, &stored, work, "/shrink", || ()).await;
+        assert!(is_sealed(&sealed), "{sealed}");
+        assert_eq!(answer.set_cookies().len(), 0, "it would take the place of the sealed one, and end in 10 seconds");
+        assert_eq!(disk.store.stats().dropped_commits, dropped);
+        disk.clock.advance(11 * SECOND);
+        disk.store.sweep().wait().unwrap();
+        assert_eq!((body(&app, &after(&sealed, &answer)).await.as_str(), disk.store.stats().sessions), ("7", 0));
     }
 }
