@@ -112,7 +112,10 @@ impl State {
         let patch = self.changes.merged(record, record, store.limits())?;
         let patch = patch.as_ref().unwrap_or(&self.changes.patch);
         let Phase::Sealed(Sealed { key: old_key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
-        let key = if self.changes.need_new_id() { random_bytes()? } else { *old_key };
+        // Sealed while the clock was ahead: that is valid for longer than what is sealed now, and an end under this id would be forgotten
+        // before it.
+        let from_ahead = expiry::is_from_ahead(now.last_seen_ms, now_ms);
+        let key = if from_ahead || self.changes.need_new_id() { random_bytes()? } else { *old_key };
         let changed = patch.apply(Some(record), &key, &meta, store.limits())?;
         // Only the store can tell whether somebody else was faster.
         if how.strict || !fits(store, &changed, self.kind.seal_bytes) {

@@ -1,13 +1,15 @@
 //! What a store may have forgotten, because it was restored from a backup, because it crashed before the disk knew, or because a clock
 //! was wrong: what was sealed before must not profit from it.
 
+use std::time::Duration;
+
 use sessile::{
     Store,
     testing::{FaultDisk, ManualClock},
 };
 
 use super::{app, body, visit};
-use crate::support::{SECOND, ask_with};
+use crate::support::{DAY, OnDisk, SECOND, ask_with};
 
 fn open(disk: &FaultDisk, clock: &ManualClock) -> Store {
     Store::builder().clock(clock.clone()).open_on(disk).unwrap()
@@ -74,5 +76,25 @@ async fn a_crash_that_forgets_an_epoch_lets_nobody_escape_the_next() {
         clock.advance(SECOND);
         store.destroy_all("ada").wait().unwrap();
         assert!(!is_there(&app, &ada).await, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_sealed_while_the_clock_was_ahead_does_not_outlive_its_revocation() {
+    let disk = OnDisk::new();
+    let app = app(&disk.store);
+    let now = sessile::Clock::now(&disk.clock);
+    disk.clock.set(now + 30 * DAY);
+    let ahead = visit(&app, "/set/7", "").await;
+    disk.clock.set(now);
+    let right = visit(&app, "/set/8", &ahead).await;
+    assert_eq!(body(&app, &right).await, "8");
+    visit(&app, "/logout", &right).await;
+    for days in [0, 8, 30] {
+        disk.clock.advance(days * DAY + Duration::from_mins(11));
+        disk.store.sweep().wait().unwrap();
+        for cookie in [&ahead, &right] {
+            assert_eq!(body(&app, cookie).await, "none", "after {days} days");
+        }
     }
 }
