@@ -40,7 +40,8 @@ pub(crate) enum Told {
 /// How a request ends.
 #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer finishes requests"))]
 pub(crate) struct Finish {
-    pub(crate) ticket: Ticket,
+    /// Of the last commit. If that failed, the client must be told all the same of what was saved before.
+    pub(crate) ticket: Result<Ticket, Error>,
     pub(crate) told: Told,
     /// Which cookies behind the first the client has.
     pub(crate) parts: u8,
@@ -61,11 +62,11 @@ const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
 impl State {
     /// Ends the request. Without `commit` the changes are dropped, and the client is told only what was saved before.
     #[cfg(feature = "tower")]
-    pub(super) fn finish(&mut self, store: &Store, commit: bool) -> Result<Finish, Error> {
+    pub(super) fn finish(&mut self, store: &Store, commit: bool) -> Finish {
         let ticket = if self.is_untouched() {
-            Ticket::done()
+            Ok(Ticket::done())
         } else if commit {
-            self.commit(store, How::default())?
+            self.commit(store, How::default())
         } else {
             self.phase = match std::mem::replace(&mut self.phase, Phase::New) {
                 Phase::Doomed(stored) => Phase::Stored(stored),
@@ -74,10 +75,10 @@ impl State {
                 other => other,
             };
             self.changes = Changes::default();
-            Ticket::done()
+            Ok(Ticket::done())
         };
         self.answered = true;
-        Ok(Finish { ticket, told: std::mem::take(&mut self.told), parts: self.kind.parts })
+        Finish { ticket, told: std::mem::take(&mut self.told), parts: self.kind.parts }
     }
 
     /// Whether the request has only read, and its use of the session, which was noted when it was loaded, is worth no write. Without
@@ -145,7 +146,7 @@ impl State {
                     let ticket = self.committed(token, is_old, committed);
                     #[cfg(feature = "sealed")]
                     if self.kind.seal_bytes > 0 && !how.strict && !self.changes.is_empty() {
-                        return self.move_out_of_store(store, ticket);
+                        return Ok(self.move_out_of_store(store, ticket));
                     }
                     Ok(ticket)
                 }

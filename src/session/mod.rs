@@ -338,7 +338,7 @@ impl Session {
 
     /// Ends the request: commits if `commit`, and gives what the client must be told.
     #[cfg(feature = "tower")]
-    pub(crate) fn finish(&self, commit: bool) -> Result<Finish, Error> {
+    pub(crate) fn finish(&self, commit: bool) -> Finish {
         self.state().finish(self.store(), commit)
     }
 }

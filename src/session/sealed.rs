@@ -172,20 +172,20 @@ impl State {
     }
 
     /// Lets the session, which was just committed, go on in the cookie if it is small enough by now. Half of what would fit: or it
-    /// would move to and fro.
-    pub(super) fn move_out_of_store(&mut self, store: &Store, ticket: Ticket) -> Result<Ticket, Error> {
-        let Phase::Stored(Stored { key, record, is_old: false, .. }) = &self.phase else { return Ok(ticket) };
+    /// would move to and fro. What stands in its way, if only for now, leaves it in the store.
+    pub(super) fn move_out_of_store(&mut self, store: &Store, ticket: Ticket) -> Ticket {
+        let Phase::Stored(Stored { key, record, is_old: false, .. }) = &self.phase else { return ticket };
         if self.answered || !fits(store, record, self.kind.seal_bytes / 2) {
-            return Ok(ticket);
+            return ticket;
         }
-        let to = random_bytes()?;
-        let Some((epoch, ticket)) = store.let_go(self.kind.name, key, record, &to)? else { return Ok(ticket) };
+        let Ok(to) = random_bytes() else { return ticket };
+        let Ok(Some((epoch, ticket))) = store.let_go(self.kind.name, key, record, &to) else { return ticket };
         let mut meta = record.meta();
         let lasts = lasts(&meta);
         let deadline_ms = renew_cookie(&mut meta, lasts);
         let record = record.with_meta(&to, &meta);
         self.seal(store, Sealed { key: to, epoch, record }, deadline_ms);
-        Ok(ticket)
+        ticket
     }
 
     /// Whether the session, which is in the store, went on in the cookie: what this request would change would be lost.

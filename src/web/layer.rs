@@ -214,7 +214,8 @@ impl SessionLayer {
         if let Some(token) = session.token() {
             return Ok(self.config.carrier.presents(&token));
         }
-        let Finish { told, parts, .. } = session.finish(true)?;
+        let Finish { ticket, told, parts } = session.finish(true);
+        ticket?;
         let mut headers = HeaderMap::new();
         self.config.tell(&told, parts, &mut headers)?;
         let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
@@ -393,9 +394,10 @@ where
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };
-                    let Finish { ticket, told, parts } = match finish {
-                        Ok(finish) => finish,
-                        Err(error) => return Poll::Ready(Ok(failure(this.scope.as_ref(), &error))),
+                    let Finish { ticket, told, parts } = finish;
+                    let ticket = match ticket {
+                        Ok(ticket) => ticket,
+                        Err(error) => return Poll::Ready(Ok(refused(this.scope.as_ref(), &error, &told, parts))),
                     };
                     let mut ack = Ack::new(ticket, ());
                     // Most often there is nothing to wait for, and the response need not move to another stage.
@@ -417,7 +419,7 @@ where
 }
 
 /// Ends the session's part in the request. `None`: nobody asked for the session.
-fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Result<Finish, Error>> {
+fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
     match &scope.used {
         Use::Untouched => None,
         Use::Failed => {
@@ -441,11 +443,20 @@ fn answered<B: Default>(
 ) -> Response<B> {
     // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token would be
     // signed out.
-    let (mut response, is_in_force) = match acknowledged {
-        Ok(()) => (response, true),
-        Err(error) => (failure(scope, &error), error.is_transient()),
-    };
-    if let Some(Scope { config, .. }) = scope.filter(|_| is_in_force && !matches!(told, Told::Nothing))
+    match acknowledged {
+        Ok(()) => telling(scope, told, parts, response),
+        Err(error) if error.is_transient() => refused(scope, &error, told, parts),
+        Err(error) => failure(scope, &error),
+    }
+}
+
+/// The failure of a commit, to a client that is told what is in force all the same.
+fn refused<B: Default>(scope: Option<&Scope>, error: &Error, told: &Told, parts: u8) -> Response<B> {
+    telling(scope, told, parts, failure(scope, error))
+}
+
+fn telling<B: Default>(scope: Option<&Scope>, told: &Told, parts: u8, mut response: Response<B>) -> Response<B> {
+    if let Some(Scope { config, .. }) = scope.filter(|_| !matches!(told, Told::Nothing))
         && let Err(error) = config.tell(told, parts, response.headers_mut())
     {
         return failure(scope, &error);

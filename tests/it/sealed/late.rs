@@ -1,10 +1,10 @@
 //! Requests that run at the same time as one that moves their session into the store or out of it, and commits that fail halfway.
 
 use axum::{Router, http::StatusCode, routing::get};
-use sessile::{Session, Store};
+use sessile::{OwnerLimit, Session, SessionLayer, Store};
 
 use super::{after, app, body, is_sealed, layer, visit};
-use crate::support::{Answer, DAY, OnDisk, SECOND, ask_with};
+use crate::support::{Answer, DAY, OnDisk, SECOND, ask, ask_with};
 
 /// What a request is answered that does `work` with its session, and during which the same client asks for `path`. Also what that
 /// one leaves a browser with.
@@ -67,5 +67,29 @@ async fn a_change_of_a_session_that_went_on_in_the_cookie_meanwhile_is_dropped()
         disk.clock.advance(11 * SECOND);
         disk.store.sweep().wait().unwrap();
         assert_eq!((body(&app, &after(&sealed, &answer)).await.as_str(), disk.store.stats().sessions), ("7", 0));
+    }
+}
+
+/// Ada's sessions are to be one at the most, and she has one.
+async fn limited() -> OnDisk {
+    let disk = OnDisk::with(|builder| builder.sessions_per_owner(1, OwnerLimit::Refuse));
+    visit(&app(&disk.store), "/login", "").await;
+    disk
+}
+
+#[tokio::test]
+async fn what_was_saved_is_told_although_a_later_commit_fails() {
+    let disk = limited().await;
+    let save_and_fail = async |session: Session| {
+        session.insert("n", 7_u64).unwrap();
+        session.save().await.unwrap();
+        session.bind_owner("ada");
+    };
+    for layer in [layer(&disk.store), SessionLayer::new(disk.store.clone())] {
+        let app = Router::new().route("/", get(save_and_fail)).layer(layer);
+        let answer = ask(&app, "/", &[]).await;
+        assert_eq!((answer.status, answer.set_cookies().len()), (StatusCode::CONFLICT, 1));
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(body(&self::app(&disk.store), &after("", &answer)).await, "7");
     }
 }
