@@ -119,7 +119,11 @@ impl State {
         let changed = patch.apply(Some(record), &key, &meta, store.limits())?;
         // Only the store can tell whether somebody else was faster.
         if how.strict || !fits(store, &changed, self.kind.seal_bytes) {
-            return self.move_into_store(store, how, &changed, deadline_ms);
+            return match self.move_into_store(store, how, &changed, deadline_ms) {
+                // Nothing was to change: the session is as good as it was, until it is used again.
+                Err(error) if is_touch && !how.strict && error.gives_up_changes() => Ok(Ticket::done()),
+                moved => moved,
+            };
         }
         let Phase::Sealed(sealed) = &self.phase else { return Ok(Ticket::done()) };
         let (again, ticket) = if key == sealed.key {

@@ -3,7 +3,7 @@
 use axum::{Router, http::StatusCode, routing::get};
 use sessile::{OwnerLimit, Session, SessionLayer, Store};
 
-use super::{after, app, body, is_sealed, layer, visit};
+use super::{after, app, app_of, body, is_sealed, keys, layer, visit};
 use crate::support::{Answer, DAY, OnDisk, SECOND, ask, ask_with};
 
 /// What a request is answered that does `work` with its session, and during which the same client asks for `path`. Also what that
@@ -92,4 +92,20 @@ async fn what_was_saved_is_told_although_a_later_commit_fails() {
         assert_eq!(answer.headers["cache-control"], "no-store");
         assert_eq!(body(&self::app(&disk.store), &after("", &answer)).await, "7");
     }
+}
+
+#[tokio::test]
+async fn a_use_that_is_due_and_does_not_fit_the_store_is_let_be() {
+    let mut disk = OnDisk::new();
+    let cookie = visit(&app(&disk.store), "/login", &visit(&app(&disk.store), "/set/7", "").await).await;
+    disk.store.close().unwrap();
+    // From today on her sessions are limited, and so in the store.
+    let builder = Store::builder().clock(disk.clock.clone()).sessions_per_owner(1, OwnerLimit::Refuse);
+    disk.store = builder.open(disk.dir.path().join("sessions.redb")).unwrap();
+    let app = app_of(SessionLayer::new(disk.store.clone()).sealed_cookies(&keys(), 1024).unwrap());
+    visit(&app, "/login", "").await;
+    disk.clock.advance(2 * DAY);
+    let read = ask_with(&app, "/", &cookie).await;
+    assert_eq!((read.status, read.body.as_str(), read.set_cookies().len()), (StatusCode::OK, "7", 0));
+    assert_eq!(ask_with(&app, "/set/8", &cookie).await.status, StatusCode::CONFLICT, "a change is not let be");
 }
