@@ -136,6 +136,15 @@ impl Form {
         }
     }
 
+    /// Whether `bytes` are sealed with another key than the one that seals now.
+    pub(super) fn is_outdated(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Plain => false,
+            #[cfg(feature = "encryption")]
+            Self::Sealed(sealed) => sealed.is_outdated(bytes),
+        }
+    }
+
     /// What can be known of `bytes` without reading them.
     pub(super) fn outline(&self, bytes: &[u8]) -> Option<Outline> {
         match self {

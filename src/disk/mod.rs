@@ -102,6 +102,13 @@ struct Threads {
     checkpointer: JoinHandle<Result<(), Error>>,
 }
 
+/// The record of what ended.
+pub(crate) struct LoadedEnd {
+    pub(crate) record: Result<Record, Unreadable>,
+    /// Whether it is sealed with another key than the one that seals now.
+    pub(crate) is_outdated: bool,
+}
+
 /// What the disk tier has done so far, and holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DiskStats {
@@ -190,6 +197,23 @@ impl Disk {
             _ => {}
         }
         Ok(found)
+    }
+
+    /// The record under `key` of what ended, for when the store opens. A damaged one is not set aside as a session's is: what it said
+    /// must not be forgotten before something stands for it.
+    pub(crate) fn load_end(&self, key: &Key) -> Result<Option<LoadedEnd>, Error> {
+        if let Some(entry) = self.journal.pending().read().get(key) {
+            // It is sealed anew on its way to redb.
+            return Ok(entry.record.clone().map(|record| LoadedEnd { record: Ok(record), is_outdated: false }));
+        }
+        let form = self.database.form();
+        let read = |bytes: &[u8]| LoadedEnd { record: form.read(bytes, key), is_outdated: form.is_outdated(bytes) };
+        let found = self.read(|redb| tables::load(redb, key, read))?;
+        match found {
+            #[cfg(feature = "encryption")]
+            Some(LoadedEnd { record: Err(Unreadable::UnknownKey(key)), .. }) => Err(Error::UnknownSealKey { key }),
+            found => Ok(found),
+        }
     }
 
     fn read<T>(&self, work: impl FnOnce(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {

@@ -69,6 +69,10 @@ impl Sealed {
         }
     }
 
+    pub(super) fn is_outdated(&self, bytes: &[u8]) -> bool {
+        bytes.get(START..).is_some_and(|sealed| self.ring.is_outdated(sealed))
+    }
+
     /// A secret of the store itself, for its `meta` table.
     pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Vec<u8>, Error> {
         let mut sealed = vec![0; secret.len() + keys::OVERHEAD];

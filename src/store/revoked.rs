@@ -155,11 +155,18 @@ impl Revoked {
         let mut state = self.state.write();
         let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&EPOCH));
         for key in &keys {
-            match disk.load(key)?.map(|record| record.ok().and_then(|record| read(&record))) {
-                Some(Some(stored)) => state.take(*key, &stored),
-                Some(None) => lost.push(*key),
-                // The index of owners may list what is gone.
-                None => {}
+            // The index of owners may list what is gone.
+            let Some(found) = disk.load_end(key)? else { continue };
+            let Some((record, stored)) = found.record.ok().and_then(|record| read(&record).map(|stored| (record, stored)))
+            else {
+                lost.push(*key);
+                continue;
+            };
+            state.take(*key, &stored);
+            if found.is_outdated {
+                // Or a store could not be opened any more without a key that no session needs: most of these are never written again.
+                let meta = Meta { revision: 2, ..record.meta() };
+                disk.enqueue(Op::Put { key: *key, record: record.with_meta(key, &meta) }, Urgency::Soon);
             }
         }
         self.in_use.store(!keys.is_empty(), Ordering::SeqCst);

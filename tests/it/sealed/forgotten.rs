@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use redb::{Database, ReadableTable, TableDefinition};
 use sessile::{
     Store,
     testing::{FaultDisk, ManualClock},
@@ -96,5 +97,43 @@ async fn a_cookie_that_was_sealed_while_the_clock_was_ahead_does_not_outlive_its
         for cookie in [&ahead, &right] {
             assert_eq!(body(&app, cookie).await, "none", "after {days} days");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_revocation_stays_until_an_epoch_stands_for_it() {
+    const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
+    let mut disk = OnDisk::new();
+    let app = app(&disk.store);
+    let [ended, other] = [visit(&app, "/set/7", "").await, visit(&app, "/set/8", "").await];
+    visit(&app, "/logout", &ended).await;
+    disk.store.close().unwrap();
+    {
+        let file = Database::open(disk.dir.path().join("sessions.redb")).unwrap();
+        let mut txn = file.begin_write().unwrap();
+        txn.set_quick_repair(true);
+        let mut records = txn.open_table(RECORDS).unwrap();
+        let all: Vec<_> = records
+            .iter()
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|(key, value)| (*key.value(), value.value().to_vec()))
+            .collect();
+        assert_eq!(all.len(), 2, "the epoch and one session");
+        for (key, mut value) in all {
+            *value.last_mut().unwrap() ^= 1;
+            records.insert(&key, value.as_slice()).unwrap();
+        }
+        drop(records);
+        txn.commit().unwrap();
+    }
+    disk.clock.advance(SECOND);
+    for _ in 0..2 {
+        disk.reopen();
+        disk.store.sweep().wait().unwrap();
+        assert_eq!(disk.store.stats().quarantined, 0, "or a crash before the epoch is on disk would forget it");
+        let app = self::app(&disk.store);
+        assert!(!is_there(&app, &ended).await && !is_there(&app, &other).await);
+        assert!(is_there(&app, &visit(&app, "/set/9", "").await).await);
     }
 }

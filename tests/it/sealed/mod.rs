@@ -1,6 +1,8 @@
 //! Sessions sealed in cookies: where they are, how they move and how they end.
 
 mod attacks;
+#[cfg(feature = "encryption")]
+mod encrypted;
 mod forgotten;
 mod late;
 

@@ -1,0 +1,30 @@
+//! Sealed cookies of a store that is encrypted: what the store keeps of them is sealed with keys of its own, which are replaced.
+
+use sessile::{Keys, Store, testing::FaultDisk};
+
+use super::{app, body, visit};
+use crate::support::ask_with;
+
+#[tokio::test]
+async fn a_key_of_the_store_is_replaced_without_forgetting_a_logout() {
+    let (old, new) = ([3; 32], [4; 32]);
+    let disk = FaultDisk::new(0);
+    let open = |keys: Keys| Store::builder().encrypt(keys).open_on(&disk).unwrap();
+    let store = open(Keys::from(old));
+    let app = app(&store);
+    let [ada, bob, eve] = [visit(&app, "/login", "").await, visit(&app, "/set/1", "").await, visit(&app, "/set/2", "").await];
+    visit(&app, "/logout", &bob).await;
+    store.destroy_all("ada").wait().unwrap();
+    store.close().unwrap();
+    let check = async |store: Store| {
+        let app = self::app(&store);
+        for (cookie, expected) in [(&ada, "false"), (&bob, "false"), (&eve, "true")] {
+            assert_eq!(ask_with(&app, "/is_there", cookie).await.body, expected);
+        }
+        store.close().unwrap();
+    };
+    // Nobody comes while both are accepted.
+    open(Keys::from(new).accept(old)).close().unwrap();
+    check(open(Keys::from(new))).await;
+    check(open(Keys::from(new))).await;
+}
