@@ -53,7 +53,7 @@ use self::{
 };
 pub(crate) use self::{
     form::{Encryption, Unreadable},
-    queue::{Op, Urgency},
+    queue::{ENDED, Op, Urgency},
     ticket::Ticket,
     volume::{Directory, Volume},
 };

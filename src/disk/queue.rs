@@ -25,6 +25,9 @@ use super::{
 };
 use crate::{Error, memory::Seq, token::Key};
 
+/// The owner of records that stand for the end of something which is not in the store. No hash of an owner's id is this.
+pub(crate) const ENDED: [u8; 16] = *b"sessile revoked\0";
+
 /// One change that the file must take over.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -50,6 +53,15 @@ impl Op {
     /// Whether the session had no record before.
     fn is_fresh(&self) -> bool {
         matches!(self, Self::Put { record, .. } if record.meta().revision == 1)
+    }
+
+    /// Whether it ends a session.
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Put { record, .. } => record.meta().owner == ENDED,
+            Self::Delete { .. } => true,
+            Self::Rekey { .. } => false,
+        }
     }
 
     fn cost_bytes(&self) -> usize {
@@ -173,7 +185,7 @@ impl Queue {
         if state.closing {
             return (state.number(), Ticket::failed(Error::Closed));
         }
-        let (op_bytes, is_end) = (op.cost_bytes(), matches!(op, Op::Delete { .. }));
+        let (op_bytes, is_end) = (op.cost_bytes(), op.is_end());
         // Who waits may do so because of what was queued between, an eviction say: that must not come later.
         let (seq, replaced_bytes) = state.place(op, before.filter(|_| urgency == Urgency::Soon));
         let queued_bytes = self.change_queued_bytes(op_bytes, replaced_bytes);
@@ -262,7 +274,7 @@ impl Queue {
     /// but no longer than `until`.
     pub(super) fn take_ends(&self, until: Instant) -> Batch {
         let mut state = self.state.lock();
-        while !state.closing && !state.queued.iter().any(|queued| matches!(queued.op, Op::Delete { .. })) {
+        while !state.closing && !state.queued.iter().any(|queued| queued.op.is_end()) {
             if self.work.wait_until(&mut state, until).timed_out() {
                 break;
             }
@@ -405,7 +417,8 @@ fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
     let mut kept = ops;
     kept.retain_mut(|queued| {
         let (Op::Put { key, .. } | Op::Delete { key } | Op::Rekey { key, .. }) = &queued.op;
-        let is_void = matches!(queued.op, Op::Put { .. }) && last.get(key) != Some(&queued.seq);
+        // Ends keep their order: what is deleted after one may be what it stands for.
+        let is_void = matches!(queued.op, Op::Put { .. }) && !queued.op.is_end() && last.get(key) != Some(&queued.seq);
         if is_void && queued.fresh {
             fresh.insert(*key);
         }
@@ -426,6 +439,7 @@ fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
                 ended.insert(key);
                 ends.push(queued);
             }
+            Op::Put { .. } if queued.op.is_end() => ends.push(queued),
             Op::Put { key, .. } if ended.contains(&key) => {}
             Op::Rekey { key, new_key, .. } if ended.contains(&new_key) => {
                 ended.insert(key);
@@ -512,5 +526,21 @@ mod tests {
         let (seqs, revisions): (Vec<_>, Vec<_>) = taken(&queue).into_iter().unzip();
         assert!(seqs.is_sorted());
         assert_eq!(revisions, [None, Some(10), Some(10)]);
+    }
+
+    #[test]
+    fn ends_overtake_what_is_no_end_and_never_each_other() {
+        let delete = |key| Op::Delete { key: [key; 16] };
+        let end = |key| {
+            let (key, meta) = ([key; 16], Meta { owner: ENDED, ..Meta::default() });
+            Op::Put { key, record: Patch::new().apply(None, &key, &meta, &Limits::default()).unwrap() }
+        };
+        // What 4 deletes is what 2 stands for, and 5 says the same as 2 anew.
+        let ops = [put(1, 1), end(2), put(3, 1), delete(4), end(2), delete(1)];
+        let ops: Vec<_> = (1..).zip(ops).map(|(seq, op)| Queued { seq, op, fresh: false }).collect();
+        let seqs = |ops: &[Queued]| ops.iter().map(|queued| queued.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(&coalesce(ops.clone())), [2, 3, 4, 5, 6]);
+        let (ends, rest) = extract_ends(ops);
+        assert_eq!((seqs(&ends), seqs(&rest)), (vec![2, 4, 5, 6], vec![3]));
     }
 }

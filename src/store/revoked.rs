@@ -33,12 +33,10 @@ pub(crate) use self::sealed::{End, Opened, SealedId, left_for};
 use super::Store;
 use crate::{
     Error,
-    disk::{Disk, Op, Ticket, Urgency},
+    disk::{Disk, ENDED, Op, Ticket, Urgency},
     token::{Handle, Key},
 };
 
-/// The owner of revocations: no hash of anything.
-const OWNER: [u8; 16] = *b"sessile revoked\0";
 /// Where the store's epoch stands.
 const EPOCH: Key = [0xff; 16];
 /// How long what is sealed may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
@@ -151,7 +149,7 @@ impl State {
 impl Revoked {
     /// What the file knows. Also gives what could not be read, if not all of it could.
     pub(super) fn load(&self, disk: &Disk) -> Result<Option<Vec<Key>>, Error> {
-        let keys = disk.of_owner(&OWNER)?;
+        let keys = disk.of_owner(&ENDED)?;
         let mut state = self.state.write();
         let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&EPOCH));
         for key in &keys {
@@ -272,7 +270,7 @@ impl Store {
             last_seen_ms: now_ms,
             idle_deadline_ms: until_ms,
             absolute_deadline_ms: until_ms,
-            owner: OWNER,
+            owner: ENDED,
             ..Meta::default()
         };
         let (mut patch, limits) = (Patch::new(), Limits::UNLIMITED);

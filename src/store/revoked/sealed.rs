@@ -385,7 +385,7 @@ mod tests {
             // What damage would leave: no record under that key, or one of something else.
             let other = Record::check(
                 Patch::new()
-                    .apply(None, &lost, &Meta { owner: super::super::OWNER, ..meta }, &Limits::UNLIMITED)
+                    .apply(None, &lost, &Meta { owner: crate::disk::ENDED, ..meta }, &Limits::UNLIMITED)
                     .unwrap()
                     .bytes(),
                 &lost,

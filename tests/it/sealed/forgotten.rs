@@ -137,3 +137,43 @@ async fn a_damaged_revocation_stays_until_an_epoch_stands_for_it() {
         assert!(is_there(&app, &visit(&app, "/set/9", "").await).await);
     }
 }
+
+/// Commits until the disk refuses.
+#[track_caller]
+fn fill(disk: &FaultDisk, store: &Store) {
+    store.sweep().wait().unwrap();
+    disk.set_capacity(Some(disk.used_bytes()));
+    for _ in 0..1000 {
+        let session = store.session(None).unwrap();
+        session.insert("long", "x".repeat(2000)).unwrap();
+        if session.save().wait().is_err() {
+            return;
+        }
+    }
+    panic!("the disk does not fill up");
+}
+
+#[tokio::test]
+async fn f7_a_full_disk_takes_logouts_of_sealed_sessions_and_they_outlast_a_crash() {
+    let disk = FaultDisk::new(0);
+    let store = Store::builder().journal_bytes(192 << 10).memory_budget(0).open_on(&disk).unwrap();
+    let app = app(&store);
+    let stored = visit(&app, "/grow/5000", &visit(&app, "/login", "").await).await;
+    let everywhere = visit(&app, "/login", "").await;
+    let mut here = Vec::new();
+    for n in 0..8 {
+        here.push(visit(&app, &format!("/set/{n}"), "").await);
+    }
+    fill(&disk, &store);
+    for cookie in &here {
+        visit(&app, "/logout", cookie).await;
+    }
+    assert_eq!(store.destroy_all("ada").wait().unwrap(), 1);
+    let crashed = disk.crash(1);
+    crashed.heal();
+    disk.heal();
+    let app = self::app(&Store::builder().open_on(&crashed).unwrap());
+    for cookie in here.iter().chain([&stored, &everywhere]) {
+        assert!(!is_there(&app, cookie).await);
+    }
+}
