@@ -311,11 +311,18 @@ impl Store {
         if self.0.revoked.state.read().of_nobody < MOST_OF_NOBODY {
             return None;
         }
-        let ticket = self.cut_off(&NOBODY, None);
+        let (ticket, now_ms) = (self.cut_off(&NOBODY, None), self.now_ms());
         let mut state = self.0.revoked.state.write();
-        let gone: Vec<Key> =
-            state.sessions.iter().filter(|(_, gone)| gone.of_nobody && gone.moved.is_none()).map(|(key, _)| *key).collect();
-        for key in gone {
+        let of_nobody = |wanted: &dyn Fn(&Gone) -> bool| -> Vec<Key> {
+            let found = state.sessions.iter().filter(|(_, gone)| gone.of_nobody && wanted(gone));
+            found.map(|(key, _)| *key).collect()
+        };
+        // Requests under way with the cookie of a session that has just moved get through, unless they alone are too many.
+        let mut over = of_nobody(&|gone| gone.moved.is_none_or(|(_, until_ms)| until_ms <= now_ms));
+        if state.of_nobody - over.len() > MOST_OF_NOBODY / 2 {
+            over = of_nobody(&|_| true);
+        }
+        for key in over {
             state.remove(&key);
             // After the epoch, which stands for it.
             self.0.disk.enqueue(Op::Delete { key }, Urgency::Soon);
@@ -371,6 +378,28 @@ mod tests {
         check(&store);
         store.close().unwrap();
         check(&Store::builder().open_on(&disk).unwrap());
+    }
+
+    #[test]
+    fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
+        // How many of them are within the grace of their old cookie.
+        for (in_grace, left) in [(0, 0), (1000, 1000), (MOST_OF_NOBODY, 0)] {
+            let store = crate::testing::store();
+            store.begin_sealing();
+            let begun = store.sealing_epoch();
+            for n in 0..MOST_OF_NOBODY {
+                let until_ms = store.now_ms() + if n < in_grace { 60_000 } else { 0 };
+                let gone = Gone { moved: Some(([1; 16], until_ms)), is_moving: false, of_nobody: true };
+                store.0.revoked.state.write().insert(id(u32::try_from(n).unwrap(), NOBODY, begun).key, gone);
+            }
+            store.revoke(&id(u32::MAX, NOBODY, begun), &meta(&store)).unwrap();
+            let state = store.0.revoked.state.read();
+            assert_eq!((state.sessions.len(), state.of_nobody), (left, left));
+            drop(state);
+            for n in [u32::MAX, u32::MAX - 1] {
+                assert_eq!(standing(&store, &id(n, NOBODY, begun)), Standing::Ended);
+            }
+        }
     }
 
     #[test]
