@@ -360,7 +360,8 @@ impl Builder {
     }
 
     /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store
-    /// that is not encrypted to one that is, back, or to other keys at once. Gives how many there were; nobody is logged out.
+    /// that is not encrypted to one that is, back, or to other keys at once. Gives how many there were; nobody is logged out who has a
+    /// session in the store. What is sealed in cookies is bound to the old store and opens in no other, so those sessions end.
     ///
     /// Nobody may have the store open. A store is not encrypted where it lies, because what it said before would stay in its file:
     /// remove that, and its backups, once the copy is in use. On flash, and on file systems that copy on write, removed bytes can

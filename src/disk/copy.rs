@@ -10,6 +10,7 @@ use std::{ffi::OsString, io, sync::Arc, time::Duration};
 use super::{
     database::{self, Database, Options},
     form::{self, Encryption, Unreadable},
+    queue::ENDED,
     recover,
     tables::{self, StoreMeta, Tables},
     volume::Volume,
@@ -65,6 +66,8 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
             let mut changes = Vec::with_capacity(slice.len());
             for (key, found) in slice {
                 match found {
+                    // What ended was sealed for the old store, and does not open in the new one.
+                    Ok(record) if record.meta().owner == ENDED => {}
                     Ok(record) => changes.push((key, Some(record))),
                     Err(Unreadable::UnknownKey(key)) => return Err(Error::UnknownSealKey { key }),
                     Err(Unreadable::Codec(error)) if !form::is_damage(&error) => return Err(error.into()),

@@ -51,6 +51,8 @@ pub fn json_lines(store: &Store, lines: impl BufRead) -> Result<Imported, Import
 /// What JSON cannot say, models and values such as byte strings, stands as hexadecimal text in `opaque`, to look at; a line with such a
 /// value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same MAC keys.
 ///
+/// Sessions that travel sealed in cookies are not in the store, and not among them.
+///
 /// **The values of sessions are as private as the sessions**: keep such a file as you keep the store's.
 ///
 /// # Errors

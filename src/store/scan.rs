@@ -6,18 +6,40 @@
 use sessile_codec::Record;
 
 use super::Store;
-use crate::{Error, token::Key};
+use crate::{Error, disk::ENDED, token::Key};
 
 impl Store {
     /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970.
     pub(crate) fn scan(&self, mut visit: impl FnMut(&Key, &Record, u64) -> Result<(), Error>) -> Result<(), Error> {
         // What only memory has goes to the disk's queue, and so is among the keys.
         self.0.memory.write_back(&self.0.disk, false);
-        for key in self.0.disk.keys()? {
+        let ended = self.0.disk.of_owner(&ENDED)?;
+        // Which are no sessions.
+        for key in self.0.disk.keys()?.into_iter().filter(|key| ended.binary_search(key).is_err()) {
             if let Some((record, seen_ms)) = self.inspect(&key)? {
                 visit(&key, &record, seen_ms)?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "sealed", feature = "test-util"))]
+mod tests {
+    #[test]
+    fn ends_of_sealed_sessions_are_no_sessions() {
+        let store = crate::testing::store();
+        store.begin_sealing();
+        store.destroy_all("ada").wait().unwrap();
+        let session = store.session(None).unwrap();
+        session.bind_owner("ada");
+        session.save().wait().unwrap();
+        let mut seen = Vec::new();
+        let note = |key: &_, _: &_, _| {
+            seen.push(*key);
+            Ok(())
+        };
+        store.scan(note).unwrap();
+        assert_eq!(seen, [session.token().unwrap().key()]);
     }
 }

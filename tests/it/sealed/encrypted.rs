@@ -3,7 +3,7 @@
 use sessile::{Keys, Store, testing::FaultDisk};
 
 use super::{app, body, visit};
-use crate::support::ask_with;
+use crate::support::{OnDisk, ask_with};
 
 #[tokio::test]
 async fn a_key_of_the_store_is_replaced_without_forgetting_a_logout() {
@@ -27,4 +27,23 @@ async fn a_key_of_the_store_is_replaced_without_forgetting_a_logout() {
     open(Keys::from(new).accept(old)).close().unwrap();
     check(open(Keys::from(new))).await;
     check(open(Keys::from(new))).await;
+}
+
+#[tokio::test]
+async fn a_copy_holds_the_sessions_of_the_store_and_nothing_of_sealed_ones() {
+    let disk = OnDisk::new();
+    let app = app(&disk.store);
+    let [sealed, ended] = [visit(&app, "/set/1", "").await, visit(&app, "/login", "").await];
+    let stored = visit(&app, "/grow/5000", &visit(&app, "/set/7", "").await).await;
+    visit(&app, "/logout", &ended).await;
+    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.close().unwrap();
+    let (from, to) = (disk.dir.path().join("sessions.redb"), disk.dir.path().join("copy.redb"));
+    let into = Store::builder().encrypt([3; 32]);
+    assert_eq!(Store::builder().copy(from, &into, &to).unwrap(), 1);
+    let copied = into.open(to).unwrap();
+    let stats = copied.stats();
+    assert_eq!((stats.sessions, stats.disk_sessions, stats.revoked), (1, 1, 0));
+    let app = self::app(&copied);
+    assert_eq!((body(&app, &stored).await.as_str(), body(&app, &sealed).await.as_str()), ("7", "none"));
 }
