@@ -37,6 +37,9 @@ use crate::{
     token::{Handle, Key},
 };
 
+/// What turns an owner's hash into the record key of its epoch, and back. The hash itself would be the record key of a token too, of
+/// one whose random bytes are what the owner's hash is of.
+const OF_OWNERS: [u8; 16] = *b"sessile epoch of";
 /// Where the store's epoch stands.
 const EPOCH: Key = [0xff; 16];
 /// How long what is sealed may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
@@ -112,7 +115,7 @@ impl State {
         match stored.kind {
             OF_OWNER => {
                 let kept = stored.kept.map(|bits| (Handle::from_bits(bits), stored.least));
-                self.owners.insert(key, Cut { epoch: stored.epoch, kept });
+                self.owners.insert(turned(&key), Cut { epoch: stored.epoch, kept });
                 self.epoch = self.epoch.max(stored.epoch);
             }
             OF_STORE => {
@@ -142,7 +145,7 @@ impl State {
     fn remove(&mut self, key: &Key) -> bool {
         let session = self.sessions.remove(key);
         self.of_nobody -= session.map_or(0, |gone| usize::from(gone.of_nobody));
-        session.is_some() || self.owners.remove(key).is_some()
+        session.is_some() || self.owners.remove(&turned(key)).is_some()
     }
 }
 
@@ -189,6 +192,11 @@ impl Revoked {
     }
 }
 
+/// The record key of an owner's epoch; and the owner's hash, of that.
+fn turned(key: &[u8; 16]) -> [u8; 16] {
+    std::array::from_fn(|at| key[at] ^ OF_OWNERS[at])
+}
+
 fn read(record: &Record) -> Option<Stored> {
     let entry = record.entry("revoked")?;
     let view = entry.view::<Stored>().ok()?;
@@ -218,7 +226,7 @@ impl Store {
         let stored =
             Stored { kind: OF_OWNER, epoch, kept: kept_bits, least: kept.map_or(0, |(_, least)| least), ..Stored::default() };
         let until_ms = self.now_ms().saturating_add(LONGEST_MS);
-        Some(self.put_revocation(*owner, until_ms, before.is_none(), &stored))
+        Some(self.put_revocation(turned(owner), until_ms, before.is_none(), &stored))
     }
 
     /// Ends every session that travels sealed in a cookie, of whatever owner and layer. Sessions in the store go on.

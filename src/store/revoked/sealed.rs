@@ -438,6 +438,20 @@ mod tests {
     }
 
     #[test]
+    fn no_token_leads_to_an_epoch() {
+        let store = crate::testing::store();
+        store.begin_sealing();
+        // What is hashed for an owner with an id of three bytes is as long as the random bytes of a token.
+        let token = crate::Token::new(b"sessile ownerbob", [0; crate::token::TAG]);
+        assert_eq!(token.key(), crate::token::owner_hash(b"bob"));
+        store.destroy_all("bob").wait().unwrap();
+        store.flush().wait().unwrap();
+        assert!(store.0.disk.load(&token.key()).unwrap().is_none());
+        let (bob, state) = (crate::token::owner_hash(b"bob"), store.0.revoked.state.read());
+        assert!(state.owners.contains_key(&bob) && store.0.disk.load(&super::super::turned(&bob)).unwrap().is_some());
+    }
+
+    #[test]
     fn a_session_that_was_ended_is_not_kept_by_a_later_end_of_all_others() {
         let store = crate::testing::store();
         store.begin_sealing();
