@@ -89,6 +89,8 @@ struct Cut {
     epoch: u64,
     /// The session that was kept, if it was sealed in this epoch or later.
     kept: Option<(Handle, u64)>,
+    /// Until when what it refuses could be valid.
+    until_ms: u64,
 }
 
 #[derive(Default)]
@@ -111,11 +113,11 @@ struct State {
 }
 
 impl State {
-    fn take(&mut self, key: Key, stored: &Stored) {
+    fn take(&mut self, key: Key, stored: &Stored, until_ms: u64) {
         match stored.kind {
             OF_OWNER => {
                 let kept = stored.kept.map(|bits| (Handle::from_bits(bits), stored.least));
-                self.owners.insert(turned(&key), Cut { epoch: stored.epoch, kept });
+                self.owners.insert(turned(&key), Cut { epoch: stored.epoch, kept, until_ms });
                 self.epoch = self.epoch.max(stored.epoch);
             }
             OF_STORE => {
@@ -145,7 +147,17 @@ impl State {
     fn remove(&mut self, key: &Key) -> bool {
         let session = self.sessions.remove(key);
         self.of_nobody -= session.map_or(0, |gone| usize::from(gone.of_nobody));
-        session.is_some() || self.owners.remove(&turned(key)).is_some()
+        session.is_some()
+    }
+
+    /// The time of the owner's epoch under `key` is over, unless another has begun since. `false`: there is none.
+    fn expire_owner(&mut self, key: &Key, now_ms: u64) -> bool {
+        let owner = turned(key);
+        let Some(cut) = self.owners.get(&owner) else { return false };
+        if cut.until_ms <= now_ms {
+            self.owners.remove(&owner);
+        }
+        true
     }
 }
 
@@ -163,7 +175,7 @@ impl Revoked {
                 lost.push(*key);
                 continue;
             };
-            state.take(*key, &stored);
+            state.take(*key, &stored, record.meta().deadline_ms());
             if found.is_outdated {
                 // Or a store could not be opened any more without a key that no session needs: most of these are never written again.
                 let meta = Meta { revision: 2, ..record.meta() };
@@ -186,9 +198,19 @@ impl Revoked {
         self.in_use.load(Ordering::SeqCst)
     }
 
-    /// The time of the revocation under `key` is over. `false`: there is none.
-    pub(super) fn expire(&self, key: &Key) -> bool {
-        self.is_in_use() && self.state.write().remove(key)
+    /// The file has deleted what is under `key`, because its time is over by now. `false`: that was no revocation.
+    pub(super) fn expire(&self, key: &Key, now_ms: u64) -> bool {
+        if !self.is_in_use() {
+            return false;
+        }
+        let mut state = self.state.write();
+        state.remove(key) || state.expire_owner(key, now_ms)
+    }
+
+    /// Until when the owner's epoch under `key` is kept, if there is one: the file may have heard of an earlier one only.
+    pub(super) fn deadline_ms(&self, key: &Key) -> Option<u64> {
+        let is_in_use = self.is_in_use();
+        is_in_use.then(|| self.state.read().owners.get(&turned(key)).map(|cut| cut.until_ms)).flatten()
     }
 }
 
@@ -218,14 +240,14 @@ impl Store {
             Some((still, least)) if still == *handle => (still, least),
             _ => (*handle, before.map_or(0, |cut| cut.epoch)),
         });
-        state.owners.insert(*owner, Cut { epoch, kept });
+        let until_ms = self.now_ms().saturating_add(LONGEST_MS);
+        state.owners.insert(*owner, Cut { epoch, kept, until_ms });
         let store_least = state.least;
         drop(state);
         self.put_epoch(epoch, store_least, false);
         let kept_bits = kept.map(|(handle, _)| handle.bits());
         let stored =
             Stored { kind: OF_OWNER, epoch, kept: kept_bits, least: kept.map_or(0, |(_, least)| least), ..Stored::default() };
-        let until_ms = self.now_ms().saturating_add(LONGEST_MS);
         Some(self.put_revocation(turned(owner), until_ms, before.is_none(), &stored))
     }
 

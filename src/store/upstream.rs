@@ -30,12 +30,13 @@ impl Upstream for Above {
         // What asks would delete it, so it must be over for certain.
         match self.memory.peek(key, self.timeline.certain_ms()) {
             Lookup::Hit(record, seen_ms) => Some(expiry::deadline_ms(&record.meta(), seen_ms)),
-            Lookup::Expired | Lookup::Dead | Lookup::Moved(_) | Lookup::Miss => None,
+            Lookup::Miss => self.revoked.deadline_ms(key),
+            Lookup::Expired | Lookup::Dead | Lookup::Moved(_) => None,
         }
     }
 
     fn expired(&self, key: &Key) {
-        if self.revoked.expire(key) {
+        if self.revoked.expire(key, self.timeline.certain_ms()) {
             return;
         }
         self.memory.forget(key);

@@ -438,6 +438,24 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
+        let clock = crate::testing::ManualClock::default();
+        let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
+        store.begin_sealing();
+        let (ada, record_key) = (crate::token::owner_hash(b"ada"), super::super::turned(&crate::token::owner_hash(b"ada")));
+        store.destroy_all("ada").wait().unwrap();
+        clock.advance(std::time::Duration::from_millis(LONGEST_MS));
+        let sealed = id(1, ada, store.sealing_epoch());
+        store.destroy_all("ada").wait().unwrap();
+        // What the sweeper says that has looked before that.
+        assert!(store.0.revoked.expire(&record_key, store.now_ms()));
+        assert_eq!(standing(&store, &sealed), Standing::Ended);
+        assert_eq!(store.0.revoked.deadline_ms(&record_key), Some(store.now_ms() + LONGEST_MS));
+        clock.advance(std::time::Duration::from_millis(LONGEST_MS));
+        assert!(store.0.revoked.expire(&record_key, store.now_ms()) && !store.0.revoked.expire(&record_key, store.now_ms()));
+    }
+
+    #[test]
     fn no_token_leads_to_an_epoch() {
         let store = crate::testing::store();
         store.begin_sealing();
