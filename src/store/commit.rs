@@ -178,7 +178,12 @@ impl Store {
 
     /// Ends the session, under a new key too if it was renewed. `None`: it was over before.
     pub(crate) fn destroy(&self, key: &Key) -> Result<Option<Ticket>, Error> {
-        self.destroy_if(key, Why::Logout, |_| true)
+        let ended = self.destroy_if(key, Why::Logout, |_| true)?;
+        #[cfg(feature = "sealed")]
+        if ended.is_none() && self.0.revoked.is_in_use() {
+            return self.end_left_long_ago(key);
+        }
+        Ok(ended)
     }
 
     /// Ends the session if `is_meant` says so of what it is now. `None`: it was over before, or not meant.

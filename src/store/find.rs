@@ -169,7 +169,7 @@ impl Store {
         }
     }
 
-    fn current_at(&self, key: &Key, now_ms: u64) -> Result<Option<Current<'_>>, Error> {
+    pub(super) fn current_at(&self, key: &Key, now_ms: u64) -> Result<Option<Current<'_>>, Error> {
         let mut key = *key;
         loop {
             match self.0.memory.peek(&key, now_ms) {

@@ -68,35 +68,34 @@ impl Store {
     ///
     /// Durable whatever the store's class, and effective for the next read of any thread.
     pub fn destroy_one(&self, owner: impl AsRef<[u8]>, handle: &Handle) -> Ack<bool> {
-        map_ack(self.destroy_where(owner.as_ref(), None, |found| found == *handle), |count| count > 0)
+        map_ack(self.destroy_where(owner.as_ref(), |_| None, |found| found == *handle), |count| count > 0)
     }
 
     /// Ends every session of `owner`, and tells how many. See [`destroy_one`](Self::destroy_one).
     ///
     /// Sessions sealed in cookies end with them, and are not in the number: nobody counts them.
     pub fn destroy_all(&self, owner: impl AsRef<[u8]>) -> Ack<usize> {
-        let cut_off = self.cut_off(&owner_hash(owner.as_ref()), None);
-        map_ack(self.destroy_where(owner.as_ref(), cut_off, |_| true), |count| count)
+        map_ack(self.destroy_where(owner.as_ref(), |owner| self.cut_off(owner, None), |_| true), |count| count)
     }
 
     /// Ends every session of `owner` but the one that `kept` names, and tells how many. See [`destroy_one`](Self::destroy_one).
     ///
     /// Sessions sealed in cookies end with them, as by [`destroy_all`](Self::destroy_all).
     pub fn destroy_others(&self, owner: impl AsRef<[u8]>, kept: &Handle) -> Ack<usize> {
-        let cut_off = self.cut_off(&owner_hash(owner.as_ref()), Some(kept));
+        let cut_off = |owner: &_| self.cut_off(owner, Some(kept));
         map_ack(self.destroy_where(owner.as_ref(), cut_off, |found| found != *kept), |count| count)
     }
 
-    /// `ticket`: of what ended before.
+    /// `cut_off` ends what is not in the store. What leaves the store comes before both, or after both and ends here.
     fn destroy_where(
         &self,
         owner: &[u8],
-        ticket: Option<Ticket>,
+        cut_off: impl FnOnce(&[u8; 16]) -> Option<Ticket>,
         is_meant: impl Fn(Handle) -> bool,
     ) -> Result<(usize, Ticket), Error> {
         let owner = owner_hash(owner);
         let _lock = self.lock_owners([owner, NOBODY]);
-        let (mut destroyed, mut last) = (0, ticket.unwrap_or_else(Ticket::done));
+        let (mut destroyed, mut last) = (0, cut_off(&owner).unwrap_or_else(Ticket::done));
         for key in self.0.disk.of_owner(&owner)? {
             if is_meant(Handle::of(&key))
                 && let Some(ticket) = self.destroy_if(&key, Why::Revoked, |current| is_at(current, &key, &owner))?

@@ -265,6 +265,8 @@ impl Store {
     /// Lets the session under `key`, which is `record`, go on sealed as `to`. What is in the store stays for the grace, for
     /// requests under way, and nothing they change is kept. `None`: somebody else changed it first.
     pub(crate) fn let_go(&self, name: NameHash, key: &Key, record: &Record, to: &Key) -> Result<Option<(u64, Ticket)>, Error> {
+        // Or all sessions of its owner could end between: not yet sealed in that epoch, and not in the store any more.
+        let _locks = self.lock_owners([record.meta().owner, NOBODY]);
         let epoch = self.sealing_epoch();
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
         let asked = Asked { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep };
@@ -289,6 +291,15 @@ impl Store {
         // When it would have ended, what is left in the store does not say.
         let ended = self.end_sealed(&id, &Meta { absolute_deadline_ms: u64::MAX, ..record.meta() })?;
         Ok(ended.map(End::into_ticket))
+    }
+
+    /// The same for what was under `key` and whose time is over, as far as anything is left of it: whoever ends it may have loaded the
+    /// session before it went on sealed.
+    pub(in crate::store) fn end_left_long_ago(&self, key: &Key) -> Result<Option<Ticket>, Error> {
+        match self.current_at(key, 0)? {
+            Some(left) => self.end_left(&left.record),
+            None => Ok(None),
+        }
     }
 
     /// Marks the session as over, if it is not. Gives the epoch of that moment.

@@ -48,6 +48,20 @@ async fn a_logout_ends_the_session_that_moved_into_the_store_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_logout_ends_the_session_that_went_on_in_the_cookie_meanwhile() {
+    for wait in [0, 11] {
+        let disk = OnDisk::new();
+        let app = app(&disk.store);
+        let stored = visit(&app, "/grow/5000", &visit(&app, "/set/7", "").await).await;
+        let clock = disk.clock.clone();
+        let later = move || clock.advance(wait * SECOND);
+        let (_, sealed) = while_it_runs(&disk.store, &stored, Session::destroy, "/shrink", later).await;
+        assert!(is_sealed(&sealed));
+        assert_eq!((body(&app, &sealed).await.as_str(), body(&app, &stored).await.as_str()), ("none", "none"), "{wait}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_a_session_that_went_on_in_the_cookie_meanwhile_is_dropped() {
     let change = |session: &Session| session.insert("n", 9_u64).unwrap();
     let rotate = |session: &Session| {
