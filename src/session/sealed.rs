@@ -184,7 +184,8 @@ impl State {
         }
         let Ok(to) = random_bytes() else { return ticket };
         let Ok(Some((epoch, ticket))) = store.let_go(self.kind.name, key, record, &to) else { return ticket };
-        let mut meta = record.meta();
+        // Nobody looks whether a cookie that holds its session comes back: it does, or there is no session.
+        let mut meta = store.timeouts().proven(&record.meta());
         let lasts = lasts(&meta);
         let deadline_ms = renew_cookie(&mut meta, lasts);
         let record = record.with_meta(&to, &meta);

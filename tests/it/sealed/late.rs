@@ -62,6 +62,23 @@ async fn a_logout_ends_the_session_that_went_on_in_the_cookie_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_session_that_leaves_the_store_in_its_first_life_has_its_whole_life_in_the_cookie() {
+    let clock = sessile::testing::ManualClock::default();
+    let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
+    let shrink = async |session: Session| {
+        session.insert("n", 7_u64).unwrap();
+        session.insert("big", "x".repeat(5000)).unwrap();
+        session.save().await.unwrap();
+        session.remove("big").unwrap();
+    };
+    let answer = ask(&Router::new().route("/", get(shrink)).layer(layer(&store)), "/", &[]).await;
+    let sealed = after("", &answer);
+    assert!(is_sealed(&sealed), "{sealed}");
+    clock.advance(6 * DAY);
+    assert_eq!(body(&app(&store), &sealed).await, "7");
+}
+
+#[tokio::test]
 async fn a_change_of_a_session_that_went_on_in_the_cookie_meanwhile_is_dropped() {
     let change = |session: &Session| session.insert("n", 9_u64).unwrap();
     let rotate = |session: &Session| {
