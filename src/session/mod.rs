@@ -197,6 +197,9 @@ impl Session {
     /// The token that leads to this session; `None` before it is stored for the first time, and while it travels sealed in its
     /// client's cookie.
     ///
+    /// A request that came with a sealed cookie whose session has moved into the store a moment ago does not know the session's token: what
+    /// this gives is random then, and leads nowhere. The answer to the request that moved it tells the client.
+    ///
     /// It is a secret: for the client, not for a log. The layer sends it by itself.
     pub fn token(&self) -> Option<Token> {
         self.state().token()
