@@ -11,6 +11,7 @@
 use std::{
     error, fmt,
     future::Future,
+    net::Ipv6Addr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -108,7 +109,7 @@ impl fmt::Display for CsrfError {
 
 impl error::Error for CsrfError {}
 
-/// The origin as browsers write it: in lower case, without the scheme's own port.
+/// The origin as browsers write it: in lower case, without the scheme's own port, an IPv6 address in its one spelling.
 fn parse_origin(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
     let (scheme, authority) = text.split_once("://")?;
@@ -119,13 +120,24 @@ fn parse_origin(text: &str) -> Option<String> {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let is_host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    let host = match host.strip_prefix('[') {
+        Some(rest) => spelled(rest.strip_suffix(']')?.parse().ok()?),
+        None => host.to_owned(),
     };
+    let is_name =
+        |host: &str| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port));
-    let is_default = matches!((scheme, port), ("https", Some("443")) | ("http", Some("80")));
-    (is_scheme && is_host && is_port).then(|| if is_default { format!("{scheme}://{host}") } else { text.clone() })
+    let port = port.filter(|port| !matches!((scheme, *port), ("https", "443") | ("http", "80")));
+    let port = port.map_or(String::new(), |port| format!(":{port}"));
+    (is_scheme && is_port && (host.starts_with('[') || is_name(&host))).then(|| format!("{scheme}://{host}{port}"))
+}
+
+/// The address as browsers write it (WHATWG URL, 3.5): as RFC 5952, but for a mapped IPv4 address, which they write as any other.
+fn spelled(address: Ipv6Addr) -> String {
+    match (address.to_ipv4_mapped(), address.segments()) {
+        (Some(_), [.., high, low]) => format!("[::ffff:{high:x}:{low:x}]"),
+        (None, _) => format!("[{address}]"),
+    }
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -277,6 +289,9 @@ mod tests {
             ("http://localhost:3000", "http://localhost:3000"),
             ("http://[::1]:3000", "http://[::1]:3000"),
             ("https://[::1]", "https://[::1]"),
+            ("https://[0:0:0:0:0:0:0:1]:443", "https://[::1]"),
+            ("https://[2001:DB8:0::0:00A1]:8443", "https://[2001:db8::a1]:8443"),
+            ("https://[::ffff:192.0.2.1]", "https://[::ffff:c000:201]"),
             ("tauri://localhost", "tauri://localhost"),
         ] {
             assert_eq!(parse_origin(given).as_deref(), Some(expected), "{given}");

@@ -159,7 +159,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 /// Whether browsers, proxies or caches read or write the header by themselves.
 fn is_taken(name: &HeaderName) -> bool {
-    const TAKEN: [HeaderName; 33] = [
+    const TAKEN: [HeaderName; 39] = [
         header::ACCEPT,
         header::ACCEPT_ENCODING,
         header::ACCEPT_LANGUAGE,
@@ -170,6 +170,7 @@ fn is_taken(name: &HeaderName) -> bool {
         header::CONNECTION,
         header::CONTENT_ENCODING,
         header::CONTENT_LENGTH,
+        header::CONTENT_SECURITY_POLICY,
         header::CONTENT_TYPE,
         header::COOKIE,
         header::DATE,
@@ -178,8 +179,11 @@ fn is_taken(name: &HeaderName) -> bool {
         header::EXPIRES,
         header::FORWARDED,
         header::HOST,
+        header::IF_MATCH,
         header::IF_MODIFIED_SINCE,
         header::IF_NONE_MATCH,
+        header::IF_RANGE,
+        header::LINK,
         header::LOCATION,
         header::ORIGIN,
         header::PROXY_AUTHORIZATION,
@@ -187,12 +191,14 @@ fn is_taken(name: &HeaderName) -> bool {
         header::REFERER,
         header::SERVER,
         header::SET_COOKIE,
+        header::STRICT_TRANSPORT_SECURITY,
         header::TE,
         header::TRAILER,
         header::TRANSFER_ENCODING,
         header::UPGRADE,
         header::USER_AGENT,
         header::VARY,
+        header::WWW_AUTHENTICATE,
     ];
     let prefixes = ["access-control-", "proxy-", "sec-", "x-forwarded-"];
     TAKEN.contains(name) || prefixes.iter().any(|prefix| name.as_str().starts_with(prefix))
@@ -254,8 +260,10 @@ mod tests {
 
     #[test]
     fn headers_with_a_meaning_carry_no_tokens() {
-        for taken in ["cookie", "set-cookie", "authorization", "host", "vary", "sec-fetch-site", "access-control-allow-origin"]
-        {
+        let of_requests = ["cookie", "authorization", "host", "sec-fetch-site", "if-match", "if-range"];
+        let of_responses = ["set-cookie", "vary", "access-control-allow-origin", "www-authenticate", "link"];
+        let of_policies = ["content-security-policy", "strict-transport-security"];
+        for taken in of_requests.into_iter().chain(of_responses).chain(of_policies) {
             let found = HeaderName::from_static(taken);
             let error = Carrier::header(Transport::Header(found.clone())).unwrap_err();
             assert_eq!(error, TransportError::HeaderTaken { found });
