@@ -84,9 +84,11 @@ impl Keys {
     /// Accepts tokens that were signed with `old`, and opens what was sealed with it, too.
     pub fn accept(mut self, old: impl AsRef<[u8]>) -> Self {
         self.shortest_bytes = self.shortest_bytes.min(old.as_ref().len());
-        self.macs.push(MacKey::derive(old.as_ref()));
+        self.macs = with(&self.macs, MacKey::derive(old.as_ref()));
         #[cfg(any(feature = "encryption", feature = "sealed"))]
-        self.seals.push(seal::SealKey::derive(old.as_ref()));
+        {
+            self.seals = with(&self.seals, seal::SealKey::derive(old.as_ref()));
+        }
         self
     }
 
@@ -109,6 +111,15 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// `keys` and one more. A vector that grows in place leaves its content behind, and so does one whose content is moved out: nobody would
+/// overwrite that.
+fn with<K: Clone>(keys: &[K], another: K) -> Vec<K> {
+    let mut all = Vec::with_capacity(keys.len() + 1);
+    all.extend_from_slice(keys);
+    all.push(another);
+    all
+}
+
 /// The keys in use.
 pub(crate) struct KeyRing {
     keys: Vec<MacKey>,
@@ -120,8 +131,8 @@ impl KeyRing {
     }
 
     /// The application's keys, and those of the store behind them: tokens from before there were others stay good.
-    pub(crate) fn of(keys: &Keys, stored: Self) -> Self {
-        Self { keys: keys.macs.iter().cloned().chain(stored.keys).collect() }
+    pub(crate) fn of(keys: &Keys, stored: &Self) -> Self {
+        Self { keys: [&keys.macs[..], &stored.keys[..]].concat() }
     }
 
     /// A ring as [`KeyRing::to_bytes`] gave it; `None` if the length cannot be one.
@@ -131,8 +142,10 @@ impl KeyRing {
         (rest.is_empty() && !keys.is_empty()).then(|| Self { keys: keys.iter().copied().map(MacKey::new).collect() })
     }
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        self.keys.iter().flat_map(|key| key.key).collect()
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.keys.len() * size_of::<[u8; 16]>());
+        self.keys.iter().for_each(|key| bytes.extend_from_slice(&key.key));
+        Zeroizing::new(bytes)
     }
 
     /// A new token, from the operating system's randomness: no generator of our own that a fork or a resumed VM would repeat.
@@ -228,7 +241,7 @@ mod tests {
         let both = ring([2, 1]);
         assert!(both.verify(&token));
         assert!(!old.verify(&both.issue().unwrap()), "the newest key signs");
-        let again = KeyRing::from_bytes(Zeroizing::new(both.to_bytes())).unwrap();
+        let again = KeyRing::from_bytes(both.to_bytes()).unwrap();
         assert!(again.verify(&token) && again.verify(&both.issue().unwrap()));
         assert!(both.verify(&again.issue().unwrap()));
         for bad in [vec![], vec![0; 15], vec![0; 17]] {

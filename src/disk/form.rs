@@ -10,6 +10,7 @@
 use std::{fmt, path::Path};
 
 use sessile_codec::{Error as CodecError, Limits, Meta, Record};
+use zeroize::Zeroizing;
 
 #[cfg(feature = "encryption")]
 use super::sealed::{self, Sealed};
@@ -86,18 +87,18 @@ impl Form {
     }
 
     /// A secret of the store itself as it stands in `meta`.
-    pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         match self {
-            Self::Plain => Ok(secret.to_vec()),
+            Self::Plain => Ok(Zeroizing::new(secret.to_vec())),
             #[cfg(feature = "encryption")]
             Self::Sealed(sealed) => sealed.seal_secret(secret),
         }
     }
 
     /// That secret, and whether it should be sealed anew, because an old key did it.
-    pub(super) fn open_secret(&self, stored: &[u8], path: &Path) -> Result<(Vec<u8>, bool), Error> {
+    pub(super) fn open_secret(&self, stored: &[u8], path: &Path) -> Result<(Zeroizing<Vec<u8>>, bool), Error> {
         match self {
-            Self::Plain => Ok((stored.to_vec(), false)),
+            Self::Plain => Ok((Zeroizing::new(stored.to_vec()), false)),
             #[cfg(feature = "encryption")]
             Self::Sealed(sealed) => sealed.open_secret(stored).map_err(|why| match why {
                 CannotOpen::UnknownKey(key) => Error::UnknownSealKey { key },

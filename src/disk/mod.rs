@@ -39,6 +39,7 @@ use std::{ffi::OsString, sync::Arc, thread::JoinHandle, time::Duration};
 
 use parking_lot::Mutex;
 use sessile_codec::Record;
+use zeroize::Zeroizing;
 
 #[cfg(feature = "encryption")]
 pub(crate) use self::copy::{Place, copy};
@@ -125,7 +126,7 @@ pub(crate) struct DiskStats {
 
 impl Disk {
     /// Opens the files and starts the threads. Also gives the bytes of the store's MAC keys.
-    pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Vec<u8>), Error> {
+    pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Zeroizing<Vec<u8>>), Error> {
         let Settings { volume, name, timeline, .. } = settings;
         let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;

@@ -74,17 +74,17 @@ impl Sealed {
     }
 
     /// A secret of the store itself, for its `meta` table.
-    pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Vec<u8>, Error> {
-        let mut sealed = vec![0; secret.len() + keys::OVERHEAD];
+    pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let mut sealed = Zeroizing::new(vec![0; secret.len() + keys::OVERHEAD]);
         sealed[HEAD..HEAD + secret.len()].copy_from_slice(secret);
         self.ring.seal_in_place(&mut sealed, &self.store_id)?;
         Ok(sealed)
     }
 
     /// The secret, and whether it should be sealed anew, because the key that it is sealed with is an old one.
-    pub(super) fn open_secret(&self, sealed: &[u8]) -> Result<(Vec<u8>, bool), CannotOpen> {
+    pub(super) fn open_secret(&self, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, bool), CannotOpen> {
         let mut bytes = Zeroizing::new(sealed.to_vec());
-        let secret = self.ring.open_in_place(&mut bytes, &self.store_id)?.to_vec();
+        let secret = Zeroizing::new(self.ring.open_in_place(&mut bytes, &self.store_id)?.to_vec());
         Ok((secret, self.ring.is_outdated(sealed)))
     }
 

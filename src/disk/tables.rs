@@ -19,6 +19,7 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 use sessile_codec::Record;
+use zeroize::Zeroizing;
 
 use super::{
     form::{self, Form, Outline},
@@ -43,7 +44,7 @@ pub(super) type Minute = u32;
 #[derive(Clone)]
 pub(super) struct StoreMeta {
     pub(super) store_id: [u8; 16],
-    pub(super) mac_keys: Vec<u8>,
+    pub(super) mac_keys: Zeroizing<Vec<u8>>,
     /// The form of sealed records, if they are sealed.
     pub(super) sealed: Option<u32>,
     pub(super) journal: JournalMark,
@@ -53,7 +54,7 @@ pub(super) struct StoreMeta {
 
 impl StoreMeta {
     /// A store that never had a journal.
-    pub(super) fn new(store_id: [u8; 16], mac_keys: Vec<u8>, form: &Form) -> Self {
+    pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &Form) -> Self {
         let sealed = form.is_sealed().then_some(form::FORMAT);
         Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None }
     }
@@ -162,7 +163,10 @@ pub(super) fn parse_meta(
     let journal = journal.and_then(|bytes| JournalMark::decode(&bytes));
     match (number, store_id, mac_keys) {
         (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
-            Some(journal) => Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock }),
+            Some(journal) => {
+                let mac_keys = Zeroizing::new(mac_keys);
+                Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock })
+            }
             None => Contents::SomethingElse,
         },
         (Some(found), ..) if found != FORMAT => Contents::OtherFormat(found),

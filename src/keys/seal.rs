@@ -81,7 +81,7 @@ impl SealKey {
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&self.key.into())
+        XChaCha20Poly1305::new((&self.key).into())
     }
 }
 

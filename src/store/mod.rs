@@ -123,9 +123,9 @@ impl Store {
         let (memory_too, timeline_too) = (memory.clone(), timeline.clone());
         let upstream = Above { memory: memory_too, timeline: timeline_too, shared: shared.clone(), revoked: revoked.clone() };
         let (disk, mac_keys) = Disk::open(settings, Arc::new(upstream))?;
-        let stored = KeyRing::from_bytes(zeroize::Zeroizing::new(mac_keys)).ok_or(Error::NotAStore { path })?;
+        let stored = KeyRing::from_bytes(mac_keys).ok_or(Error::NotAStore { path })?;
         let ring = match &builder.keys {
-            Some(keys) => KeyRing::of(keys, stored),
+            Some(keys) => KeyRing::of(keys, &stored),
             None => stored,
         };
         let lost = revoked.load(&disk)?;
