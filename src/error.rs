@@ -321,7 +321,8 @@ impl fmt::Display for Error {
             }
             Self::StoreFull { capacity: Capacity::Sessions, found, limit } => write!(
                 f,
-                "the store has {found} sessions, at most {limit} are allowed, the last tenth of them with an owner; try again                  when some have ended, or raise `max_sessions`"
+                "the store has {found} sessions, at most {limit} are allowed, the last tenth of them with an owner; try again \
+                 when some have ended, or raise `max_sessions`"
             ),
             Self::StoreFull { capacity: Capacity::DiskBytes, found, limit } => write!(
                 f,

@@ -118,7 +118,8 @@ impl SessionLayer {
         keys.check()?;
         if threshold > MOST_SESSION_BYTES {
             let detail = format!(
-                "sessions of {threshold} bytes are to travel in cookies; browsers and servers have room for {MOST_SESSION_BYTES} at most"
+                "sessions of {threshold} bytes are to travel in cookies, for which browsers and servers have no room; give {MOST_SESSION_BYTES} \
+                 bytes at most, larger sessions are in the store"
             );
             return Err(Error::Config { detail });
         }
