@@ -60,8 +60,20 @@ pub enum Error {
     /// read again with that key.
     #[cfg(feature = "encryption")]
     UnknownSealKey {
+        /// The file.
+        path: Box<std::path::Path>,
         /// What [`Keys::seal_ids`](crate::Keys::seal_ids) calls the key.
         key: SealKeyId,
+        /// What it calls the keys that were given, the one that seals first.
+        known: Box<[SealKeyId]>,
+    },
+    /// What is stored was sealed by another release of this crate, in a layout that this build does not read. It is kept.
+    #[cfg(feature = "encryption")]
+    SealVersion {
+        /// Layout of the seal.
+        found: u8,
+        /// Layout that this build reads.
+        expected: u8,
     },
     /// What the keys of an encrypted store are known by is damaged, or was changed by somebody without the keys.
     #[cfg(feature = "encryption")]
@@ -256,9 +268,16 @@ impl fmt::Display for Error {
                 path.display()
             ),
             #[cfg(feature = "encryption")]
-            Self::UnknownSealKey { key } => write!(
+            Self::UnknownSealKey { path, key, known } => {
+                write!(f, "{} holds what was sealed with the key {key}, the keys given are", path.display())?;
+                known.iter().try_for_each(|known| write!(f, " {known}"))?;
+                f.write_str("; add the missing one with `Keys::accept`")
+            }
+            #[cfg(feature = "encryption")]
+            Self::SealVersion { found, expected } => write!(
                 f,
-                "what is stored was sealed with the key {key}, which is not among the keys given; add it with `Keys::accept`"
+                "what is stored was sealed in layout {found}, this build reads {expected}; open it with the release of sessile that \
+                 wrote it"
             ),
             #[cfg(feature = "encryption")]
             Self::SealBroken { path } => {

@@ -20,7 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 #[cfg(any(feature = "encryption", feature = "sealed"))]
 pub use self::seal::SealKeyId;
 #[cfg(feature = "encryption")]
-pub(crate) use self::seal::{CannotOpen, HEAD};
+pub(crate) use self::seal::{CannotOpen, HEAD, VERSION};
 #[cfg(any(feature = "encryption", feature = "sealed"))]
 pub(crate) use self::seal::{NAMES_KEY, OVERHEAD, SealRing};
 use crate::{

@@ -15,7 +15,7 @@ use super::{
     tables::{self, StoreMeta, Tables},
     volume::Volume,
 };
-use crate::{Error, error::Cause, token::random_bytes};
+use crate::{Error, error::Cause, keys::VERSION, token::random_bytes};
 
 /// A store's file, and the keys of what is in it.
 pub(crate) struct Place {
@@ -69,7 +69,8 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
                     // What ended was sealed for the old store, and does not open in the new one.
                     Ok(record) if record.meta().owner == ENDED => {}
                     Ok(record) => changes.push((key, Some(record))),
-                    Err(Unreadable::UnknownKey(key)) => return Err(Error::UnknownSealKey { key }),
+                    Err(Unreadable::UnknownKey(key)) => return Err(old.form().unknown_key(key, &old.path())),
+                    Err(Unreadable::OtherSeal(found)) => return Err(Error::SealVersion { found, expected: VERSION }),
                     Err(Unreadable::Codec(error)) if !form::is_damage(&error) => return Err(error.into()),
                     // Its session is absent in the old store, too.
                     Err(Unreadable::Codec(_) | Unreadable::Altered) => {}

@@ -96,6 +96,11 @@ impl Database {
         Ok((database, meta))
     }
 
+    #[cfg(feature = "encryption")]
+    pub(super) fn path(&self) -> std::path::PathBuf {
+        self.volume.path(&self.name)
+    }
+
     /// How its records stand in it, and in its journal.
     pub(super) fn form(&self) -> &Form {
         &self.form

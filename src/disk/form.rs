@@ -17,7 +17,10 @@ use super::sealed::{self, Sealed};
 use super::tables::StoreMeta;
 use crate::{Error, token::Key};
 #[cfg(feature = "encryption")]
-use crate::{Keys, SealKeyId, keys::CannotOpen};
+use crate::{
+    Keys, SealKeyId,
+    keys::{CannotOpen, VERSION},
+};
 
 /// The layout of sealed records that this build writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -55,6 +58,9 @@ pub(crate) enum Unreadable {
     /// It may be a good record.
     #[cfg(feature = "encryption")]
     UnknownKey(SealKeyId),
+    /// The same, of another release.
+    #[cfg(feature = "encryption")]
+    OtherSeal(u8),
 }
 
 impl Encryption {
@@ -101,10 +107,21 @@ impl Form {
             Self::Plain => Ok((Zeroizing::new(stored.to_vec()), false)),
             #[cfg(feature = "encryption")]
             Self::Sealed(sealed) => sealed.open_secret(stored).map_err(|why| match why {
-                CannotOpen::UnknownKey(key) => Error::UnknownSealKey { key },
+                CannotOpen::UnknownKey(key) => self.unknown_key(key, path),
+                CannotOpen::OtherVersion(found) => Error::SealVersion { found, expected: VERSION },
                 CannotOpen::Altered => Error::SealBroken { path: path.into() },
             }),
         }
+    }
+
+    /// What the file at `path` holds was sealed with `key`, which is none of ours.
+    #[cfg(feature = "encryption")]
+    pub(super) fn unknown_key(&self, key: SealKeyId, path: &Path) -> Error {
+        let known = match self {
+            Self::Plain => Box::default(),
+            Self::Sealed(sealed) => sealed.ids(),
+        };
+        Error::UnknownSealKey { path: path.into(), key, known }
     }
 
     /// Bytes that `record` takes.
@@ -169,7 +186,7 @@ impl Unreadable {
             #[cfg(feature = "encryption")]
             Self::Altered => true,
             #[cfg(feature = "encryption")]
-            Self::UnknownKey(_) => false,
+            Self::UnknownKey(_) | Self::OtherSeal(_) => false,
         }
     }
 }
@@ -188,7 +205,9 @@ impl fmt::Display for Unreadable {
                 f.write_str("the sealed record was changed, or belongs to another session; restore a backup if it matters")
             }
             #[cfg(feature = "encryption")]
-            Self::UnknownKey(key) => Error::UnknownSealKey { key: *key }.fmt(f),
+            Self::UnknownKey(key) => write!(f, "the record was sealed with the key {key}; add it with `Keys::accept`"),
+            #[cfg(feature = "encryption")]
+            Self::OtherSeal(found) => Error::SealVersion { found: *found, expected: VERSION }.fmt(f),
         }
     }
 }

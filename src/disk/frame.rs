@@ -15,10 +15,10 @@
 //!
 //! Knows nothing of files or of what is in a record.
 
-use sessile_codec::Record;
+use sessile_codec::{Error as CodecError, Record};
 
 use super::{
-    form::{Form, Unreadable},
+    form::{Form, Unreadable, is_damage},
     queue::Op,
 };
 #[cfg(feature = "encryption")]
@@ -178,6 +178,10 @@ impl Raw<'_> {
 /// Why a frame cannot be taken over.
 enum Bad {
     Damaged,
+    /// It holds a good record of another release.
+    OtherFormat(CodecError),
+    #[cfg(feature = "encryption")]
+    OtherSeal(u8),
     #[cfg(feature = "encryption")]
     UnknownKey(SealKeyId),
 }
@@ -187,13 +191,16 @@ impl From<Unreadable> for Bad {
         match error {
             #[cfg(feature = "encryption")]
             Unreadable::UnknownKey(key) => Self::UnknownKey(key),
+            #[cfg(feature = "encryption")]
+            Unreadable::OtherSeal(found) => Self::OtherSeal(found),
+            Unreadable::Codec(error) if !is_damage(&error) => Self::OtherFormat(error),
             _ => Self::Damaged,
         }
     }
 }
 
 /// How the frames of a generation end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// Nothing behind the last frame.
     Clean,
@@ -201,6 +208,10 @@ pub(super) enum End {
     Torn { offset: usize },
     /// At this offset stood a frame that had been synced.
     Damaged { offset: usize },
+    /// Another release wrote a frame, and reads it.
+    OtherFormat(CodecError),
+    #[cfg(feature = "encryption")]
+    OtherSeal(u8),
     /// A frame was sealed with a key that we do not have.
     #[cfg(feature = "encryption")]
     UnknownKey(SealKeyId),
@@ -226,6 +237,9 @@ pub(super) fn replay(bytes: &[u8], salt: Salt, form: &Form, from: usize, mut vis
             Ok(Some(replayed)) => visit(replayed),
             Ok(None) => {}
             Err(Bad::Damaged) => return End::Damaged { offset: at },
+            Err(Bad::OtherFormat(error)) => return End::OtherFormat(error),
+            #[cfg(feature = "encryption")]
+            Err(Bad::OtherSeal(found)) => return End::OtherSeal(found),
             #[cfg(feature = "encryption")]
             Err(Bad::UnknownKey(key)) => return End::UnknownKey(key),
         }
@@ -267,6 +281,8 @@ fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> End {
 
 #[cfg(test)]
 mod tests {
+    use sessile_codec::{Limits, Meta, Patch};
+
     use super::*;
 
     const SALT: Salt = 0x0123_4567_89ab_cdef;
@@ -301,6 +317,26 @@ mod tests {
         let mut summed = frames(SALT, 1);
         summed[..8].copy_from_slice(&OTHER.to_le_bytes());
         assert_eq!(count(&summed), (0, End::Clean));
+    }
+
+    #[test]
+    fn a_frame_of_another_release_is_not_taken_for_damage() {
+        let (key, at) = ([1; 16], Position::default());
+        let record = Patch::new().apply(None, &key, &Meta::default(), &Limits::UNLIMITED).unwrap();
+        let mut newer = record.bytes().to_vec();
+        newer[4] += 1;
+        let read = |payload: &[u8]| {
+            let mut bytes = Vec::new();
+            let write = |into: &mut Vec<u8>| {
+                into.extend_from_slice(payload);
+                Ok(())
+            };
+            append(&mut bytes, SALT, at, PUT, &key, write).unwrap();
+            count(&bytes)
+        };
+        assert!(matches!(read(&newer), (0, End::OtherFormat(CodecError::FormatVersion { .. }))));
+        newer[0] += 1;
+        assert_eq!(read(&newer), (0, End::Damaged { offset: 0 }));
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Disk {
         match &found {
             // Not damaged and not absent: it is read again with its key.
             #[cfg(feature = "encryption")]
-            Some(Err(Unreadable::UnknownKey(key))) => return Err(Error::UnknownSealKey { key: *key }),
+            Some(Err(Unreadable::UnknownKey(key))) => return Err(form.unknown_key(*key, &self.database.path())),
             Some(Err(error)) if error.is_damage() => self.journal.request_quarantine(*key),
             _ => {}
         }
@@ -212,7 +212,9 @@ impl Disk {
         let found = self.read(|redb| tables::load(redb, key, read))?;
         match found {
             #[cfg(feature = "encryption")]
-            Some(LoadedEnd { record: Err(Unreadable::UnknownKey(key)), .. }) => Err(Error::UnknownSealKey { key }),
+            Some(LoadedEnd { record: Err(Unreadable::UnknownKey(key)), .. }) => {
+                Err(form.unknown_key(key, &self.database.path()))
+            }
             found => Ok(found),
         }
     }

@@ -234,7 +234,11 @@ fn replay(
             },
             End::Damaged { offset } => return Err(damaged(offset)),
             #[cfg(feature = "encryption")]
-            End::UnknownKey(key) => return Err(Error::UnknownSealKey { key }),
+            End::UnknownKey(key) => return Err(form.unknown_key(key, &volume.path(&left.name))),
+            #[cfg(feature = "encryption")]
+            End::OtherSeal(found) => return Err(Error::SealVersion { found, expected: crate::keys::VERSION }),
+            // With `salvage` too: the release that wrote it reads it.
+            End::OtherFormat(error) => return Err(error.into()),
             // Space was made before the header was written, so a file that lacks some was cut afterwards.
             End::Torn { .. } | End::Clean if bytes.len() < expected && !salvage => return Err(damaged(bytes.len())),
             End::Torn { .. } => return Ok(true),

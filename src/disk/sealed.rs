@@ -19,7 +19,7 @@ use super::{
     tables::{last_ms, minute},
 };
 use crate::{
-    Error, Keys,
+    Error, Keys, SealKeyId,
     keys::{self, CannotOpen, HEAD, NAMES_KEY, SealRing},
     token::Key,
 };
@@ -65,8 +65,14 @@ impl Sealed {
         match self.ring.open_in_place(&mut bytes[START..], &associated) {
             Ok(record) => Ok(record),
             Err(CannotOpen::UnknownKey(id)) if is_sound => Err(Unreadable::UnknownKey(id)),
+            Err(CannotOpen::OtherVersion(found)) if is_sound => Err(Unreadable::OtherSeal(found)),
             Err(_) => Err(Unreadable::Altered),
         }
+    }
+
+    /// What messages call the keys.
+    pub(super) fn ids(&self) -> Box<[SealKeyId]> {
+        self.ring.ids()
     }
 
     pub(super) fn is_outdated(&self, bytes: &[u8]) -> bool {
@@ -149,6 +155,12 @@ mod tests {
             assert_eq!(ours.is_damaged(&forged, &KEY), !is_checksum, "bit {bit}");
             assert_eq!(ours.read(&forged, &KEY).is_ok(), is_checksum, "bit {bit}");
         }
+        // Unless it says that another release wrote it, and is what that wrote.
+        let mut newer = bytes.clone();
+        newer[START] += 1;
+        let crc = checksum(&KEY, &newer).to_le_bytes();
+        newer[CLEAR..START].copy_from_slice(&crc);
+        assert!(matches!(ours.read(&newer, &KEY), Err(Unreadable::OtherSeal(_))) && !ours.is_damaged(&newer, &KEY));
         for len in 0..bytes.len() {
             assert!(ours.is_damaged(&bytes[..len], &KEY), "{len} bytes");
         }

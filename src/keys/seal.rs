@@ -27,7 +27,7 @@ use super::Keys;
 use crate::{Error, token::random_bytes};
 
 /// The layout that this build writes and reads.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 const ID: usize = 4;
 const NONCE: usize = 24;
 const TAG: usize = 16;
@@ -98,6 +98,8 @@ pub(crate) struct SealRing(Vec<SealKey>);
 /// Why something does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CannotOpen {
+    /// It has another layout: another release sealed it.
+    OtherVersion(u8),
     /// The key that it names is not in the ring.
     UnknownKey(SealKeyId),
     /// It was changed, is bound to something else, or was never sealed.
@@ -148,7 +150,7 @@ impl SealRing {
         let [version, id @ ..] = *names_key;
         let nonce = XNonce::try_from(nonce).map_err(|_| CannotOpen::Altered)?;
         if version != VERSION {
-            return Err(CannotOpen::Altered);
+            return Err(CannotOpen::OtherVersion(version));
         }
         let mut why = CannotOpen::UnknownKey(SealKeyId(id));
         // Two keys share an id once in four billion.
@@ -167,6 +169,12 @@ impl SealRing {
     pub(crate) fn knows(&self, head: [u8; NAMES_KEY]) -> bool {
         let [version, id @ ..] = head;
         version == VERSION && self.0.iter().any(|key| key.id == id)
+    }
+
+    /// What messages call the keys.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn ids(&self) -> Box<[SealKeyId]> {
+        self.0.iter().map(SealKey::id).collect()
     }
 
     /// Whether what begins so was sealed with another key than the one that seals now.
@@ -235,6 +243,14 @@ mod tests {
         for bound in [&b"Bound"[..], b"", b"bound "] {
             assert_eq!(opened(&ring, &bytes, bound), Err(CannotOpen::Altered));
         }
+    }
+
+    #[test]
+    fn a_seal_of_another_release_is_told_by_its_layout() {
+        let ring = ring(1, &[]);
+        let mut bytes = sealed(&ring, b"content", b"");
+        bytes[0] = VERSION + 1;
+        assert_eq!(opened(&ring, &bytes, b""), Err(CannotOpen::OtherVersion(VERSION + 1)));
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn id(key: [u8; 32]) -> sessile::SealKeyId {
 #[track_caller]
 fn assert_unknown<T: std::fmt::Debug>(result: Result<T, Error>, key: [u8; 32]) {
     let error = result.unwrap_err();
-    assert!(matches!(error, Error::UnknownSealKey { key: found } if found == id(key)), "{error:?}");
+    assert!(matches!(error, Error::UnknownSealKey { key: found, .. } if found == id(key)), "{error:?}");
     assert!(error.to_string().contains(&id(key).to_string()) && !error.is_transient(), "{error}");
 }
 
