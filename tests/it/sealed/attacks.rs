@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, http::StatusCode, routing::get};
 use sessile::{Cookie, Keys, SessionLayer, SessionName, Stats};
+use sha2::Digest;
 
 use super::{THRESHOLD, app, app_of, body, is_sealed, keys, layer, visit};
 use crate::support::{OnDisk, ask, ask_with};
@@ -167,8 +168,13 @@ async fn fixation_a_planted_sealed_session_is_not_signed_in_by_its_victim() {
     assert_eq!(body(&app, &victim).await, "7");
     assert_eq!(ask_with(&app, "/is_there", &planted).await.body, "false");
     // Nor does it become one when the attacker's request was under way.
-    assert!(!visit(&app, "/set/8", &planted).await.contains(&victim));
-    assert_eq!(body(&app, &victim).await, "7");
+    let attacker = visit(&app, "/set/8", &planted).await;
+    let handle = async |cookie: &str| ask_with(&app, "/handle", cookie).await.body;
+    assert_ne!(handle(&attacker).await, handle(&victim).await);
+    assert_eq!((body(&app, &attacker).await.as_str(), body(&app, &victim).await.as_str()), ("8", "7"));
+    // It is nobody's.
+    disk.store.destroy_all("ada").wait().unwrap();
+    assert_eq!((body(&app, &attacker).await.as_str(), body(&app, &victim).await.as_str()), ("8", "none"));
 }
 
 #[tokio::test]
@@ -216,12 +222,23 @@ async fn garbage_costs_no_io_and_no_session() {
     assert_eq!(disk.store.stats().forged - before, 8, "no more are looked at");
 }
 
+/// The bytes of a text in base64url.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = |four: &[u8]| {
+        four.iter().fold(0_u32, |bits, byte| {
+            bits << 6 | u32::try_from(ALPHABET.iter().position(|known| known == byte).unwrap()).unwrap()
+        })
+    };
+    text.chunks_exact(4).flat_map(|four| bits(four).to_be_bytes()[1..].to_vec()).collect()
+}
+
 #[tokio::test]
 async fn g8_neither_the_file_nor_a_print_holds_a_sealed_cookie_or_its_key() {
     let disk = OnDisk::new();
     let layer = layer(&disk.store);
     let app = app_of(layer.clone());
-    let first = visit(&app, "/set/7", "").await;
+    let first = visit(&app, "/grow/300", "").await;
     let second = visit(&app, "/login", &first).await;
     visit(&app, "/logout", &second).await;
     disk.store.flush().wait().unwrap();
@@ -232,11 +249,19 @@ async fn g8_neither_the_file_nor_a_print_holds_a_sealed_cookie_or_its_key() {
     let contains = |text: &[u8], needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
     for text in &texts {
         for cookie in [&first, &second] {
-            for part in cookie.as_bytes()["__Host-id=~1".len() + 8..].chunks_exact(16) {
+            let value = &cookie.as_bytes()["__Host-id=~1".len() + 8..];
+            // As it is sent, and as the bytes that are sealed.
+            let sealed = decoded(value);
+            assert!(sealed.len() > 300);
+            for part in value.chunks_exact(16).chain(sealed.chunks_exact(16)) {
                 assert!(!contains(text, part));
             }
         }
-        assert!(!contains(text, &[1; 32]));
+        // What is in it, and what it is sealed with: the application's key, and the one that is made of it.
+        let derived = sha2::Sha256::new_with_prefix(b"sessile seal key").chain_update([1; 32]).finalize();
+        for secret in [&[b'x'; 16][..], &[1; 32], &derived] {
+            assert!(!contains(text, secret));
+        }
     }
     let Stats { revoked, sealed, .. } = disk.store.stats();
     assert_eq!((revoked, sealed), (2, 2));

@@ -101,6 +101,24 @@ async fn a_cookie_that_was_sealed_while_the_clock_was_ahead_does_not_outlive_its
 }
 
 #[tokio::test]
+async fn g1_an_acknowledged_end_of_a_sealed_session_outlasts_a_power_cut() {
+    for seed in 0..8 {
+        let (disk, clock) = (FaultDisk::new(seed), ManualClock::default());
+        let store = open(&disk, &clock);
+        let app = app(&store);
+        let [here, everywhere] = [visit(&app, "/set/7", "").await, visit(&app, "/login", "").await];
+        let other = visit(&app, "/set/8", "").await;
+        visit(&app, "/logout", &here).await;
+        store.destroy_all("ada").wait().unwrap();
+        let app = self::app(&open(&disk.crash(seed), &clock));
+        assert!(!is_there(&app, &here).await && !is_there(&app, &everywhere).await && is_there(&app, &other).await);
+        store.revoke_sealed().wait().unwrap();
+        let app = self::app(&open(&disk.crash(seed), &clock));
+        assert!(!is_there(&app, &other).await);
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_revocation_stays_until_an_epoch_stands_for_it() {
     const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
     let mut disk = OnDisk::new();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::{
     Router,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     routing::get,
 };
 use sessile::{Cookie, Error, Keys, OwnerLimit, Session, SessionLayer, Store};
@@ -95,7 +95,10 @@ async fn a_small_session_is_in_the_cookie_alone() {
     let app = app(&disk.store);
     disk.store.flush().wait().unwrap();
     let before = disk.store.stats();
-    let cookie = visit(&app, "/set/7", "").await;
+    let answer = ask(&app, "/set/7", &[]).await;
+    let told = (answer.header(header::CACHE_CONTROL), answer.header(header::VARY));
+    assert_eq!(told, (Some("no-store"), Some("Cookie")), "no shared cache keeps it");
+    let cookie = after("", &answer);
     assert!(is_sealed(&cookie) && cookie.len() < 400, "{cookie}");
     assert_eq!((body(&app, &cookie).await.as_str(), body(&app, "").await.as_str()), ("7", "none"));
     assert_eq!(ask_with(&app, "/is_there", &cookie).await.body, "true");
