@@ -202,7 +202,7 @@ impl State {
     }
 
     pub(super) fn remove_quick(&mut self, key: &str) -> bool {
-        let was_there = self.get(key).is_some();
+        let was_there = self.get_ref(key).is_some();
         // Also where there is none: another request may be about to set it, and this one said that it goes.
         self.changes.patch.remove(key);
         self.changes.updates.retain(|update| *update.key != *key);
@@ -255,8 +255,8 @@ impl State {
     fn check_room(&self, key: &str, entry: &Entry, limits: &Limits) -> Result<(), Error> {
         let base = if self.changes.patch.is_cleared() { 0 } else { self.record().map_or(0, |record| record.bytes().len()) };
         let len = |entry: &Entry| entry.as_ref().bytes().len();
-        let replaced =
-            if self.changes.patch.get(key).is_none() { self.get(key).as_ref().map_or(0, len) } else { Default::default() };
+        let is_first = self.changes.patch.get(key).is_none();
+        let replaced = self.get_ref(key).filter(|_| is_first).map_or(0, |entry| entry.bytes().len());
         let others = self.changes.patch.keys().filter(|(other, _)| *other != key);
         let changed: usize = others.filter_map(|(other, _)| self.changes.patch.get(other).flatten()).map(len).sum();
         let found_bytes = (base + changed + len(entry)).saturating_sub(replaced);
@@ -265,7 +265,7 @@ impl State {
         }
         // An upper bound first: to count exactly is worth it only near the limit.
         let most = self.record().map_or(0, Record::len) + self.changes.patch.keys().count() + 1;
-        if most > limits.keys && self.get(key).is_none() {
+        if most > limits.keys && self.get_ref(key).is_none() {
             let found = self.keys().len() + 1;
             if found > limits.keys {
                 return Err(sessile_codec::Error::TooManyKeys { found, limit: limits.keys }.into());
