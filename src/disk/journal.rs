@@ -9,6 +9,8 @@
 //! - A segment goes, or is used again, only after the database has what it says and knows that it has.
 //! - A segment with a failed write or sync is never written to again, nor is its file.
 
+mod behind;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::OsString,
@@ -20,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{
     database::Database,
@@ -405,180 +407,6 @@ impl Journal {
         // Under its lock the checkpointer is either before its look at the database, or waits to be notified.
         let _state = self.state.lock();
         self.changed.notify_all();
-    }
-
-    // What the checkpointer calls.
-
-    /// Waits for something to do: until `sweep_at` at most, and after a failure until `retry_at` at least.
-    pub(super) fn job(&self, sweep_at: Instant, retry_at: Option<Instant>, has_failed: impl Fn() -> bool) -> Job {
-        let mut state = self.state.lock();
-        loop {
-            let now = Instant::now();
-            if retry_at.is_none_or(|at| at <= now) || state.closing {
-                if has_failed() {
-                    return Job::Reopen;
-                }
-                if let Some(job) = self.pick(&mut state, now >= sweep_at) {
-                    return job;
-                }
-                self.changed.wait_until(&mut state, sweep_at);
-            } else {
-                self.changed.wait_until(&mut state, retry_at.unwrap_or(now));
-            }
-        }
-    }
-
-    fn pick(&self, state: &mut MutexGuard<'_, State>, sweep: bool) -> Option<Job> {
-        if state.wanted && state.ready.is_none() && !state.closing {
-            return Some(Job::Prepare);
-        }
-        if let Some(due) = state.due(self.kept) {
-            return Some(Job::Checkpoint(due.label));
-        }
-        if !state.quarantine.is_empty() && !state.closing {
-            return Some(Job::Quarantine(std::mem::take(&mut state.quarantine)));
-        }
-        if !state.sweeps.is_empty() || (sweep && !state.closing) {
-            return Some(Job::Sweep(std::mem::take(&mut state.sweeps)));
-        }
-        state.closing.then_some(Job::Close)
-    }
-
-    /// Makes a segment ready, if one is wanted: of the spare file, if there is one.
-    pub(super) fn prepare(&self) -> Result<(), Error> {
-        let _making = self.making.lock();
-        let (len_bytes, spare) = {
-            let mut state = self.state.lock();
-            state.wanted = false;
-            (state.planned_bytes, state.spare.take())
-        };
-        let made = match spare {
-            Some(spare) => self.reuse(spare, len_bytes),
-            None => self.make(len_bytes),
-        };
-        let mut state = self.state.lock();
-        match made {
-            Ok(ready) => {
-                state.ready = Some(ready);
-                self.changed.notify_all();
-                Ok(())
-            }
-            Err(error) => {
-                state.wanted = true;
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes a segment of a file that has been one. The caller holds `making`.
-    fn reuse(&self, spare: Spare, len_bytes: u64) -> Result<Active, Error> {
-        let (number, len_bytes) = (spare.number, len_bytes.max(spare.len_bytes));
-        let generation = self.state.lock().newest + 1;
-        let made = Label::new(self.store_id, generation, len_bytes)
-            .and_then(|label| Segment::prepare(spare.file, label).map_err(degraded));
-        if made.is_err() {
-            self.give_up(number, spare.len_bytes);
-        }
-        let segment = made?;
-        let mut state = self.state.lock();
-        state.newest = generation;
-        state.file_bytes += len_bytes - spare.len_bytes;
-        Ok(Active { number, segment, since: self.timeline.uptime() })
-    }
-
-    /// Removes a file of which redb has all that it says.
-    fn give_up(&self, number: u32, len_bytes: u64) {
-        // A file that cannot be removed is found empty at the next open: its generation is below the mark.
-        let _ = self.volume.remove(&self.file_name(number));
-        let mut state = self.state.lock();
-        state.file_bytes -= len_bytes;
-        state.numbers.remove(&number);
-    }
-
-    /// Lets `write` put the mark of a checkpointed generation into the database, with the last of what that generation says.
-    pub(super) fn pass(&self, label: &Label, write: impl FnOnce(JournalMark) -> Result<(), Error>) -> Result<(), Error> {
-        let mut mark = self.mark.lock();
-        // Without a later segment, the journal is not in use: nothing would be there to find after a crash.
-        let in_use = self.state.lock().newest > label.generation;
-        let passed = JournalMark { generation: label.generation, salt: label.salt, in_use };
-        write(passed)?;
-        *mark = passed;
-        Ok(())
-    }
-
-    /// Lets `write` tell the database that no journal is in use, unless it knows.
-    pub(super) fn end(&self, write: impl FnOnce(JournalMark) -> Result<(), Error>) -> Result<(), Error> {
-        let mut mark = self.mark.lock();
-        if mark.in_use {
-            let ended = JournalMark { in_use: false, ..*mark };
-            write(ended)?;
-            *mark = ended;
-        }
-        Ok(())
-    }
-
-    /// The database has all that the oldest sealed segment says, and its mark says so.
-    pub(super) fn checkpointed(&self) {
-        let _making = self.making.lock();
-        let mut state = self.state.lock();
-        let Some(Sealed { number, label, file }) = state.sealed.pop_front() else { return };
-        let len_bytes = label.len_bytes;
-        match file {
-            Some(file) if len_bytes <= self.max_bytes && state.spare.is_none() && !state.closing => {
-                state.spare = Some(Spare { number, len_bytes, file });
-            }
-            _ => {
-                drop(state);
-                self.give_up(number, len_bytes);
-            }
-        }
-        self.changed.notify_all();
-    }
-
-    /// How far a checkpoint of `total` records may be before it has to wait for the active segment to fill up.
-    pub(super) fn is_ahead(&self, done: usize, total: usize) -> bool {
-        let state = self.state.lock();
-        let hurry = state.closing || state.ready.is_none() || !state.sweeps.is_empty() || state.sealed.len() > self.kept + 1;
-        !hurry && (done as u64) * 1000 > self.filled.load(Ordering::Relaxed) * total as u64
-    }
-
-    /// Whether a segment is to be moved into redb now.
-    pub(super) fn has_due(&self) -> bool {
-        self.state.lock().due(self.kept).is_some()
-    }
-
-    /// Whether the store is being closed.
-    pub(super) fn is_closing(&self) -> bool {
-        self.state.lock().closing
-    }
-
-    pub(super) fn set_trouble(&self, trouble: Option<Error>) {
-        self.state.lock().trouble = trouble;
-        self.changed.notify_all();
-    }
-
-    /// Gives the groups of those who wait for a sweep that will not come.
-    pub(super) fn take_sweeps(&self) -> Vec<Arc<Group>> {
-        std::mem::take(&mut self.state.lock().sweeps)
-    }
-
-    /// Removes what is left of the journal after the last checkpoint. The database knows by now that none is in use.
-    pub(super) fn remove_all(&self) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        (state.ready, state.spare) = (None, None);
-        let numbers = std::mem::take(&mut state.numbers);
-        state.file_bytes = 0;
-        drop(state);
-        if numbers.is_empty() {
-            return Ok(());
-        }
-        for number in numbers {
-            match self.volume.remove(&self.file_name(number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(degraded(error)),
-                _ => {}
-            }
-        }
-        self.volume.sync().map_err(degraded)
     }
 
     fn file_name(&self, number: u32) -> OsString {

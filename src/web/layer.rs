@@ -1,21 +1,18 @@
-//! The layer: finds the session before, commits and tells the client after.
+//! The layer: what it is set to, and the session that it finds for a request.
 //!
-//! Invariants: one commit for each request, before its headers leave; no commit after a server error unless asked; a failed
-//! commit is an error to the client and not a page that claims success; what the client is told is written in [`Carrier::tell`] alone.
+//! Invariants: a configuration that browsers would refuse, or that is not safe, is an error before the first request; what the client is
+//! told is written in [`Carrier::tell`] alone.
 
 use std::{
     fmt,
-    future::Future,
     net::SocketAddr,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response};
 #[cfg(feature = "test-util")]
 use http::{HeaderName, HeaderValue, header};
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -23,15 +20,18 @@ use tower_service::Service;
 use super::sealed::Sealer;
 use super::{
     Binding, Cookie, CookieError, SessionName, Transport, TransportError,
-    cookie::{CookieTemplate, forbid_caching},
+    answer::ResponseFuture,
+    cookie::CookieTemplate,
     loopback::is_loopback,
     named::Marker,
     scope::{self, Scope, Use},
     transport::Carrier,
 };
+#[cfg(feature = "test-util")]
+use crate::session::Finish;
 use crate::{
-    Ack, Error, Session, Store, event,
-    session::{Bound, Finish, Kind, Told},
+    Error, Session, Store,
+    session::{Bound, Kind, Told},
     token::NameHash,
 };
 
@@ -56,7 +56,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct SessionLayer {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 /// What all requests share.
@@ -71,7 +71,7 @@ pub(super) struct Config {
     binding: Option<Binding>,
     blueprint: Cookie,
     loopback_only: bool,
-    commit_on_server_error: bool,
+    pub(super) commit_on_server_error: bool,
 }
 
 impl SessionLayer {
@@ -263,7 +263,7 @@ impl Config {
 
     /// Writes what the client must be told; `parts` says which cookies behind the first it has.
     #[cfg_attr(not(feature = "sealed"), expect(clippy::unnecessary_wraps, reason = "to seal can fail"))]
-    fn tell(&self, told: &Told, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
+    pub(super) fn tell(&self, told: &Told, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
         #[cfg(feature = "sealed")]
         if let (Some(sealer), Carrier::Cookie(_)) = (&self.sealer, &self.carrier) {
             return sealer.tell(&self.carrier, told, parts, self.store.now_ms(), headers);
@@ -338,195 +338,10 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         if self.config.loopback_only && !is_loopback(request.uri(), request.headers()) {
-            let refusal = Some(answer(StatusCode::MISDIRECTED_REQUEST));
-            return ResponseFuture { scope: None, stage: Stage::Refused { refusal } };
+            return ResponseFuture::misdirected();
         }
         let mut scope = Some(Scope { config: self.config.clone(), used: Use::Untouched });
         let inner = scope::enter(&mut scope, || self.inner.call(request));
-        ResponseFuture { scope, stage: Stage::Running { inner } }
-    }
-}
-
-pin_project! {
-    /// The answer of a [`SessionService`].
-    pub struct ResponseFuture<F, B> {
-        // `None` only while the inner future is polled, and when the session has nothing more to say.
-        scope: Option<Scope>,
-        #[pin]
-        stage: Stage<F, B>,
-    }
-}
-
-pin_project! {
-    #[project = StageProjection]
-    enum Stage<F, B> {
-        // The request is not for this server.
-        Refused { refusal: Option<Response<B>> },
-        // The application works on the request.
-        Running { #[pin] inner: F },
-        // The response is there; it leaves when its session is as durable as the store promises.
-        Committing { ack: Ack, told: Told, parts: u8, response: Option<Response<B>> },
-    }
-}
-
-impl<F, B> fmt::Debug for ResponseFuture<F, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F, B>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Default,
-{
-    type Output = Result<Response<B>, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.stage.as_mut().project() {
-                StageProjection::Refused { refusal } => {
-                    return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
-                }
-                StageProjection::Running { inner } => {
-                    let mut response = ready!(scope::enter(this.scope, || inner.poll(context)))?;
-                    let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
-                        return Poll::Ready(Ok(response));
-                    };
-                    let Finish { ticket, told, parts } = finish;
-                    let ticket = match ticket {
-                        Ok(ticket) => ticket,
-                        Err(error) => return Poll::Ready(Ok(refused(this.scope.as_ref(), &error, &told, parts))),
-                    };
-                    let mut ack = Ack::new(ticket, ());
-                    // Most often there is nothing to wait for, and the response need not move to another stage.
-                    match Pin::new(&mut ack).poll(context) {
-                        Poll::Ready(acknowledged) => {
-                            return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, &told, parts, response)));
-                        }
-                        Poll::Pending => this.stage.set(Stage::Committing { ack, told, parts, response: Some(response) }),
-                    }
-                }
-                StageProjection::Committing { ack, told, parts, response } => {
-                    let acknowledged = ready!(Pin::new(ack).poll(context));
-                    let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, told, *parts, response)));
-                }
-            }
-        }
-    }
-}
-
-/// Ends the session's part in the request. `None`: nobody asked for the session.
-fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
-    match &scope.used {
-        Use::Untouched => None,
-        Use::Failed => {
-            scope.config.carrier.append_vary(response.headers_mut());
-            None
-        }
-        Use::Loaded(session) => {
-            scope.config.carrier.append_vary(response.headers_mut());
-            Some(session.finish(scope.config.commit_on_server_error || !response.status().is_server_error()))
-        }
-    }
-}
-
-/// The response, once its session's commit has been `acknowledged`.
-fn answered<B: Default>(
-    scope: Option<&Scope>,
-    acknowledged: Result<(), Error>,
-    told: &Told,
-    parts: u8,
-    response: Response<B>,
-) -> Response<B> {
-    // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token would be
-    // signed out.
-    match acknowledged {
-        Ok(()) => telling(scope, told, parts, response),
-        Err(error) if error.is_transient() => refused(scope, &error, told, parts),
-        Err(error) => failure(scope, &error),
-    }
-}
-
-/// The failure of a commit, to a client that is told what is in force all the same.
-fn refused<B: Default>(scope: Option<&Scope>, error: &Error, told: &Told, parts: u8) -> Response<B> {
-    telling(scope, told, parts, failure(scope, error))
-}
-
-fn telling<B: Default>(scope: Option<&Scope>, told: &Told, parts: u8, mut response: Response<B>) -> Response<B> {
-    if let Some(Scope { config, .. }) = scope.filter(|_| !matches!(told, Told::Nothing))
-        && let Err(error) = config.tell(told, parts, response.headers_mut())
-    {
-        return failure(scope, &error);
-    }
-    response
-}
-
-fn failure<B: Default>(scope: Option<&Scope>, error: &Error) -> Response<B> {
-    event::failed_commit(error);
-    let mut response = answer(error.status());
-    if let Some(scope) = scope {
-        scope.config.carrier.append_vary(response.headers_mut());
-    }
-    forbid_caching(response.headers_mut());
-    response
-}
-
-fn answer<B: Default>(status: StatusCode) -> Response<B> {
-    let mut response = Response::new(B::default());
-    *response.status_mut() = status;
-    response
-}
-
-impl Error {
-    /// What a client is answered: 503 for what may work later, 409 for what its user can settle by ending a session or looking again.
-    pub(super) fn status(&self) -> StatusCode {
-        match self {
-            Self::OwnerLimit { .. } | Self::Conflict { .. } => StatusCode::CONFLICT,
-            _ if self.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-#[cfg(all(test, feature = "test-util"))]
-mod tests {
-    use std::{future::Ready, task::Waker};
-
-    use http::header::SET_COOKIE;
-
-    use super::*;
-    use crate::{Builder, error::Cause, keys::KeyRing};
-
-    /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
-    fn answered(result: Result<(), Error>) -> Response<String> {
-        let store = Builder::default().open_in_memory().unwrap();
-        let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), Some(store.now_ms() + 60_000));
-        let config = SessionLayer::new(store).config;
-        let told = Told::Token { token, deadline_ms, renewed: false };
-        let response = Some(Response::new("done".to_owned()));
-        let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
-            scope: Some(Scope { config, used: Use::Untouched }),
-            stage: Stage::Committing { ack: Ack::settled(result), told, parts: 0, response },
-        });
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(response)) => response,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_commit_that_the_disk_refuses_for_now_is_an_error_that_still_tells_the_token() {
-        let done = answered(Ok(()));
-        assert_eq!((done.status(), &**done.body(), done.headers().contains_key(SET_COOKIE)), (StatusCode::OK, "done", true));
-        let refused = answered(Err(Error::Degraded { source: Cause::text("no room") }));
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!((&**refused.body(), refused.headers().contains_key(SET_COOKIE)), ("", true));
-        assert_eq!(refused.headers()["cache-control"], "no-store");
-        let closed = answered(Err(Error::Closed));
-        assert_eq!(closed.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(!closed.headers().contains_key(SET_COOKIE), "nothing will ever come of it");
+        ResponseFuture::running(scope, inner)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Depends on the session alone; nothing below knows of HTTP.
 
+mod answer;
 mod binding;
 mod cookie;
 mod csrf;
@@ -22,10 +23,11 @@ pub use self::login::{login_cookie, login_with};
 #[cfg(all(fuzzing, feature = "sealed"))]
 pub(crate) use self::sealed::check_sealed;
 pub use self::{
+    answer::ResponseFuture,
     binding::{Binding, BindingChange, OnChange},
     cookie::{Cookie, CookieError, SameSite},
     csrf::{CsrfError, CsrfFuture, CsrfLayer, CsrfService},
-    layer::{ResponseFuture, SessionLayer, SessionService},
+    layer::{SessionLayer, SessionService},
     named::{Named, SessionName},
     transport::{Transport, TransportError},
 };
