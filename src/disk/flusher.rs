@@ -32,6 +32,8 @@ pub(super) struct Flusher {
 
 /// The pause after a failure doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// To note so few writes takes less than to wake who waits for them; and who is alone finds everything as it is to be.
+const FEW: usize = 8;
 /// How long the queue must be empty before the last write is marked as durable.
 const IDLE: Duration = Duration::from_millis(10);
 /// This part of a segment is kept for the ends of sessions when no other segment is ready.
@@ -82,7 +84,7 @@ impl Flusher {
                 pause = PAUSE.0;
                 let settle = |pen: &Pen| self.settle(pen, &batch.ops[settled..written]);
                 // Durable is durable: who waits need not wait for what is to be noted of it, and comes back the sooner.
-                if batch.waiters.flush {
+                if batch.waiters.flush || batch.ops.len() <= FEW {
                     settle(&pen);
                     self.tell(&mut pen, &batch.waiters, result);
                 } else {

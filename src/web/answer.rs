@@ -78,7 +78,10 @@ where
                     return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
                 }
                 StageProjection::Running { inner } => {
-                    let mut response = ready!(scope::enter(this.scope, || inner.poll(context)))?;
+                    let entered = scope::enter(this.scope);
+                    let polled = inner.poll(context);
+                    drop(entered);
+                    let mut response = ready!(polled)?;
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };

@@ -341,7 +341,9 @@ where
             return ResponseFuture::misdirected();
         }
         let mut scope = Some(Scope { config: self.config.clone(), used: Use::Untouched });
-        let inner = scope::enter(&mut scope, || self.inner.call(request));
+        let entered = scope::enter(&mut scope);
+        let inner = self.inner.call(request);
+        drop(entered);
         ResponseFuture::running(scope, inner)
     }
 }

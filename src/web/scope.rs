@@ -32,21 +32,30 @@ thread_local! {
     static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work` with `scope` as the innermost one of this thread.
-pub(super) fn enter<T>(scope: &mut Option<Scope>, work: impl FnOnce() -> T) -> T {
-    /// Takes the scope back, also when `work` panics.
-    struct Exit<'a>(&'a mut Option<Scope>);
+/// Makes `scope` the innermost one of this thread, until what this gives is dropped.
+#[inline]
+pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
+    let inner = scope.take();
+    let is_in = inner.is_some();
+    if let Some(inner) = inner {
+        SCOPES.with_borrow_mut(|scopes| scopes.push(inner));
+    }
+    Entered { scope, is_in }
+}
 
-    impl Drop for Exit<'_> {
-        fn drop(&mut self) {
-            *self.0 = SCOPES.with_borrow_mut(Vec::pop);
+/// Takes the scope back, also when what runs in it panics.
+pub(super) struct Entered<'a> {
+    scope: &'a mut Option<Scope>,
+    is_in: bool,
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_in {
+            *self.scope = SCOPES.with_borrow_mut(Vec::pop);
         }
     }
-
-    let Some(inner) = scope.take() else { return work() };
-    SCOPES.with_borrow_mut(|scopes| scopes.push(inner));
-    let _exit = Exit(scope);
-    work()
 }
 
 impl Session {
