@@ -46,7 +46,7 @@ pub(super) struct Database {
     form: Form,
     redb: RwLock<Option<redb::Database>>,
     /// Holds the file's lock for as long as the store is open: redb's own goes each time that it has to be opened anew.
-    lock: RwLock<Option<Box<dyn VolumeFile>>>,
+    lock: RwLock<Option<Lock>>,
     /// Whether a call failed since it was opened.
     failed: AtomicBool,
 }
@@ -159,7 +159,18 @@ impl Database {
     }
 }
 
-fn take_lock(volume: &dyn Volume, name: &OsStr, wait: Duration) -> Result<Box<dyn VolumeFile>, Error> {
+/// A file's lock, let go of when this is dropped. To close the file would not do: a child process has a copy of the handle from the moment
+/// it is started until it runs its own program, and the store could not be opened for so long.
+struct Lock(Box<dyn VolumeFile>);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A lock that stays is one that the system takes back with the process.
+        let _ = self.0.unlock();
+    }
+}
+
+fn take_lock(volume: &dyn Volume, name: &OsStr, wait: Duration) -> Result<Lock, Error> {
     let give_up = Instant::now().checked_add(wait);
     let file = volume.open(name).map_err(|error| cannot_open(volume, name, error))?;
     // A lock of Windows shuts out the other handles of its own process, too: there redb's file is locked by nobody but redb's user.
@@ -169,7 +180,7 @@ fn take_lock(volume: &dyn Volume, name: &OsStr, wait: Duration) -> Result<Box<dy
         }
         thread::sleep(LOCK_POLL);
     }
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options) -> Result<(redb::Database, StoreMeta), Error> {
@@ -256,4 +267,25 @@ fn panic_error(panic: &(dyn std::any::Any + Send)) -> io::Error {
 
 fn cannot_open(volume: &dyn Volume, name: &OsStr, source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Open { path: volume.path(name), source: Cause::new(source) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_being_started_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = super::super::Directory::of(&dir.path().join("store")).unwrap().0;
+        let name = OsStr::new("store");
+        let file = std::fs::File::create(dir.path().join("store")).unwrap();
+        // As a child has it, before it runs its own program.
+        let copy = file.try_clone().unwrap();
+        assert!(VolumeFile::try_lock(&file).unwrap());
+        let lock = Lock(Box::new(file));
+        assert!(matches!(take_lock(&volume, name, Duration::ZERO), Err(Error::AlreadyOpen { .. })));
+        drop(lock);
+        assert!(take_lock(&volume, name, Duration::ZERO).is_ok());
+        drop(copy);
+    }
 }

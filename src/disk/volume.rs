@@ -37,6 +37,8 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
 pub(crate) trait VolumeFile: fmt::Debug + Send + Sync + 'static {
     /// Locks the file against everyone else until it is closed. `false`: somebody has it.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Lets go of the lock, whoever else has a copy of this handle.
+    fn unlock(&self) -> io::Result<()>;
     fn len_bytes(&self) -> io::Result<u64>;
     /// Fills `into` from `offset` on; a file that ends before is an error.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
@@ -113,6 +115,10 @@ impl VolumeFile for File {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        Self::unlock(self)
     }
 
     fn len_bytes(&self) -> io::Result<u64> {

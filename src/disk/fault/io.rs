@@ -177,6 +177,14 @@ impl VolumeFile for Handle {
         self.with(IoKind::Lock, |file| Ok(*file.locked_by.get_or_insert(self.holder) == self.holder))
     }
 
+    fn unlock(&self) -> io::Result<()> {
+        let mut state = self.disk.0.state.lock();
+        if let Some(file) = state.files.get_mut(&self.id) {
+            file.unlock(self.holder);
+        }
+        Ok(())
+    }
+
     fn len_bytes(&self) -> io::Result<u64> {
         self.with(IoKind::Len, |file| Ok(file.content.len() as u64))
     }
@@ -252,7 +260,7 @@ impl Drop for Handle {
         let mut state = self.disk.0.state.lock();
         if let Some(file) = state.files.get_mut(&self.id) {
             file.handles -= 1;
-            file.locked_by = file.locked_by.filter(|holder| *holder != self.holder);
+            file.unlock(self.holder);
             if file.handles == 0 {
                 state.drop_unnamed();
             }

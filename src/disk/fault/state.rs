@@ -54,6 +54,12 @@ pub(super) struct FileState {
     pub(super) locked_by: Option<u64>,
 }
 
+impl FileState {
+    pub(super) fn unlock(&mut self, holder: u64) {
+        self.locked_by = self.locked_by.filter(|by| *by != holder);
+    }
+}
+
 #[derive(Clone)]
 pub(super) enum Change {
     Write { offset: usize, bytes: Box<[u8]> },
