@@ -2,7 +2,7 @@
 //! and opens redb again after it failed.
 //!
 //! Facts behind it: with 64 writers and one transaction for a whole 32 MiB segment, p99 of commits was ten times p50; in slices that
-//! wait for one another it was five times; a bare log, to which nothing but commits is written, has twelve where the disk is a virtual
+//! wait for one another it was five times; a bare log, to which nothing but commits is written, has twelve to fifty where the disk is a virtual
 //! machine's. Sorted by key, neighbours share pages; of the frames of one key only the last is written.
 //!
 //! Invariants: a segment's last slice and the mark that says so are one transaction; a slice leaves the journal's memory only after

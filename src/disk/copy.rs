@@ -10,7 +10,7 @@ use std::{ffi::OsString, io, sync::Arc, time::Duration};
 use super::{
     database::{self, Database, Options},
     form::{self, Encryption, Unreadable},
-    queue::ENDED,
+    op::ENDED,
     recover,
     tables::{self, StoreMeta, Tables},
     volume::Volume,

@@ -16,7 +16,8 @@ use super::{
     database::Database,
     frame,
     journal::{Active, Journal, Next},
-    queue::{Batch, Queue, Queued, Waiters},
+    op::Queued,
+    queue::{Batch, Queue, Waiters},
     ticket::Group,
 };
 use crate::{Error, error::Cause, event};
@@ -32,21 +33,10 @@ pub(super) struct Flusher {
 
 /// The pause after a failure doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// To note so few writes takes less than to wake who waits for them; and who is alone finds everything as it is to be.
-const FEW: usize = 8;
 /// How long the queue must be empty before the last write is marked as durable.
 const IDLE: Duration = Duration::from_millis(10);
 /// This part of a segment is kept for the ends of sessions when no other segment is ready.
 const RESERVE: u64 = 8;
-
-/// How far a batch was written.
-struct Progress {
-    /// So many of its operations are durable, and noted as such.
-    settled: usize,
-    /// So many are durable.
-    written: usize,
-    result: Result<(), Stop>,
-}
 
 /// Why a batch was not written to its end.
 enum Stop {
@@ -74,30 +64,19 @@ impl Flusher {
         let mut pause = PAUSE.0;
         loop {
             let batch = self.next_batch(&mut pen);
-            let Progress { settled, written, result } = self.write(&mut pen, &batch.ops);
+            let (written, result) = self.write(&mut pen, &batch.ops);
             let rest = &batch.ops[written..];
             if batch.closing {
-                self.settle(&pen, &batch.ops[settled..written]);
                 return self.finish(pen, rest, &batch, result);
             }
             if result.is_ok() {
                 pause = PAUSE.0;
-                let settle = |pen: &Pen| self.settle(pen, &batch.ops[settled..written]);
-                // Durable is durable: who waits need not wait for what is to be noted of it, and comes back the sooner.
-                if batch.waiters.flush || batch.ops.len() <= FEW {
-                    settle(&pen);
-                    self.tell(&mut pen, &batch.waiters, result);
-                } else {
-                    self.tell(&mut pen, &batch.waiters, result);
-                    settle(&pen);
-                }
                 self.queue.written();
             } else {
-                self.settle(&pen, &batch.ops[settled..written]);
                 self.queue.give_back(rest, pause);
                 pause = (pause * 2).min(PAUSE.1);
-                self.tell(&mut pen, &batch.waiters, result);
             }
+            self.tell(&mut pen, &batch.waiters, result);
             if let Some(group) = batch.sweep {
                 if let Some(active) = pen.active.take_if(|active| !active.segment.is_unused()) {
                     self.journal.seal(active, true);
@@ -158,33 +137,16 @@ impl Flusher {
         }
     }
 
-    /// Writes `ops` in their order.
-    fn write(&self, pen: &mut Pen, ops: &[Queued]) -> Progress {
-        let mut progress = Progress { settled: 0, written: 0, result: Ok(()) };
-        while progress.written < ops.len() {
-            // Before the segment that they are in may be sealed.
-            self.settle(pen, &ops[progress.settled..progress.written]);
-            progress.settled = progress.written;
-            match self.write_some(pen, &ops[progress.written..]) {
-                Ok(count) => progress.written += count,
-                Err(stop) => {
-                    progress.result = Err(stop);
-                    break;
-                }
+    /// Writes `ops` in their order. Gives how many of them are durable.
+    fn write(&self, pen: &mut Pen, ops: &[Queued]) -> (usize, Result<(), Stop>) {
+        let mut written = 0;
+        while written < ops.len() {
+            match self.write_some(pen, &ops[written..]) {
+                Ok(count) => written += count,
+                Err(stop) => return (written, Err(stop)),
             }
         }
-        progress
-    }
-
-    /// Notes that `ops` are durable, in the active segment.
-    fn settle(&self, pen: &Pen, ops: &[Queued]) {
-        let Some(active) = pen.active.as_ref().filter(|_| !ops.is_empty()) else { return };
-        self.journal.appended(active, ops);
-        for queued in ops {
-            for (key, _) in queued.op.changes() {
-                self.upstream.durable(key, queued.seq);
-            }
-        }
+        (written, Ok(()))
     }
 
     fn write_some(&self, pen: &mut Pen, ops: &[Queued]) -> Result<usize, Stop> {
@@ -225,6 +187,12 @@ impl Flusher {
             return Err(Stop::Failed(Error::Degraded { source: Cause::new(error) }));
         }
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.journal.appended(active, &ops[..count]);
+        for queued in &ops[..count] {
+            for (key, _) in queued.op.changes() {
+                self.upstream.durable(key, queued.seq);
+            }
+        }
         Ok(count)
     }
 

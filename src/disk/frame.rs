@@ -19,7 +19,7 @@ use sessile_codec::{Error as CodecError, Record};
 
 use super::{
     form::{Form, Unreadable, is_damage},
-    queue::Op,
+    op::Op,
 };
 #[cfg(feature = "encryption")]
 use crate::SealKeyId;

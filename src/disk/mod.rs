@@ -24,6 +24,7 @@ mod flusher;
 mod form;
 mod frame;
 mod journal;
+mod op;
 mod pending;
 mod queue;
 mod recover;
@@ -54,7 +55,8 @@ use self::{
 };
 pub(crate) use self::{
     form::{Encryption, Unreadable},
-    queue::{ENDED, Op, Urgency},
+    op::{ENDED, Op},
+    queue::Urgency,
     ticket::Ticket,
     volume::{Directory, Volume},
 };

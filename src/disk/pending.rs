@@ -10,7 +10,7 @@ use std::{
 
 use sessile_codec::Record;
 
-use super::queue::Op;
+use super::op::Op;
 use crate::token::Key;
 
 #[derive(Debug, Default)]

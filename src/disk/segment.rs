@@ -17,7 +17,7 @@ use std::io;
 use super::{
     form::Form,
     frame::{self, Position, SECTOR, Salt},
-    queue::Op,
+    op::Op,
     volume::VolumeFile,
 };
 use crate::{Error, token::random_bytes};

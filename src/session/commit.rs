@@ -369,7 +369,7 @@ fn rerun(
 /// Whether the session of `record` went on in the cookie.
 #[cfg(feature = "sealed")]
 pub(super) fn is_left(record: &Record) -> bool {
-    crate::store::left_for(record).is_some()
+    crate::store::has_left(record)
 }
 
 #[cfg(not(feature = "sealed"))]

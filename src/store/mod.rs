@@ -36,7 +36,7 @@ use sessile_codec::Limits;
 #[cfg(feature = "adapters")]
 pub(crate) use self::foreign::foreign_key;
 #[cfg(feature = "sealed")]
-pub(crate) use self::revoked::{End, Opened, SealedId, left_for};
+pub(crate) use self::revoked::{End, Opened, SealedId, has_left};
 use self::{capacity::FullAt, lease::Leases, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};
 pub(crate) use self::{
     commit::{Asked, Committed, Known, NewKey, Onto},

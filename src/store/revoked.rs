@@ -29,7 +29,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 #[cfg(feature = "sealed")]
-pub(crate) use self::sealed::{End, Opened, SealedId, left_for};
+pub(crate) use self::sealed::{End, Opened, SealedId, has_left};
 use super::Store;
 use crate::{
     Error,

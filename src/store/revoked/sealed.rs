@@ -1,5 +1,8 @@
 //! What sealing and opening sessions asks.
 
+#[cfg(all(test, feature = "test-util"))]
+mod tests;
+
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 use super::{
@@ -31,8 +34,13 @@ impl Model for LeftFor {
     const TAG: Tag = Tag::new("sealed");
 }
 
-/// The sealed session that the session of `record` became a moment ago.
-pub(crate) fn left_for(record: &Record) -> Option<SealedId> {
+/// Whether the session of `record` went on sealed a moment ago.
+pub(crate) fn has_left(record: &Record) -> bool {
+    record.contains_key(LEFT_FOR)
+}
+
+/// The sealed session that it became.
+fn left_for(record: &Record) -> Option<SealedId> {
     let entry = record.entry(LEFT_FOR)?;
     let view = entry.view::<LeftFor>().ok()?;
     Some(SealedId { key: view.key, owner: record.meta().owner, epoch: view.epoch.to_native() })
@@ -339,204 +347,5 @@ impl Store {
             self.0.disk.enqueue(Op::Delete { key }, Urgency::Soon);
         }
         ticket
-    }
-}
-
-#[cfg(all(test, feature = "test-util"))]
-mod tests {
-    use super::{super::EPOCH, *};
-    use crate::testing::FaultDisk;
-
-    fn id(n: u32, owner: [u8; 16], epoch: u64) -> SealedId {
-        let mut key = [3; 16];
-        key[..4].copy_from_slice(&n.to_le_bytes());
-        SealedId { key, owner, epoch }
-    }
-
-    fn standing(store: &Store, id: &SealedId) -> Standing {
-        store.0.revoked.state.read().standing(id, store.now_ms())
-    }
-
-    fn meta(store: &Store) -> Meta {
-        store.timeouts().begin(store.now_ms())
-    }
-
-    #[test]
-    fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
-        let disk = FaultDisk::plain();
-        let store = Store::builder().open_on(&disk).unwrap();
-        store.begin_sealing();
-        let begun = store.sealing_epoch();
-        let (somebody, old) = ([1; 16], id(u32::MAX, NOBODY, begun));
-        let meta = meta(&store);
-        store.revoke(&id(u32::MAX - 1, somebody, begun), &meta).unwrap();
-        let flood = u32::try_from(MOST_OF_NOBODY).unwrap();
-        for n in 0..flood - 1 {
-            assert!(store.revoke(&id(n, NOBODY, begun), &meta).is_some());
-        }
-        assert_eq!((standing(&store, &old), store.stats().revoked), (Standing::Alive, u64::from(flood)));
-        store.revoke(&id(flood, NOBODY, begun), &meta).unwrap();
-        // In place of them all: one epoch, which ended what was sealed before, theirs and others' alike.
-        let check = |store: &Store| {
-            assert_eq!(store.stats().revoked, 2);
-            for n in [0, 1, flood - 2, flood, u32::MAX] {
-                assert_eq!(standing(store, &id(n, NOBODY, begun)), Standing::Ended, "{n}");
-            }
-            assert_eq!(standing(store, &id(u32::MAX - 1, somebody, begun)), Standing::Ended);
-            assert_eq!(standing(store, &id(u32::MAX, somebody, begun)), Standing::Alive, "who is signed in stays so");
-            assert_eq!(standing(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), Standing::Alive, "nobody can begin anew");
-        };
-        check(&store);
-        store.close().unwrap();
-        check(&Store::builder().open_on(&disk).unwrap());
-    }
-
-    #[test]
-    fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
-        // How many of them are within the grace of their old cookie.
-        for (in_grace, left) in [(0, 0), (1000, 1000), (MOST_OF_NOBODY, 0)] {
-            let store = crate::testing::store();
-            store.begin_sealing();
-            let begun = store.sealing_epoch();
-            for n in 0..MOST_OF_NOBODY {
-                let until_ms = store.now_ms() + if n < in_grace { 60_000 } else { 0 };
-                let gone = Gone { moved: Some(([1; 16], until_ms)), is_moving: false, of_nobody: true };
-                store.0.revoked.state.write().insert(id(u32::try_from(n).unwrap(), NOBODY, begun).key, gone);
-            }
-            store.revoke(&id(u32::MAX, NOBODY, begun), &meta(&store)).unwrap();
-            let state = store.0.revoked.state.read();
-            assert_eq!((state.sessions.len(), state.of_nobody), (left, left));
-            drop(state);
-            for n in [u32::MAX, u32::MAX - 1] {
-                assert_eq!(standing(&store, &id(n, NOBODY, begun)), Standing::Ended);
-            }
-        }
-    }
-
-    #[test]
-    fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
-        for lost in [EPOCH, id(1, [1; 16], 0).key] {
-            let disk = FaultDisk::plain();
-            let store = Store::builder().open_on(&disk).unwrap();
-            store.begin_sealing();
-            let (meta, begun) = (meta(&store), store.sealing_epoch());
-            store.revoke(&id(1, [1; 16], begun), &meta).unwrap();
-            store.cut_off(&[2; 16], None).unwrap();
-            // What damage would leave: no record under that key, or one of something else.
-            let other = Record::check(
-                Patch::new()
-                    .apply(None, &lost, &Meta { owner: crate::disk::ENDED, ..meta }, &Limits::UNLIMITED)
-                    .unwrap()
-                    .bytes(),
-                &lost,
-                1024,
-            );
-            let op = if lost == EPOCH { Op::Delete { key: lost } } else { Op::Put { key: lost, record: other.unwrap() } };
-            store.0.disk.enqueue(op, Urgency::Now);
-            store.close().unwrap();
-            let store = Store::builder().open_on(&disk).unwrap();
-            let before = [id(1, [1; 16], begun), id(2, [1; 16], begun), id(3, NOBODY, begun), id(4, [9; 16], begun + 1)];
-            for id in &before {
-                assert_eq!(standing(&store, id), Standing::Ended);
-            }
-            let after = id(5, [1; 16], store.sealing_epoch());
-            assert_eq!(standing(&store, &after), Standing::Alive);
-            store.close().unwrap();
-            let store = Store::builder().open_on(&disk).unwrap();
-            assert_eq!(standing(&store, &after), Standing::Alive, "once");
-            assert!(before.iter().all(|id| standing(&store, id) == Standing::Ended));
-        }
-    }
-
-    #[test]
-    fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
-        let clock = crate::testing::ManualClock::default();
-        let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
-        store.begin_sealing();
-        let (ada, record_key) = (crate::token::owner_hash(b"ada"), super::super::turned(&crate::token::owner_hash(b"ada")));
-        store.destroy_all("ada").wait().unwrap();
-        clock.advance(std::time::Duration::from_millis(LONGEST_MS));
-        let sealed = id(1, ada, store.sealing_epoch());
-        store.destroy_all("ada").wait().unwrap();
-        // What the sweeper says that has looked before that.
-        assert!(store.0.revoked.expire(&record_key, store.now_ms()));
-        assert_eq!(standing(&store, &sealed), Standing::Ended);
-        assert_eq!(store.0.revoked.deadline_ms(&record_key), Some(store.now_ms() + LONGEST_MS));
-        clock.advance(std::time::Duration::from_millis(LONGEST_MS));
-        assert!(store.0.revoked.expire(&record_key, store.now_ms()) && !store.0.revoked.expire(&record_key, store.now_ms()));
-    }
-
-    #[test]
-    fn no_token_leads_to_an_epoch() {
-        let store = crate::testing::store();
-        store.begin_sealing();
-        // What is hashed for an owner with an id of three bytes is as long as the random bytes of a token.
-        let token = crate::Token::new(b"sessile ownerbob", [0; crate::token::TAG]);
-        assert_eq!(token.key(), crate::token::owner_hash(b"bob"));
-        store.destroy_all("bob").wait().unwrap();
-        store.flush().wait().unwrap();
-        assert!(store.0.disk.load(&token.key()).unwrap().is_none());
-        let (bob, state) = (crate::token::owner_hash(b"bob"), store.0.revoked.state.read());
-        assert!(state.owners.contains_key(&bob) && store.0.disk.load(&super::super::turned(&bob)).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_session_that_was_ended_is_not_kept_by_a_later_end_of_all_others() {
-        let store = crate::testing::store();
-        store.begin_sealing();
-        let owner = [1; 16];
-        let [laptop, phone] = [1, 2].map(|n| id(n, owner, store.sealing_epoch()));
-        store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
-        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
-        store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
-        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
-        store.cut_off(&owner, Some(&Handle::of(&phone.key))).unwrap();
-        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
-        store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
-        assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
-    }
-
-    #[test]
-    fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_does_not_escape() {
-        let store = crate::testing::store();
-        store.begin_sealing();
-        let owner = crate::token::owner_hash(b"ada");
-        let mut meta = meta(&store);
-        meta.owner = owner;
-        let make = |key: &Key, meta: &Meta| Ok(Patch::new().apply(None, key, meta, &Limits::UNLIMITED).unwrap());
-        // Between the look at the epoch and the record's way into the store.
-        let sealed = id(1, owner, store.sealing_epoch());
-        let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
-            store.destroy_all("ada").wait().unwrap();
-            make(key, &meta)
-        });
-        assert!(taken.unwrap().is_none());
-        assert!(store.sessions_of("ada").unwrap().is_empty());
-        // Two requests that move it at once: one does.
-        let sealed = id(2, owner, store.sealing_epoch());
-        let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
-            assert!(store.take_in(&sealed, &meta, true, 0, &meta, |key| make(key, &meta)).unwrap().is_none());
-            make(key, &meta)
-        });
-        assert!(taken.unwrap().is_some());
-        assert_eq!(store.sessions_of("ada").unwrap().len(), 1);
-        // One that is signed out while it moves, whether the store takes it or not.
-        for result in [Ok(()), Err(Error::Closed)] {
-            let sealed = id(4, owner, store.sealing_epoch());
-            let sealed = SealedId { key: [u8::from(result.is_ok()); 16], ..sealed };
-            let before = store.sessions_of("ada").unwrap().len();
-            let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
-                assert!(store.end_sealed(&sealed, &meta).unwrap().is_some(), "it is this logout that ends it");
-                assert!(store.end_sealed(&sealed, &meta).unwrap().is_none(), "once");
-                result.clone()?;
-                make(key, &meta)
-            });
-            assert!(taken.is_err() || taken.is_ok_and(|taken| taken.is_none()));
-            assert_eq!((standing(&store, &sealed), store.sessions_of("ada").unwrap().len()), (Standing::Ended, before));
-        }
-        // One that cannot move is as it was.
-        let sealed = id(3, owner, store.sealing_epoch());
-        assert!(store.take_in(&sealed, &meta, true, 0, &meta, |_| Err(Error::Closed)).is_err());
-        assert_eq!(standing(&store, &sealed), Standing::Alive);
     }
 }

@@ -1,0 +1,140 @@
+//! What a session's change is on its way to the disk, and which changes make others void.
+//!
+//! Invariant: what is left of a batch says the same as all of it, in the order in which it came.
+
+use std::collections::{HashMap, HashSet};
+
+use sessile_codec::Record;
+
+use super::pending::KeyState;
+use crate::{memory::Seq, token::Key};
+
+/// The owner of records that stand for the end of something which is not in the store. No hash of an owner's id is this.
+pub(crate) const ENDED: [u8; 16] = *b"sessile revoked\0";
+
+/// One change that the file must take over.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    /// `record` is what is under `key` now.
+    Put { key: Key, record: Record },
+    /// Nothing is under `key` any more.
+    Delete { key: Key },
+    /// Both in one: nothing is under `key`, and `record` is under `new_key`.
+    Rekey { key: Key, new_key: Key, record: Record },
+}
+
+impl Op {
+    /// What each key that the operation speaks of becomes.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&Key, Option<&Record>)> {
+        let (first, second) = match self {
+            Self::Put { key, record } => ((key, Some(record)), None),
+            Self::Delete { key } => ((key, None), None),
+            Self::Rekey { key, new_key, record } => ((key, None), Some((new_key, Some(record)))),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// Whether the session had no record before.
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(self, Self::Put { record, .. } if record.meta().revision == 1)
+    }
+
+    /// Whether it ends a session.
+    pub(super) fn is_end(&self) -> bool {
+        match self {
+            Self::Put { record, .. } => record.meta().owner == ENDED,
+            Self::Delete { .. } => true,
+            Self::Rekey { .. } => false,
+        }
+    }
+
+    pub(super) fn cost_bytes(&self) -> usize {
+        let record_bytes = self.changes().filter_map(|(_, record)| record).map(|record| record.bytes().len()).sum::<usize>();
+        size_of::<Self>() + record_bytes
+    }
+}
+
+/// An operation in the queue.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) seq: Seq,
+    pub(super) op: Op,
+    /// Whether the disk has never heard of the session.
+    pub(super) fresh: bool,
+}
+
+/// Leaves out each write that a later operation on the same key makes void.
+pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
+    if ops.len() < 2 {
+        return ops;
+    }
+    let mut last: HashMap<Key, Seq, KeyState> = HashMap::with_capacity_and_hasher(ops.len(), KeyState::default());
+    for queued in &ops {
+        for (key, _) in queued.op.changes() {
+            last.insert(*key, queued.seq);
+        }
+    }
+    let mut fresh: HashSet<Key, KeyState> = HashSet::default();
+    let mut kept = ops;
+    kept.retain_mut(|queued| {
+        let (Op::Put { key, .. } | Op::Delete { key } | Op::Rekey { key, .. }) = &queued.op;
+        // Ends keep their order: what is deleted after one may be what it stands for.
+        let is_void = matches!(queued.op, Op::Put { .. }) && !queued.op.is_end() && last.get(key) != Some(&queued.seq);
+        if is_void && queued.fresh {
+            fresh.insert(*key);
+        }
+        queued.fresh |= fresh.contains(key);
+        !is_void
+    });
+    kept
+}
+
+/// Parts the ends of sessions from the rest. A write that an end makes void is dropped, and a rotation whose new key ends becomes
+/// the end of its old one: so the ends may overtake all that is left.
+pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
+    let mut ended: HashSet<Key, KeyState> = HashSet::default();
+    let (mut ends, mut rest) = (Vec::new(), Vec::new());
+    for queued in coalesce(ops).into_iter().rev() {
+        match queued.op {
+            Op::Delete { key } => {
+                ended.insert(key);
+                ends.push(queued);
+            }
+            Op::Put { .. } if queued.op.is_end() => ends.push(queued),
+            Op::Put { key, .. } if ended.contains(&key) => {}
+            Op::Rekey { key, new_key, .. } if ended.contains(&new_key) => {
+                ended.insert(key);
+                ends.push(Queued { op: Op::Delete { key }, ..queued });
+            }
+            _ => rest.push(queued),
+        }
+    }
+    ends.reverse();
+    rest.reverse();
+    (ends, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use sessile_codec::{Limits, Meta, Patch};
+
+    use super::*;
+
+    fn put(key: u8, meta: &Meta) -> Op {
+        let key = [key; 16];
+        Op::Put { key, record: Patch::new().apply(None, &key, meta, &Limits::default()).unwrap() }
+    }
+
+    #[test]
+    fn ends_overtake_what_is_no_end_and_never_each_other() {
+        let delete = |key| Op::Delete { key: [key; 16] };
+        let (put, end) = (|key| put(key, &Meta::default()), |key| put(key, &Meta { owner: ENDED, ..Meta::default() }));
+        // What 4 deletes is what 2 stands for, and 5 says the same as 2 anew.
+        let ops = [put(1), end(2), put(3), delete(4), end(2), delete(1)];
+        let ops: Vec<_> = (1..).zip(ops).map(|(seq, op)| Queued { seq, op, fresh: false }).collect();
+        let seqs = |ops: &[Queued]| ops.iter().map(|queued| queued.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(&coalesce(ops.clone())), [2, 3, 4, 5, 6]);
+        let (ends, rest) = extract_ends(ops);
+        assert_eq!((seqs(&ends), seqs(&rest)), (vec![2, 4, 5, 6], vec![3]));
+    }
+}
