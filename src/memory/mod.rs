@@ -168,6 +168,9 @@ impl Memory {
         let Some(slot) = shard.index.get_mut(key) else { return Lookup::Miss };
         match &slot.content {
             Content::Live(record) => {
+                if is_use {
+                    record.prefetch();
+                }
                 let meta = record.meta();
                 // Before the use is noted: it must not revive what is over.
                 if expiry::deadline_ms(&meta, slot.seen_ms()) <= now_ms {
