@@ -3,36 +3,32 @@
 //! Added is the time with sessions less the time of the same application without. Allocations are counted in the bench
 //! `allocations`, apart from this, because a counter makes each of them slower.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use axum::http::HeaderValue;
 use sessile::Store;
 use sessile_benches::{
-    App, Target, Work, bare_app, call, compare, no_op_app, report, row, sessile_app, sessile_around, sessile_store, sized,
-    tower_app, tower_around, tower_store,
+    App, Random, Target, Work, bare_app, call, compare, no_op_app, report, row, sessile_app, sessile_around, sessile_store,
+    sized, tower_app, tower_around, tower_store,
 };
 use tower_sessions::MemoryStore;
 
-/// Sessions that take turns: enough that not all of one is in the nearest cache, as in any server with visitors.
-const SESSIONS: usize = 1000;
+/// Sessions that come in any order: some that are all in the processor's caches, and more than those hold, as T1 has them.
+const SESSIONS: [usize; 2] = [1_000, 100_000];
 /// Requests in a round: few, so that on a busy machine most rounds are over before another process gets its turn.
 const CALLS: usize = 50;
 
 fn main() {
-    let (store, tokens) = sessile_store(SESSIONS as u64);
-    let (tower, ids) = tower_store(SESSIONS as u64);
-    let bench = Bench {
-        store,
-        tower: (*tower).clone(),
-        cookies: tokens.iter().map(|token| cookie("__Host-id", &token.expose())).collect(),
-        tower_cookies: ids.iter().map(|id| cookie("id", id)).collect(),
-    };
-    bench.untouched();
-    bench.with_session(Work::Read, "T3", "request that reads one key");
-    bench.with_session(Work::Write, "T4", "request that reads and writes, relaxed");
+    for sessions in SESSIONS.map(|sessions| sized(sessions, 1_000)) {
+        let bench = Bench::new(sessions);
+        if sessions == SESSIONS[0] {
+            bench.untouched();
+        }
+        bench.with_session(Work::Read, "T3", "request that reads one key");
+        bench.with_session(Work::Write, "T4", "request that reads and writes, relaxed");
+    }
 }
 
 struct Bench {
+    sessions: usize,
     store: Store,
     tower: MemoryStore,
     cookies: Vec<HeaderValue>,
@@ -40,6 +36,18 @@ struct Bench {
 }
 
 impl Bench {
+    fn new(sessions: usize) -> Self {
+        let (store, tokens) = sessile_store(sessions as u64);
+        let (tower, ids) = tower_store(sessions as u64);
+        Self {
+            sessions,
+            store,
+            tower: (*tower).clone(),
+            cookies: tokens.iter().map(|token| cookie("__Host-id", &token.expose())).collect(),
+            tower_cookies: ids.iter().map(|id| cookie("id", id)).collect(),
+        }
+    }
+
     fn untouched(&self) {
         let [bare, around, layer, no_op, tower] = compare(
             sized(15_000, 200),
@@ -74,7 +82,8 @@ impl Bench {
             ],
         );
         let less = (tower - bare) / (around - bare);
-        report(id, &format!("{what}, added around the application"), less, "x less than tower-sessions", Target::AtLeast(10.0));
+        let what = format!("{what}, of {} sessions, added around the application", self.sessions);
+        report(id, &what, less, "x less than tower-sessions", Target::AtLeast(10.0));
         added("axum alone", bare, bare);
         added("sessile, around the application", around, bare);
         added("sessile, as axum's layer", layer, bare);
@@ -95,15 +104,12 @@ impl Bench {
     }
 }
 
-/// Calls `app` with each cookie in turn. Each contestant begins elsewhere, so that none finds in the caches what another has just
-/// brought there.
+/// Calls `app` with cookies as they come: one of all of them, whichever.
 fn calling(mut app: impl App, cookies: &[HeaderValue]) -> impl FnMut(usize) {
-    static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let start = STARTED.fetch_add(1, Ordering::Relaxed) * 3 * CALLS % cookies.len();
-    let mut cookies = cookies.iter().cycle().skip(start);
+    let mut random = Random(cookies.len() as u64);
     move |calls| {
-        for cookie in cookies.by_ref().take(calls) {
-            assert!(call(&mut app, cookie).status().is_success());
+        for _ in 0..calls {
+            assert!(call(&mut app, &cookies[random.below(cookies.len())]).status().is_success());
         }
     }
 }

@@ -1,39 +1,12 @@
-//! What the benches store and ask for: one typical session, the same one for every contestant, and streams of ids.
+//! The stores of the benches, filled with the same sessions for every contestant, and streams of ids.
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sessile::{Builder, Durability, Model, Session, Store, Tag, Token, testing::FaultDisk};
 use tower_sessions::{MemoryStore, SessionStore, session::Record};
 
-use crate::block_on;
-
-/// The key that is read: a number, as nearly every request needs one.
-pub const USER_ID: &str = "user_id";
-
-/// A signed-in visitor's session in a shop: ten values, some 500 bytes as MessagePack, some 900 as a record.
-#[must_use]
-pub fn typical(user_id: u64) -> Vec<(&'static str, Value)> {
-    vec![
-        (
-            "cart",
-            json!([
-                { "sku": "A-1042", "count": 2, "cents": 1999 },
-                { "sku": "B-0007", "count": 1, "cents": 450 },
-                { "sku": "C-3310", "count": 5, "cents": 75 },
-            ]),
-        ),
-        ("csrf", json!("vZ3pXb0JmJkq0mU6y3u0c9m3n1sW5dQ2r8tYxKfLhAe")),
-        ("email", json!("ada.lovelace@analytical-engine.example")),
-        ("name", json!("Ada Lovelace")),
-        ("preferences", json!({ "locale": "en-GB", "theme": "dark", "currency": "GBP", "per_page": 50 })),
-        ("return_to", json!("/account/orders?page=2&sort=newest")),
-        ("roles", json!(["admin", "editor", "viewer"])),
-        (USER_ID, json!(user_id)),
-        ("viewed", json!(["A-1042", "C-3310", "D-0815", "E-4711", "F-0042"])),
-        ("visits", json!(0)),
-    ]
-}
+use crate::{Random, USER_ID, block_on, typical};
 
 /// Signs a visitor in and sets the [`typical`] values.
 pub fn write_typical(session: &Session, user_id: u64) {
@@ -145,31 +118,6 @@ pub fn tower_record(user_id: u64) -> Record {
     let mut record = block_on(store.load(&id)).expect("memory does not fail").expect("it was stored");
     record.data.insert(USER_ID.to_owned(), json!(user_id));
     record
-}
-
-/// A stream of numbers that is the same in every run (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next one.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// One below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.next_u64()) * end as u128) >> 64) as usize
-    }
-
-    /// One from 0 to 1.
-    pub fn unit(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }
 
 /// Ids of which the `n`-th most wanted is asked for in proportion to `n` to the minus `skew`.

@@ -120,10 +120,14 @@ pub fn tower_around<S: SessionStore + Clone>(store: &S, work: Work) -> impl App 
     SessionManagerLayer::new(store.clone()).layer(tower_router(work))
 }
 
-/// A request that comes with `cookie`.
+/// A request that comes with `cookie`, which lies in the nearest cache, as what a server has just read from a socket does.
+///
+/// # Panics
+/// Never: the value was checked before.
 pub fn request(cookie: &HeaderValue) -> Request {
     let mut request = Request::new(Body::empty());
-    request.headers_mut().insert(COOKIE, cookie.clone());
+    let cookie = HeaderValue::from_bytes(cookie.as_bytes()).expect("it was a value before");
+    request.headers_mut().insert(COOKIE, cookie);
     request
 }
 

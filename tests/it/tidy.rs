@@ -43,7 +43,8 @@ fn files(directory: &str) -> Vec<(String, String)> {
     fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            // Workspaces of their own are built in a directory of their own.
+            if path.is_dir() && !path.ends_with("target") {
                 visit(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 found.push(path);
