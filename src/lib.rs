@@ -74,6 +74,8 @@
 //! `actix-session-0_11`, `axum_session-0_22`, `poem-3`. `test-util`: [`testing`], a store without a file and a clock set by hand.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Every adapter turns it on by itself.
+#![cfg_attr(docsrs, doc(auto_cfg(hide(feature = "adapters"))))]
 
 mod ack;
 #[cfg(feature = "adapters")]
