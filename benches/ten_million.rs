@@ -6,6 +6,7 @@
 use std::{
     env, fs,
     path::Path,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,17 +26,27 @@ struct Costs {
     sweep: f64,
 }
 
+/// For sessions in memory.
+const MEMORY_BYTES: usize = 16 << 20;
+/// Names the directory of a store to a child of this program, which measures its own memory: this one had filled the store before.
+const CHILD: &str = "SESSILE_BENCH_RESIDENT";
+const SAMPLE: &str = "tokens";
+
 fn main() {
     if env::var_os("SESSILE_BENCH_TEN_MILLION").is_none_or(|value| value == "0") {
         return println!("ten million sessions: not run; SESSILE_BENCH_TEN_MILLION=1 does, and takes 20 GB and up to an hour");
     }
+    if let Some(path) = env::var_os(CHILD) {
+        return resident(Path::new(&path));
+    }
     let _others = Others::watch();
-    let dir = directory(env!("CARGO_TARGET_TMPDIR"));
-    let mut tokens = Vec::new();
+    // It moves only where a bench moves it: the uses of sessions that took long to fill in would be worth a write each.
+    let clock = ManualClock::default();
     let costs = sized([100_000, 1_000_000, 10_000_000], [1_000, 3_000, 10_000]).map(|sessions| {
         println!("{sessions} sessions:");
-        fill(dir.path(), &mut tokens, sessions);
-        measure(dir.path(), &tokens)
+        let dir = directory(env!("CARGO_TARGET_TMPDIR"));
+        let tokens = fill(dir.path(), &clock, sessions);
+        measure(dir.path(), &clock, &tokens)
     });
     let [small, _, large] = &costs;
     let allowed = (large.sessions as f64).ln() / (small.sessions as f64).ln();
@@ -49,31 +60,31 @@ fn main() {
     }
 }
 
-fn fill(path: &Path, tokens: &mut Vec<Token>, sessions: usize) {
+fn fill(path: &Path, clock: &ManualClock, sessions: usize) -> Vec<Token> {
     let began = Instant::now();
-    let more = sessions - tokens.len();
     // Few, large checkpoints: of those that each rewrite most pages, few are enough.
-    let builder = builder().journal_bytes(8 << 30).memory_budget(64 << 20);
-    let puts = SessilePut::fill(builder.open(path.join(FILE)).expect("the disk works"), more);
+    let builder = builder().clock(clock.clone()).journal_bytes(8 << 30).memory_budget(64 << 20);
+    let puts = SessilePut::fill(builder.open(path.join(FILE)).expect("the disk works"), sessions);
     puts.close();
-    tokens.extend_from_slice(puts.tokens());
     let time = began.elapsed().as_secs_f64();
-    row("filled and closed", &[(time, "s"), (more as f64 / time, "new sessions/s")]);
+    row("filled and closed", &[(time, "s"), (sessions as f64 / time, "new sessions/s")]);
     row("files", &[(bytes_in(path) as f64 / 1e6, "MB"), (bytes_in(path) as f64 / sessions as f64, "bytes for each session")]);
+    puts.tokens().to_vec()
 }
 
-fn measure(path: &Path, tokens: &[Token]) -> Costs {
-    let resident = resident_bytes();
-    let clock = ManualClock::default();
+fn measure(path: &Path, clock: &ManualClock, tokens: &[Token]) -> Costs {
+    resident_in_a_child(path, tokens);
     let began = Instant::now();
-    let builder = builder().clock(clock.clone()).memory_budget(16 << 20);
-    let store = builder.open(path.join(FILE)).expect("it was closed");
+    let store = builder()
+        .clock(clock.clone())
+        .memory_budget(sized(MEMORY_BYTES, 16 << 10))
+        .open(path.join(FILE))
+        .expect("it was closed");
     look(&store, &tokens[0]);
     let opened = began.elapsed();
     row("opened, and the first session read", &[(opened.as_secs_f64() * 1e3, "ms")]);
 
-    let mut random = Random(tokens.len() as u64);
-    let mut misses = Latencies::default();
+    let (mut random, mut misses) = (Random(1), Latencies::default());
     for _ in 0..sized(100_000, 100) {
         let start = Instant::now();
         if look(&store, &tokens[random.below(tokens.len())]) == Some(Tier::Disk) {
@@ -82,10 +93,8 @@ fn measure(path: &Path, tokens: &[Token]) -> Costs {
     }
     let misses = misses.sorted();
     row("a miss", &misses.figures());
-    let grown = (resident_bytes() - resident) as f64 / 1e6;
-    row("resident memory, with 16 MiB of sessions and 16 of pages", &[(grown, "MB more")]);
 
-    let swept = sweep(&store, &clock);
+    let swept = sweep(&store, clock);
     row("swept", &[(1e6 / swept, "sessions/s")]);
 
     let puts: Arc<dyn Durable> = Arc::new(SessilePut::of(store, tokens.to_vec()));
@@ -120,6 +129,31 @@ fn sweep(store: &Store, clock: &ManualClock) -> f64 {
     let time = began.elapsed();
     assert_eq!(store.stats().swept, sessions);
     time.as_secs_f64() * 1e6 / sessions as f64
+}
+
+fn resident_in_a_child(path: &Path, tokens: &[Token]) {
+    let mut random = Random(0);
+    let sample: Vec<String> = (0..sized(100_000, 100)).map(|_| tokens[random.below(tokens.len())].expose()).collect();
+    fs::write(path.join(SAMPLE), sample.join("\n")).expect("the disk works");
+    let child = Command::new(env::current_exe().expect("this program has a file")).env(CHILD, path).status();
+    assert!(child.expect("this program runs").success());
+    fs::remove_file(path.join(SAMPLE)).expect("it was written");
+}
+
+/// Prints what a store takes that somebody else filled, when it is open and when a hundred thousand sessions were read.
+fn resident(path: &Path) {
+    let sample = fs::read_to_string(path.join(SAMPLE)).expect("it was written");
+    let tokens: Vec<Token> = sample.lines().map(|text| Token::parse(text.as_bytes()).expect("it is a token")).collect();
+    drop(sample);
+    let before = resident_bytes();
+    let store = builder().memory_budget(MEMORY_BYTES).open(path.join(FILE)).expect("it was closed");
+    let opened = resident_bytes();
+    for token in &tokens {
+        look(&store, token);
+    }
+    let [opened, read] = [opened, resident_bytes()].map(|bytes| bytes.saturating_sub(before) as f64 / 1e6);
+    let what = "resident memory, with 16 MiB of sessions and 16 of pages";
+    row(what, &[(opened, "MB when open"), (read, "MB after reads")]);
 }
 
 fn resident_bytes() -> u64 {

@@ -133,8 +133,8 @@ pub(crate) fn touch_is_due(meta: &Meta, now_ms: u64) -> bool {
     now_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 10).max(1) || is_from_ahead(meta.last_seen_ms, now_ms)
 }
 
-/// Whether the disk should hear of a use at `seen_ms` before memory forgets it: not for less than a minute, nor for less than a
-/// hundredth of the idle timeout, or every read of a session that is evicted later would be a write.
+/// Whether the disk should hear of a use at `seen_ms` before memory forgets it: not for less than a minute, or than a hundredth of the
+/// idle timeout if that is shorter; or every read of a session that is evicted later would be a write.
 pub(crate) fn use_is_worth_keeping(meta: &Meta, seen_ms: u64) -> bool {
     seen_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 100).clamp(1, 60_000)
 }

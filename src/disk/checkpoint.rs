@@ -54,6 +54,8 @@ pub(super) struct Checkpointer {
 /// writes a map of the whole file, some 170 KB for each gigabyte, which then is 1,400 bytes for each record at most; and commits that
 /// come while a transaction is synced wait for its pages too.
 const SLICE: (usize, u64) = (100, 8 << 20);
+/// The same of what has expired, which nobody waits for: fewer transactions, and commits never wait long behind one.
+const SWEPT: (usize, u64) = (500, 4 << 20);
 /// How long a slice waits for commits to catch up with it, and all slices of a checkpoint together at most.
 const PACE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_secs(2));
 /// How old the time in the file may get while nothing else is written: a transaction once an hour wears out no flash.
@@ -179,7 +181,7 @@ impl Checkpointer {
     ) -> Result<(), Error> {
         let keys = self.keys_of(generation);
         let give_up = Instant::now() + PACE.1;
-        let len = SLICE.0 + usize::try_from(self.database.len_bytes() / SLICE.1).unwrap_or(usize::MAX >> 1);
+        let len = self.in_transaction(SLICE);
         let (slices, last) = keys.split_at(keys.len().saturating_sub(1) / len * len);
         for (nth, slice) in slices.chunks(len).enumerate() {
             while self.journal.is_ahead(nth * len, keys.len()) && Instant::now() < give_up {
@@ -188,6 +190,11 @@ impl Checkpointer {
             self.write_slice(generation, slice, None)?;
         }
         finish(&|mark| self.write_slice(generation, last, mark))
+    }
+
+    /// How many changes make a transaction, of so many and one more for each so many bytes of the file.
+    fn in_transaction(&self, (least, bytes): (usize, u64)) -> usize {
+        least + usize::try_from(self.database.len_bytes() / bytes).unwrap_or(usize::MAX >> 1)
     }
 
     /// The keys whose newest frame is in `generation`, sorted as redb sorts them.
@@ -264,8 +271,10 @@ impl Checkpointer {
     fn sweep(&self, all: bool) -> Result<bool, Error> {
         let clock = self.timeline.mark();
         loop {
-            let swept =
-                self.database.with(|redb| sweep::batch(redb, self.database.form(), clock, |key| self.deadline_ms(key)))?;
+            let most = self.in_transaction(SWEPT);
+            let swept = self
+                .database
+                .with(|redb| sweep::batch(redb, self.database.form(), clock, most, |key| self.deadline_ms(key)))?;
             if let Some(records) = swept.records {
                 self.records.store(records, Ordering::Relaxed);
                 *self.marked.lock() = clock;

@@ -9,9 +9,6 @@ use redb::Database;
 use super::{form::Form, tables};
 use crate::{timeline::Mark, token::Key};
 
-/// Entries in one transaction, so that commits never wait long behind it.
-const BATCH: usize = 500;
-
 /// What one batch did.
 #[derive(Debug)]
 pub(super) struct Swept {
@@ -22,15 +19,17 @@ pub(super) struct Swept {
     pub(super) more: bool,
 }
 
-/// Deletes what has expired by `clock`. `deadline_ms` tells when a session ends, if somebody knows better than redb.
+/// Deletes what has expired by `clock`, of the first `most` entries. `deadline_ms` tells when a session ends, if somebody knows better
+/// than redb.
 pub(super) fn batch(
     db: &Database,
     form: &Form,
     clock: Mark,
+    most: usize,
     deadline_ms: impl Fn(&Key) -> Option<u64>,
 ) -> Result<Swept, redb::Error> {
     let now_ms = clock.certain_ms;
-    let due = tables::due(db, now_ms, BATCH)?;
+    let due = tables::due(db, now_ms, most)?;
     let (mut expired, mut moved, mut records) = (Vec::new(), 0, None);
     if !due.is_empty() {
         let left = tables::write(db, form, |tables| {
@@ -50,5 +49,5 @@ pub(super) fn batch(
         })?;
         records = Some(left);
     }
-    Ok(Swept { more: due.len() == BATCH && expired.len() + moved > 0, expired, records })
+    Ok(Swept { more: due.len() == most && expired.len() + moved > 0, expired, records })
 }
