@@ -3,6 +3,8 @@
 //! Added is the time with sessions less the time of the same application without. Allocations are counted in the bench
 //! `allocations`, apart from this, because a counter makes each of them slower.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::http::HeaderValue;
 use sessile::Store;
 use sessile_benches::{
@@ -17,9 +19,9 @@ const SESSIONS: [usize; 2] = [1_000, 100_000];
 const CALLS: usize = 50;
 
 fn main() {
-    for sessions in SESSIONS.map(|sessions| sized(sessions, 1_000)) {
+    for (nth, sessions) in sized(SESSIONS, [1_000, 2_000]).into_iter().enumerate() {
         let bench = Bench::new(sessions);
-        if sessions == SESSIONS[0] {
+        if nth == 0 {
             bench.untouched();
         }
         bench.with_session(Work::Read, "T3", "request that reads one key");
@@ -104,9 +106,11 @@ impl Bench {
     }
 }
 
-/// Calls `app` with cookies as they come: one of all of them, whichever.
+/// Calls `app` with cookies as they come: one of all of them, whichever, and each contestant with others, so that none finds in the
+/// caches what another has just brought there.
 fn calling(mut app: impl App, cookies: &[HeaderValue]) -> impl FnMut(usize) {
-    let mut random = Random(cookies.len() as u64);
+    static SEEDS: AtomicU64 = AtomicU64::new(1);
+    let mut random = Random(SEEDS.fetch_add(1, Ordering::Relaxed));
     move |calls| {
         for _ in 0..calls {
             assert!(call(&mut app, &cookies[random.below(cookies.len())]).status().is_success());

@@ -10,6 +10,6 @@ if ! has valkey-server && ! has redis-server && has apt-get; then
     root=
     if [ "$(id -u)" -ne 0 ]; then root=sudo; fi
     # Not as a service of the system: the bench starts one of its own.
-    $root apt-get update -q && RUNLEVEL=1 $root apt-get install -y -q --no-install-recommends redis-server || echo "redis-server cannot be installed here"
+    $root apt-get update -q && $root env RUNLEVEL=1 apt-get install -y -q --no-install-recommends redis-server || echo "redis-server cannot be installed here"
 fi
 cargo bench --locked

@@ -6,7 +6,7 @@ use actix_session_0_11::storage::{LoadError, SaveError, SessionKey, SessionStore
 use sessile_codec::Patch;
 use time::Duration;
 
-use super::foreign::{Foreign, New, Saved, decode, lifetime_ms};
+use super::foreign::{Foreign, New, Saved, decode_map, lifetime_ms};
 use crate::{Error, Store};
 
 /// A session store for actix-session 0.11.
@@ -71,7 +71,7 @@ impl SessionStore for ActixSessions {
     async fn load(&self, session_key: &SessionKey) -> Result<Option<HashMap<String, String>>, LoadError> {
         let key = self.0.key(session_key.as_ref().as_bytes());
         let Some(record) = self.0.load(&key).map_err(|error| LoadError::Other(error.into()))? else { return Ok(None) };
-        let state = decode(&record).collect::<Result<_, Error>>().map_err(|error| LoadError::Deserialization(error.into()))?;
+        let state = decode_map(&record).map_err(|error| LoadError::Deserialization(error.into()))?;
         Ok(Some(state))
     }
 

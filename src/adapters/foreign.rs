@@ -7,7 +7,7 @@
 use std::{
     borrow::Cow,
     cmp::Ordering,
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -292,6 +292,16 @@ impl Base {
 pub(crate) fn decode<T: DeserializeOwned>(record: &Record) -> impl Iterator<Item = Result<(String, T), Error>> {
     let foreign = record.iter().filter(|(name, _)| !name.starts_with(RESERVED));
     foreign.map(|(name, value)| Ok((name.strip_prefix(ESCAPE).unwrap_or(name).to_owned(), value.get()?)))
+}
+
+/// The same as a map, which has its room from the beginning: as it grew, all that is in it would be hashed anew several times.
+pub(crate) fn decode_map<T: DeserializeOwned>(record: &Record) -> Result<HashMap<String, T>, Error> {
+    let mut values = HashMap::with_capacity(record.len());
+    for value in decode(record) {
+        let (key, value) = value?;
+        values.insert(key, value);
+    }
+    Ok(values)
 }
 
 /// The moment at which the session of `record` ends.

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::text;
 use super::{
     bases::{Bases, mark},
-    foreign::{Base, Foreign, New, Saved, decode, ends_ms, lifetime_ms},
+    foreign::{Base, Foreign, New, Saved, decode_map, ends_ms, lifetime_ms},
 };
 use crate::{Error, Store, token::owner_hash};
 
@@ -142,12 +142,7 @@ impl TowerSessions {
     fn load(&self, id: i128) -> Result<Option<(Data, OffsetDateTime)>, Failure> {
         let key = self.sessions.key(&id.to_le_bytes());
         let Some(record) = self.sessions.load(&key).map_err(Failure::Backend)? else { return Ok(None) };
-        // As many as there are, or the map would grow, and hash all that is in it anew, several times.
-        let mut data = Data::with_capacity(record.len());
-        for value in decode(&record) {
-            let (key, value) = value.map_err(Failure::Decode)?;
-            data.insert(key, value);
-        }
+        let data = decode_map(&record).map_err(Failure::Decode)?;
         let ends = from_ms(ends_ms(&record));
         self.bases.put(mark(&key, &data), Base::Record(record));
         Ok(Some((data, ends)))
