@@ -58,13 +58,19 @@ pub(crate) fn to_ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, duration_ms)
 }
 
-/// The time that a record holds. One that the platform cannot represent, "never" among them, becomes a date it can.
+/// The time that a record holds. One after the year 9999, which calendars cannot write with four digits and some crates not at all,
+/// becomes the end of that year.
 pub(crate) fn from_ms(ms: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH + FAR_AWAY)
+    UNIX_EPOCH + Duration::from_millis(ms.min(LATEST_MS))
 }
 
-/// About ten thousand years, which every platform can represent.
-const FAR_AWAY: Duration = Duration::from_hours(87_600_000);
+/// The deadline that a record holds; `None` for never, and for one after the year 9999.
+pub(crate) fn deadline_from_ms(ms: u64) -> Option<SystemTime> {
+    (ms <= LATEST_MS).then(|| from_ms(ms))
+}
+
+/// 9999-12-31 23:59:59.999, which every platform can represent.
+const LATEST_MS: u64 = 253_402_300_799_999;
 
 pub(crate) fn duration_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -121,10 +121,24 @@ pub enum Error {
         /// Which setting, what it was, and what it may be.
         detail: String,
     },
+    /// The session ended while this request ran, or another request gave it a new token: the commit stored nothing, and its changes are
+    /// given up. A commit with [`Session::sign_in`](crate::Session::sign_in) never fails so: it makes a new session.
+    SessionEnded,
+    /// Another site made the request, so the browser may have withheld the session's cookie, as `SameSite` says: a new session would
+    /// replace the one that the visitor has. The commit stored nothing. One with [`Session::sign_in`](crate::Session::sign_in) is not
+    /// refused.
+    CookieWithheld,
+    /// An owner is empty or too long.
+    BadOwner {
+        /// Its bytes.
+        found_bytes: usize,
+        /// Bytes that it may have.
+        limit_bytes: usize,
+    },
     /// The session changed since it was loaded, so [`Session::commit_if_unchanged`](crate::Session::commit_if_unchanged) stored nothing.
     Conflict {
-        /// Revision of the session now; `None` if it has ended.
-        found: Option<u64>,
+        /// Revision of the session now.
+        found: u64,
         /// Revision that was loaded.
         expected: u64,
     },
@@ -224,7 +238,14 @@ impl Error {
 
     /// Whether a commit that failed with this is over: what it was to change is given up, not kept for the next try.
     pub(crate) fn gives_up_changes(&self) -> bool {
-        matches!(self, Self::Conflict { .. } | Self::OwnerLimit { .. } | Self::StoreFull { .. })
+        matches!(
+            self,
+            Self::Conflict { .. }
+                | Self::OwnerLimit { .. }
+                | Self::StoreFull { .. }
+                | Self::SessionEnded
+                | Self::CookieWithheld
+        )
     }
 }
 
@@ -326,14 +347,23 @@ impl fmt::Display for Error {
             ),
             Self::Closed => f.write_str("the store is closed; open it again"),
             Self::Config { detail } => f.write_str(detail),
-            Self::Conflict { found: Some(found), expected } => {
+            Self::SessionEnded => f.write_str(
+                "the session has ended, or another request gave it a new token, so nothing was stored; load the session again, or \
+                 sign in",
+            ),
+            Self::CookieWithheld => f.write_str(
+                "another site made the request, so the browser may have withheld the session's cookie, and nothing was stored; \
+                 change the session in requests of your own site, or carry what another site's form posts in a named session with \
+                 `SameSite::None`",
+            ),
+            Self::BadOwner { found_bytes, limit_bytes } => {
+                write!(f, "the owner has {found_bytes} bytes; give the id of a user, of 1 to {limit_bytes} bytes")
+            }
+            Self::Conflict { found, expected } => {
                 write!(
                     f,
                     "the session is at revision {found}, this request loaded {expected}; look at it again and decide anew"
                 )
-            }
-            Self::Conflict { found: None, expected } => {
-                write!(f, "the session has ended, this request loaded revision {expected}; begin a new one")
             }
             Self::OwnerLimit { found, limit } => {
                 write!(f, "the owner has {found} sessions, at most {limit} are allowed; end one of them first")

@@ -6,17 +6,17 @@
 use crate::token::{Handle, Key};
 
 /// The bytes of a stored record are not one: the session counts as absent.
+///
+/// Its handle cannot be read either, so the event has the one that a session gets that is stored under `key` first.
 pub(crate) fn corrupt_record(key: &Key, error: &impl std::fmt::Display) {
     #[cfg(feature = "tracing")]
-    tracing::error!(handle = %Handle::of(key), %error, "a stored session cannot be read; its visitor has to begin anew");
-    #[cfg(not(feature = "tracing"))]
-    let _ = Handle::of;
+    tracing::error!(handle = %Handle::first(key), %error, "a stored session cannot be read; its visitor has to begin anew");
 }
 
-/// A request came with two different tokens that both are ours: somebody planted one, or a cookie of another path is stale.
+/// A request presents several live sessions: another host set a cookie of the same name.
 pub(crate) fn ambiguous() {
     #[cfg(feature = "tracing")]
-    tracing::warn!("a request has two different tokens of this store; it gets no session");
+    tracing::warn!("a request presents several sessions of this store; it gets none of them");
 }
 
 /// Some of what says which sealed sessions have ended cannot be read: all of them are refused.
@@ -25,22 +25,28 @@ pub(crate) fn lost_revocations() {
     tracing::error!("revocations of sealed sessions cannot be read; every session that is sealed now has ended");
 }
 
-/// A commit came after its session had ended.
-pub(crate) fn dropped_commit(key: &Key) {
+/// A request of another site would have replaced the visitor's session.
+pub(crate) fn withheld_cookie() {
     #[cfg(feature = "tracing")]
-    tracing::debug!(handle = %Handle::of(key), "dropped a commit: its session has ended");
+    tracing::debug!("stored no new session for a request of another site: its browser may have withheld the session's cookie");
+}
+
+/// A commit came after its session had ended.
+pub(crate) fn dropped_commit(handle: Option<Handle>) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(handle = handle.map(tracing::field::display), "dropped a commit: its session has ended");
 }
 
 /// A session had to go for another.
-pub(crate) fn evicted_session(key: &Key, why: crate::Why) {
+pub(crate) fn evicted_session(handle: Handle, why: crate::Why) {
     #[cfg(feature = "tracing")]
-    tracing::info!(handle = %Handle::of(key), ?why, "ended a session to make room for another");
+    tracing::info!(%handle, ?why, "ended a session to make room for another");
 }
 
 /// The value of a session is of a type that this build cannot read: it counts as absent.
-pub(crate) fn unreadable_value(key: &Key, error: &sessile_codec::Error) {
+pub(crate) fn unreadable_value(handle: Handle, error: &sessile_codec::Error) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(handle = %Handle::of(key), %error, "a stored value cannot be read and counts as absent; its bytes are kept");
+    tracing::warn!(%handle, %error, "a stored value cannot be read and counts as absent; its bytes are kept");
 }
 
 /// A response could not be sent because its session could not be stored.

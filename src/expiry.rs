@@ -1,7 +1,8 @@
 //! When a session ends.
 //!
 //! Invariants: a session is over at the earlier of its two deadlines, to the millisecond; using it moves the idle deadline and
-//! never the absolute one; the idle timeout of a record is the distance from its last use to its idle deadline.
+//! never the absolute one; the idle timeout of a record is the distance from its last use to its idle deadline, its absolute timeout
+//! the distance from the beginning of its life to its absolute deadline. A life begins with the session, and again when an owner signs in.
 
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ pub(crate) struct Timeouts {
 
 /// Flag of a session in its first life: its client has not come back with the cookie yet, and its idle timeout is the shorter one.
 const UNPROVEN: u16 = 1;
+/// Flag of a session with an idle timeout of its own, which a sign-in keeps.
+const OWN_IDLE: u16 = 2;
+/// The same for the absolute timeout.
+const OWN_ABSOLUTE: u16 = 4;
 
 impl Default for Timeouts {
     fn default() -> Self {
@@ -55,6 +60,43 @@ impl Timeouts {
         let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.idle));
         Meta { idle_deadline_ms, flags: meta.flags & !UNPROVEN, ..*meta }
     }
+
+    /// The same when an owner has signed in at its last use: a new life begins, as long as the store's timeouts, or the session's own.
+    pub(crate) fn signed_in(&self, meta: &Meta) -> Meta {
+        let now_ms = meta.last_seen_ms;
+        let idle_ms = if meta.flags & OWN_IDLE == 0 { duration_ms(self.idle) } else { idle_ms(meta) };
+        let absolute_ms = if meta.flags & OWN_ABSOLUTE == 0 { duration_ms(self.absolute) } else { absolute_ms(meta) };
+        Meta {
+            authenticated_ms: now_ms,
+            idle_deadline_ms: now_ms.saturating_add(idle_ms),
+            absolute_deadline_ms: now_ms.saturating_add(absolute_ms),
+            flags: meta.flags & !UNPROVEN,
+            ..*meta
+        }
+    }
+
+    /// The same when its owner has left at its last use, and the session goes on without one: it has no timeout of its own any more.
+    pub(crate) fn signed_out(&self, meta: &Meta) -> Meta {
+        let fresh = self.begin(meta.last_seen_ms);
+        Meta {
+            authenticated_ms: 0,
+            idle_deadline_ms: fresh.idle_deadline_ms,
+            // From the session's beginning on, as an absolute timeout that is set later will be.
+            absolute_deadline_ms: fresh.absolute_deadline_ms,
+            flags: meta.flags & !(UNPROVEN | OWN_IDLE | OWN_ABSOLUTE),
+            ..*meta
+        }
+    }
+}
+
+/// When the session's life began.
+fn life_began_ms(meta: &Meta) -> u64 {
+    meta.created_ms.max(meta.authenticated_ms)
+}
+
+/// How long after the beginning of its life the session ends.
+fn absolute_ms(meta: &Meta) -> u64 {
+    if meta.absolute_deadline_ms == u64::MAX { u64::MAX } else { meta.absolute_deadline_ms.saturating_sub(life_began_ms(meta)) }
 }
 
 /// Whether the session is in its first life.
@@ -63,16 +105,17 @@ pub(crate) fn is_unproven(meta: &Meta) -> bool {
     meta.flags & UNPROVEN != 0
 }
 
-/// The meta data with other timeouts: `idle` from its last use on, `absolute` from its beginning.
+/// The meta data with timeouts of its own: `idle` from its last use on, `absolute` from the beginning of its life.
 pub(crate) fn with_timeouts(meta: &Meta, idle: Option<Duration>, absolute: Option<Duration>) -> Meta {
     let mut meta = *meta;
     if let Some(idle) = idle {
         meta.idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(idle));
-        // Whoever sets it knows the visitor.
-        meta.flags &= !UNPROVEN;
+        // An application that sets it knows the visitor.
+        meta.flags = meta.flags & !UNPROVEN | OWN_IDLE;
     }
     if let Some(absolute) = absolute {
-        meta.absolute_deadline_ms = meta.created_ms.saturating_add(duration_ms(absolute));
+        meta.absolute_deadline_ms = life_began_ms(&meta).saturating_add(duration_ms(absolute));
+        meta.flags |= OWN_ABSOLUTE;
     }
     meta
 }
@@ -115,13 +158,13 @@ pub(crate) fn is_from_ahead(ms: u64, now_ms: u64) -> bool {
 /// What was written while the clock was ahead, as if it had not been: its session would last longer by so much.
 fn brought_back(meta: &Meta, now_ms: u64) -> Meta {
     let back = |ms: u64, by_ms: u64| if ms == u64::MAX { ms } else { ms.saturating_sub(by_ms) };
-    let created_ms = meta.created_ms.min(now_ms);
     let ahead_ms = meta.last_seen_ms - now_ms;
     Meta {
-        created_ms,
+        created_ms: meta.created_ms.min(now_ms),
+        authenticated_ms: meta.authenticated_ms.min(now_ms),
         last_seen_ms: now_ms,
         idle_deadline_ms: back(meta.idle_deadline_ms, ahead_ms),
-        absolute_deadline_ms: back(meta.absolute_deadline_ms, meta.created_ms - created_ms),
+        absolute_deadline_ms: back(meta.absolute_deadline_ms, life_began_ms(meta).saturating_sub(now_ms)),
         cookie_deadline_ms: back(meta.cookie_deadline_ms, ahead_ms),
         ..*meta
     }
@@ -130,13 +173,77 @@ fn brought_back(meta: &Meta, now_ms: u64) -> Meta {
 /// Whether a use at `now_ms` is worth a write: a tenth of the idle timeout has gone since the last use on record, or that is wrong.
 #[inline]
 pub(crate) fn touch_is_due(meta: &Meta, now_ms: u64) -> bool {
-    now_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 10).max(1) || is_from_ahead(meta.last_seen_ms, now_ms)
+    now_ms.saturating_sub(meta.last_seen_ms) >= touch_ms(meta) || is_from_ahead(meta.last_seen_ms, now_ms)
+}
+
+/// How long a use stays unwritten: a tenth of the idle timeout.
+#[inline]
+fn touch_ms(meta: &Meta) -> u64 {
+    (idle_ms(meta) / 10).max(1)
+}
+
+/// Whether a request that changes nothing is worth a write: to note its use, or to give the client a later end of its cookie.
+#[inline]
+pub(crate) fn use_is_due(meta: &Meta, now_ms: u64) -> bool {
+    // A cookie whose session has no idle timeout is due by itself; any other moves with the touch.
+    touch_is_due(meta, now_ms) || (idle_ms(meta) > LONGEST_COOKIE_MS && cookie_is_due(&touched(meta, now_ms)))
 }
 
 /// Whether the disk should hear of a use at `seen_ms` before memory forgets it: not for less than a minute, or than a hundredth of the
 /// idle timeout if that is shorter; or every read of a session that is evicted later would be a write.
 pub(crate) fn use_is_worth_keeping(meta: &Meta, seen_ms: u64) -> bool {
     seen_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 100).clamp(1, 60_000)
+}
+
+/// Browsers keep no cookie for longer than 400 days (RFC 6265bis, 5.5).
+pub(crate) const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
+
+/// In place of a cookie's end: it ends with the browser. No date is later, so it is never due.
+const ENDS_WITH_BROWSER: u64 = u64::MAX;
+
+/// Whether the session's cookie outlasts the browser.
+pub(crate) fn cookie_lasts(meta: &Meta) -> bool {
+    meta.cookie_deadline_ms != ENDS_WITH_BROWSER
+}
+
+/// The end of a cookie that is set at the session's last use. The store decides when a session ends, so the cookie is kept for a quarter
+/// of the idle timeout longer: a use that moves neither the record nor the cookie moves the session's end by up to a tenth.
+fn cookie_deadline_ms(meta: &Meta) -> u64 {
+    let idle_deadline_ms = meta.idle_deadline_ms.saturating_add(idle_ms(meta) / 4);
+    idle_deadline_ms.min(meta.absolute_deadline_ms).min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS))
+}
+
+/// Notes that the client is sent a cookie, and returns its end; `None` if it ends with the browser.
+pub(crate) fn renew_cookie(meta: &mut Meta, lasts: bool) -> Option<u64> {
+    let deadline_ms = cookie_deadline_ms(meta);
+    meta.cookie_deadline_ms = if lasts { deadline_ms } else { ENDS_WITH_BROWSER };
+    lasts.then_some(deadline_ms)
+}
+
+/// Whether the client should be sent its cookie again: one that is set at the session's last use would end later by what makes a touch due,
+/// or by more than 60 % of the cookie's own life, or the client's would end before the session may. A session without an idle timeout has
+/// no touch that is due, and its cookie ends after 400 days.
+#[inline]
+pub(crate) fn cookie_is_due(meta: &Meta) -> bool {
+    let deadline_ms = cookie_deadline_ms(meta);
+    let later_ms = deadline_ms.saturating_sub(meta.cookie_deadline_ms);
+    let life_ms = deadline_ms.saturating_sub(meta.last_seen_ms);
+    let session_ends_ms = meta.idle_deadline_ms.saturating_add(touch_ms(meta)).min(meta.absolute_deadline_ms);
+    let is_short = meta.cookie_deadline_ms < session_ends_ms && session_ends_ms <= deadline_ms;
+    later_ms > 0 && (later_ms >= touch_ms(meta) || later_ms > life_ms / 10 * 6 || is_short)
+}
+
+/// How long a sealed session lasts after the use that is on record. A use that is not due is recorded nowhere, so it lasts longer by as
+/// much as makes one due: its visitor gets the whole idle timeout.
+#[cfg(feature = "sealed")]
+pub(crate) fn sealed_idle_ms(meta: &Meta) -> u64 {
+    idle_ms(meta).saturating_add(touch_ms(meta))
+}
+
+/// When a sealed session ends.
+#[cfg(feature = "sealed")]
+pub(crate) fn sealed_deadline_ms(meta: &Meta) -> u64 {
+    meta.last_seen_ms.saturating_add(sealed_idle_ms(meta)).min(meta.absolute_deadline_ms)
 }
 
 #[cfg(test)]

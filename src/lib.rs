@@ -29,7 +29,7 @@
 //! Any other service of tower asks with [`Session::of_request`]; without a web framework, [`Store::session`] takes the token
 //! from wherever it came. Neither needs an async runtime: an [`Ack`] is awaited or waited for.
 //!
-//! # A login
+//! # Signing in
 //!
 //! ```
 //! # let store = sessile::testing::store();
@@ -37,22 +37,22 @@
 //! # session.insert("cart", vec!["tea"])?;
 //! # session.save().wait()?;
 //! # let planted = session.token().unwrap();
-//! session.rotate(); // a new token: whoever knew the old one, or planted it, has nothing
-//! session.bind_owner("user 7"); // for the list of a user's sessions
+//! // The password was right. A new token, so that one that was planted before is worth nothing; the owner; a new life.
+//! session.sign_in(7_u64)?;
 //! session.insert("name", "Ada")?;
 //! session.save().wait()?; // the layer does this by itself
 //!
 //! # assert!(store.session(Some(&planted))?.token().is_none());
-//! assert_eq!(store.sessions_of("user 7")?.len(), 1);
-//! assert_eq!(store.destroy_all("user 7").wait()?, 1); // signed out everywhere
-//! # assert!(store.sessions_of("user 7")?.is_empty());
+//! assert_eq!(store.sessions_of(7_u64)?.len(), 1);
+//! assert_eq!(store.destroy_all(7_u64).wait()?, 1); // signed out everywhere
+//! # assert!(store.sessions_of(7_u64)?.is_empty());
 //! # Ok::<(), sessile::Error>(())
 //! ```
 //!
 //! # What holds
 //!
-//! - A commit that was acknowledged as durable is in the file; the end of a session and a rotation are durable always.
-//! - An ended or expired session is not served again, whatever was in flight: a late commit to it is dropped and counted.
+//! - A commit that was acknowledged as durable is in the file; a sign-in, a rotation and the end of a session are durable always.
+//! - An ended or expired session is not served again, whatever was in flight: a late commit to it is [`Error::SessionEnded`].
 //! - A commit is a merge: requests that run at the same time lose no key, and [`Session::update`] loses no increment.
 //! - What is put is what comes back, exactly, or setting it is an error. A failure is an [`Error`], never "no session".
 //! - The file and what `Debug` prints hold no token. A forged token costs no I/O.
@@ -96,6 +96,7 @@ mod label;
 mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod owner;
 mod session;
 mod stats;
 mod store;
@@ -103,6 +104,7 @@ mod store;
 pub mod testing;
 mod timeline;
 mod token;
+mod wake;
 #[cfg(feature = "tower")]
 mod web;
 
@@ -123,6 +125,7 @@ pub use crate::{
     clock::Clock,
     error::{Capacity, Cause, Error},
     keys::Keys,
+    owner::Owner,
     session::{Flash, Level, Scope, Session},
     stats::{Stats, Tier},
     store::{Ended, Event, Events, SessionInfo, Store, Watch, Why},

@@ -11,7 +11,7 @@ use std::fmt;
 use sha2::{Digest, Sha256, block_api::compress256};
 
 use crate::Error;
-pub(crate) use sessile_codec::Key;
+pub(crate) use sessile_codec::{Key, Meta};
 
 /// Random bytes of a token.
 pub(crate) const RANDOM: usize = 16;
@@ -182,30 +182,37 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-/// Names a session in a list of an owner's sessions. It is not the token, and it does not lead to one.
+/// Names a session for as long as it exists, over every change of its token. It is not the token, and it does not lead to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Handle([u8; 8]);
+pub struct Handle(u64);
 
 impl Handle {
-    pub(crate) fn of(key: &Key) -> Self {
+    /// The handle of a session that is stored under `key` for the first time.
+    pub(crate) fn first(key: &Key) -> Self {
         // Hashed once more, so that a page never shows what the file is keyed by.
         let hash = Sha256::new_with_prefix(b"sessile handle").chain_update(key).finalize();
-        Self(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
+        // 0 stands for no handle.
+        Self(u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes")).max(1))
+    }
+
+    /// The handle of the session with this meta data.
+    pub(crate) fn of(meta: &Meta) -> Self {
+        Self(meta.handle)
     }
 
     /// As a number, to be kept.
     pub(crate) fn bits(self) -> u64 {
-        u64::from_be_bytes(self.0)
+        self.0
     }
 
     pub(crate) fn from_bits(bits: u64) -> Self {
-        Self(bits.to_be_bytes())
+        Self(bits)
     }
 }
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -226,15 +233,9 @@ impl std::str::FromStr for Handle {
     type Err = ParseHandleError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let handle = u64::from_str_radix(text, 16).map(|bits| Self(bits.to_be_bytes())).map_err(|_| ParseHandleError)?;
+        let handle = u64::from_str_radix(text, 16).map(Self).map_err(|_| ParseHandleError)?;
         if handle.to_string() == text { Ok(handle) } else { Err(ParseHandleError) }
     }
-}
-
-/// The hash of an owner's id, which is all of it that a record holds. All zero stands for no owner.
-pub(crate) fn owner_hash(owner: &[u8]) -> [u8; 16] {
-    let hash = Sha256::new_with_prefix(b"sessile owner").chain_update(owner).finalize();
-    *hash.first_chunk().expect("a SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_handle_comes_back_in_one_spelling_only() {
-        let handle = Handle::of(&[7; 16]);
+        let handle = Handle::first(&[7; 16]);
         assert_eq!(handle.to_string().parse(), Ok(handle));
         assert_eq!(handle.to_string().len(), 16);
         assert_eq!("+00000000000001".parse::<Handle>(), Err(ParseHandleError));

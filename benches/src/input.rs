@@ -10,7 +10,7 @@ use crate::{Random, USER_ID, block_on, typical};
 
 /// Signs a visitor in and sets the [`typical`] values.
 pub fn write_typical(session: &Session, user_id: u64) {
-    session.bind_owner(user_id.to_le_bytes());
+    session.sign_in(user_id).unwrap();
     for (key, value) in typical(user_id) {
         session.insert(key, value).expect("the values are small");
     }

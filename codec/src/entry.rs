@@ -56,6 +56,7 @@ impl Lane {
 pub struct EntryRef<'a> {
     pub(crate) lane: Lane,
     pub(crate) bytes: &'a [u8],
+    pub(crate) until_ms: u64,
 }
 
 impl<'a> EntryRef<'a> {
@@ -67,6 +68,17 @@ impl<'a> EntryRef<'a> {
     /// The value's bytes, 16-aligned.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// When the value expires, in milliseconds since the Unix epoch; 0 is never. The codec stores it and does not compare it with a clock.
+    pub fn until_ms(&self) -> u64 {
+        self.until_ms
+    }
+
+    /// Whether the value is nil: the `None` of an option, or a unit.
+    #[cfg(feature = "serde")]
+    pub fn is_nil(&self) -> bool {
+        matches!(self.lane, Lane::Serde) && self.bytes == [crate::messagepack::NIL]
     }
 
     /// Reads a value of the serde lane; `&str` and `&[u8]` in it borrow from the bytes.
@@ -100,12 +112,22 @@ pub struct Entry {
     pub(crate) buffer: Buffer,
     pub(crate) start: usize,
     pub(crate) len: usize,
+    pub(crate) until_ms: u64,
 }
 
 impl Entry {
     /// A copy of `bytes` as a value of `lane`.
     pub(crate) fn new(lane: Lane, bytes: &[u8]) -> Self {
-        Self { lane, buffer: Buffer::copy_of(bytes), start: 0, len: bytes.len() }
+        Self { lane, buffer: Buffer::copy_of(bytes), start: 0, len: bytes.len(), until_ms: 0 }
+    }
+
+    /// The same value with a time at which it expires; see [`EntryRef::until_ms`]. A model keeps none.
+    #[must_use]
+    pub fn with_until_ms(self, until_ms: u64) -> Self {
+        match self.lane {
+            Lane::Model { .. } => self,
+            Lane::Serde | Lane::SerdeExplicit => Self { until_ms, ..self },
+        }
     }
 
     /// A value of the serde lane.
@@ -143,7 +165,8 @@ impl Entry {
     /// The same value, borrowed.
     #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
-        EntryRef { lane: self.lane, bytes: &self.buffer.bytes()[self.start..self.start + self.len] }
+        let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
+        EntryRef { lane: self.lane, bytes, until_ms: self.until_ms }
     }
 
     /// Reads a value of the serde lane; see [`EntryRef::get`].

@@ -4,9 +4,9 @@
 //!  0  magic "sesl"          16  revision            u64    48  absolute deadline, ms  u64
 //!  4  format version  u8    24  created, ms         u64    56  owner                  [u8; 16], 0 = none
 //!  5  fingerprint     u8    32  last seen, ms       u64    72  cookie deadline, ms    u64
-//!  6  flags           u16   40  idle deadline, ms   u64
-//!  8  CRC-32          u32
-//! 12  archive length  u32                                  80  archive
+//!  6  flags           u16   40  idle deadline, ms   u64    80  handle                 u64, 0 = none
+//!  8  CRC-32          u32                                  88  authenticated, ms      u64, 0 = never
+//! 12  archive length  u32                                  96  archive
 //! ```
 //!
 //! Invariants: integers are little-endian on every machine; the header's length is a multiple of 16, so the archive behind it
@@ -22,7 +22,7 @@ use rkyv::rend::{u32_be, u32_le, unaligned};
 use crate::{Error, Key};
 
 /// Length of the header in bytes.
-pub(crate) const LEN: usize = 80;
+pub(crate) const LEN: usize = 96;
 pub(crate) const MAGIC: [u8; 4] = *b"sesl";
 /// The format that this build writes and reads.
 pub const FORMAT_VERSION: u8 = 1;
@@ -46,6 +46,10 @@ pub struct Meta {
     pub owner: [u8; 16],
     /// When the cookie that carries the token ends at the client, as it was last told; 0 if it was not.
     pub cookie_deadline_ms: u64,
+    /// Names the session for as long as it exists, whatever its record key is; 0 if it has no name.
+    pub handle: u64,
+    /// When its owner signed in; 0 if the session has no owner.
+    pub authenticated_ms: u64,
     /// Bits that the store keeps with a session; the codec gives them no meaning.
     pub flags: u16,
 }
@@ -138,6 +142,8 @@ pub(crate) fn write(record: &mut [u8], key: &Key, meta: &Meta) {
     record[48..56].copy_from_slice(&meta.absolute_deadline_ms.to_le_bytes());
     record[56..72].copy_from_slice(&meta.owner);
     record[72..80].copy_from_slice(&meta.cookie_deadline_ms.to_le_bytes());
+    record[80..88].copy_from_slice(&meta.handle.to_le_bytes());
+    record[88..96].copy_from_slice(&meta.authenticated_ms.to_le_bytes());
     let crc = checksum(record, key);
     record[8..12].copy_from_slice(&crc.to_le_bytes());
 }
@@ -182,6 +188,8 @@ pub(crate) fn parse_meta(header: &[u8; LEN]) -> Meta {
         absolute_deadline_ms: word(48),
         owner: array(header, 56),
         cookie_deadline_ms: word(72),
+        handle: word(80),
+        authenticated_ms: word(88),
         flags: u16::from_le_bytes(array(header, 6)),
     }
 }
@@ -219,6 +227,8 @@ mod tests {
             absolute_deadline_ms: 4,
             owner: [5; 16],
             cookie_deadline_ms: 8,
+            handle: 10,
+            authenticated_ms: 11,
             flags: 6,
         };
         let mut record = vec![0; LEN + 8];

@@ -27,7 +27,10 @@ use serde_core::{
     ser,
 };
 
-pub(crate) use self::{read::read, write::write};
+pub(crate) use self::{
+    read::{NIL, read},
+    write::write,
+};
 
 /// How options are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

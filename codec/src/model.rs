@@ -47,8 +47,6 @@ impl Tag {
         Self(bytes)
     }
 
-    pub(crate) const NONE: Self = Self([0; 8]);
-
     pub(crate) const fn to_bytes(self) -> [u8; 8] {
         self.0
     }

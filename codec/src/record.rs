@@ -93,7 +93,8 @@ impl<'a> NewEntry<'a> {
     pub(crate) fn new(key: &'a str, entry: EntryRef<'a>) -> Self {
         let (tag, version) = match entry.lane {
             Lane::Model { tag, version } => (tag, version),
-            Lane::Serde | Lane::SerdeExplicit => (Tag::NONE, 0),
+            // A serde value has no tag: its time of expiry is in the same bytes.
+            Lane::Serde | Lane::SerdeExplicit => (Tag::from_bytes(entry.until_ms.to_le_bytes()), 0),
         };
         Self { key, bytes: entry.bytes, tag: tag.to_bytes(), version, lane: entry.lane.code(), zero: 0 }
     }
@@ -106,14 +107,14 @@ impl StoredEntry {
 
     /// Whether it is an entry as [`NewEntry::new`] makes it. What is zero today stays free for a later format that way.
     fn is_well_formed(&self) -> bool {
-        let unused = (self.tag, self.version.to_native()) == (Tag::NONE.to_bytes(), 0);
-        let fits_lane = self.lane().is_some_and(|lane| matches!(lane, Lane::Model { .. }) || unused);
+        let fits_lane = self.lane().is_some_and(|lane| matches!(lane, Lane::Model { .. }) || self.version.to_native() == 0);
         fits_lane && self.zero == 0 && self.bytes.as_ptr().addr().is_multiple_of(align_of::<Block>())
     }
 
     fn as_ref(&self) -> EntryRef<'_> {
         let lane = self.lane().expect("`Record::check` refuses entries of an unknown lane");
-        EntryRef { lane, bytes: self.bytes.as_slice() }
+        let until_ms = if matches!(lane, Lane::Model { .. }) { 0 } else { u64::from_le_bytes(self.tag) };
+        EntryRef { lane, bytes: self.bytes.as_slice(), until_ms }
     }
 }
 
@@ -266,8 +267,8 @@ impl Record {
     pub fn into_entry(self, key: &str) -> Option<Entry> {
         let entry = self.find(key)?.as_ref();
         let start = entry.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
-        let (lane, len) = (entry.lane, entry.bytes.len());
-        Some(Entry { lane, buffer: self.0, start, len })
+        let (lane, len, until_ms) = (entry.lane, entry.bytes.len(), entry.until_ms);
+        Some(Entry { lane, buffer: self.0, start, len, until_ms })
     }
 
     /// Whether there is a value under `key`.
@@ -312,7 +313,7 @@ impl Record {
         let mut buffer = None;
         for (name, new) in changes {
             let old = self.find(name)?.as_ref();
-            if (old.lane, old.bytes.len()) != (new.lane, new.bytes.len()) {
+            if (old.lane, old.until_ms, old.bytes.len()) != (new.lane, new.until_ms, new.bytes.len()) {
                 return None;
             }
             // Only now: most patches that do not fit end at their first key.

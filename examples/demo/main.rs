@@ -130,17 +130,15 @@ async fn sign_in(
 
 /// Makes the visitor's session that of the user.
 fn begin(session: &Session, user: &User, headers: &HeaderMap) -> Result<(), sessile::Error> {
-    // Whoever knew the id before, or planted it in this browser, must not be signed in with it.
-    session.rotate();
-    session.bind_owner(&user.id);
+    session.sign_in(&user.id)?;
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    session.set_label(&pages::device_of(agent.unwrap_or_default()));
+    session.set_label(&pages::device_of(agent.unwrap_or_default()))?;
     session.insert(VIEWS_SINCE_LOGIN, 0_u64)?;
     session.insert(USER, user)
 }
 
 async fn sign_out(session: Session) -> Redirect {
-    session.destroy();
+    session.sign_out();
     Redirect::to("/signed-out")
 }
 
@@ -172,7 +170,7 @@ async fn sign_out_device(State(app): State<App>, session: Session, Form(device):
 async fn sign_out_others(State(app): State<App>, session: Session) -> Result<Redirect, AppError> {
     let user = signed_in(&session)?;
     let here = session.handle().ok_or(AppError::NotSignedIn)?;
-    let text = match app.store.destroy_others(&user.id, &here).await? {
+    let text = match app.store.destroy_others(&user.id, here).await? {
         1 => "One other device is signed out.".to_owned(),
         count => format!("{count} other devices are signed out."),
     };

@@ -17,8 +17,9 @@ use sessile_codec::{Entry, EntryRef, Meta, Patch, Record};
 
 use crate::{
     Ack, Durability, Error, Store, expiry,
+    owner::NOBODY,
     store::{Onto, foreign_key},
-    token::Key,
+    token::{Handle, Key},
 };
 
 /// The sessions of one other crate.
@@ -110,6 +111,8 @@ impl Foreign {
             idle_deadline_ms: u64::MAX,
             absolute_deadline_ms: new.ends_ms,
             owner: new.owner.unwrap_or_default(),
+            handle: Handle::first(key).bits(),
+            authenticated_ms: if new.owner.is_some_and(|owner| owner != NOBODY) { now_ms } else { 0 },
             ..Meta::default()
         };
         let record = new.values.apply(None, key, &meta, self.store.limits())?;
@@ -196,7 +199,10 @@ impl Foreign {
                 if is_touch {
                     return Ok(Some(current.with_meta(key, &meta)));
                 }
-                meta.owner = owner.unwrap_or(meta.owner);
+                if let Some(owner) = owner.filter(|owner| *owner != meta.owner) {
+                    meta.owner = owner;
+                    meta.authenticated_ms = if owner == NOBODY { 0 } else { now_ms };
+                }
                 meta.revision += 1;
                 Ok(Some(patch.apply(Some(current), key, &meta, self.store.limits())?))
             })?;

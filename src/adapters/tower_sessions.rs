@@ -12,7 +12,7 @@ use super::{
     bases::{Bases, mark},
     foreign::{Base, Foreign, New, Saved, decode_map, ends_ms, lifetime_ms},
 };
-use crate::{Error, Store, token::owner_hash};
+use crate::{Error, Owner, Store, owner::NOBODY};
 
 /// A session store for tower-sessions, and so for axum-login.
 ///
@@ -62,7 +62,7 @@ pub struct TowerSessions {
 pub(crate) const KIND: &str = "tower-sessions";
 
 type Data = HashMap<String, Value>;
-type OwnerOf = Arc<dyn Fn(&Data) -> Option<String> + Send + Sync>;
+type OwnerOf = Arc<dyn Fn(&HashMap<String, Value>) -> Option<Owner> + Send + Sync>;
 
 /// Some 20,000 loads of sessions of a typical size.
 const MERGE_BUDGET_BYTES: usize = 16 << 20;
@@ -105,8 +105,11 @@ impl TowerSessions {
     /// store.destroy_all("7"); // signs user 7 out everywhere
     /// ```
     #[must_use]
-    pub fn owned_by(self, owner: impl Fn(&HashMap<String, Value>) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { owner: Some(Arc::new(owner)), ..self }
+    pub fn owned_by<O: Into<Owner>>(
+        self,
+        owner: impl Fn(&HashMap<String, Value>) -> Option<O> + Send + Sync + 'static,
+    ) -> Self {
+        Self { owner: Some(Arc::new(move |values| owner(values).map(Into::into))), ..self }
     }
 
     async fn create(&self, id: i128, data: &Data, ends: OffsetDateTime) -> Result<bool, Failure> {
@@ -158,7 +161,7 @@ impl TowerSessions {
 
     fn owner(&self, data: &Data) -> Option<[u8; 16]> {
         let owner = self.owner.as_ref()?;
-        Some(owner(data).map_or([0; 16], |owner| owner_hash(owner.as_bytes())))
+        Some(owner(data).map_or(NOBODY, |owner| owner.hash()))
     }
 }
 

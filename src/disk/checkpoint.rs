@@ -280,7 +280,7 @@ impl Checkpointer {
                 *self.marked.lock() = clock;
             }
             self.swept.fetch_add(swept.expired.len() as u64, Ordering::Relaxed);
-            swept.expired.iter().for_each(|key| self.upstream.expired(key));
+            swept.expired.iter().for_each(|(key, handle)| self.upstream.expired(key, *handle));
             if !(swept.more && all) {
                 return self.mark_time(MARK_AGE).map(|()| swept.more);
             }

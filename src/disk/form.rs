@@ -15,7 +15,10 @@ use zeroize::Zeroizing;
 #[cfg(feature = "encryption")]
 use super::sealed::{self, Sealed};
 use super::tables::StoreMeta;
-use crate::{Error, token::Key};
+use crate::{
+    Error,
+    token::{Handle, Key},
+};
 #[cfg(feature = "encryption")]
 use crate::{
     Keys, SealKeyId,
@@ -170,6 +173,16 @@ impl Form {
             #[cfg(feature = "encryption")]
             Self::Sealed(_) => sealed::outline(bytes),
         }
+    }
+
+    /// The handle of the session whose record is `bytes`, for a notification that it has ended; `None` if there is none to read.
+    pub(super) fn handle(&self, bytes: &[u8], key: &Key) -> Option<Handle> {
+        let meta = match self {
+            Self::Plain => Meta::peek(bytes)?,
+            #[cfg(feature = "encryption")]
+            Self::Sealed(_) => self.read(bytes, key).ok()?.meta(),
+        };
+        (meta.handle != 0).then(|| Handle::of(&meta))
     }
 
     /// Whether `bytes` are no record of any release.

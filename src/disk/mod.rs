@@ -60,7 +60,13 @@ pub(crate) use self::{
     ticket::Ticket,
     volume::{Directory, Volume},
 };
-use crate::{Error, error::Cause, memory::Seq, timeline::Timeline, token::Key};
+use crate::{
+    Error,
+    error::Cause,
+    memory::Seq,
+    timeline::Timeline,
+    token::{Handle, Key},
+};
 
 /// What the disk tier asks and tells of the tier above.
 pub(crate) trait Upstream: Send + Sync + 'static {
@@ -68,8 +74,8 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     fn durable(&self, key: &Key, seq: Seq);
     /// When the session ends, if there is something newer to know than the file.
     fn deadline_ms(&self, key: &Key) -> Option<u64>;
-    /// The record was deleted because its session is over.
-    fn expired(&self, key: &Key);
+    /// The record was deleted because its session is over. Its handle is known if the record could be read.
+    fn expired(&self, key: &Key, handle: Option<Handle>);
 }
 
 /// How the disk tier is opened.
@@ -236,6 +242,11 @@ impl Disk {
             let text = "the journal is full, and the database takes nothing over";
             return Err(self.journal.trouble().unwrap_or_else(|| Error::Degraded { source: Cause::text(text) }));
         }
+        self.admit_to_memory()
+    }
+
+    /// Whether a commit may begin that stays in memory for now.
+    pub(crate) fn admit_to_memory(&self) -> Result<(), Error> {
         if self.queue.has_room() {
             return Ok(());
         }

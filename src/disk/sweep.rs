@@ -7,12 +7,15 @@
 use redb::Database;
 
 use super::{form::Form, tables};
-use crate::{timeline::Mark, token::Key};
+use crate::{
+    timeline::Mark,
+    token::{Handle, Key},
+};
 
 /// What one batch did.
 #[derive(Debug)]
 pub(super) struct Swept {
-    pub(super) expired: Vec<Key>,
+    pub(super) expired: Vec<(Key, Option<Handle>)>,
     /// How many records there are, if any was deleted.
     pub(super) records: Option<u64>,
     /// Whether the index may have more that is due.
@@ -41,8 +44,9 @@ pub(super) fn batch(
                     tables.relist(key, *minute, deadline_ms)?;
                     moved += 1;
                 } else if deadline_ms <= now_ms {
+                    let handle = tables.handle(key)?;
                     tables.delete(key)?;
-                    expired.push(*key);
+                    expired.push((*key, handle));
                 }
             }
             tables.set_clock(clock)

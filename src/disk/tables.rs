@@ -25,7 +25,11 @@ use super::{
     form::{self, Form, Outline},
     pending::Change,
 };
-use crate::{Error, timeline::Mark, token::Key};
+use crate::{
+    Error,
+    timeline::Mark,
+    token::{Handle, Key},
+};
 
 const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
 const EXPIRY: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("expiry");
@@ -347,6 +351,12 @@ impl<'txn> Tables<'txn> {
     pub(super) fn outline(&self, key: &Key) -> Result<Option<Outline>, redb::Error> {
         let found = self.records.get(key)?;
         Ok(found.and_then(|value| self.form.outline(value.value().get(PREFIX..)?)))
+    }
+
+    /// The handle of the session under `key`, unchecked; `None` if the record cannot be read.
+    pub(super) fn handle(&self, key: &Key) -> Result<Option<Handle>, redb::Error> {
+        let found = self.records.get(key)?;
+        Ok(found.and_then(|value| self.form.handle(value.value().get(PREFIX..)?, key)))
     }
 
     /// What the indexes say of the record under `key`: its expiry minute and its owner.

@@ -11,7 +11,8 @@ use crate::{
     Ack, Error, Store,
     adapters::foreign::{Foreign, New},
     adapters::tower_sessions::KIND,
-    token::Key,
+    owner::{self, Owner},
+    token::{Handle, Key},
 };
 
 /// Sessions from lines of JSON; empty lines are skipped.
@@ -47,7 +48,8 @@ pub fn json_lines(store: &Store, lines: impl BufRead) -> Result<Imported, Import
 /// Every living session as a line of JSON, in no order; gives how many.
 ///
 /// A line has `key` (what the session is stored under, which leads to no id and no token), `created_ms`, `last_seen_ms`,
-/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash), `revision`, `flags`, and `data` with its values.
+/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (who that is), `authenticated_ms`,
+/// `handle`, `revision`, `flags`, and `data` with its values.
 /// What JSON cannot say, models and values such as byte strings, stands as hexadecimal text in `opaque`, to look at; a line with such a
 /// value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same MAC keys.
 ///
@@ -93,7 +95,8 @@ fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
     let meta = crate::expiry::touched(&record.meta(), seen_ms);
     let deadline = |ms: u64| if ms == u64::MAX { Value::Null } else { ms.into() };
     let (mut data, mut opaque) = (Map::new(), Map::new());
-    for (name, entry) in record.iter() {
+    let owner_name = record.entry(owner::KEY).and_then(|entry| Owner::of_entry(&entry));
+    for (name, entry) in record.iter().filter(|(name, _)| *name != owner::KEY) {
         match exact_json(entry, store) {
             Some(value) => data.insert(name.to_owned(), value),
             None => opaque.insert(name.to_owned(), described(entry)),
@@ -108,8 +111,13 @@ fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
         "owner": if meta.owner == [0; 16] { Value::Null } else { hex(&meta.owner).into() },
         "revision": meta.revision,
         "flags": meta.flags,
+        "handle": format!("{:016x}", meta.handle),
+        "authenticated_ms": meta.authenticated_ms,
         "data": data,
     });
+    if let Some(owner) = owner_name {
+        line["owner_name"] = owner.as_str().into();
+    }
     if !opaque.is_empty() {
         line["opaque"] = opaque.into();
     }
@@ -134,7 +142,7 @@ fn described(entry: EntryRef<'_>) -> Value {
 /// A session that a line describes.
 enum Line {
     Foreign { kind: &'static str, id: Vec<u8>, ends_ms: u64, data: Map<String, Value> },
-    Own { key: Key, meta: Meta, data: Map<String, Value> },
+    Own { key: Key, meta: Meta, owner: Option<Owner>, data: Map<String, Value> },
 }
 
 impl Line {
@@ -144,7 +152,8 @@ impl Line {
         }
         let data = line.get("data").and_then(Value::as_object).ok_or("it has no object `data` with the values")?.clone();
         if line.get("kind").is_none() {
-            return Ok(Self::Own { key: unhex(line, "key")?, meta: meta(line)?, data });
+            let owner = line.get("owner_name").and_then(Value::as_str).map(Owner::from);
+            return Ok(Self::Own { key: unhex(line, "key")?, meta: meta(line)?, owner, data });
         }
         let text = |name: &str| line.get(name).and_then(Value::as_str).ok_or(format!("it has no text `{name}`"));
         let id = text("id")?;
@@ -169,8 +178,11 @@ impl Line {
                 let values = sessions.values(data)?;
                 sessions.create(&sessions.key(id), &New { values: &values, ends_ms: *ends_ms, owner: None })?
             }
-            Self::Own { key, meta, data } => {
+            Self::Own { key, meta, owner, data } => {
                 let (mut values, limits) = (Patch::new(), store.limits());
+                if let Some(owner) = owner {
+                    values.set(owner::KEY, owner.entry(limits)?, limits)?;
+                }
                 for (name, value) in data {
                     values.set(name, Entry::serde(value, limits)?, limits)?;
                 }
@@ -192,9 +204,16 @@ fn meta(line: &Value) -> Result<Meta, String> {
         absolute_deadline_ms: deadline("absolute_deadline_ms")?,
         owner,
         revision: number(line, "revision")?,
+        handle: handle(line)?,
+        authenticated_ms: number(line, "authenticated_ms")?,
         flags: u16::try_from(number(line, "flags")?).map_err(|_| "its `flags` are more than 16 bits")?,
         ..Meta::default()
     })
+}
+
+fn handle(line: &Value) -> Result<u64, String> {
+    let handle: Option<Handle> = line.get("handle").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    handle.map(Handle::bits).ok_or_else(|| "its `handle` is not 16 hexadecimal digits".to_owned())
 }
 
 fn number(line: &Value, name: &str) -> Result<u64, String> {

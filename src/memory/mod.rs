@@ -35,7 +35,10 @@ use self::{
     index::{Content, Other, Saved, Slot},
     shard::{NoWriteBack, Shard},
 };
-use crate::{expiry, token::Key};
+use crate::{
+    expiry,
+    token::{Handle, Key},
+};
 
 const SHARDS: usize = 64;
 
@@ -126,6 +129,14 @@ pub(crate) struct Rekey<'a> {
     pub(crate) record: &'a Record,
     /// Whether the old key goes on leading there for a while.
     pub(crate) grace: Option<Grace>,
+}
+
+/// What memory had of a session that is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forgotten {
+    /// Whether the disk never heard of it.
+    pub(crate) is_unborn: bool,
+    pub(crate) handle: Handle,
 }
 
 /// How long the old key of a renewed session leads to the new one.
@@ -322,14 +333,14 @@ impl Memory {
         }
     }
 
-    /// Forgets the record of a session that is over. `Some(true)`: it was there, and the disk never heard of it.
-    pub(crate) fn forget(&self, key: &Key) -> Option<bool> {
+    /// Forgets the record of a session that is over, if it was there and is not on its way to the disk.
+    pub(crate) fn forget(&self, key: &Key) -> Option<Forgotten> {
         let mut shard = self.shard(key);
-        let slot = shard.index.get(key)?;
-        let unborn =
-            (slot.pinned().is_none() && matches!(slot.content, Content::Live(_))).then_some(slot.saved == Saved::Nothing)?;
+        let slot = shard.index.get(key).filter(|slot| slot.pinned().is_none())?;
+        let Content::Live(record) = &slot.content else { return None };
+        let forgotten = Forgotten { is_unborn: slot.saved == Saved::Nothing, handle: Handle::of(&record.meta()) };
         shard.remove(key);
-        Some(unborn)
+        Some(forgotten)
     }
 
     /// Hands to the disk every quick change, and with `uses` every last use that is worth it.

@@ -44,21 +44,22 @@ impl super::Session {
 
     /// Binds the session to what its client is like now.
     pub(crate) fn rebind(&self) {
-        bind(&mut self.state());
+        bind(&mut self.state(), self.store().limits());
     }
 }
 
 /// Binds the session, if it is not bound yet or gets a new token.
-pub(super) fn keep(state: &mut State) {
+pub(super) fn keep(state: &mut State, limits: &Limits) {
     if state.client().is_known() && (state.will_rotate() || stored(state).is_none()) {
-        bind(state);
+        bind(state, limits);
     }
 }
 
-fn bind(state: &mut State) {
+fn bind(state: &mut State, limits: &Limits) {
     let bound = state.client().or(stored(state).unwrap_or_default());
     let entry = Entry::model(&bound, &Limits::UNLIMITED).expect("two numbers are within every limit");
-    state.set(KEY, entry, &Limits::UNLIMITED).expect("the key is within every limit");
+    // A session that the application has filled to its last byte stays unbound, rather than fail each of its commits.
+    let _ = state.set(KEY, entry, limits);
 }
 
 fn stored(state: &State) -> Option<Bound> {

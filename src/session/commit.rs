@@ -1,22 +1,24 @@
-//! How one request's changes become a commit, and what its client is told.
+//! Commits one request's changes, and decides what its client is sent.
 //!
-//! Invariants: changes are merged onto the record that is current, or refused if that is asked for; what the client must be told is one
-//! value, decided here alone; a request that came with a replaced token tells its client of no token but one that it made itself.
+//! Invariants: changes are merged onto the record that is current, or refused if that is asked for; a commit that stores nothing of what it
+//! should is an error; what the client is sent is one value, decided here alone; if the request's token has been replaced since, its
+//! response sets no cookie, unless this request created the new token.
 
-use sessile_codec::{Entry, Limits, Meta, Patch, Record};
+use sessile_codec::{Entry, EntryRef, Limits, Meta, Patch, Record};
 
 #[cfg(feature = "sealed")]
 use super::Sealed;
 use super::{
     binding,
-    state::{Changes, Phase, State, Stored, Update},
+    state::{Changes, OwnerChange, Phase, Rival, State, Stored, Update},
 };
 #[cfg(feature = "sealed")]
 use crate::store::End;
 use crate::{
-    Durability, Error, Store, Token,
+    Durability, Error, Handle, Store, Token,
     disk::Ticket,
-    expiry,
+    expiry::{self, cookie_lasts, renew_cookie},
+    owner::NOBODY,
     store::{Asked, Committed, Known, NewKey, Onto},
 };
 
@@ -42,9 +44,21 @@ pub(crate) enum Told {
 pub(crate) struct Finish {
     /// Of the last commit. If that failed, the client must be told all the same of what was saved before.
     pub(crate) ticket: Result<Ticket, Error>,
+    /// Whether the response must not claim success if the disk refuses the commit.
+    pub(crate) is_vital: bool,
     pub(crate) told: Told,
     /// Which cookies behind the first the client has.
     pub(crate) parts: u8,
+}
+
+/// How the layer ends a request.
+#[cfg(feature = "tower")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// Whether the changes are committed. Without it they are dropped, except the end of a session.
+    pub(crate) commits: bool,
+    /// Whether the response goes out as it is when its values were dropped because the session had ended.
+    pub(crate) allows_dropped_values: bool,
 }
 
 /// How a commit is to be made.
@@ -56,29 +70,40 @@ pub(super) struct How {
     pub(super) strict: bool,
 }
 
-/// Browsers keep no cookie for longer than 400 days (RFC 6265bis, 5.5).
-const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
-
 impl State {
-    /// Ends the request. Without `commit` the changes are dropped, and the client is told only what was saved before.
+    /// Ends the request.
     #[cfg(feature = "tower")]
-    pub(super) fn finish(&mut self, store: &Store, commit: bool) -> Finish {
-        let ticket = if self.is_untouched() {
-            Ok(Ticket::done())
-        } else if commit {
-            self.commit(store, How::default())
-        } else {
-            self.phase = match std::mem::replace(&mut self.phase, Phase::New) {
-                Phase::Doomed(stored) => Phase::Stored(stored),
-                #[cfg(feature = "sealed")]
-                Phase::DoomedSealed(sealed) => Phase::Sealed(sealed),
-                other => other,
-            };
+    pub(super) fn finish(&mut self, store: &Store, ending: Ending) -> Finish {
+        if !ending.commits {
             self.changes = Changes::default();
-            Ok(Ticket::done())
-        };
+        }
+        // A handler that fails after it has ended the session has ended it all the same.
+        let is_untouched = self.is_untouched() || !(ending.commits || self.ends_sessions());
+        let is_vital = self.ends_sessions() || !(self.changes.are_none() || self.changes.are_quick());
+        let set_values = self.changes.set_values() && !ending.allows_dropped_values;
+        let ticket = if is_untouched { Ok(Ticket::done()) } else { self.commit(store, How::default()) };
         self.answered = true;
-        Finish { ticket, told: std::mem::take(&mut self.told), parts: self.kind.parts }
+        let ticket = ticket.or_else(|error| match error {
+            Error::CookieWithheld => Ok(Ticket::done()),
+            Error::SessionEnded if !set_values => Ok(Ticket::done()),
+            // The use was noted in memory when the session was loaded.
+            _ if !is_vital => Ok(Ticket::done()),
+            error => Err(error),
+        });
+        Finish { ticket, is_vital, told: std::mem::take(&mut self.told), parts: self.kind.parts }
+    }
+
+    /// Whether the next commit ends a session that is in the store, or in the cookie.
+    #[cfg(feature = "tower")]
+    fn ends_sessions(&self) -> bool {
+        match self.phase {
+            Phase::Doomed(_) => true,
+            #[cfg(feature = "sealed")]
+            Phase::DoomedSealed(_) => true,
+            #[cfg(feature = "sealed")]
+            Phase::Sealed(_) => self.ends_rivals,
+            Phase::New | Phase::Stored(_) | Phase::Ended(_) => self.ends_rivals,
+        }
     }
 
     /// Whether the request has only read, and its use of the session, which was noted when it was loaded, is worth no write. Without
@@ -86,19 +111,43 @@ impl State {
     #[cfg(feature = "tower")]
     fn is_untouched(&self) -> bool {
         match &self.phase {
-            Phase::New => !self.changes.have_content(),
-            Phase::Stored(stored) => self.changes.are_none() && !expiry::touch_is_due(&stored.record.meta(), stored.seen_ms),
+            Phase::New => !self.changes.have_content() && !self.ends_rivals,
+            Phase::Stored(stored) => self.changes.are_none() && !expiry::use_is_due(&stored.record.meta(), stored.seen_ms),
             _ => false,
         }
     }
 
     /// Hands everything that changed to the store.
     pub(super) fn commit(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
-        let committed = self.commit_phase(store, how);
+        self.ends_rivals |= self.changes.sign_in() && !self.rivals.is_empty();
+        let mut committed = self.commit_phase(store, how);
         if committed.as_ref().err().is_none_or(Error::gives_up_changes) {
             self.changes = Changes::default();
         }
+        if self.ends_rivals && committed.is_ok() {
+            committed = self.end_rivals(store, committed);
+        }
         committed
+    }
+
+    /// Ends what the client presented beside this session.
+    fn end_rivals(&mut self, store: &Store, committed: Result<Ticket, Error>) -> Result<Ticket, Error> {
+        let mut last = committed;
+        for rival in &self.rivals {
+            let ended = match rival {
+                Rival::Stored(key) => store.destroy(key)?,
+                #[cfg(feature = "sealed")]
+                Rival::Sealed(sealed) => sealed.end(store)?.map(End::into_ticket),
+            };
+            // Groups become durable in their order, so the last one speaks for all.
+            last = ended.map_or(last, Ok);
+        }
+        self.rivals = Box::default();
+        self.ends_rivals = false;
+        if matches!(self.told, Told::Nothing) && matches!(self.phase, Phase::New) {
+            self.told = Told::Forget;
+        }
+        last
     }
 
     /// Whether the next commit gives the session a token that the client does not have.
@@ -111,7 +160,7 @@ impl State {
             // It has no other place than the client's cookie.
             #[cfg(feature = "sealed")]
             Phase::Sealed(_) => !self.changes.are_none(),
-            Phase::Ended(_) => false,
+            Phase::Ended(_) => self.changes.sign_in(),
         }
     }
 
@@ -120,11 +169,11 @@ impl State {
             return Err(Error::HeadersSent);
         }
         if self.needs_new_token() || (self.token().is_some() && !self.changes.patch.is_empty()) {
-            binding::keep(self);
+            binding::keep(self, store.limits());
         }
         #[cfg(feature = "sealed")]
         if !self.changes.are_none() && self.has_left() {
-            return self.give_up(store, how);
+            return self.ended(store, how);
         }
         match &self.phase {
             Phase::New => self.create(store, how, None),
@@ -137,9 +186,12 @@ impl State {
                 self.phase = Phase::New;
                 self.create(store, how, ended)
             }
-            Phase::Stored(stored) => match self.changes.commit(store, stored, self.durability, how) {
-                Ok(Change::None) => Ok(Ticket::done()),
-                Ok(Change::Done { token, is_old, committed, told }) => {
+            Phase::Stored(stored) => match self.changes.commit(store, stored, self.durability, how)? {
+                Change::None { told } => {
+                    self.told = told.unwrap_or(std::mem::take(&mut self.told));
+                    Ok(Ticket::done())
+                }
+                Change::Done { token, is_old, committed, told } => {
                     if let Some(told) = told {
                         self.told = told;
                     }
@@ -150,20 +202,14 @@ impl State {
                     }
                     Ok(ticket)
                 }
-                // The client is told nothing, for the same reason.
-                Ok(Change::Dropped) => {
-                    let expected = stored.record.meta().revision;
-                    self.phase = Phase::Ended(stored.key);
-                    if how.strict { Err(Error::Conflict { found: None, expected }) } else { Ok(Ticket::done()) }
-                }
-                Ok(Change::Conflict { now }) => {
-                    let (found, expected) = (Some(now.meta().revision), stored.record.meta().revision);
+                Change::Dropped => self.ended(store, how),
+                Change::Conflict { now } => {
+                    let (found, expected) = (now.meta().revision, stored.record.meta().revision);
                     if let Phase::Stored(stored) = &mut self.phase {
                         stored.record = now;
                     }
                     Err(Error::Conflict { found, expected })
                 }
-                Err(error) => Err(error),
             },
             #[cfg(feature = "sealed")]
             Phase::Sealed(_) => self.commit_sealed(store, how),
@@ -177,23 +223,34 @@ impl State {
                 self.phase = Phase::New;
                 self.create(store, how, ended.map(End::into_ticket))
             }
-            Phase::Ended(key) => {
-                if !self.changes.are_none() {
-                    store.drop_commit(key);
-                }
-                Ok(Ticket::done())
-            }
+            Phase::Ended(_) => self.ended(store, how),
         }
     }
 
-    /// Gives up what this request would change, because its session went on in the cookie.
-    #[cfg(feature = "sealed")]
-    fn give_up(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
-        let Phase::Stored(Stored { key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
-        let (key, expected) = (*key, record.meta().revision);
-        store.drop_commit(&key);
-        self.phase = Phase::Ended(key);
-        if how.strict { Err(Error::Conflict { found: None, expected }) } else { Ok(Ticket::done()) }
+    /// The session has ended, or is under a token that this request does not know: only a sign-in stores anything, in a new session. The
+    /// client is sent nothing otherwise: it may hold a newer token.
+    pub(super) fn ended(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+        if self.changes.sign_in() {
+            self.changes.rebase_on_nothing(store.limits())?;
+            self.phase = Phase::New;
+            return self.create(store, how, None);
+        }
+        let handle = self.ended_handle();
+        let stores_nothing = !self.changes.are_none() || how.strict;
+        if stores_nothing {
+            store.drop_commit(handle);
+        }
+        if let Some(handle) = handle {
+            self.phase = Phase::Ended(handle);
+        }
+        if stores_nothing { Err(Error::SessionEnded) } else { Ok(Ticket::done()) }
+    }
+
+    fn ended_handle(&self) -> Option<Handle> {
+        match self.phase {
+            Phase::Ended(handle) => Some(handle),
+            _ => self.handle(),
+        }
     }
 
     /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
@@ -201,10 +258,17 @@ impl State {
         if !self.changes.have_content() {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }
+        if self.kind.is_withheld && !self.changes.sign_in() {
+            crate::event::withheld_cookie();
+            return Err(Error::CookieWithheld);
+        }
         let Changes { owner, lasts, idle, absolute, .. } = &self.changes;
-        let mut meta = expiry::with_timeouts(&store.timeouts().begin(store.now_ms()), *idle, *absolute);
+        let mut meta = store.timeouts().begin(store.now_ms());
+        if let OwnerChange::SignIn(owner) = *owner {
+            meta = store.timeouts().signed_in(&Meta { owner, ..meta });
+        }
+        meta = expiry::with_timeouts(&meta, *idle, *absolute);
         meta.revision = 1;
-        meta.owner = owner.unwrap_or_default();
         // The client may keep the cookie for a whole life: the first, short one is ours to know of.
         let deadline_ms = renew_cookie(&mut meta, lasts.unwrap_or(!self.kind.ends_with_browser));
         #[cfg(feature = "sealed")]
@@ -212,14 +276,17 @@ impl State {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }
         let Changes { patch, idle, .. } = &self.changes;
-        if meta.owner == [0; 16] && idle.is_none() {
+        if meta.owner == NOBODY && idle.is_none() {
             meta = store.timeouts().unproven(&meta);
         }
         // Its ticket stands for the end before it too, which is durable in every class.
         let class = || self.changes.class(store, self.durability, how);
         let durability = if ended.is_some() { Durability::Durable } else { class() };
-        let committed =
-            store.create(self.kind.name, durability, &meta, |key| Ok(patch.apply(None, key, &meta, store.limits())?))?;
+        let make = |key: &_| {
+            let meta = Meta { handle: Handle::first(key).bits(), ..meta };
+            Ok(patch.apply(None, key, &meta, store.limits())?)
+        };
+        let committed = store.create(self.kind.name, durability, &meta, make)?;
         let token = committed.token.expect("a session that is new has a token that is new");
         self.told = Told::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
@@ -236,25 +303,43 @@ impl State {
 
 /// What became of a session that was stored before.
 enum Change {
-    None,
-    Done { token: Token, is_old: bool, committed: Committed, told: Option<Told> },
+    /// There was nothing to store, or nothing but a use, which the disk does not take for now.
+    None {
+        told: Option<Told>,
+    },
+    Done {
+        token: Token,
+        is_old: bool,
+        committed: Committed,
+        told: Option<Told>,
+    },
     Dropped,
-    Conflict { now: Record },
+    Conflict {
+        now: Record,
+    },
 }
 
 impl Changes {
     /// The class that they are committed in; `asked` is what the request asks for.
     fn class(&self, store: &Store, asked: Option<Durability>, how: How) -> Durability {
         let unasked = || if self.are_quick() { Durability::Quick } else { asked.unwrap_or(store.durability()) };
-        how.durability.unwrap_or_else(unasked)
+        match self.owner {
+            OwnerChange::Keep => how.durability.unwrap_or_else(unasked),
+            OwnerChange::SignIn(_) | OwnerChange::Unbind => Durability::Durable,
+        }
     }
 
     fn commit(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: How) -> Result<Change, Error> {
-        self.lasts = self.lasts.filter(|wanted| *wanted != lasts(&stored.record.meta()));
+        self.lasts = self.lasts.filter(|wanted| *wanted != cookie_lasts(&stored.record.meta()));
         let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
-        let is_due = expiry::touch_is_due(&stored.record.meta(), expiry::seen(stored.seen_ms, now_ms));
-        if self.are_none() && !is_due && !how.strict {
-            return Ok(Change::None);
+        let is_due = expiry::use_is_due(&stored.record.meta(), expiry::seen(stored.seen_ms, now_ms));
+        if self.are_none() && !how.strict {
+            if !is_due {
+                return Ok(Change::None { told: None });
+            }
+            if !store.takes_writes() {
+                return Ok(Change::None { told: stored.later_cookie(now_ms) });
+            }
         }
         let durability = match self.class(store, asked, how) {
             // Nobody waits for a touch.
@@ -263,7 +348,8 @@ impl Changes {
             class => class,
         };
         let (mut cookie, mut conflict, mut has_left) = (None, None, false);
-        let asked = Asked { name: stored.token.name(), durability, owner: self.owner, new_key: self.new_key };
+        let (owner, new_key, may_end) = (self.owner.asked(), self.new_key, true);
+        let asked = Asked { name: stored.token.name(), durability, owner, new_key, may_end };
         let known = Known { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
         let committed = store.commit(&known, asked, |onto| {
             let Onto { current, key, is_new_key } = onto;
@@ -277,22 +363,18 @@ impl Changes {
             }
             let mut meta = self.meta(store, &current.meta(), durability, now_ms);
             let is_ours = !stored.is_old && *key == stored.key;
-            let is_due = durability != Durability::Quick && cookie_is_due(&meta, now_ms);
+            let is_due = durability != Durability::Quick && expiry::cookie_is_due(&meta);
             let tells = is_new_key || (is_ours && (is_due || self.lasts.is_some()));
-            let lasts = self.lasts.unwrap_or(lasts(&meta));
+            let lasts = self.lasts.unwrap_or(cookie_lasts(&meta));
             cookie = tells.then(|| renew_cookie(&mut meta, lasts));
             if is_touch {
                 return Ok(Some(current.with_meta(key, &meta)));
             }
-            let patch = self.merged(&stored.record, current, store.limits())?;
+            let patch = self.merged(&stored.record, current, now_ms, store.limits())?;
             Ok(Some(patch.as_ref().unwrap_or(&self.patch).apply(Some(current), key, &meta, store.limits())?))
         })?;
         if let Some(now) = conflict {
             return Ok(Change::Conflict { now });
-        }
-        if has_left && !self.are_none() {
-            // What is left in the store ends soon, and a token of it would take the place of the cookie that holds the session.
-            store.drop_commit(&stored.key);
         }
         let Some(committed) = committed else { return Ok(Change::Dropped) };
         let (token, is_new) = committed.token.map_or((stored.token, false), |token| (token, true));
@@ -306,8 +388,12 @@ impl Changes {
     pub(super) fn meta(&self, store: &Store, now: &Meta, durability: Durability, now_ms: u64) -> Meta {
         // A quick commit leaves the last use as the file knows it, so that a tenth of the idle timeout still makes a touch due.
         let mut meta = if durability == Durability::Quick { *now } else { expiry::touched(now, now_ms) };
-        meta.owner = self.owner.unwrap_or(now.owner);
-        if meta.owner != [0; 16] {
+        meta = match self.owner {
+            OwnerChange::Keep => meta,
+            OwnerChange::SignIn(owner) => store.timeouts().signed_in(&Meta { owner, ..meta }),
+            OwnerChange::Unbind => store.timeouts().signed_out(&Meta { owner: NOBODY, ..meta }),
+        };
+        if meta.owner != NOBODY {
             meta = store.timeouts().proven(&meta);
         }
         meta.revision += u64::from(!self.is_empty());
@@ -315,8 +401,14 @@ impl Changes {
     }
 
     /// The patch as it is on top of `current`, if that is another than what it was made for.
-    pub(super) fn merged(&mut self, loaded: &Record, current: &Record, limits: &Limits) -> Result<Option<Patch>, Error> {
-        let mut merged = rerun(&self.patch, &mut self.updates, loaded, current, limits)?;
+    pub(super) fn merged(
+        &mut self,
+        loaded: &Record,
+        current: &Record,
+        now_ms: u64,
+        limits: &Limits,
+    ) -> Result<Option<Patch>, Error> {
+        let mut merged = rerun(&self.patch, &mut self.updates, loaded, current, now_ms, limits)?;
         for (key, entry) in &self.migrated {
             // Migrated is what was there when it was read, and only that.
             if self.patch.get(key).is_none() && same_entry(loaded, current, key) {
@@ -330,6 +422,34 @@ impl Changes {
         }
         Ok(merged)
     }
+
+    /// Recomputes what depends on a session that is gone, as in a session without values.
+    fn rebase_on_nothing(&mut self, limits: &Limits) -> Result<(), Error> {
+        let mut begun: Vec<(&str, Option<Entry>)> = Vec::new();
+        for Update { key, again } in &mut self.updates {
+            let at = begun.iter().position(|(known, _)| **known == **key).unwrap_or_else(|| {
+                begun.push((key, None));
+                begun.len() - 1
+            });
+            begun[at].1 = again(begun[at].1.as_ref())?;
+        }
+        for (key, value) in begun {
+            match value {
+                Some(entry) => self.patch.set(key, entry, limits)?,
+                None => self.patch.remove(key),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stored {
+    /// A later end of the client's cookie, if one is due: for a use that is not written.
+    fn later_cookie(&self, now_ms: u64) -> Option<Told> {
+        let mut meta = expiry::touched(&self.record.meta(), now_ms);
+        let is_due = !self.is_old && expiry::cookie_is_due(&meta);
+        is_due.then(|| Told::Token { token: self.token, deadline_ms: renew_cookie(&mut meta, true), renewed: true })
+    }
 }
 
 /// `patch` as it is on top of `current`, if another request wrote a value that an update depends on.
@@ -338,6 +458,7 @@ fn rerun(
     updates: &mut [Update],
     loaded: &Record,
     current: &Record,
+    now_ms: u64,
     limits: &Limits,
 ) -> Result<Option<Patch>, Error> {
     let mut merged = None;
@@ -350,7 +471,7 @@ fn rerun(
             Some(at) => at,
             None if same_entry(loaded, current, key) => continue,
             None => {
-                begun.push((key, current.entry(key)));
+                begun.push((key, current.entry(key).filter(|entry| !is_over(entry.as_ref(), now_ms))));
                 begun.len() - 1
             }
         };
@@ -380,30 +501,12 @@ fn is_left(_: &Record) -> bool {
 /// Whether nobody wrote `key` between.
 fn same_entry(loaded: &Record, current: &Record, key: &str) -> bool {
     match (loaded.get(key), current.get(key)) {
-        (Some(old), Some(new)) => old.lane() == new.lane() && old.bytes() == new.bytes(),
+        (Some(old), Some(new)) => (old.lane(), old.until_ms()) == (new.lane(), new.until_ms()) && old.bytes() == new.bytes(),
         (old, new) => old.is_none() && new.is_none(),
     }
 }
 
-/// Whether half of the time has gone for which the client keeps the token, and a later deadline can be told.
-fn cookie_is_due(meta: &Meta, now_ms: u64) -> bool {
-    let deadline_ms = meta.deadline_ms().min(now_ms.saturating_add(LONGEST_COOKIE_MS));
-    let full_ms = deadline_ms.saturating_sub(now_ms);
-    let left_ms = meta.cookie_deadline_ms.saturating_sub(now_ms);
-    deadline_ms > meta.cookie_deadline_ms && left_ms < full_ms / 2
-}
-
-/// Stands in a record for a cookie that ends with the browser: no date is later, so it is never due.
-const ENDS_WITH_BROWSER: u64 = u64::MAX;
-
-/// Whether the session's cookie outlasts the browser.
-pub(super) fn lasts(meta: &Meta) -> bool {
-    meta.cookie_deadline_ms != ENDS_WITH_BROWSER
-}
-
-/// Notes that the client is told today's deadline, and gives it; `None` if the cookie ends with the browser.
-pub(super) fn renew_cookie(meta: &mut Meta, lasts: bool) -> Option<u64> {
-    let deadline_ms = meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS));
-    meta.cookie_deadline_ms = if lasts { deadline_ms } else { ENDS_WITH_BROWSER };
-    lasts.then_some(deadline_ms)
+/// Whether the value's time is over.
+pub(super) fn is_over(entry: EntryRef<'_>, now_ms: u64) -> bool {
+    entry.until_ms() != 0 && entry.until_ms() <= now_ms
 }

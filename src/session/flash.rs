@@ -122,17 +122,6 @@ pub(super) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
     taken
 }
 
-pub(super) fn set_label(state: &mut State, text: &str) {
-    if let Some(entry) = label::changed(state.get(label::KEY).as_ref(), text) {
-        state.set(label::KEY, entry, &Limits::UNLIMITED).expect("the key is within every limit");
-    }
-}
-
-/// The entry of the label, which outlives [`Session::clear`](crate::Session::clear).
-pub(super) fn label_entry(state: &State) -> Option<Entry> {
-    state.get(label::KEY)
-}
-
-pub(super) fn put_label_entry(state: &mut State, entry: Entry) {
-    state.set(label::KEY, entry, &Limits::UNLIMITED).expect("it was stored before, so it can be again");
+pub(super) fn set_label(state: &mut State, text: &str, limits: &Limits) -> Result<(), Error> {
+    label::changed(state.get(label::KEY).as_ref(), text).map_or(Ok(()), |entry| state.set(label::KEY, entry, limits))
 }

@@ -3,11 +3,87 @@
 use std::time::Duration;
 
 use super::{Session, csrf};
-use crate::{Durability, Error, token::owner_hash};
+use crate::{Durability, Error, Owner};
 
 impl Session {
-    /// Gives the session a new token at commit and keeps its values. Call it at every change of privilege, at login above all: whoever
-    /// knew the old token, or planted it, has nothing from then on.
+    /// Signs `owner` in at commit: call it when a password, a passkey or a callback of an identity provider has been verified.
+    ///
+    /// One call does all that a sign-in needs:
+    /// - The session gets a new token and keeps its values, such as a cart. The old token leads nowhere from then on: a token that was planted
+    ///   before the sign-in is worth nothing after it. What was opened with it ends ([`watch`](Self::watch)), as do forms with a
+    ///   [`csrf_token`](Self::csrf_token) from before.
+    /// - It belongs to `owner`, for [`Store::sessions_of`](crate::Store::sessions_of) and its like; [`owner`](Self::owner) returns it.
+    /// - A new life begins: idle and absolute timeout count from now, and [`authenticated_at`](Self::authenticated_at) is now.
+    ///   [`created`](Self::created) keeps its meaning.
+    /// - The commit is durable, whatever the store's class, and does not fail because the session has ended meanwhile: then a new session
+    ///   begins with the values that this request set.
+    /// - If the request presented several live sessions of this cookie's name, the others end.
+    ///
+    /// To sign in again as the same owner does the same; it is how "sudo mode" confirms who is there.
+    ///
+    /// If [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) limits how many sessions an owner has, the commit may fail
+    /// with [`Error::OwnerLimit`]; [`save`](Self::save) to handle it in the handler.
+    ///
+    /// # Errors
+    /// [`Error::BadOwner`] for an empty owner, or one of more than 1,024 bytes; [`Error::Codec`] if it makes the session too large. The session
+    /// is then unchanged.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("cart", ["tea"])?;
+    /// session.save().wait()?;
+    /// let before = session.token().unwrap();
+    ///
+    /// session.sign_in("ada")?;
+    /// session.save().wait()?; // the layer does this by itself
+    ///
+    /// assert!(store.session(Some(&before))?.token().is_none());
+    /// let after = store.session(session.token().as_ref())?;
+    /// assert_eq!(after.owner().unwrap().as_str(), "ada");
+    /// assert!(after.contains_key("cart"));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[doc(alias = "login")]
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "renew")]
+    #[doc(alias = "regenerate")]
+    #[doc(alias = "bind_owner")]
+    #[doc(alias = "user_id")]
+    pub fn sign_in(&self, owner: impl Into<Owner>) -> Result<(), Error> {
+        let mut state = self.state();
+        state.sign_in(&owner.into(), self.store().limits())?;
+        csrf::forget(&mut state);
+        Ok(())
+    }
+
+    /// Signs the visitor out: ends the session at commit, as [`destroy`](Self::destroy) does. Values that are set after this, such as a
+    /// message that says goodbye, go to a new session.
+    ///
+    /// To sign out and keep the values, call [`unbind_owner`](Self::unbind_owner) instead.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// # session.sign_in("ada")?;
+    /// # session.save().wait()?;
+    /// # let token = session.token().unwrap();
+    /// session.sign_out();
+    /// session.save().wait()?; // the layer does this by itself
+    /// assert!(store.session(Some(&token))?.token().is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[doc(alias = "logout")]
+    #[doc(alias = "purge")]
+    #[doc(alias = "flush")]
+    pub fn sign_out(&self) {
+        self.destroy();
+    }
+
+    /// Gives the session a new token at commit and keeps its values; the old token leads nowhere from then on, and what was opened with it
+    /// ends. For a change of privilege within a sign-in; [`sign_in`](Self::sign_in) does this by itself.
     pub fn rotate(&self) {
         let mut state = self.state();
         csrf::forget(&mut state);
@@ -17,8 +93,8 @@ impl Session {
     /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::renew_grace) of 10 seconds the old token
     /// still leads to it, so that requests under way get through. For renewal from time to time.
     ///
-    /// It is no protection at a login: [`rotate`](Self::rotate) is. An answer to a request that came with the old token tells its
-    /// client of no token; the one that renewed does, so only one of several requests that renew at once does so.
+    /// It is no protection at a sign-in: [`sign_in`](Self::sign_in) is. If a request came with a token that has been replaced, its response
+    /// sets no cookie; the response of the request that renewed does, so only one of several requests that renew at once does so.
     ///
     /// # Examples
     /// ```
@@ -27,47 +103,44 @@ impl Session {
     /// session.insert("name", "Ada")?;
     /// session.save().wait()?;
     /// let old = session.token().unwrap();
-    /// session.renew();
+    /// session.rotate_with_grace();
     /// session.save().wait()?;
     /// assert_ne!(session.token(), Some(old));
     /// assert_eq!(store.session(Some(&old))?.get("name")?, Some("Ada".to_owned()));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn renew(&self) {
-        self.state().renew();
+    pub fn rotate_with_grace(&self) {
+        self.state().rotate_with_grace();
     }
 
-    /// Ends the session at commit, for ever, and tells the client to forget its token. Values that are set after this go to a new session.
+    /// Ends the session at commit, for ever, and removes the client's cookie. Values that are set after this go to a new session.
     ///
-    /// If it was over before, nothing is told: the client may hold a newer token by now.
+    /// It holds whatever the response is: the layer commits the end of a session after a server error too. If the session was over before,
+    /// the cookie stays: the client may hold a newer token by now. If the request presented several live sessions of this cookie's name, all
+    /// of them end.
+    #[doc(alias = "purge")]
     pub fn destroy(&self) {
         self.state().destroy();
     }
 
     /// Whether the session's cookie outlasts the browser: `true` gives it the session's own life, `false` ends it when the browser
-    /// closes. For a "remember me" at login. Default: what the layer's [`Cookie`](crate::Cookie) says, which is to last.
+    /// closes. For a "remember me" at sign-in. Default: what the layer's [`Cookie`](crate::Cookie) says, which is to last.
     ///
-    /// It is kept with the session and told to the client at commit. The session's own timeouts stay what they are.
+    /// It is kept with the session and sent to the client at commit. The session's own timeouts stay what they are.
     pub fn remember(&self, lasts: bool) {
         self.state().remember(lasts);
     }
 
-    /// Says whose session this is, for [`Store::sessions_of`](crate::Store::sessions_of) and its like. Only a hash of `owner` is stored.
-    ///
-    /// Call [`rotate`](Self::rotate) too: this is a login. If [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) limits
-    /// how many sessions an owner has, the commit may fail with [`Error::OwnerLimit`]; [`save`](Self::save) to hear of it in the
-    /// handler.
-    pub fn bind_owner(&self, owner: impl AsRef<[u8]>) {
-        self.state().bind_owner(owner_hash(owner.as_ref()));
-    }
-
-    /// Says that the session is nobody's again.
+    /// Leaves the session without an owner at commit, and keeps its values: it gets a new token without a grace and begins a new life, with
+    /// the store's timeouts. Remove what belongs to the owner, by [`clear_scope`](Self::clear_scope) say.
     pub fn unbind_owner(&self) {
-        self.state().bind_owner([0; 16]);
+        let mut state = self.state();
+        csrf::forget(&mut state);
+        state.unbind_owner();
     }
 
     /// How long this session lasts without being used, from its last use on, instead of [`Builder::idle_timeout`](crate::Builder::idle_timeout):
-    /// a longer one for "remember me", say. It is stored with the session.
+    /// a longer one for "remember me", say. It is stored with the session, and a later sign-in keeps it.
     ///
     /// # Errors
     /// [`Error::Config`] for less than a millisecond: to end a session is [`destroy`](Self::destroy).
@@ -89,8 +162,8 @@ impl Session {
         Ok(())
     }
 
-    /// How long this session lasts however much it is used, from its beginning on, instead of
-    /// [`Builder::absolute_timeout`](crate::Builder::absolute_timeout). It is stored with the session.
+    /// How long this session lasts however much it is used, from its beginning on, or from its owner's sign-in, instead of
+    /// [`Builder::absolute_timeout`](crate::Builder::absolute_timeout). It is stored with the session, and a later sign-in keeps it.
     ///
     /// # Errors
     /// As [`set_idle_timeout`](Self::set_idle_timeout).

@@ -21,23 +21,31 @@ use sessile_codec::Entry;
 
 pub(crate) use self::binding::Bound;
 #[cfg(feature = "tower")]
-pub(crate) use self::commit::{Finish, Told};
+pub(crate) use self::commit::{Ending, Finish, Told};
 #[cfg(feature = "sealed")]
 pub(crate) use self::sealed::Sealed;
-use self::{commit::How, state::State};
+use self::{
+    commit::How,
+    state::{Rival, State},
+};
 pub use self::{
     flash::{Flash, Level},
     scope::Scope,
 };
-use crate::{Ack, Durability, Error, Handle, Store, Tier, Token, Watch, clock::from_ms, store::Lease, token::NameHash};
+use crate::{
+    Ack, Durability, Error, Handle, Owner, Store, Tier, Token, Watch,
+    clock::from_ms,
+    store::{Lease, Presented},
+    token::NameHash,
+};
 
 /// A visitor's session.
 ///
 /// It is lazy at both ends: a session that does not exist yet comes to be with the first value that is set, and changes gather
 /// until the layer commits them, once, before the response's headers leave ([`save`](Self::save) does so earlier). A commit is
 /// a merge: values that this request did not change keep what other requests wrote meanwhile. Once another request has ended the
-/// session, or given it another token, this one stores nothing more: what it sets is dropped, and counted in
-/// [`Stats::dropped_commits`](crate::Stats::dropped_commits).
+/// session, or given it another token, this one stores nothing more: a commit is [`Error::SessionEnded`], and counted in
+/// [`Stats::dropped_commits`](crate::Stats::dropped_commits). Only [`sign_in`](Self::sign_in) begins a new session then.
 ///
 /// Clones are the same session. Every call but [`save`](Self::save) is synchronous and needs no I/O.
 ///
@@ -67,6 +75,8 @@ pub(crate) struct Kind {
     pub(crate) ends_with_browser: bool,
     /// What the request's client is like, if sessions are bound to that.
     pub(crate) client: Bound,
+    /// Whether another site made the request and the browser may have withheld the cookie: then a new session would replace the visitor's.
+    pub(crate) is_withheld: bool,
     /// How large a session may be that travels in the cookie; 0 if none does.
     #[cfg(feature = "sealed")]
     pub(crate) seal_bytes: usize,
@@ -115,16 +125,27 @@ impl Store {
     /// ```
     pub fn entry(&self, token: &Token, key: &str) -> Result<Option<Entry>, Error> {
         check_key(key)?;
-        let found = self.find(std::iter::once(*token))?;
-        Ok(found.and_then(|(_, found)| found.record.into_entry(key)))
+        let entry = self.find(*token)?.and_then(|found| found.record.into_entry(key));
+        Ok(entry.filter(|entry| !commit::is_over(entry.as_ref(), self.now_ms())))
     }
 }
 
 impl Session {
     /// The session that one of `tokens` leads to, or a new one; of this kind in any case.
     pub(crate) fn load(store: &Store, kind: Kind, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
-        let state = State::new(kind, store.find(tokens.map(|token| token.with_name(kind.name)))?);
-        Ok(Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) })))
+        let state = match store.find_all(tokens.map(|token| token.with_name(kind.name)))? {
+            Presented::None => State::new(kind, None),
+            Presented::One(token, found) => State::new(kind, Some((token, found))),
+            Presented::Several(live) => {
+                store.note_ambiguous();
+                State::among(kind, None, live.into_iter().map(|(_, found)| Rival::Stored(found.key)).collect())
+            }
+        };
+        Ok(Self::of_state(store, state))
+    }
+
+    fn of_state(store: &Store, state: State) -> Self {
+        Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) }))
     }
 
     fn store(&self) -> &Store {
@@ -136,8 +157,11 @@ impl Session {
     }
 
     /// Describes the session in a list of its owner's sessions; the browser's name, say. Cut to 256 bytes.
-    pub fn set_label(&self, label: &str) {
-        flash::set_label(&mut self.state(), label);
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if it makes the session too large.
+    pub fn set_label(&self, label: &str) -> Result<(), Error> {
+        flash::set_label(&mut self.state(), label, self.store().limits())
     }
 
     /// Leaves a message for the next page that takes it. `level` is a [`Level`], or a word of the application's own.
@@ -167,8 +191,8 @@ impl Session {
         flash::take(&mut self.state(), self.store().limits())
     }
 
-    /// A token for a form of this session's, to stand in a hidden field; another text each time, each of them good until the
-    /// session [rotates](Self::rotate), is cleared or ends.
+    /// A token for a form of this session's, for a hidden field; another text each time, each of them good until an owner
+    /// [signs in](Self::sign_in), or the session [rotates](Self::rotate), is cleared or ends.
     ///
     /// For forms that need more than a [`CsrfLayer`](crate::CsrfLayer), which needs no tokens. It makes a session where there is
     /// none.
@@ -205,7 +229,7 @@ impl Session {
         self.state().token()
     }
 
-    /// Names this session in a list of its owner's sessions; `None` before it is stored for the first time.
+    /// Names this session for as long as it exists, over every change of its token; `None` before it is stored for the first time.
     pub fn handle(&self) -> Option<Handle> {
         self.state().handle()
     }
@@ -218,6 +242,39 @@ impl Session {
     /// Size of the session as it was loaded or last saved, in bytes; 0 if it is new.
     pub fn record_bytes(&self) -> usize {
         self.state().record().map_or(0, |record| record.bytes().len())
+    }
+
+    /// Whose session this is; `None` if it is nobody's, and after [`sign_in`](Self::sign_in) its owner at once.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.sign_in(7_u64)?;
+    /// assert_eq!(session.owner().unwrap().as_str(), "7");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn owner(&self) -> Option<Owner> {
+        self.state().owner()
+    }
+
+    /// When its owner signed in, as it was loaded or last saved; `None` if it has no owner.
+    ///
+    /// # Examples
+    /// For what asks for a fresh sign-in ("sudo mode"):
+    /// ```
+    /// # use std::time::Duration;
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.sign_in("ada")?;
+    /// session.save().wait()?;
+    /// let age = session.authenticated_at().and_then(|at| store.now().duration_since(at).ok());
+    /// let is_fresh = age.is_some_and(|age| age < Duration::from_mins(10));
+    /// assert!(is_fresh);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn authenticated_at(&self) -> Option<SystemTime> {
+        let authenticated_ms = self.state().record().map_or(0, |record| record.meta().authenticated_ms);
+        (authenticated_ms != 0).then(|| from_ms(authenticated_ms))
     }
 
     /// When the session began; `None` if it is new.
@@ -237,8 +294,10 @@ impl Session {
     /// with the next `save`; so a WebSocket's task keeps the session and calls this after each change.
     ///
     /// # Errors
-    /// [`Error::HeadersSent`] if this would need a new token (a first value, or [`rotate`](Self::rotate)) and the response's headers
-    /// have left: the client could not learn of it. Nothing is changed then. [`Error::Degraded`] and [`Error::Closed`] of the store.
+    /// [`Error::SessionEnded`] if the session has ended meanwhile, or got a new token from another request: nothing is stored, and the changes
+    /// are given up. [`Error::HeadersSent`] if this would need a new token (a first value, a sign-in, a rotation) and the response's headers
+    /// have left: the client could not learn of it. Nothing is changed then. [`Error::CookieWithheld`], [`Error::OwnerLimit`],
+    /// [`Error::StoreFull`]; [`Error::Degraded`], [`Error::TimedOut`] and [`Error::Closed`] of the store.
     ///
     /// # Examples
     /// ```
@@ -262,7 +321,7 @@ impl Session {
 
     /// As [`save`](Self::save), in this durability class.
     ///
-    /// A new token and the end of a session are durable whatever the class.
+    /// A new token, a change of owner and the end of a session are durable whatever the class.
     pub fn save_with(&self, durability: Durability) -> Ack {
         self.save_as(How { durability: Some(durability), strict: false })
     }
@@ -271,8 +330,8 @@ impl Session {
     /// timeouts. To be used is no change.
     ///
     /// # Errors
-    /// What [`save`](Self::save) gives, and [`Error::Conflict`] if somebody did, or the session has ended. Then nothing is stored, the
-    /// changes are given up, and the session shows what it is now, to decide anew.
+    /// What [`save`](Self::save) returns, and [`Error::Conflict`] if another request changed it. Then nothing is stored, the changes are given
+    /// up, and the session shows what it is now, to decide anew.
     ///
     /// # Examples
     /// ```
@@ -304,7 +363,8 @@ impl Session {
     /// Waits for the end of this session, by whomever: for a WebSocket or an event stream that must not outlive it. `None` before the
     /// session is stored for the first time, and while it travels sealed in its client's cookie.
     ///
-    /// The watch follows the session to a new token. That a session's time is over is noticed when somebody asks for the session, and
+    /// The watch follows the session to a new token that has a grace, and ends with [`Ended::Rotated`](crate::Ended::Rotated) when an owner
+    /// signs in or the session rotates: what was opened with the old token must not go on. That a session's time is over is noticed when somebody asks for the session, and
     /// within [`Builder::sweep_interval`](crate::Builder::sweep_interval) and a minute. To keep a watch is no use of the session, which
     /// its connection may want to [save](Self::save) now and then.
     ///
@@ -339,10 +399,32 @@ impl Session {
         self.state().record().is_some()
     }
 
-    /// Ends the request: commits if `commit`, and gives what the client must be told.
+    /// Ends the request, and returns what the client must be sent.
     #[cfg(feature = "tower")]
-    pub(crate) fn finish(&self, commit: bool) -> Finish {
-        self.state().finish(self.store(), commit)
+    pub(crate) fn finish(&self, ending: Ending) -> Finish {
+        self.state().finish(self.store(), ending)
+    }
+}
+
+/// A value set once the response has left reaches the store by `save` alone. What is dropped without it is counted.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if state.answered && state.changes.set_values() {
+            self.store.drop_commit(state.handle());
+        }
+    }
+}
+
+impl From<&Session> for Option<Handle> {
+    fn from(session: &Session) -> Self {
+        session.handle()
+    }
+}
+
+impl From<&Handle> for Option<Handle> {
+    fn from(handle: &Handle) -> Self {
+        Some(*handle)
     }
 }
 

@@ -3,9 +3,10 @@
 //! Why: to sign somebody out and keep the cart, the keys of the sign-in must be known as such. They are, by their beginning: `user`
 //! in the scope `auth` is the session's key `auth:user`.
 //!
-//! Invariant: a scope has no state but its name; whatever it does, the session could do with the whole key.
+//! Invariants: a scope has no state but its name; whatever it does, the session could do with the whole key; two keys of different scopes
+//! are two keys of the session, so `:` and `%` in a key are escaped as in a URL: `user:role` in the scope `auth` is `auth:user%3Arole`.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use sessile_codec::{Entry, Model, View};
 
@@ -28,7 +29,7 @@ const SEPARATOR: char = ':';
 ///
 /// // Signing out keeps the cart.
 /// session.clear_scope("auth");
-/// session.rotate();
+/// session.unbind_owner();
 /// assert_eq!(auth.get::<u64>("user")?, None);
 /// assert_eq!(session.keys(), ["cart"]);
 /// # Ok::<(), sessile::Error>(())
@@ -50,7 +51,7 @@ impl Session {
     /// Removes every value of the scope `name`, also those that other requests set before this one commits. What is set in it
     /// after this stays.
     ///
-    /// To sign somebody out and keep the rest, call [`rotate`](Self::rotate) too: it is a change of privilege.
+    /// To sign somebody out and keep the rest, call [`unbind_owner`](Self::unbind_owner) too: it is a change of privilege.
     pub fn clear_scope(&self, name: &str) {
         self.scope(name).clear();
     }
@@ -73,6 +74,20 @@ impl Scope {
     #[cfg(feature = "serde")]
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         self.session.insert(&self.whole(key), value)
+    }
+
+    /// See [`Session::insert_for`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "serde")]
+    pub fn insert_for<T: serde_core::Serialize>(
+        &self,
+        key: &str,
+        value: T,
+        lifetime: std::time::Duration,
+    ) -> Result<(), Error> {
+        self.session.insert_for(&self.whole(key), value, lifetime)
     }
 
     /// See [`Session::insert_quick`].
@@ -138,10 +153,10 @@ impl Scope {
         self.session.contains_key(&self.whole(key))
     }
 
-    /// The scope's keys without its name, in order.
+    /// The scope's keys without its name, in the order of the session's keys. Those of a scope within it are `name:key`.
     pub fn keys(&self) -> Vec<String> {
         let keys = self.session.keys().into_iter();
-        keys.filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)).collect()
+        keys.filter_map(|key| key.strip_prefix(&self.prefix).map(unescaped)).collect()
     }
 
     /// See [`Session::clear_scope`].
@@ -164,8 +179,17 @@ impl Scope {
     }
 
     fn whole(&self, key: &str) -> String {
-        format!("{}{key}", self.prefix)
+        format!("{}{}", self.prefix, escaped(key))
     }
+}
+
+/// The key without a separator in it.
+fn escaped(key: &str) -> Cow<'_, str> {
+    if key.contains(['%', SEPARATOR]) { key.replace('%', "%25").replace(SEPARATOR, "%3A").into() } else { key.into() }
+}
+
+fn unescaped(key: &str) -> String {
+    key.replace("%3A", ":").replace("%25", "%")
 }
 
 impl fmt::Debug for Scope {

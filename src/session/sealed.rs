@@ -4,21 +4,18 @@
 //! its last use change: a new token, owner or timeout, and the removal of all values, are a new id, and what was sealed under the old
 //! one is refused from then on; whether a session is sealed is decided by its size at commit, and in one place each way.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 use sessile_codec::{Meta, Record};
 
 use super::{
-    Inner, Kind, Session,
-    commit::{How, Told, is_left, lasts, renew_cookie},
-    state::{Changes, Phase, State, Stored},
+    Kind, Session,
+    commit::{How, Told, is_left},
+    state::{Changes, OwnerChange, Phase, Rival, State, Stored},
 };
 use crate::{
-    Durability, Error, Store, Tier, Token,
+    Durability, Error, Handle, Store, Tier, Token,
     disk::Ticket,
-    expiry,
-    store::{self, NewKey, SealedId},
+    expiry::{self, cookie_lasts, renew_cookie},
+    store::{self, Found, NewKey, Presented, SealedId},
     token::{Key, RANDOM, TAG, random_bytes},
 };
 
@@ -33,7 +30,8 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     fn id(&self) -> SealedId {
-        SealedId { key: self.key, owner: self.record.meta().owner, epoch: self.epoch }
+        let meta = self.record.meta();
+        SealedId { key: self.key, handle: Handle::of(&meta), owner: meta.owner, epoch: self.epoch }
     }
 
     /// Ends it, wherever it is by now. `None`: it was over before.
@@ -42,31 +40,87 @@ impl Sealed {
     }
 }
 
-impl Session {
-    /// The session that came sealed, or a new one if it has ended.
-    pub(crate) fn load_sealed(store: &Store, kind: Kind, sealed: Sealed) -> Result<Self, Error> {
-        let state = match store.find_sealed(&sealed.id(), &sealed.record.meta())? {
-            store::Opened::Alive => {
-                let mut state = State::new(kind, None);
-                state.tier = Some(Tier::Cookie);
-                state.phase = Phase::Sealed(sealed);
-                state
-            }
-            // No token led here; this one leads nowhere, and an old one is told to nobody. Random, as whatever follows from it must be.
+/// A live session that a client presents.
+pub(crate) enum Live {
+    Sealed(Sealed),
+    Stored(Token, Found),
+}
+
+impl Live {
+    /// The session that came sealed, if it is alive.
+    fn of_sealed(store: &Store, kind: Kind, sealed: Sealed) -> Result<Option<Self>, Error> {
+        Ok(match store.find_sealed(&sealed.id(), &sealed.record.meta())? {
+            store::Opened::Alive => Some(Self::Sealed(sealed)),
+            // No token led here; this one leads nowhere, and an old one is sent to no client. Random, as whatever follows from it must be.
             store::Opened::InStore(found) => {
-                let token = Token::new(&random_bytes::<RANDOM>()?, [0; TAG]).with_name(kind.name);
-                State::new(kind, Some((token, found)))
+                Some(Self::Stored(Token::new(&random_bytes::<RANDOM>()?, [0; TAG]).with_name(kind.name), found))
             }
-            store::Opened::Ended => State::new(kind, None),
+            store::Opened::Ended => None,
+        })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sealed(one), Self::Sealed(other)) => one.key == other.key,
+            (Self::Stored(_, one), Self::Stored(_, other)) => one.key == other.key,
+            (Self::Sealed(_), Self::Stored(..)) | (Self::Stored(..), Self::Sealed(_)) => false,
+        }
+    }
+
+    fn into_rival(self) -> Rival {
+        match self {
+            Self::Sealed(sealed) => Rival::Sealed(sealed),
+            Self::Stored(_, found) => Rival::Stored(found.key),
+        }
+    }
+}
+
+impl Session {
+    /// The session that one of these leads to, or a new one. Several live ones are ambiguous, and then it is none of them.
+    pub(crate) fn load_among(
+        store: &Store,
+        kind: Kind,
+        sealed: Vec<Sealed>,
+        tokens: impl Iterator<Item = Token>,
+    ) -> Result<Self, Error> {
+        let mut live: Vec<Live> = Vec::new();
+        let mut add = |one: Live| {
+            if !live.iter().any(|other| other.is_same(&one)) {
+                live.push(one);
+            }
         };
-        Ok(Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) })))
+        for sealed in sealed {
+            Live::of_sealed(store, kind, sealed)?.into_iter().for_each(&mut add);
+        }
+        match store.find_all(tokens.map(|token| token.with_name(kind.name)))? {
+            Presented::None => {}
+            Presented::One(token, found) => add(Live::Stored(token, found)),
+            Presented::Several(several) => several.into_iter().for_each(|(token, found)| add(Live::Stored(token, found))),
+        }
+        let state = match live.len() {
+            0 | 1 => match live.pop() {
+                None => State::new(kind, None),
+                Some(Live::Stored(token, found)) => State::new(kind, Some((token, found))),
+                Some(Live::Sealed(sealed)) => {
+                    let mut state = State::new(kind, None);
+                    state.tier = Some(Tier::Cookie);
+                    state.phase = Phase::Sealed(sealed);
+                    state
+                }
+            },
+            _ => {
+                store.note_ambiguous();
+                State::among(kind, None, live.into_iter().map(Live::into_rival).collect())
+            }
+        };
+        Ok(Self::of_state(store, state))
     }
 }
 
 impl Changes {
     /// Whether what was sealed before must not be believed any more.
     fn need_new_id(&self) -> bool {
-        let ends_privilege = self.owner.is_some() || self.patch.is_cleared() || !self.cleared.is_empty();
+        let ends_privilege = self.owner != OwnerChange::Keep || self.patch.is_cleared() || !self.cleared.is_empty();
         ends_privilege || self.new_key != NewKey::Keep || self.idle.is_some() || self.absolute.is_some()
     }
 }
@@ -83,7 +137,8 @@ impl State {
             return Ok(false);
         }
         let (key, epoch) = (random_bytes()?, store.sealing_epoch());
-        let record = self.changes.patch.apply(None, &key, meta, store.limits())?;
+        let meta = Meta { handle: Handle::first(&key).bits(), ..*meta };
+        let record = self.changes.patch.apply(None, &key, &meta, store.limits())?;
         if !fits(store, &record, self.kind.seal_bytes) {
             return Ok(false);
         }
@@ -101,15 +156,15 @@ impl State {
     pub(super) fn commit_sealed(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
         let Phase::Sealed(Sealed { record, .. }) = &self.phase else { return Ok(Ticket::done()) };
         let now = record.meta();
-        self.changes.lasts = self.changes.lasts.filter(|wanted| *wanted != lasts(&now));
+        self.changes.lasts = self.changes.lasts.filter(|wanted| *wanted != cookie_lasts(&now));
         let (now_ms, is_touch) = (store.now_ms(), self.changes.are_none());
         let is_due = expiry::touch_is_due(&now, now_ms) && !self.answered;
         if is_touch && !is_due && !how.strict {
             return Ok(Ticket::done());
         }
         let mut meta = self.changes.meta(store, &now, Durability::Durable, now_ms);
-        let deadline_ms = renew_cookie(&mut meta, self.changes.lasts.unwrap_or(lasts(&now)));
-        let patch = self.changes.merged(record, record, store.limits())?;
+        let deadline_ms = renew_cookie(&mut meta, self.changes.lasts.unwrap_or(cookie_lasts(&now)));
+        let patch = self.changes.merged(record, record, now_ms, store.limits())?;
         let patch = patch.as_ref().unwrap_or(&self.changes.patch);
         let Phase::Sealed(Sealed { key: old_key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
         // Sealed while the clock was ahead: that is valid for longer than what is sealed now, and an end under this id would be forgotten
@@ -121,7 +176,7 @@ impl State {
         if how.strict || !fits(store, &changed, self.kind.seal_bytes) {
             return match self.move_into_store(store, how, &changed, deadline_ms) {
                 // Nothing was to change: the session is as good as it was, until it is used again.
-                Err(error) if is_touch && !how.strict && error.gives_up_changes() => Ok(Ticket::done()),
+                Err(_) if is_touch && !how.strict => Ok(Ticket::done()),
                 moved => moved,
             };
         }
@@ -136,20 +191,9 @@ impl State {
         };
         match again {
             Some(epoch) => self.seal(store, Sealed { key, epoch, record: changed }, deadline_ms),
-            None => self.drop_sealed(store),
+            None => return self.ended(store, how),
         }
         Ok(ticket)
-    }
-
-    /// The session has ended, or become another, while this request ran. The client is told nothing: it may hold a newer one.
-    fn drop_sealed(&mut self, store: &Store) {
-        if let Phase::Sealed(Sealed { key, .. }) = &self.phase {
-            let key = *key;
-            if !self.changes.are_none() {
-                store.drop_commit(&key);
-            }
-            self.phase = Phase::Ended(key);
-        }
     }
 
     /// Takes the session into the store, as `changed`: it has outgrown the cookie.
@@ -166,9 +210,7 @@ impl State {
         let has_grace = !self.changes.need_new_id();
         let make = |key: &Key| Ok(changed.with_meta(key, &Meta { revision: 1, ..meta }));
         let Some(committed) = store.take_in(&sealed.id(), &before, has_grace, self.kind.name, &meta, make)? else {
-            self.drop_sealed(store);
-            let expected = before.revision;
-            return if how.strict { Err(Error::Conflict { found: None, expected }) } else { Ok(Ticket::done()) };
+            return self.ended(store, how);
         };
         let token = committed.token.expect("a session that is new in the store has a new token");
         self.told = Told::Token { token, deadline_ms, renewed: false };
@@ -186,7 +228,7 @@ impl State {
         let Ok(Some((epoch, ticket))) = store.let_go(self.kind.name, key, record, &to) else { return ticket };
         // Nobody looks whether a cookie that holds its session comes back: it does, or there is no session.
         let mut meta = store.timeouts().proven(&record.meta());
-        let lasts = lasts(&meta);
+        let lasts = cookie_lasts(&meta);
         let deadline_ms = renew_cookie(&mut meta, lasts);
         let record = record.with_meta(&to, &meta);
         self.seal(store, Sealed { key: to, epoch, record }, deadline_ms);

@@ -9,9 +9,10 @@ use sessile_codec::{Entry, EntryRef, Limits, Model, Patch, Record, View};
 
 #[cfg(feature = "sealed")]
 use super::Sealed;
-use super::{Bound, Kind, commit::Told, flash};
+use super::{Bound, Kind, commit::Told};
 use crate::{
-    Durability, Error, Handle, Store, Tier, Token, event,
+    Durability, Error, Handle, Owner, Store, Tier, Token, event,
+    owner::{self, NOBODY, OwnerHash},
     store::{Found, NewKey},
     token::Key,
 };
@@ -27,6 +28,17 @@ pub(crate) struct State {
     pub(super) told: Told,
     /// The response's headers have left: a client that does not have the token by now never gets it.
     pub(super) answered: bool,
+    /// The live sessions that an ambiguous request presents. It is in none of them.
+    pub(super) rivals: Box<[Rival]>,
+    /// Whether the next commit ends them.
+    pub(super) ends_rivals: bool,
+}
+
+/// A live session that the client presents beside others.
+pub(crate) enum Rival {
+    Stored(Key),
+    #[cfg(feature = "sealed")]
+    Sealed(Sealed),
 }
 
 /// Where the session stands.
@@ -45,7 +57,7 @@ pub(super) enum Phase {
     DoomedSealed(Sealed),
     /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
     /// visitor who has just signed in out of the browser.
-    Ended(Key),
+    Ended(Handle),
 }
 
 /// A session that is in the store.
@@ -68,13 +80,35 @@ pub(super) struct Changes {
     /// Whether more than quick changes are among them.
     pub(super) beyond_quick: bool,
     pub(super) new_key: NewKey,
-    pub(super) owner: Option<[u8; 16]>,
+    pub(super) owner: OwnerChange,
     /// Whether the cookie is to outlast the browser, if this request says so.
     pub(super) lasts: Option<bool>,
     pub(super) idle: Option<Duration>,
     pub(super) absolute: Option<Duration>,
     /// Models of older versions that were read, as this build writes them. Stored with any change, but not one themselves.
     pub(super) migrated: Vec<(Box<str>, Entry)>,
+}
+
+/// What becomes of a session's owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OwnerChange {
+    #[default]
+    Keep,
+    /// This one signs in.
+    SignIn(OwnerHash),
+    /// The session goes on without one.
+    Unbind,
+}
+
+impl OwnerChange {
+    /// The owner that a commit gives the session.
+    pub(super) fn asked(self) -> Option<OwnerHash> {
+        match self {
+            Self::Keep => None,
+            Self::SignIn(owner) => Some(owner),
+            Self::Unbind => Some(NOBODY),
+        }
+    }
 }
 
 impl Changes {
@@ -96,7 +130,17 @@ impl Changes {
 
     /// Whether there is something that makes a session where there was none.
     pub(super) fn have_content(&self) -> bool {
-        self.patch.keys().any(|(_, is_set)| is_set) || self.owner.is_some_and(|owner| owner != [0; 16])
+        self.patch.keys().any(|(_, is_set)| is_set) || self.sign_in()
+    }
+
+    /// Whether an owner signs in: then the commit succeeds in a new session if this one has ended.
+    pub(super) fn sign_in(&self) -> bool {
+        matches!(self.owner, OwnerChange::SignIn(_))
+    }
+
+    /// Whether the application set a value that a crash may not undo.
+    pub(super) fn set_values(&self) -> bool {
+        self.beyond_quick && self.patch.keys().any(|(key, is_set)| is_set && super::check_key(key).is_ok())
     }
 
     /// Whether a crash may undo them.
@@ -106,7 +150,7 @@ impl Changes {
 
     /// Whether what is known of the session stays as it is.
     fn meta_is_kept(&self) -> bool {
-        self.owner.is_none() && self.lasts.is_none() && self.idle.is_none() && self.absolute.is_none()
+        self.owner == OwnerChange::Keep && self.lasts.is_none() && self.idle.is_none() && self.absolute.is_none()
     }
 }
 
@@ -121,11 +165,26 @@ pub(super) type Again = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, E
 
 impl State {
     pub(super) fn new(kind: Kind, found: Option<(Token, Found)>) -> Self {
+        Self::among(kind, found, Box::default())
+    }
+
+    /// The state of an ambiguous request, which presents `rivals`, or of any other, which has none.
+    pub(super) fn among(kind: Kind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
             Phase::Stored(Stored { token, key, record, seen_ms, is_old })
         });
-        Self { kind, phase, tier, changes: Changes::default(), durability: None, told: Told::Nothing, answered: false }
+        Self {
+            kind,
+            phase,
+            tier,
+            changes: Changes::default(),
+            durability: None,
+            told: Told::Nothing,
+            answered: false,
+            rivals,
+            ends_rivals: false,
+        }
     }
 
     /// The value under `key`, borrowed: for who reads it at once.
@@ -176,7 +235,7 @@ impl State {
             Err(error) => {
                 store.note_unreadable();
                 if let Some(stored) = self.stored() {
-                    event::unreadable_value(&stored.key, &error);
+                    event::unreadable_value(Handle::of(&stored.record.meta()), &error);
                 }
                 Ok(None)
             }
@@ -210,13 +269,16 @@ impl State {
     }
 
     pub(super) fn clear(&mut self) {
-        let label = flash::label_entry(self);
+        // The session goes on as its owner's, with the label that its owner knows it by.
+        let kept = [crate::label::KEY, owner::KEY].map(|key| (key, self.get(key)));
         self.changes.patch.clear();
         self.changes.updates.clear();
         self.changes.cleared.clear();
         self.changes.beyond_quick = true;
-        if let Some(label) = label {
-            flash::put_label_entry(self, label);
+        for (key, entry) in kept {
+            if let Some(entry) = entry {
+                self.changes.patch.set(key, entry, &Limits::UNLIMITED).expect("the key is within every limit");
+            }
         }
     }
 
@@ -278,7 +340,7 @@ impl State {
         self.changes.new_key = NewKey::Rotate;
     }
 
-    pub(super) fn renew(&mut self) {
+    pub(super) fn rotate_with_grace(&mut self) {
         // Nothing sealed can be found by an old cookie for a moment and then not any more: it is told by nobody but itself.
         #[cfg(feature = "sealed")]
         if matches!(self.phase, Phase::Sealed(_)) {
@@ -286,7 +348,7 @@ impl State {
         }
         // Whoever came with a replaced token has a new one on its way already; and what is rotated needs no more.
         if self.changes.new_key == NewKey::Keep && self.stored().is_some_and(|stored| !stored.is_old) {
-            self.changes.new_key = NewKey::Renew;
+            self.changes.new_key = NewKey::RotateWithGrace;
         }
     }
 
@@ -306,10 +368,27 @@ impl State {
             other @ (Phase::New | Phase::Ended(_)) => other,
         };
         self.changes = Changes::default();
+        self.ends_rivals = !self.rivals.is_empty();
     }
 
-    pub(super) fn bind_owner(&mut self, owner: [u8; 16]) {
-        self.changes.owner = Some(owner);
+    /// The session is `owner`'s from the next commit on, under a new token.
+    pub(super) fn sign_in(&mut self, owner: &Owner, limits: &Limits) -> Result<(), Error> {
+        self.set(owner::KEY, owner.entry(limits)?, limits)?;
+        self.changes.owner = OwnerChange::SignIn(owner.hash());
+        self.rotate();
+        Ok(())
+    }
+
+    /// The session is nobody's from the next commit on, under a new token.
+    pub(super) fn unbind_owner(&mut self) {
+        self.remove(owner::KEY);
+        self.changes.owner = OwnerChange::Unbind;
+        self.rotate();
+    }
+
+    /// Whose session it is, changes of this request included.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        Owner::of_entry(&self.get(owner::KEY)?)
     }
 
     pub(super) fn set_idle_timeout(&mut self, timeout: Duration) {
@@ -346,11 +425,7 @@ impl State {
     }
 
     pub(super) fn handle(&self) -> Option<Handle> {
-        #[cfg(feature = "sealed")]
-        if let Phase::Sealed(sealed) = &self.phase {
-            return Some(Handle::of(&sealed.key));
-        }
-        self.stored().map(|stored| Handle::of(&stored.key))
+        self.record().map(|record| Handle::of(&record.meta()))
     }
 
     pub(super) fn tier(&self) -> Option<Tier> {

@@ -1,21 +1,32 @@
 //! What a session holds: reading, setting and removing values under keys.
 
-use sessile_codec::{Entry, Model, View};
+use sessile_codec::{Entry, EntryRef, Model, View};
 
-use super::{Session, check_key};
+use super::{Session, check_key, commit::is_over};
 use crate::Error;
 
 impl Session {
     /// The value under `key`, as a serde type; `None` if there is none.
     ///
-    /// To borrow text or bytes from the session instead of copying them, see [`entry`](Self::entry).
+    /// A value that is `None` counts as no value, unless it is read as an `Option` itself. To borrow text or bytes from the session instead
+    /// of copying them, see [`entry`](Self::entry).
     ///
     /// # Errors
     /// [`Error::Codec`] if the stored value is not a `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.insert("referrer", None::<String>)?;
+    /// assert_eq!(session.get::<String>("referrer")?, None);
+    /// assert_eq!(session.get::<Option<String>>("referrer")?, Some(None));
+    /// assert_eq!(session.get::<String>("nothing")?, None);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[cfg(feature = "serde")]
     pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         check_key(key)?;
-        Ok(self.state().get_ref(key).map(|entry| entry.get()).transpose()?)
+        self.state().get_ref(key).filter(|entry| self.is_current(*entry)).map_or(Ok(None), value_of)
     }
 
     /// Sets the value under `key`, of any serde type.
@@ -29,6 +40,42 @@ impl Session {
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         check_key(key)?;
         let entry = Entry::serde(&value, self.store().limits())?;
+        self.state().set(key, entry, self.store().limits())
+    }
+
+    /// As [`insert`](Self::insert), but the value is gone after `lifetime`, counted from now: it reads as absent from then on. The session
+    /// itself lasts as long as before, and may end earlier.
+    ///
+    /// For what a second factor, a confirmed password or a short-lived offer allows.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert_for("sudo", true, Duration::from_mins(10))?;
+    /// assert!(session.contains_key("sudo"));
+    /// clock.advance(Duration::from_mins(10));
+    /// assert!(!session.contains_key("sudo"));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn insert_for<T: serde_core::Serialize>(
+        &self,
+        key: &str,
+        value: T,
+        lifetime: std::time::Duration,
+    ) -> Result<(), Error> {
+        check_key(key)?;
+        let until_ms = self.store().now_ms().saturating_add(crate::clock::duration_ms(lifetime));
+        let entry = Entry::serde(&value, self.store().limits())?.with_until_ms(until_ms);
         self.state().set(key, entry, self.store().limits())
     }
 
@@ -82,10 +129,11 @@ impl Session {
         check_key(key)?;
         let limits = *self.store().limits();
         let mut state = self.state();
-        let value = change(state.get(key).map(|entry| entry.get()).transpose()?);
+        let old = state.get(key).filter(|entry| self.is_current(entry.as_ref()));
+        let value = change(old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?);
         let entry = Entry::serde(&value, &limits)?;
         let again = move |old: Option<&Entry>| {
-            let old = old.map(Entry::get).transpose()?;
+            let old = old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?;
             Ok(Some(Entry::serde(&change(old), &limits)?))
         };
         state.update(key, Some(entry), Box::new(again), &limits)?;
@@ -148,7 +196,7 @@ impl Session {
     /// ```
     pub fn entry(&self, key: &str) -> Option<Entry> {
         check_key(key).ok()?;
-        self.state().get(key)
+        self.state().get(key).filter(|entry| self.is_current(entry.as_ref()))
     }
 
     /// Removes the value under `key`. `false`: there was none.
@@ -156,8 +204,10 @@ impl Session {
     /// # Errors
     /// [`Error::ReservedKey`].
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        let was_there = self.contains_key(key);
         check_key(key)?;
-        Ok(self.state().remove(key))
+        self.state().remove(key);
+        Ok(was_there)
     }
 
     /// As [`remove`](Self::remove), but the change stays in memory: see [`insert_quick`](Self::insert_quick).
@@ -165,24 +215,42 @@ impl Session {
     /// # Errors
     /// [`Error::ReservedKey`].
     pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
+        let was_there = self.contains_key(key);
         check_key(key)?;
-        Ok(self.state().remove_quick(key))
+        self.state().remove_quick(key);
+        Ok(was_there)
     }
 
     /// Whether there is a value under `key`.
     pub fn contains_key(&self, key: &str) -> bool {
-        check_key(key).is_ok() && self.state().get_ref(key).is_some()
+        check_key(key).is_ok() && self.state().get_ref(key).is_some_and(|entry| self.is_current(entry))
     }
 
     /// All keys, in order.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys = self.state().keys();
-        keys.retain(|key| check_key(key).is_ok());
+        let state = self.state();
+        let mut keys = state.keys();
+        keys.retain(|key| check_key(key).is_ok() && state.get_ref(key).is_some_and(|entry| self.is_current(entry)));
         keys
     }
 
     /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
     pub fn clear(&self) {
         self.state().clear();
+    }
+
+    /// Whether the value's time is not over.
+    fn is_current(&self, entry: EntryRef<'_>) -> bool {
+        entry.until_ms() == 0 || !is_over(entry, self.store().now_ms())
+    }
+}
+
+/// The value, or `None` for one that is `None` and is read as something else.
+#[cfg(feature = "serde")]
+fn value_of<T: serde_core::de::DeserializeOwned>(entry: EntryRef<'_>) -> Result<Option<T>, Error> {
+    match entry.get() {
+        Ok(value) => Ok(Some(value)),
+        Err(_) if entry.is_nil() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

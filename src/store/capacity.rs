@@ -8,7 +8,7 @@
 use std::sync::{OnceLock, atomic::Ordering};
 
 use super::{Store, Why, count};
-use crate::{Capacity, Error};
+use crate::{Capacity, Error, owner::NOBODY};
 
 /// What a full file says of how many sessions are enough.
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Store {
         let Some(full) = self.full(has_owner) else { return Ok(()) };
         let start = usize::try_from(self.0.shared.sessions.load(Ordering::Relaxed)).unwrap_or_default();
         if let Some(key) = self.0.memory.idle_anonymous(start)
-            && self.destroy_if(&key, Why::StoreFull, |current| current.record.meta().owner == [0; 16])?.is_some()
+            && self.destroy_if(&key, Why::StoreFull, |current| current.record.meta().owner == NOBODY)?.is_some()
         {
             return Ok(());
         }

@@ -1,19 +1,20 @@
 //! Changing a session: every change is made on the record that is current, or not at all.
 //!
 //! Invariants: a change of a session that is over is dropped and counted, never stored; a session gets its owner, and a session with an
-//! owner its new key, under that owner's lock; the end of a session and a new key are durable whatever the class.
+//! owner its new key, under that owner's lock; the end of a session, a new key and a change of owner are durable whatever the class.
 
 use sessile_codec::{Meta, Record};
 
-use super::{Store, Why, count, find::Current};
+use super::{Ended, Store, Why, count, find::Current};
 use crate::{
     Durability, Error, Token,
     clock::duration_ms,
     disk::{Op, Ticket, Urgency},
     expiry,
     memory::{Grace, Rekey, Seq, Swap},
+    owner::{NOBODY, OwnerHash},
     store::Found,
-    token::{Key, NameHash},
+    token::{Handle, Key, NameHash},
 };
 
 /// A commit that was made.
@@ -32,9 +33,11 @@ pub(crate) struct Asked {
     /// The kind of session that it is.
     pub(crate) name: NameHash,
     pub(crate) durability: Durability,
-    /// The owner that the session gets; all zero for none.
-    pub(crate) owner: Option<[u8; 16]>,
+    /// The owner that the session gets, or [`NOBODY`].
+    pub(crate) owner: Option<OwnerHash>,
     pub(crate) new_key: NewKey,
+    /// Whether the caller goes on if the session has ended. Otherwise the commit is counted as dropped.
+    pub(crate) may_end: bool,
 }
 
 /// What a request knows of the session that it commits to.
@@ -71,7 +74,7 @@ pub(crate) enum NewKey {
     /// The old one finds nothing from then on.
     Rotate,
     /// The old one goes on leading to the session for the grace.
-    Renew,
+    RotateWithGrace,
 }
 
 impl Store {
@@ -83,37 +86,37 @@ impl Store {
         meta: &Meta,
         make: impl FnOnce(&Key) -> Result<Record, Error>,
     ) -> Result<Committed, Error> {
-        self.0.disk.admit()?;
-        self.make_room(meta.owner != [0; 16])?;
+        self.admit(durability)?;
+        self.make_room(meta.owner != NOBODY)?;
         let token = self.0.ring.issue()?.with_name(name);
         let key = token.key();
         let record = make(&key)?;
-        let _locks = self.lock_owners([meta.owner, [0; 16]]);
+        let _locks = self.lock_owners([meta.owner, NOBODY]);
         let evicted = self.limit_owner(&meta.owner, &key)?;
-        let durability = at_least(durability, meta.owner != [0; 16], evicted);
+        let durability = at_least(durability, meta.owner != NOBODY || evicted);
         let put = || self.queue(Op::Put { key, record: record.clone() }, durability, None);
         let ticket = self.0.memory.insert(&key, &record, &self.0.disk, put);
         count(&self.0.shared.counters.commits);
-        self.0.shared.created(&key);
+        self.0.shared.created(Handle::of(&record.meta()));
         Ok(Committed { key, record, ticket, token: Some(token) })
     }
 
-    /// Puts what `merge` makes of the current record in its place, as soon as no other commit comes between; what makes nothing of it
-    /// gives up. `None`: given up, or the session is over and the commit is dropped.
+    /// Compare-and-swap loop: applies `merge` to the current record and stores the result, retrying if another commit won. Returns `None`
+    /// if `merge` declined or the session has ended.
     pub(crate) fn commit(
         &self,
         known: &Known<'_>,
         asked: Asked,
         mut merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Committed>, Error> {
-        self.0.disk.admit()?;
+        self.admit(asked.durability)?;
         let token = if asked.new_key == NewKey::Keep { None } else { Some(self.0.ring.issue()?.with_name(asked.name)) };
         let key = known.key;
         // Mostly nobody changed the session since it was loaded; if somebody did, the swap says so, and the next look is a real one.
         let mut guess = known.current();
         while let Some(current) = guess.take().map_or_else(|| self.current(key), |guess| Ok(Some(guess)))? {
             // Another request renewed the session while this one ran: once is enough.
-            let renewed = asked.new_key == NewKey::Renew && current.key != *key;
+            let renewed = asked.new_key == NewKey::RotateWithGrace && current.key != *key;
             match self.attempt(&current, asked, token.filter(|_| !renewed), &mut merge)? {
                 None => return Ok(None),
                 Some(Swap::Done(committed)) => {
@@ -124,14 +127,26 @@ impl Store {
                 Some(Swap::Dead) => break,
             }
         }
-        self.drop_commit(key);
+        if !asked.may_end {
+            self.drop_commit(Some(Handle::of(&known.record.meta())));
+        }
         Ok(None)
     }
 
-    /// Notes a commit that came after its session had ended.
-    pub(crate) fn drop_commit(&self, key: &Key) {
+    /// Whether a commit of this class may begin. A quick one needs no disk, only room in memory.
+    fn admit(&self, durability: Durability) -> Result<(), Error> {
+        if durability == Durability::Quick { self.0.disk.admit_to_memory() } else { self.0.disk.admit() }
+    }
+
+    /// Whether a commit that nobody waits for can be written.
+    pub(crate) fn takes_writes(&self) -> bool {
+        !self.is_closed() && self.0.disk.admit().is_ok()
+    }
+
+    /// Counts a commit that came after its session had ended.
+    pub(crate) fn drop_commit(&self, handle: Option<Handle>) {
         count(&self.0.shared.counters.dropped_commits);
-        crate::event::dropped_commit(key);
+        crate::event::dropped_commit(handle);
     }
 
     fn attempt(
@@ -149,7 +164,7 @@ impl Store {
         let onto = Onto { current: &current.record, key: &key, is_new_key: token.is_some() };
         let Some(record) = merge(onto)? else { return Ok(None) };
         let evicted = if owner == before { false } else { self.limit_owner(&owner, &current.key)? };
-        let durability = at_least(asked.durability, owner != before, evicted);
+        let durability = at_least(asked.durability, owner != before || evicted);
         let swap = if token.is_some() {
             self.rekey(current, asked.new_key, &key, &record)
         } else {
@@ -158,7 +173,7 @@ impl Store {
         };
         Ok(Some(swap.map(|ticket| {
             if token.is_some() {
-                self.0.shared.rotated(&current.key, &key);
+                self.0.shared.rotated(Handle::of(&record.meta()));
             }
             Committed { key, record, ticket, token }
         })))
@@ -168,12 +183,18 @@ impl Store {
     fn rekey(&self, current: &Current<'_>, new_key: NewKey, to: &Key, record: &Record) -> Swap<Ticket> {
         let now_ms = self.now_ms();
         let until_ms = now_ms.saturating_add(duration_ms(self.0.settings.renew_grace));
-        let grace = (new_key == NewKey::Renew).then_some(Grace { now_ms, until_ms });
-        self.0.memory.rekey(&current.key, current.base(), &Rekey { key: to, record, grace }, &self.0.disk, || {
-            // Before anybody can see the new key, and end the session under it.
-            self.0.shared.watchers.follow(&current.key, to);
+        let grace = (new_key == NewKey::RotateWithGrace).then_some(Grace { now_ms, until_ms });
+        let swap = self.0.memory.rekey(&current.key, current.base(), &Rekey { key: to, record, grace }, &self.0.disk, || {
+            if grace.is_some() {
+                // Before another thread can see the new key, and end the session under it.
+                self.0.shared.watchers.follow(&current.key, to);
+            }
             self.0.disk.enqueue(Op::Rekey { key: current.key, new_key: *to, record: record.clone() }, Urgency::Now)
-        })
+        });
+        if grace.is_none() && matches!(swap, Swap::Done(_)) {
+            self.0.shared.watchers.end(&current.key, Ended::Rotated);
+        }
+        swap
     }
 
     /// Ends the session, under a new key too if it was renewed. `None`: it was over before.
@@ -198,7 +219,7 @@ impl Store {
             let enqueue = || self.0.disk.enqueue(Op::Delete { key: current.key }, urgency);
             match self.0.memory.kill(&current.key, current.base(), enqueue) {
                 Swap::Done(ticket) => {
-                    self.0.shared.destroyed(&current.key, why);
+                    self.0.shared.destroyed(&current.key, Handle::of(&current.record.meta()), why);
                     #[cfg(feature = "sealed")]
                     if self.0.revoked.is_in_use()
                         && let Some(later) = self.end_left(&current.record)?
@@ -243,11 +264,8 @@ impl Store {
     }
 }
 
-/// What `durability` becomes when the owner changes, which the file's index must hear of, and when others were evicted for it.
-pub(super) fn at_least(durability: Durability, owner_changes: bool, evicted: bool) -> Durability {
-    match durability {
-        _ if evicted => Durability::Durable,
-        Durability::Quick if owner_changes => Durability::Relaxed,
-        durability => durability,
-    }
+/// The class of a commit. One that changes the owner, or evicts sessions of the owner, is durable: a sign-in that was acknowledged is not
+/// undone by a crash.
+pub(super) fn at_least(durability: Durability, owner_changes_or_evicts: bool) -> Durability {
+    if owner_changes_or_evicts { Durability::Durable } else { durability }
 }

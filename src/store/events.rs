@@ -17,7 +17,10 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::token::Handle;
+use crate::{
+    token::Handle,
+    wake::{Deferred, wake},
+};
 
 /// Something that happened to a session; from [`Store::subscribe`](crate::Store::subscribe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +31,11 @@ pub enum Event {
         /// The session.
         handle: Handle,
     },
-    /// A session got a new token, by [`Session::rotate`](crate::Session::rotate) or [`Session::renew`](crate::Session::renew).
+    /// A session got a new token, by [`Session::sign_in`](crate::Session::sign_in), [`rotate`](crate::Session::rotate) or
+    /// [`rotate_with_grace`](crate::Session::rotate_with_grace).
     Rotated {
-        /// What it was called until now.
-        from: Handle,
-        /// What it is called from now on.
-        to: Handle,
+        /// The session.
+        handle: Handle,
     },
     /// A session was ended.
     Destroyed {
@@ -169,8 +171,8 @@ impl Broadcast {
         Events(inbox)
     }
 
-    /// Tells everybody what `event` makes, if anybody is there.
-    pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
+    /// Sends what `event` makes to every subscriber.
+    pub(super) fn send(&self, event: impl FnOnce() -> Event) {
         if self.count.load(Ordering::Relaxed) > 0 {
             let event = event();
             self.each(|state| {
@@ -189,6 +191,7 @@ impl Broadcast {
     }
 
     fn each(&self, mut with: impl FnMut(&mut InboxState)) {
+        let _deferred = Deferred::begin();
         let mut inboxes = self.inboxes.lock();
         inboxes.retain(|inbox| {
             let Some(inbox) = inbox.upgrade() else { return false };
@@ -197,9 +200,7 @@ impl Broadcast {
             let waker = state.waker.take();
             drop(state);
             inbox.arrived.notify_one();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            waker.into_iter().for_each(wake);
             true
         });
         self.count.store(inboxes.len(), Ordering::Relaxed);

@@ -23,6 +23,13 @@ pub(crate) struct Found {
     pub(crate) is_old: bool,
 }
 
+/// What a client presents.
+pub(crate) enum Presented {
+    None,
+    One(Token, Found),
+    Several(Vec<(Token, Found)>),
+}
+
 /// The record of a key now, and what a change of it is to be based on.
 pub(super) struct Current<'a> {
     /// Where it is: not where it was asked for, if it was renewed.
@@ -51,10 +58,43 @@ pub(super) enum Fetched {
 }
 
 impl Store {
-    /// The session that the client presents by `tokens`, with its use noted. Two different tokens that both are ours are none:
-    /// one of them was planted.
-    pub(crate) fn find(&self, tokens: impl Iterator<Item = Token>) -> Result<Option<(Token, Found)>, Error> {
-        let Some(token) = self.pick(tokens) else { return Ok(None) };
+    /// The sessions that a client presents by `tokens`, with their use noted. Each session is there once, by its newest token. More than
+    /// one is ambiguous: the browser has several cookies of one name, and another host may have set all but one.
+    pub(crate) fn find_all(&self, mut tokens: impl Iterator<Item = Token>) -> Result<Presented, Error> {
+        let Some(first) = tokens.next() else { return Ok(Presented::None) };
+        match tokens.find(|token| *token != first) {
+            None => Ok(self.find(first)?.map_or(Presented::None, |found| Presented::One(first, found))),
+            Some(second) => self.find_among([first, second].into_iter().chain(tokens)),
+        }
+    }
+
+    /// Only a token that leads to a session is a candidate: a browser keeps the cookie of an ended session beside the new one when a
+    /// release has changed the cookie's attributes.
+    #[cold]
+    fn find_among(&self, tokens: impl Iterator<Item = Token>) -> Result<Presented, Error> {
+        let mut live: Vec<(Token, Found)> = Vec::new();
+        let mut tried: Vec<Token> = Vec::new();
+        for token in tokens {
+            if tried.contains(&token) {
+                continue;
+            }
+            tried.push(token);
+            let Some(found) = self.find(token)? else { continue };
+            match live.iter_mut().find(|(_, other)| other.key == found.key) {
+                Some(same) if same.1.is_old => *same = (token, found),
+                Some(_) => {}
+                None => live.push((token, found)),
+            }
+        }
+        Ok(match live.len() {
+            0 => Presented::None,
+            1 => live.pop().map_or(Presented::None, |(token, found)| Presented::One(token, found)),
+            _ => Presented::Several(live),
+        })
+    }
+
+    /// The session of `token`, with its use noted.
+    pub(crate) fn find(&self, token: Token) -> Result<Option<Found>, Error> {
         let (mut key, now_ms) = (token.key(), self.now_ms());
         let mut is_old = false;
         let found = loop {
@@ -83,13 +123,13 @@ impl Store {
         if expiry::is_unproven(&found.record.meta()) {
             self.prove(&mut found, now_ms)?;
         }
-        Ok(Some((token, found)))
+        Ok(Some(found))
     }
 
-    /// Whether this store issued the token, whatever has become of its session.
-    #[cfg(feature = "sealed")]
-    pub(crate) fn is_ours(&self, token: &Token) -> bool {
-        self.0.ring.verify(token)
+    /// Counts a request that presents several sessions.
+    pub(crate) fn note_ambiguous(&self) {
+        count(&self.0.shared.counters.ambiguous);
+        crate::event::ambiguous();
     }
 
     /// Notes that bytes that this store wrote are no record.
@@ -97,23 +137,6 @@ impl Store {
     pub(crate) fn note_corrupt(&self, key: &Key, error: &sessile_codec::Error) {
         count(&self.0.shared.counters.corrupt);
         crate::event::corrupt_record(key, error);
-    }
-
-    fn pick(&self, mut tokens: impl Iterator<Item = Token>) -> Option<Token> {
-        let mut picked = tokens.next()?;
-        let mut verified = false;
-        for token in tokens.filter(|token| self.0.ring.verify(token)) {
-            if token == picked {
-                verified = true;
-            } else if verified || self.0.ring.verify(&picked) {
-                count(&self.0.shared.counters.ambiguous);
-                crate::event::ambiguous();
-                return None;
-            } else {
-                (picked, verified) = (token, true);
-            }
-        }
-        Some(picked)
     }
 
     /// Brings a session from the disk into memory.

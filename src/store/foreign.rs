@@ -16,7 +16,8 @@ use crate::{
     Durability, Error,
     disk::{Op, Ticket},
     memory::{Base, Lookup, Swap},
-    token::Key,
+    owner::NOBODY,
+    token::{Handle, Key},
 };
 
 /// What a session is stored under whose id is `id` in the crate that `kind` names. No token of ours has the same one.
@@ -57,11 +58,11 @@ impl Store {
         merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Committed>, Error> {
         let Some(current) = self.current(key)? else {
-            self.drop_commit(key);
+            self.drop_commit(None);
             return Ok(None);
         };
         // Without a name, which would be for a new token of ours.
-        let asked = Asked { name: 0, durability, owner, new_key: NewKey::Keep };
+        let asked = Asked { name: 0, durability, owner, new_key: NewKey::Keep, may_end: false };
         let record = &current.record;
         let known = Known { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
         self.commit(&known, asked, merge)
@@ -88,15 +89,15 @@ impl Store {
                 return Ok(None);
             }
             self.0.disk.admit()?;
-            self.make_room(owner != [0; 16])?;
-            let _locks = self.lock_owners([owner, [0; 16]]);
+            self.make_room(owner != NOBODY)?;
+            let _locks = self.lock_owners([owner, NOBODY]);
             let evicted = self.limit_owner(&owner, key)?;
-            let durability = at_least(durability, owner != [0; 16], evicted);
+            let durability = at_least(durability, owner != NOBODY || evicted);
             let put = |before| self.queue(Op::Put { key: *key, record: record.clone() }, durability, before);
             match self.0.memory.swap(key, Base::Load(&load), record, &self.0.disk, put) {
                 Swap::Done(ticket) => {
                     count(&self.0.shared.counters.commits);
-                    self.0.shared.created(key);
+                    self.0.shared.created(Handle::of(&record.meta()));
                     return Ok(Some(ticket));
                 }
                 Swap::Changed => {}

@@ -5,38 +5,41 @@ use std::time::SystemTime;
 use sessile_codec::Record;
 
 use crate::{
-    clock::from_ms,
+    clock::{deadline_from_ms, from_ms},
     expiry, label,
-    token::{Handle, Key},
+    token::Handle,
 };
 
 /// A session in a list of its owner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Names the session, for [`Store::destroy_one`](crate::Store::destroy_one). It is not the token.
+    /// Names the session for as long as it exists, for [`Store::destroy_one`](crate::Store::destroy_one). It is not the token.
     pub handle: Handle,
     /// When it began.
     pub created: SystemTime,
     /// When it was last used.
     pub last_seen: SystemTime,
-    /// When it ends unless it is used before.
-    pub idle_deadline: SystemTime,
-    /// When it ends however much it is used.
-    pub absolute_deadline: SystemTime,
+    /// When its owner signed in.
+    pub authenticated_at: Option<SystemTime>,
+    /// When it ends unless it is used before; `None` is never.
+    pub idle_deadline: Option<SystemTime>,
+    /// When it ends however much it is used; `None` is never.
+    pub absolute_deadline: Option<SystemTime>,
     /// What [`Session::set_label`](crate::Session::set_label) said.
     pub label: Option<String>,
 }
 
 impl SessionInfo {
-    pub(super) fn new(key: &Key, record: &Record, seen_ms: u64) -> Self {
+    pub(super) fn new(record: &Record, seen_ms: u64) -> Self {
         let meta = expiry::touched(&record.meta(), seen_ms);
         Self {
-            handle: Handle::of(key),
+            handle: Handle::of(&meta),
             created: from_ms(meta.created_ms),
             last_seen: from_ms(meta.last_seen_ms),
-            idle_deadline: from_ms(meta.idle_deadline_ms),
-            absolute_deadline: from_ms(meta.absolute_deadline_ms),
+            authenticated_at: (meta.authenticated_ms != 0).then(|| from_ms(meta.authenticated_ms)),
+            idle_deadline: deadline_from_ms(meta.idle_deadline_ms),
+            absolute_deadline: deadline_from_ms(meta.absolute_deadline_ms),
             label: label::of(record),
         }
     }

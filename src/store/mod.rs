@@ -29,6 +29,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use sessile_codec::Limits;
@@ -40,7 +41,7 @@ pub(crate) use self::revoked::{End, Opened, SealedId, has_left};
 use self::{capacity::FullAt, lease::Leases, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};
 pub(crate) use self::{
     commit::{Asked, Committed, Known, NewKey, Onto},
-    find::Found,
+    find::{Found, Presented},
     lease::Lease,
 };
 pub use self::{
@@ -51,6 +52,7 @@ pub use self::{
 use crate::{
     Ack, Builder, Durability, Error, Stats,
     builder::Settings,
+    clock::from_ms,
     disk::{self, Disk},
     expiry::Timeouts,
     keys::KeyRing,
@@ -232,6 +234,15 @@ impl Store {
         Ack::new(self.0.disk.sweep(), ())
     }
 
+    /// The time by which this store's sessions live: that of its [`Clock`](crate::Clock), except that it does not go back when the clock is
+    /// set back.
+    ///
+    /// For comparisons with [`Session::authenticated_at`](crate::Session::authenticated_at) and deadlines.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        from_ms(self.now_ms())
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         self.0.timeline.now_ms()
     }
@@ -252,6 +263,12 @@ impl Store {
     /// Notes that a stored value could not be read.
     pub(crate) fn note_unreadable(&self) {
         count(&self.0.shared.counters.unreadable);
+    }
+
+    /// Whether both are handles of one store.
+    #[cfg(feature = "tower")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     fn is_closed(&self) -> bool {

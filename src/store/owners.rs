@@ -7,9 +7,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{SessionInfo, Store, Why, find::Current};
 use crate::{
-    Ack, Error, OwnerLimit,
+    Ack, Error, Owner, OwnerLimit,
     disk::Ticket,
-    token::{Handle, Key, owner_hash},
+    owner::{NOBODY, OwnerHash},
+    token::{Handle, Key},
+    wake::Deferred,
 };
 
 /// Locks for owners, fewer than there are owners.
@@ -17,9 +19,14 @@ use crate::{
 pub(super) struct OwnerLocks([Mutex<()>; LOCKS]);
 
 const LOCKS: usize = 32;
-const NOBODY: [u8; 16] = [0; 16];
 
-fn lock_of(owner: &[u8; 16]) -> usize {
+/// While it lives, what is listed by an owner stays so, and no waker runs. The locks go first.
+pub(super) struct OwnersLocked<'a> {
+    _locks: [Option<MutexGuard<'a, ()>>; 2],
+    _deferred: Deferred,
+}
+
+fn lock_of(owner: &OwnerHash) -> usize {
     usize::from(owner[0]) % LOCKS
 }
 
@@ -31,8 +38,8 @@ impl Store {
     /// # let store = sessile::testing::store();
     /// for device in ["laptop", "phone"] {
     ///     let session = store.session(None)?;
-    ///     session.bind_owner("ada");
-    ///     session.set_label(device);
+    ///     session.sign_in("ada")?;
+    ///     session.set_label(device)?;
     ///     session.save().wait()?;
     /// }
     /// let sessions = store.sessions_of("ada")?;
@@ -46,18 +53,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Degraded`] if the disk refuses.
-    pub fn sessions_of(&self, owner: impl AsRef<[u8]>) -> Result<Vec<SessionInfo>, Error> {
-        let owner = owner_hash(owner.as_ref());
+    pub fn sessions_of(&self, owner: impl Into<Owner>) -> Result<Vec<SessionInfo>, Error> {
+        let owner = owner.into().hash();
         let _lock = self.lock_owners([owner, NOBODY]);
         Ok(self.list(&owner)?.into_iter().map(|(_, info)| info).collect())
     }
 
     /// The keys of the owner's sessions and what they are, the one used last first.
-    fn list(&self, owner: &[u8; 16]) -> Result<Vec<(Key, SessionInfo)>, Error> {
+    fn list(&self, owner: &OwnerHash) -> Result<Vec<(Key, SessionInfo)>, Error> {
         let mut sessions = Vec::new();
         for key in self.0.disk.of_owner(owner)? {
             if let Some((record, seen_ms)) = self.inspect(&key)?.filter(|(record, _)| record.meta().owner == *owner) {
-                sessions.push((key, SessionInfo::new(&key, &record, seen_ms)));
+                sessions.push((key, SessionInfo::new(&record, seen_ms)));
             }
         }
         sessions.sort_by_key(|(_, session)| std::cmp::Reverse((session.last_seen, session.created)));
@@ -67,39 +74,55 @@ impl Store {
     /// Ends the session of `owner` that `handle` names. `false`: this owner has no such session, or not any more.
     ///
     /// Durable whatever the store's class, and effective for the next read of any thread.
-    pub fn destroy_one(&self, owner: impl AsRef<[u8]>, handle: &Handle) -> Ack<bool> {
-        map_ack(self.destroy_where(owner.as_ref(), |_| None, |found| found == *handle), |count| count > 0)
+    pub fn destroy_one(&self, owner: impl Into<Owner>, handle: &Handle) -> Ack<bool> {
+        map_ack(self.destroy_where(&owner.into(), |_| None, |found| found == *handle), |count| count > 0)
     }
 
-    /// Ends every session of `owner`, and tells how many. See [`destroy_one`](Self::destroy_one).
+    /// Ends every session of `owner`, and returns how many. See [`destroy_one`](Self::destroy_one).
     ///
     /// Sessions sealed in cookies end with them, and are not in the number: nobody counts them.
-    pub fn destroy_all(&self, owner: impl AsRef<[u8]>) -> Ack<usize> {
-        map_ack(self.destroy_where(owner.as_ref(), |owner| self.cut_off(owner, None), |_| true), |count| count)
+    pub fn destroy_all(&self, owner: impl Into<Owner>) -> Ack<usize> {
+        map_ack(self.destroy_where(&owner.into(), |owner| self.cut_off(owner, None), |_| true), |count| count)
     }
 
-    /// Ends every session of `owner` but the one that `kept` names, and tells how many. See [`destroy_one`](Self::destroy_one).
+    /// Ends every session of `owner` except `kept`, and returns how many. See [`destroy_one`](Self::destroy_one).
+    ///
+    /// `kept` is a [`Session`](crate::Session), most often the request's own, or a [`Handle`]. A session that was not stored yet keeps none.
     ///
     /// Sessions sealed in cookies end with them, as by [`destroy_all`](Self::destroy_all).
-    pub fn destroy_others(&self, owner: impl AsRef<[u8]>, kept: &Handle) -> Ack<usize> {
-        let cut_off = |owner: &_| self.cut_off(owner, Some(kept));
-        map_ack(self.destroy_where(owner.as_ref(), cut_off, |found| found != *kept), |count| count)
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let (laptop, phone) = (store.session(None)?, store.session(None)?);
+    /// for session in [&laptop, &phone] {
+    ///     session.sign_in("ada")?;
+    ///     session.save().wait()?;
+    /// }
+    /// // On the laptop: "sign out everywhere else".
+    /// assert_eq!(store.destroy_others("ada", &laptop).wait()?, 1);
+    /// assert!(store.session(phone.token().as_ref())?.owner().is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn destroy_others(&self, owner: impl Into<Owner>, kept: impl Into<Option<Handle>>) -> Ack<usize> {
+        let kept = kept.into();
+        let cut_off = |owner: &_| self.cut_off(owner, kept.as_ref());
+        map_ack(self.destroy_where(&owner.into(), cut_off, |found| Some(found) != kept), |count| count)
     }
 
     /// `cut_off` ends what is not in the store. What leaves the store comes before both, or after both and ends here.
     fn destroy_where(
         &self,
-        owner: &[u8],
-        cut_off: impl FnOnce(&[u8; 16]) -> Option<Ticket>,
+        owner: &Owner,
+        cut_off: impl FnOnce(&OwnerHash) -> Option<Ticket>,
         is_meant: impl Fn(Handle) -> bool,
     ) -> Result<(usize, Ticket), Error> {
-        let owner = owner_hash(owner);
+        let owner = owner.hash();
         let _lock = self.lock_owners([owner, NOBODY]);
         let (mut destroyed, mut last) = (0, cut_off(&owner).unwrap_or_else(Ticket::done));
         for key in self.0.disk.of_owner(&owner)? {
-            if is_meant(Handle::of(&key))
-                && let Some(ticket) = self.destroy_if(&key, Why::Revoked, |current| is_at(current, &key, &owner))?
-            {
+            let is_meant = |current: &Current<'_>| is_at(current, &key, &owner) && is_meant(Handle::of(&current.record.meta()));
+            if let Some(ticket) = self.destroy_if(&key, Why::Revoked, is_meant)? {
                 destroyed += 1;
                 // Groups become durable in their order, so the last one speaks for all.
                 last = ticket;
@@ -109,7 +132,7 @@ impl Store {
     }
 
     /// Makes room for one more session of `owner`, under `key`, or refuses it. `true`: another was evicted. The owner is locked.
-    pub(super) fn limit_owner(&self, owner: &[u8; 16], key: &Key) -> Result<bool, Error> {
+    pub(super) fn limit_owner(&self, owner: &OwnerHash, key: &Key) -> Result<bool, Error> {
         let Some((limit, policy)) = self.0.settings.owner_limit.filter(|_| *owner != NOBODY) else { return Ok(false) };
         let mut others = self.list(owner)?;
         others.retain(|(other, _)| other != key);
@@ -127,19 +150,20 @@ impl Store {
     }
 
     /// Holds what is listed by these owners still. All zero stands for nobody and locks nothing.
-    pub(super) fn lock_owners(&self, owners: [[u8; 16]; 2]) -> [Option<MutexGuard<'_, ()>>; 2] {
+    pub(super) fn lock_owners(&self, owners: [OwnerHash; 2]) -> OwnersLocked<'_> {
+        let deferred = Deferred::begin();
         let mut wanted = owners.map(|owner| (owner != NOBODY).then(|| lock_of(&owner)));
         // In one order everywhere, and none twice, so that nobody waits for himself or in a circle.
         wanted.sort_unstable();
         if wanted[0] == wanted[1] {
             wanted[0] = None;
         }
-        wanted.map(|at| at.map(|at| self.0.owner_locks.0[at].lock()))
+        OwnersLocked { _locks: wanted.map(|at| at.map(|at| self.0.owner_locks.0[at].lock())), _deferred: deferred }
     }
 }
 
-/// Whether the session is the owner's and where it was listed: one that was renewed since is listed under its new key, too.
-fn is_at(current: &Current<'_>, key: &Key, owner: &[u8; 16]) -> bool {
+/// Whether the session is the owner's and where it was listed: one that got a new token since is listed under its new key, too.
+fn is_at(current: &Current<'_>, key: &Key, owner: &OwnerHash) -> bool {
     current.key == *key && current.record.meta().owner == *owner
 }
 

@@ -32,7 +32,7 @@ mod tests {
         store.begin_sealing();
         store.destroy_all("ada").wait().unwrap();
         let session = store.session(None).unwrap();
-        session.bind_owner("ada");
+        session.sign_in("ada").unwrap();
         session.save().wait().unwrap();
         let mut seen = Vec::new();
         let note = |key: &_, _: &_, _| {

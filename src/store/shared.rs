@@ -8,6 +8,7 @@ use std::sync::{
 use super::{Ended, Event, Why, count, events::Broadcast, watch::Watchers};
 use crate::{
     event,
+    memory::Forgotten,
     token::{Handle, Key},
 };
 
@@ -38,38 +39,40 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn created(&self, key: &Key) {
+    pub(super) fn created(&self, handle: Handle) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        self.events.tell(|| Event::Created { handle: Handle::of(key) });
+        self.events.send(|| Event::Created { handle });
     }
 
-    pub(super) fn rotated(&self, from: &Key, to: &Key) {
-        self.events.tell(|| Event::Rotated { from: Handle::of(from), to: Handle::of(to) });
+    pub(super) fn rotated(&self, handle: Handle) {
+        self.events.send(|| Event::Rotated { handle });
     }
 
-    pub(super) fn destroyed(&self, key: &Key, why: Why) {
+    pub(super) fn destroyed(&self, key: &Key, handle: Handle, why: Why) {
         self.one_less();
         if matches!(why, Why::OwnerLimit | Why::StoreFull) {
             count(&self.counters.limited);
-            event::evicted_session(key, why);
+            event::evicted_session(handle, why);
         }
         self.watchers.end(key, Ended::Destroyed(why));
-        self.events.tell(|| Event::Destroyed { handle: Handle::of(key), why });
+        self.events.send(|| Event::Destroyed { handle, why });
     }
 
-    /// The record was deleted from the file, because the session is over.
-    pub(super) fn expired(&self, key: &Key) {
+    /// The record was deleted from the file, because the session is over. Without a handle it could not be read, and nobody is notified.
+    pub(super) fn expired(&self, key: &Key, handle: Option<Handle>) {
         self.one_less();
         self.watchers.end(key, Ended::Expired);
-        self.events.tell(|| Event::Expired { handle: Handle::of(key) });
+        if let Some(handle) = handle {
+            self.events.send(|| Event::Expired { handle });
+        }
     }
 
     /// Memory found the session over. `forgotten`: what it says of having let it go.
-    pub(super) fn expired_in_memory(&self, key: &Key, forgotten: Option<bool>) {
+    pub(super) fn expired_in_memory(&self, key: &Key, forgotten: Option<Forgotten>) {
         match forgotten {
             // The file has nothing to delete, so the sweeper will not come by.
-            Some(true) => self.expired(key),
-            Some(false) | None => self.watchers.end(key, Ended::Expired),
+            Some(Forgotten { is_unborn: true, handle }) => self.expired(key, Some(handle)),
+            Some(Forgotten { is_unborn: false, .. }) | None => self.watchers.end(key, Ended::Expired),
         }
     }
 

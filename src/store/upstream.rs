@@ -10,7 +10,7 @@ use crate::{
     expiry,
     memory::{Lookup, Memory, Seq, WriteBack},
     timeline::Timeline,
-    token::Key,
+    token::{Handle, Key},
 };
 
 /// What the disk tier may ask and tell.
@@ -35,12 +35,12 @@ impl Upstream for Above {
         }
     }
 
-    fn expired(&self, key: &Key) {
+    fn expired(&self, key: &Key, handle: Option<Handle>) {
         if self.revoked.expire(key, self.timeline.certain_ms()) {
             return;
         }
         self.memory.forget(key);
-        self.shared.expired(key);
+        self.shared.expired(key, handle);
     }
 }
 

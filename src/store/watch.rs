@@ -1,7 +1,7 @@
-//! Who waits for the end of one session.
+//! Waits for the end of one session.
 //!
-//! Invariants: a watch begun before its session ends is told of the end; it follows its session to a new token; when nobody
-//! watches, the end of a session costs one load more.
+//! Invariants: a watch that began before its session ends is notified of the end; it follows its session to a new token that has a grace,
+//! and ends with a token that is replaced without one; without a watch, the end of a session costs one load more.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,10 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::Why;
-use crate::token::Key;
+use crate::{
+    token::Key,
+    wake::{Deferred, wake},
+};
 
 /// How a session that was [watched](crate::Session::watch) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub enum Ended {
     Destroyed(Why),
     /// Its time was over.
     Expired,
+    /// It goes on under a new token, after [`Session::rotate`](crate::Session::rotate) or [`sign_in`](crate::Session::sign_in): what was
+    /// opened with the old one must not go on.
+    Rotated,
     /// It was over already when the watch began.
     Before,
     /// It may go on, but the store is closed.
@@ -66,9 +72,7 @@ impl Watcher {
         let waker = state.waker.take();
         drop(state);
         self.told.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(wake);
     }
 }
 
@@ -152,6 +156,7 @@ impl Watchers {
     /// The session under `key` has ended.
     pub(super) fn end(&self, key: &Key, how: Ended) {
         if self.count.load(Ordering::SeqCst) > 0 {
+            let _deferred = Deferred::begin();
             let mut by_key = self.by_key.lock();
             let watchers = by_key.remove(key).unwrap_or_default();
             self.count.store(by_key.len(), Ordering::SeqCst);
@@ -174,6 +179,7 @@ impl Watchers {
 
     /// The store is closed: no end of a session is seen any more.
     pub(super) fn close(&self) {
+        let _deferred = Deferred::begin();
         let mut by_key = self.by_key.lock();
         for watcher in by_key.drain().flat_map(|(_, watchers)| watchers) {
             watcher.end(Ended::StoreClosed);

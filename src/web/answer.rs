@@ -1,7 +1,8 @@
 //! The answer to a request: when the application has it, the session is committed and the client told.
 //!
-//! Invariants: one commit for each request, before its headers leave; no commit after a server error unless asked; a failed commit is an
-//! error to the client and not a page that claims success, and what is in force all the same is told.
+//! Invariants: one commit for each request, before its headers leave; after a server error nothing is committed except the end of a
+//! session, unless asked; a failed commit is an error to the client and not a page that claims success, and what is in force all the same
+//! is sent. A commit of nothing but a use, or of quick changes, fails no page.
 
 use std::{
     fmt,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     Ack, Error, event,
-    session::{Finish, Told},
+    session::{Ending, Finish, Told},
 };
 
 pin_project! {
@@ -40,7 +41,7 @@ pin_project! {
         // The application works on the request.
         Running { #[pin] inner: F },
         // The response is there; it leaves when its session is as durable as the store promises.
-        Committing { ack: Ack, told: Told, parts: u8, response: Option<Response<B>> },
+        Committing { ack: Ack, is_vital: bool, told: Told, parts: u8, response: Option<Response<B>> },
     }
 }
 
@@ -85,7 +86,7 @@ where
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };
-                    let Finish { ticket, told, parts } = finish;
+                    let Finish { ticket, is_vital, told, parts } = finish;
                     let ticket = match ticket {
                         Ok(ticket) => ticket,
                         Err(error) => return Poll::Ready(Ok(refused(this.scope.as_ref(), &error, &told, parts))),
@@ -94,13 +95,18 @@ where
                     // Most often there is nothing to wait for, and the response need not move to another stage.
                     match Pin::new(&mut ack).poll(context) {
                         Poll::Ready(acknowledged) => {
+                            let acknowledged = if is_vital { acknowledged } else { Ok(()) };
                             return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, &told, parts, response)));
                         }
-                        Poll::Pending => this.stage.set(Stage::Committing { ack, told, parts, response: Some(response) }),
+                        Poll::Pending => {
+                            let response = Some(response);
+                            this.stage.set(Stage::Committing { ack, is_vital, told, parts, response });
+                        }
                     }
                 }
-                StageProjection::Committing { ack, told, parts, response } => {
+                StageProjection::Committing { ack, is_vital, told, parts, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
+                    let acknowledged = if *is_vital { acknowledged } else { Ok(()) };
                     let response = response.take().expect("a future is not polled after it was ready");
                     return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, told, *parts, response)));
                 }
@@ -119,7 +125,10 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
         }
         Use::Loaded(session) => {
             scope.config.carrier.append_vary(response.headers_mut());
-            Some(session.finish(scope.config.commit_on_server_error || !response.status().is_server_error()))
+            Some(session.finish(Ending {
+                commits: scope.config.commit_on_server_error || !response.status().is_server_error(),
+                allows_dropped_values: scope.config.allow_dropped_values,
+            }))
         }
     }
 }
@@ -175,7 +184,7 @@ impl Error {
     /// What a client is answered: 503 for what may work later, 409 for what its user can settle by ending a session or looking again.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::OwnerLimit { .. } | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::OwnerLimit { .. } | Self::Conflict { .. } | Self::SessionEnded | Self::CookieWithheld => StatusCode::CONFLICT,
             _ if self.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -188,7 +197,7 @@ mod tests {
 
     use http::header::SET_COOKIE;
 
-    use super::*;
+    use super::{super::arrived::Arrived, *};
     use crate::{Builder, SessionLayer, error::Cause, keys::KeyRing};
 
     /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
@@ -199,8 +208,8 @@ mod tests {
         let told = Told::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
-            scope: Some(Scope { config, used: Use::Untouched }),
-            stage: Stage::Committing { ack: Ack::settled(result), told, parts: 0, response },
+            scope: Some(Scope { config, arrived: Arrived::default(), used: Use::Untouched }),
+            stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, told, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => response,

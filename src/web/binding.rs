@@ -76,8 +76,8 @@ impl Binding {
     /// Binds to the address that `read` finds in the request; `None` from it counts as no change.
     ///
     /// Which header names the client is for the application to know, and only its own proxy may be believed. For a part of the
-    /// address, such as its /24 or /64, give the other bits as zero. Extensions are there for extractors of axum (its
-    /// `ConnectInfo`, say) and empty for [`Session::of_request`].
+    /// address, such as its /24 or /64, give the other bits as zero. The extensions are those of the request as it reaches the layer: axum's
+    /// `ConnectInfo`, say.
     pub fn address(self, read: impl Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self { address: Some(Arc::new(read)), ..self }
     }

@@ -113,6 +113,11 @@ impl Cookie {
         Self { partitioned: true, ..self }
     }
 
+    /// The `SameSite` that it was given.
+    pub(crate) fn wanted_same_site(&self) -> SameSite {
+        self.same_site
+    }
+
     /// Neither `Secure` nor a prefix: browsers take them over https only.
     pub(crate) fn plain_http(self) -> Self {
         Self { plain_http: true, ..self }

@@ -18,7 +18,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
-        std::future::ready(scope::session(&parts.headers, &parts.extensions, None))
+        std::future::ready(scope::session(&parts.headers, None))
     }
 }
 
@@ -27,7 +27,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
-        let session = scope::session(&parts.headers, &parts.extensions, None);
+        let session = scope::session(&parts.headers, None);
         std::future::ready(session.map(|session| Some(session).filter(Session::exists)))
     }
 }
@@ -40,7 +40,7 @@ impl<N: SessionName, S: Sync> FromRequestParts<S> for Named<N> {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
-        std::future::ready(Self::of_parts(&parts.headers, &parts.extensions))
+        std::future::ready(Self::of_request(&parts.headers))
     }
 }
 
@@ -49,7 +49,7 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
-        let named = Self::of_parts(&parts.headers, &parts.extensions);
+        let named = Self::of_request(&parts.headers);
         std::future::ready(named.map(|named| Some(named).filter(|named| named.exists())))
     }
 }

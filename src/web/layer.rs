@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Extensions, HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response};
 #[cfg(feature = "test-util")]
 use http::{HeaderName, HeaderValue, header};
 use tower_layer::Layer;
@@ -21,6 +21,7 @@ use super::sealed::Sealer;
 use super::{
     Binding, Cookie, CookieError, SessionName, Transport, TransportError,
     answer::ResponseFuture,
+    arrived::{Arrived, Carried},
     cookie::CookieTemplate,
     loopback::is_loopback,
     named::Marker,
@@ -28,10 +29,10 @@ use super::{
     transport::Carrier,
 };
 #[cfg(feature = "test-util")]
-use crate::session::Finish;
+use crate::session::{Ending, Finish};
 use crate::{
     Error, Session, Store,
-    session::{Bound, Kind, Told},
+    session::{Kind, Told},
     token::NameHash,
 };
 
@@ -72,6 +73,7 @@ pub(super) struct Config {
     blueprint: Cookie,
     loopback_only: bool,
     pub(super) commit_on_server_error: bool,
+    pub(super) allow_dropped_values: bool,
 }
 
 impl SessionLayer {
@@ -94,6 +96,7 @@ impl SessionLayer {
             blueprint,
             loopback_only: false,
             commit_on_server_error: false,
+            allow_dropped_values: false,
         };
         Self { config: Arc::new(config) }
     }
@@ -197,7 +200,16 @@ impl SessionLayer {
         self.change(|config| config.binding = Some(binding))
     }
 
-    /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway.
+    /// Sends a response as it is when the values that its request set were dropped, because the session had ended meanwhile: its visitor
+    /// signed out in another tab, say. By default that is a 409, because the page says that it has stored what is nowhere.
+    ///
+    /// A request that set no value, or only [quick](Session::insert_quick) ones, is answered in any case.
+    pub fn allow_dropped_values(self) -> Self {
+        self.change(|config| config.allow_dropped_values = true)
+    }
+
+    /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway. The end of a
+    /// session, by [`sign_out`](Session::sign_out) or [`destroy`](Session::destroy), is committed in any case.
     pub fn commit_on_server_error(self) -> Self {
         self.change(|config| config.commit_on_server_error = true)
     }
@@ -205,7 +217,7 @@ impl SessionLayer {
     /// A session such as a request without one would get.
     #[cfg(feature = "test-util")]
     pub(crate) fn new_session(&self) -> Result<Session, Error> {
-        Session::load(&self.config.store, self.config.kind(Bound::default(), &HeaderMap::new()), std::iter::empty())
+        Session::load(&self.config.store, self.config.kind(&Arrived::default(), &HeaderMap::new()), std::iter::empty())
     }
 
     /// The header by which a request presents the session, which was saved.
@@ -214,7 +226,7 @@ impl SessionLayer {
         if let Some(token) = session.token() {
             return Ok(self.config.carrier.presents(&token));
         }
-        let Finish { ticket, told, parts } = session.finish(true);
+        let Finish { ticket, told, parts, .. } = session.finish(Ending { commits: true, allows_dropped_values: false });
         ticket?;
         let mut headers = HeaderMap::new();
         self.config.tell(&told, parts, &mut headers)?;
@@ -230,35 +242,52 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// The session of a request.
-    pub(super) fn load(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Session, Error> {
-        let client = self.binding.as_ref().map(|binding| binding.read(headers, extensions)).unwrap_or_default();
-        let kind = self.kind(client, headers);
-        let by_token = || self.carrier.tokens(headers, |tokens| Session::load(&self.store, kind, tokens));
-        #[cfg(feature = "sealed")]
-        let session = self.load_sealed(headers, kind)?.map_or_else(by_token, Ok)?;
-        #[cfg(not(feature = "sealed"))]
-        let session = by_token()?;
+    /// The session of the request that `arrived`. `headers` are those of a handler that asks: of this request, or of one that it makes
+    /// itself.
+    pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<Session, Error> {
+        let kind = self.kind(arrived, headers);
+        let session = self.load_presented(kind, &arrived.carried)?;
         match &self.binding {
             Some(binding) if !binding.check(&session) => Session::load(&self.store, kind, std::iter::empty()),
             _ => Ok(session),
         }
     }
 
-    fn kind(&self, client: Bound, headers: &HeaderMap) -> Kind {
+    fn load_presented(&self, kind: Kind, carried: &Carried) -> Result<Session, Error> {
+        #[cfg(feature = "sealed")]
+        if self.sealer.is_some() {
+            let sealed = self.sealed_sessions(carried);
+            return self.carrier.tokens(carried, |tokens| Session::load_among(&self.store, kind, sealed, tokens));
+        }
+        self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens))
+    }
+
+    fn kind(&self, arrived: &Arrived, headers: &HeaderMap) -> Kind {
         let (name, ends_with_browser) = (self.name, self.carrier.ends_with_browser());
         #[cfg(feature = "sealed")]
-        let (parts, seal_bytes) = self.sealing(headers);
+        let (parts, seal_bytes) = self.sealing(&arrived.carried);
         #[cfg(not(feature = "sealed"))]
-        let (_, parts) = (headers, 0);
+        let parts = 0;
+        // A cookie that came was not withheld, and most often one came.
+        let is_withheld = matches!(self.carrier, Carrier::Cookie(_))
+            && !self.carrier.is_presented(&arrived.carried)
+            && arrived.may_withhold(self.blueprint.wanted_same_site(), headers);
         Kind {
             name,
             ends_with_browser,
-            client,
+            client: arrived.client,
+            is_withheld,
             #[cfg(feature = "sealed")]
             seal_bytes,
             parts,
         }
+    }
+
+    /// Whether both layers give a request the same session.
+    pub(super) fn serves_same(&self, other: &Self) -> bool {
+        self.store.is_same(&other.store)
+            && Marker::same(self.marker.as_ref(), other.marker.as_ref())
+            && self.carrier.reads_same(&other.carrier)
     }
 
     /// Writes what the client must be told; `parts` says which cookies behind the first it has.
@@ -340,7 +369,12 @@ where
         if self.config.loopback_only && !is_loopback(request.uri(), request.headers()) {
             return ResponseFuture::misdirected();
         }
-        let mut scope = Some(Scope { config: self.config.clone(), used: Use::Untouched });
+        let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());
+        // Around this layer is another one that gives this request the same session: it ends the request.
+        if scope::is_open(&self.config, &arrived) {
+            return ResponseFuture::running(None, self.inner.call(request));
+        }
+        let mut scope = Some(Scope { config: self.config.clone(), arrived, used: Use::Untouched });
         let entered = scope::enter(&mut scope);
         let inner = self.inner.call(request);
         drop(entered);

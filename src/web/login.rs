@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, header::COOKIE};
 
-use crate::{Session, SessionLayer};
+use crate::{Owner, Session, SessionLayer};
 
 /// Signs `owner` in to the sessions that `layer` carries, and gives the `Cookie` header by which a request says so.
 ///
@@ -29,7 +29,7 @@ use crate::{Session, SessionLayer};
 /// # }
 /// ```
 #[must_use]
-pub fn login_cookie(layer: &SessionLayer, owner: impl AsRef<[u8]>) -> String {
+pub fn login_cookie(layer: &SessionLayer, owner: impl Into<Owner>) -> String {
     let (name, value) = login_with(layer, owner, |_| {});
     assert_eq!(name, COOKIE, "this layer carries tokens in a header of its own; use `login_with`");
     value.to_str().expect("a cookie's name and a token are ASCII").to_owned()
@@ -50,10 +50,10 @@ pub fn login_cookie(layer: &SessionLayer, owner: impl AsRef<[u8]>) -> String {
 /// # Ok::<(), sessile::TransportError>(())
 /// ```
 #[must_use]
-pub fn login_with(layer: &SessionLayer, owner: impl AsRef<[u8]>, set: impl FnOnce(&Session)) -> (HeaderName, HeaderValue) {
+pub fn login_with(layer: &SessionLayer, owner: impl Into<Owner>, set: impl FnOnce(&Session)) -> (HeaderName, HeaderValue) {
     let session = layer.new_session().expect("a new session needs no I/O");
     set(&session);
-    session.bind_owner(owner);
+    session.sign_in(owner).expect("an owner is a text of 1 to 1,024 bytes");
     session.save().wait().expect("the store takes a session");
     layer.presents(&session).expect("it was saved, and to seal it needs no I/O")
 }

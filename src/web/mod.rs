@@ -3,6 +3,7 @@
 //! Depends on the session alone; nothing below knows of HTTP.
 
 mod answer;
+mod arrived;
 mod binding;
 mod cookie;
 mod csrf;

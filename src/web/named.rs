@@ -5,7 +5,7 @@
 
 use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
 
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 
 use super::scope;
 use crate::{
@@ -73,11 +73,7 @@ impl<N: SessionName> Named<N> {
     /// [`Error::NoNamedLayer`] if no layer of that name runs on this thread; [`Error::Degraded`] if the disk has to be asked and
     /// refuses.
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
-        Self::of_parts(headers, &Extensions::new())
-    }
-
-    pub(super) fn of_parts(headers: &HeaderMap, extensions: &Extensions) -> Result<Self, Error> {
-        let session = scope::session(headers, extensions, Some(&Marker::of::<N>()))?;
+        let session = scope::session(headers, Some(&Marker::of::<N>()))?;
         Ok(Self { session, name: PhantomData })
     }
 

@@ -7,14 +7,15 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 
-use super::{layer::Config, named::Marker};
+use super::{arrived::Arrived, layer::Config, named::Marker};
 use crate::{Error, Session};
 
 /// What one layer knows of one request.
 pub(super) struct Scope {
     pub(super) config: Arc<Config>,
+    pub(super) arrived: Arrived,
     pub(super) used: Use,
 }
 
@@ -43,6 +44,14 @@ pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
     Entered { scope, is_in }
 }
 
+/// Whether a layer around this one gives the request that `arrived` the same session.
+#[inline]
+pub(super) fn is_open(config: &Config, arrived: &Arrived) -> bool {
+    SCOPES.with_borrow(|scopes| {
+        scopes.iter().any(|scope| scope.config.serves_same(config) && scope.arrived.carried.is_same(&arrived.carried))
+    })
+}
+
 /// Takes the scope back, also when what runs in it panics.
 pub(super) struct Entered<'a> {
     scope: &'a mut Option<Scope>,
@@ -63,34 +72,38 @@ impl Session {
     ///
     /// For tower services of every kind. In axum, name a `Session` among the handler's arguments instead.
     ///
+    /// Whose session it is depends on the request that the layer got: a request that a handler makes to its own application, or a header that
+    /// a middleware changes, leads to the same session.
+    ///
     /// # Errors
     /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a task of its own; [`Error::Degraded`] if the disk
     /// has to be asked and refuses.
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
-        session(headers, &Extensions::new(), None)
+        session(headers, None)
     }
 }
 
-/// The session, of the name that `marker` stands for, of the request whose handler runs on this thread; loaded if this is the
-/// first time that somebody asks.
-pub(super) fn session(headers: &HeaderMap, extensions: &Extensions, marker: Option<&Marker>) -> Result<Session, Error> {
-    let innermost = SCOPES.with_borrow(|scopes| {
+/// The session, of the name that `marker` stands for, of the request whose handler runs on this thread. The first call loads it.
+pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Session, Error> {
+    let innermost = SCOPES.with_borrow_mut(|scopes| {
         let at = scopes.iter().rposition(|scope| Marker::same(scope.config.marker.as_ref(), marker))?;
-        Some(match &scopes[at].used {
+        let scope = &mut scopes[at];
+        Some(match &scope.used {
             Use::Loaded(session) => (at, Ok(session.clone())),
-            _ => (at, Err(scopes[at].config.clone())),
+            _ => (at, Err((scope.config.clone(), std::mem::take(&mut scope.arrived)))),
         })
     });
-    let (at, config) = match (innermost, marker) {
+    let (at, (config, arrived)) = match (innermost, marker) {
         (Some((_, Ok(session))), _) => return Ok(session),
-        (Some((at, Err(config))), _) => (at, config),
+        (Some((at, Err(scope))), _) => (at, scope),
         (None, None) => return Err(Error::NoLayer),
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let loaded = config.load(headers, extensions);
+    let loaded = config.load(&arrived, headers);
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
+        scope.arrived = arrived;
         scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));
     });
     loaded

@@ -7,7 +7,10 @@ use std::{error, fmt, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::cookie::{self, CookieTemplate};
+use super::{
+    arrived::Carried,
+    cookie::{self, CookieTemplate},
+};
 use crate::{Token, session::Told};
 
 /// What carries the token of a layer's sessions.
@@ -74,14 +77,39 @@ impl Carrier {
         })
     }
 
-    /// Gives `with` the tokens that the request presents by this carrier.
-    pub(super) fn tokens<T>(&self, headers: &HeaderMap, with: impl FnOnce(&mut dyn Iterator<Item = Token>) -> T) -> T {
+    /// The header in which requests present tokens.
+    pub(super) fn asks(&self) -> &HeaderName {
+        match self {
+            Self::Cookie(_) => &header::COOKIE,
+            Self::Header { asks, .. } => asks,
+        }
+    }
+
+    /// Whether both read the same tokens from a request.
+    pub(super) fn reads_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cookie(one), Self::Cookie(other)) => one.name() == other.name(),
+            (Self::Header { asks: one, .. }, Self::Header { asks: other, .. }) => one == other,
+            (Self::Cookie(_), Self::Header { .. }) | (Self::Header { .. }, Self::Cookie(_)) => false,
+        }
+    }
+
+    /// Whether the request presents anything by this carrier, valid or not.
+    pub(super) fn is_presented(&self, carried: &Carried) -> bool {
+        match self {
+            Self::Cookie(template) => cookie::candidates(carried.values(), template.name().as_bytes()).next().is_some(),
+            Self::Header { .. } => !carried.values().is_empty(),
+        }
+    }
+
+    /// Calls `with` with the tokens that the request presents by this carrier.
+    pub(super) fn tokens<T>(&self, carried: &Carried, with: impl FnOnce(&mut dyn Iterator<Item = Token>) -> T) -> T {
         match self {
             Self::Cookie(template) => {
-                with(&mut cookie::candidates(headers, template.name().as_bytes()).filter_map(Token::parse))
+                with(&mut cookie::candidates(carried.values(), template.name().as_bytes()).filter_map(Token::parse))
             }
-            Self::Header { asks, is_bearer, .. } => {
-                let values = headers.get_all(asks).iter().map(HeaderValue::as_bytes);
+            Self::Header { is_bearer, .. } => {
+                let values = carried.values().iter().map(HeaderValue::as_bytes);
                 let values = values.filter_map(|value| if *is_bearer { bearer(value) } else { Some(value) });
                 with(&mut values.take(MOST_CANDIDATES).filter_map(Token::parse))
             }
@@ -227,7 +255,8 @@ pub(crate) fn check_bearer(data: &[u8]) {
     let found = all.filter(|token| !token.contains(&b' ')).map(<[u8]>::to_vec);
     assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     let carrier = Carrier::header(Transport::Bearer).expect("no header is taken").expect("it is no cookie");
-    assert!(carrier.tokens(&headers, |tokens| tokens.count()) <= MOST_CANDIDATES);
+    let carried = Carried::of(&headers, carrier.asks());
+    assert!(carrier.tokens(&carried, |tokens| tokens.count()) <= MOST_CANDIDATES);
 }
 
 #[cfg(test)]

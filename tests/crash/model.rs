@@ -290,7 +290,7 @@ impl Model {
                 .filter(|live| live.owner == Some(nth))
                 .filter_map(|live| Some(store.session(Some(&live.token)).ok()?.handle()?.to_string()))
                 .collect();
-            let Ok(found) = store.sessions_of(owner) else { return violation(Kind::Lost, "the owners cannot be read") };
+            let Ok(found) = store.sessions_of(*owner) else { return violation(Kind::Lost, "the owners cannot be read") };
             let found: BTreeSet<String> = found.iter().map(|info| info.handle.to_string()).collect();
             if found != expected {
                 return violation(Kind::Mixed, format!("{owner} has {found:?} by the index, {expected:?} by the records"));

@@ -138,7 +138,7 @@ impl Run<'_> {
         let mut values = BTreeMap::new();
         set_values(&session, &mut values, &self.model.value(), true, rng);
         if let Some(owner) = owner {
-            session.bind_owner(OWNERS[owner]);
+            session.sign_in(OWNERS[owner]).unwrap();
         }
         let ack = session.save();
         let now = self.model.now();

@@ -69,7 +69,7 @@ impl Sample {
         for nth in 0..SESSIONS {
             let session = store.session(None).expect("it is new");
             session.insert("value", value(nth)).expect("it is short");
-            session.bind_owner(format!("owner {}", nth % 9));
+            session.sign_in(format!("owner {}", nth % 9)).unwrap();
             session.save().wait().expect("the disk is sound");
             tokens.push(session.token().expect("it is saved"));
             if nth == SESSIONS * 3 / 4 {

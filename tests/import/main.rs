@@ -219,8 +219,8 @@ fn an_export_has_owners_ends_and_what_json_cannot_say() {
     let session = store.session(None).unwrap();
     session.insert("name", "Ada").unwrap();
     session.insert("map", HashMap::from([(1, 2)])).unwrap();
-    session.set_label("laptop");
-    session.bind_owner("ada");
+    session.set_label("laptop").unwrap();
+    session.sign_in("ada").unwrap();
     session.save().wait().unwrap();
     let quick = store.session(None).unwrap();
     quick.insert_quick("page", 3).unwrap();

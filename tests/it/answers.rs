@@ -56,8 +56,8 @@ async fn the_first_value_sets_one_cookie_and_later_ones_none() {
     let token = cookie.strip_prefix("__Host-id=").unwrap();
     assert_eq!(
         first.set_cookies(),
-        [format!("__Host-id={token}; Path=/; Max-Age=604800; Secure; HttpOnly; SameSite=Lax")],
-        "seven days, as the store's idle timeout"
+        [format!("__Host-id={token}; Path=/; Max-Age=756000; Secure; HttpOnly; SameSite=Lax")],
+        "seven days, as the store's idle timeout, and a quarter"
     );
     assert_eq!(first.header(header::CACHE_CONTROL), Some("no-store"));
     let second = ask_with(&app, "/count", &cookie).await;
@@ -108,9 +108,9 @@ async fn plain_http_is_for_loopback_alone() {
 async fn what_a_user_can_settle_is_a_409_and_not_a_fault_of_the_server() {
     let store = Store::builder().sessions_per_owner(1, OwnerLimit::Refuse).open_in_memory().unwrap();
     // The layer's own commit is refused; and a handler's, which hands the error on.
-    let login = async |session: Session| session.bind_owner("ada");
+    let login = async |session: Session| session.sign_in("ada").unwrap();
     let save = async |session: Session| {
-        session.bind_owner("ada");
+        session.sign_in("ada").unwrap();
         session.save().await
     };
     let overtaken = async |State(store): State<Store>, session: Session| {

@@ -23,7 +23,7 @@ fn app(store: &Store) -> Router {
     let login = async |session: Session| {
         session.rotate();
         session.insert("user", "victim").unwrap();
-        session.bind_owner("victim");
+        session.sign_in("victim").unwrap();
     };
     Router::new()
         .route("/", get(async |session: Session| session.insert("n", 1_u64).unwrap()))
@@ -299,8 +299,8 @@ async fn header_injection_by_names_and_values_adds_no_header() {
     let set = async move |session: Session| {
         session.insert(injected, injected).unwrap();
         session.flash(Level::Error, injected).unwrap();
-        session.set_label(injected);
-        session.bind_owner(injected);
+        session.set_label(injected).unwrap();
+        session.sign_in(injected).unwrap();
     };
     let app = Router::new().route("/", get(set)).layer(layer());
     let clean = ask(&app, "/", &[]).await;

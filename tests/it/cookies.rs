@@ -1,5 +1,7 @@
 //! When the session's cookie is set, and for how long.
 
+use std::time::Duration;
+
 use axum::{Router, routing::get};
 use sessile::{Cookie, CookieError, SameSite, Session, SessionLayer, Store};
 
@@ -18,7 +20,7 @@ fn app(store: &Store, cookie: Cookie) -> Router {
         .route("/read", get(async |session: Session| session.get::<u64>("n").unwrap().unwrap_or(0).to_string()))
         .route("/remember", remember(true))
         .route("/forget", remember(false))
-        .route("/renew", get(async |session: Session| session.renew()))
+        .route("/renew", get(async |session: Session| session.rotate_with_grace()))
         .route("/now/remember", get(async |session: Session| session.remember(true)))
         .route("/now/forget", get(async |session: Session| session.remember(false)))
         .layer(SessionLayer::new(store.clone()).cookie(cookie).unwrap())
@@ -31,10 +33,11 @@ fn max_age(answer: &Answer) -> Option<u64> {
     cookie.split("; ").find_map(|attribute| attribute.strip_prefix("Max-Age=")).map(|age| age.parse().unwrap())
 }
 
-const WEEK: u64 = 604_800;
+/// A week, the idle timeout, and a quarter of it: the server decides when a session ends, so its cookie lasts longer.
+const WEEK: u64 = 604_800 + 604_800 / 4;
 
 #[tokio::test]
-async fn the_date_of_a_cookie_moves_when_half_of_its_time_has_gone() {
+async fn the_date_of_a_cookie_moves_with_each_tenth_of_the_idle_time() {
     let disk = OnDisk::new();
     let app = app(&disk.store, Cookie::new());
     let first = ask(&app, "/", &[]).await;
@@ -49,8 +52,52 @@ async fn the_date_of_a_cookie_moves_when_half_of_its_time_has_gone() {
             set_at.push(hour);
         }
     }
-    // Half a week is 84 hours. At 84 exactly half is left, and the next write is an hour later.
-    assert_eq!(set_at, [85]);
+    // A tenth is 16.8 hours, and a write comes at each odd hour.
+    assert_eq!(set_at, (17..=7 * 24).step_by(18).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_visitor_gets_the_whole_idle_timeout_however_the_visits_fall() {
+    let (idle, minute) = (1800, 60);
+    for interval in [59, 61, 170, 179, 180, 181, 350, 900, 1799] {
+        let disk = OnDisk::with(|builder| builder.idle_timeout(idle * SECOND).absolute_timeout(7 * DAY));
+        let app = app(&disk.store, Cookie::new());
+        let first = ask(&app, "/", &[]).await;
+        let (mut now, mut cookie_ends) = (0, max_age(&first).unwrap());
+        for visit in 0..200 {
+            disk.clock.advance(u32::try_from(interval).unwrap() * SECOND);
+            now += interval;
+            assert!(cookie_ends > now, "the browser has forgotten the cookie at visit {visit} each {interval} s");
+            let answer = ask_with(&app, if visit % 3 == 0 { "/" } else { "/read" }, &first.cookie()).await;
+            assert_ne!(answer.body, "0", "the store has forgotten the session at visit {visit} each {interval} s");
+            if !answer.set_cookies().is_empty() {
+                cookie_ends = now + max_age(&answer).unwrap();
+            }
+            let session_ends = now + u64::from(idle);
+            assert!(cookie_ends >= session_ends + minute, "{cookie_ends} after {now} s: less than the idle timeout");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_for_ever_outlives_its_first_cookie_if_its_visitor_comes_back() {
+    let disk = OnDisk::with(|builder| builder.idle_timeout(Duration::MAX).absolute_timeout(Duration::MAX));
+    let app = app(&disk.store, Cookie::new());
+    let first = ask(&app, "/", &[]).await;
+    let longest = 400 * 86_400;
+    assert_eq!(max_age(&first), Some(longest), "as long as browsers keep one");
+    let mut set_at = Vec::new();
+    for day in 1..=1000 {
+        disk.clock.advance(DAY);
+        // It only reads, and no use is ever due.
+        let answer = ask_with(&app, "/read", &first.cookie()).await;
+        assert_eq!(answer.body, "5");
+        if !answer.set_cookies().is_empty() {
+            assert_eq!(max_age(&answer), Some(longest));
+            set_at.push(day);
+        }
+    }
+    assert_eq!(set_at, [241, 482, 723, 964], "past 60 % of 400 days");
 }
 
 #[tokio::test]
@@ -61,7 +108,7 @@ async fn the_date_never_goes_beyond_the_absolute_timeout() {
     disk.clock.advance(6 * DAY);
     assert_eq!(max_age(&ask_with(&app, "/", &cookie).await), Some(3 * 86_400));
     disk.clock.advance(2 * DAY);
-    assert_eq!(ask_with(&app, "/", &cookie).await.set_cookies(), [""; 0], "there is no later date to tell");
+    assert_eq!(ask_with(&app, "/", &cookie).await.set_cookies(), [""; 0], "there is no later date");
 }
 
 #[tokio::test]

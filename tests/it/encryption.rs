@@ -34,8 +34,8 @@ fn secret(store: &Store, n: u64) -> Token {
     let session = store.session(None).unwrap();
     session.insert("n", n).unwrap();
     session.insert(MARKER, format!("value {MARKER} {n}")).unwrap();
-    session.set_label(MARKER);
-    session.bind_owner(MARKER);
+    session.set_label(MARKER).unwrap();
+    session.sign_in(MARKER).unwrap();
     session.save().wait().unwrap();
     session.token().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -30,13 +30,13 @@ fn a_subscriber_hears_of_a_sessions_life() {
     session.save().wait().unwrap();
     session.rotate();
     session.save().wait().unwrap();
-    let second = handle(&session);
-    session.renew();
-    session.bind_owner("ada");
+    session.rotate_with_grace();
     session.save().wait().unwrap();
-    let third = handle(&session);
+    session.sign_in("ada").unwrap();
+    session.save().wait().unwrap();
+    assert_eq!(handle(&session), first, "it is the same session under each token");
     let (other, _) = saved(&disk.store, 2);
-    other.bind_owner("ada");
+    other.sign_in("ada").unwrap();
     other.save().wait().unwrap();
     disk.store.destroy_all("ada").wait().unwrap();
     let (logout, _) = saved(&disk.store, 3);
@@ -46,10 +46,12 @@ fn a_subscriber_hears_of_a_sessions_life() {
     let heard: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
     let expected = [
         Event::Created { handle: first },
-        Event::Rotated { from: first, to: second },
-        Event::Rotated { from: second, to: third },
+        Event::Rotated { handle: first },
+        Event::Rotated { handle: first },
+        Event::Rotated { handle: first },
         Event::Created { handle: handle(&other) },
-        Event::Destroyed { handle: third, why: Why::OwnerLimit },
+        Event::Destroyed { handle: first, why: Why::OwnerLimit },
+        Event::Rotated { handle: handle(&other) },
         Event::Destroyed { handle: handle(&other), why: Why::Revoked },
         Event::Created { handle: last },
         Event::Destroyed { handle: last, why: Why::Logout },
@@ -126,9 +128,10 @@ async fn async_subscribers_and_watchers_are_woken() {
 fn a_watch_hears_of_the_end_by_whomever() {
     let disk = OnDisk::with(|builder| builder.sessions_per_owner(1, OwnerLimit::EvictOldest));
     let watched = |n| {
-        let (session, token) = saved(&disk.store, n);
-        session.bind_owner(format!("user {n}"));
+        let (session, _) = saved(&disk.store, n);
+        session.sign_in(format!("user {n}")).unwrap();
         session.save().wait().unwrap();
+        let token = session.token().unwrap();
         let watch = session.watch().unwrap().unwrap();
         assert_eq!(watch.wait(Duration::ZERO), None);
         (session, token, watch)
@@ -144,7 +147,7 @@ fn a_watch_hears_of_the_end_by_whomever() {
 
     let (_session, _, watch) = watched(3);
     let (other, _) = saved(&disk.store, 4);
-    other.bind_owner("user 3");
+    other.sign_in("user 3").unwrap();
     other.save().wait().unwrap();
     assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::OwnerLimit)));
 
@@ -160,25 +163,116 @@ fn a_watch_hears_of_the_end_by_whomever() {
 }
 
 #[test]
-fn a_watch_follows_its_session_to_a_new_token() {
+fn a_watch_follows_its_session_over_a_grace() {
     let disk = OnDisk::new();
     let (session, old) = saved(&disk.store, 1);
     let late = disk.store.session(Some(&old)).unwrap();
     let watches = [session.watch(), session.watch(), late.watch()].map(|watch| watch.unwrap().unwrap());
-    session.renew();
+    session.rotate_with_grace();
     session.save().wait().unwrap();
     // Begun by a request that knows only the old token.
     let within = late.watch().unwrap().unwrap();
-    session.rotate();
-    session.save().wait().unwrap();
     for watch in watches.iter().chain([&within]) {
         assert_eq!(watch.ended(), None);
     }
-    assert_eq!(late.watch().unwrap().unwrap().ended(), Some(Ended::Before), "the old token finds nothing");
     session.destroy();
     session.save().wait().unwrap();
     for watch in watches.iter().chain([&within]) {
         assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Logout)));
+    }
+}
+
+#[test]
+fn a_watch_ends_with_a_token_that_is_replaced_without_a_grace() {
+    let replace: [(&str, fn(&Session)); 3] = [
+        ("rotate", Session::rotate),
+        ("sign_in", |session| session.sign_in("ada").unwrap()),
+        ("unbind_owner", Session::unbind_owner),
+    ];
+    for (name, replace) in replace {
+        let disk = OnDisk::new();
+        let (session, old) = saved(&disk.store, 1);
+        let planted = disk.store.session(Some(&old)).unwrap();
+        let stream = planted.watch().unwrap().unwrap();
+        session.rotate_with_grace();
+        session.save().wait().unwrap();
+        let renewed = session.watch().unwrap().unwrap();
+        assert_eq!((stream.ended(), renewed.ended()), (None, None), "{name}");
+        replace(&session);
+        session.save().wait().unwrap();
+        assert_eq!((stream.ended(), renewed.ended()), (Some(Ended::Rotated), Some(Ended::Rotated)), "{name}");
+        assert_eq!(planted.watch().unwrap().unwrap().ended(), Some(Ended::Before), "{name}: the old token finds nothing");
+        assert_eq!(session.watch().unwrap().unwrap().ended(), None, "{name}: the session goes on");
+    }
+}
+
+/// An executor that polls a task within `wake`, on the thread that wakes it.
+struct Inline {
+    store: Store,
+    owner: &'static str,
+    listed: AtomicUsize,
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        // What takes the owner's lock, an end of the session and a watch of another: all that a task may do.
+        let listed = self.store.sessions_of(self.owner).unwrap().len();
+        let session = self.store.session(None).unwrap();
+        session.sign_in(self.owner).unwrap();
+        session.save().wait().unwrap();
+        drop(session.watch().unwrap());
+        session.destroy();
+        session.save().wait().unwrap();
+        drop(self.store.subscribe());
+        self.listed.store(listed + 1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_waker_runs_under_no_lock_of_the_store() {
+    let ends: [(&str, fn(&Store, &Session)); 4] = [
+        ("destroy_all", |store, _| assert!(store.destroy_all("ada").wait().unwrap() > 0)),
+        ("destroy", |_, session| {
+            session.destroy();
+            session.save().wait().unwrap();
+        }),
+        ("sign_in", |_, session| {
+            session.sign_in("ada").unwrap();
+            session.save().wait().unwrap();
+        }),
+        ("close", |store, _| store.close().unwrap()),
+    ];
+    for (name, end) in &ends[..3] {
+        let disk = OnDisk::new();
+        let (session, _) = saved(&disk.store, 1);
+        session.sign_in("ada").unwrap();
+        session.save().wait().unwrap();
+        let inline = Arc::new(Inline { store: disk.store.clone(), owner: "ada", listed: AtomicUsize::new(0) });
+        let waker = Waker::from(inline.clone());
+        let mut watch = session.watch().unwrap().unwrap();
+        let mut events = disk.store.subscribe();
+        let mut event = pin!(events.recv());
+        let mut context = Context::from_waker(&waker);
+        assert!(Pin::new(&mut watch).poll(&mut context).is_pending() && event.as_mut().poll(&mut context).is_pending());
+        end(&disk.store, &session);
+        assert_eq!(inline.listed.load(Ordering::SeqCst), usize::from(*name == "sign_in") + 1, "{name}");
+    }
+    let (close, disk) = (ends[3].1, OnDisk::new());
+    let (session, _) = saved(&disk.store, 1);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut watch = session.watch().unwrap().unwrap();
+    assert!(Pin::new(&mut watch).poll(&mut Context::from_waker(&waker)).is_pending());
+    close(&disk.store, &session);
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 

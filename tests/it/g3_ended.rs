@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Store, testing::ManualClock};
+use sessile::{Error, Store, testing::ManualClock};
 
 use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
 
@@ -15,7 +15,7 @@ fn g3_late_commit_does_not_revive_a_destroyed_session() {
     logout.destroy();
     logout.save().wait().unwrap();
     slow.insert("n", 2_u64).unwrap();
-    slow.save().wait().unwrap();
+    assert!(matches!(slow.save().wait(), Err(Error::SessionEnded)));
     assert_eq!(slow.token(), None, "the late commit stored nothing");
     assert_eq!(n_of(&disk.store, &token), None);
     assert_eq!(disk.store.stats().dropped_commits, 1);
@@ -80,7 +80,7 @@ fn g3_the_old_token_finds_nothing_after_a_rotation() {
     let new = session.token().unwrap();
     assert_ne!(old, new);
     late.insert("n", 9_u64).unwrap();
-    late.save().wait().unwrap();
+    assert!(matches!(late.save().wait(), Err(Error::SessionEnded)));
     for _ in 0..2 {
         assert_eq!(n_of(&disk.store, &old), None);
         assert_eq!(n_of(&disk.store, &new), Some(1));
@@ -138,7 +138,7 @@ fn g3_a_commit_onto_an_expired_session_is_dropped() {
     let (session, token) = saved(&disk.store, 1);
     disk.clock.advance(7 * DAY);
     session.insert("n", 2_u64).unwrap();
-    session.save().wait().unwrap();
+    assert!(matches!(session.save().wait(), Err(Error::SessionEnded)));
     assert_eq!(n_of(&disk.store, &token), None);
     assert_eq!(disk.store.stats().dropped_commits, 1);
 }

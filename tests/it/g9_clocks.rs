@@ -345,7 +345,7 @@ fn g9_what_is_ended_while_the_clock_is_ahead_is_ended_for_good() {
     let disk = OnDisk::new();
     let of_ada = |n| {
         let (session, token) = saved(&disk.store, n);
-        session.bind_owner("ada");
+        session.sign_in("ada").unwrap();
         session.save().wait().unwrap();
         (session, token)
     };
@@ -373,7 +373,7 @@ fn g9_a_session_from_when_the_clock_was_ahead_lasts_no_longer_for_it() {
         long.save().wait().unwrap();
         set_ahead(&disk.clock, YEAR);
         let (renewed, old) = saved(&disk.store, 2);
-        renewed.renew();
+        renewed.rotate_with_grace();
         renewed.save().wait().unwrap();
         let begun = renewed.token().unwrap();
         assert_eq!([&used, &begun, &old].map(|token| n_of(&disk.store, token)), [Some(1), Some(2), Some(2)]);

@@ -8,7 +8,7 @@ use crate::support::{OnDisk, SECOND, n_of, saved};
 fn login(store: &Store, owner: &str, n: u64) -> Result<Token, Error> {
     let session = store.session(None).unwrap();
     session.insert("n", n).unwrap();
-    session.bind_owner(owner);
+    session.sign_in(owner).unwrap();
     session.save().wait()?;
     Ok(session.token().unwrap())
 }
@@ -23,7 +23,7 @@ fn one_session_too_many_of_an_owner_is_refused() {
     // One that is there already, too.
     let (anonymous, token) = saved(&disk.store, 5);
     anonymous.insert("user", "ada").unwrap();
-    anonymous.bind_owner("ada");
+    anonymous.sign_in("ada").unwrap();
     anonymous.rotate();
     assert!(matches!(anonymous.save().wait(), Err(Error::OwnerLimit { .. })));
     // Half a login would be worse than none: the rest of the commit is given up, for the layer's commit too.
@@ -32,7 +32,7 @@ fn one_session_too_many_of_an_owner_is_refused() {
     // Those that are there go on, and may bind the same owner again.
     for (n, token) in tokens.iter().enumerate() {
         let session = disk.store.session(Some(token)).unwrap();
-        session.bind_owner("ada");
+        session.sign_in("ada").unwrap();
         session.rotate();
         session.save().wait().unwrap();
         assert_eq!(n_of(&disk.store, &session.token().unwrap()), Some(n as u64 + 1));
@@ -150,7 +150,7 @@ fn a_full_file_takes_new_sessions_only_for_ended_ones() {
         session.insert("n", n).unwrap();
         session.insert("filler", "x".repeat(4000)).unwrap();
         if owner {
-            session.bind_owner(format!("user {n}"));
+            session.sign_in(format!("user {n}")).unwrap();
         }
         session.save().wait().map(|()| session)
     };

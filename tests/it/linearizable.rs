@@ -101,24 +101,29 @@ fn act(store: &Store, token: &Token, random: &mut Random, unique: u64) -> Option
         0..=5 => Op::Read(was),
         6..=8 => {
             session.insert("n", unique).unwrap();
-            session.save().wait().unwrap();
-            Op::Write(unique, session.token().is_some())
+            match session.save().wait() {
+                Ok(()) => Op::Write(unique, true),
+                Err(Error::SessionEnded) => Op::Write(unique, false),
+                Err(error) => panic!("{error}"),
+            }
         }
         9..=11 => {
             session.update("n", |n: Option<u64>| n.unwrap() + 1).unwrap();
             // A new token changes nothing, and the old one goes on leading here: the clock stands still.
             if random.below(2) == 0 {
-                session.renew();
+                session.rotate_with_grace();
             }
-            session.save().wait().unwrap();
+            if let Err(error) = session.save().wait() {
+                assert!(matches!(error, Error::SessionEnded), "{error}");
+            }
             Op::Add(session.get("n").unwrap())
         }
         12..=14 => {
             session.insert("n", unique).unwrap();
             match session.commit_if_unchanged().wait() {
                 Ok(()) => Op::Swap(was.unwrap(), unique),
-                Err(Error::Conflict { found: Some(_), .. }) => return None,
-                Err(Error::Conflict { found: None, .. }) => Op::Write(unique, false),
+                Err(Error::Conflict { .. }) => return None,
+                Err(Error::SessionEnded) => Op::Write(unique, false),
                 Err(error) => panic!("{error}"),
             }
         }

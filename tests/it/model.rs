@@ -64,9 +64,12 @@ fn step() -> impl Strategy<Value = Step> {
 struct Modelled {
     values: BTreeMap<String, u32>,
     owner: Option<u8>,
-    created: u64,
+    /// When its life began: with it, and when its owner changed.
+    begun: u64,
     seen: u64,
     idle: u64,
+    /// Whether the idle timeout is its own.
+    own_idle: bool,
     alive: bool,
 }
 
@@ -81,7 +84,7 @@ struct Model {
 impl Model {
     fn end_what_is_over(&mut self) {
         for session in &mut self.sessions {
-            let deadline = (session.seen + session.idle).min(session.created + ABSOLUTE);
+            let deadline = (session.seen + session.idle).min(session.begun + ABSOLUTE);
             session.alive &= deadline > self.now;
         }
     }
@@ -145,16 +148,25 @@ impl Both {
                 session.clear();
                 model.values.clear();
             }),
-            Step::Bind { token, owner } => self.request(token, |session, model| {
-                bind(session, owner);
-                model.owner = owner;
-            }),
+            Step::Bind { token, owner } => {
+                let now = self.model.now;
+                let changed = |model: &mut Modelled| {
+                    if owner.is_none() {
+                        model.own_idle = false;
+                    }
+                    if !model.own_idle {
+                        model.idle = IDLE;
+                    }
+                    (model.owner, model.begun) = (owner, now);
+                };
+                self.renew(token, |session| bind(session, owner), changed, 0);
+            }
             Step::IdleTimeout { token, ticks } => self.request(token, |session, model| {
                 session.set_idle_timeout(Duration::from_secs(ticks * TICK)).unwrap();
-                model.idle = ticks * TICK;
+                (model.idle, model.own_idle) = (ticks * TICK, true);
             }),
-            Step::Rotate { token } => self.renew(token, sessile::Session::rotate, 0),
-            Step::Renew { token } => self.renew(token, sessile::Session::renew, GRACE),
+            Step::Rotate { token } => self.renew(token, sessile::Session::rotate, |_| {}, 0),
+            Step::Renew { token } => self.renew(token, sessile::Session::rotate_with_grace, |_| {}, GRACE),
             Step::Destroy { token } => self.request(token, |session, model| {
                 session.destroy();
                 model.alive = false;
@@ -166,7 +178,7 @@ impl Both {
                     session.alive = false;
                     ended += 1;
                 }
-                assert_eq!(self.store.destroy_all([owner]).wait().unwrap(), ended);
+                assert_eq!(self.store.destroy_all(owner).wait().unwrap(), ended);
             }
             Step::Wait { ticks } => {
                 self.clock.advance(Duration::from_secs(ticks * TICK));
@@ -195,7 +207,7 @@ impl Both {
         let now = self.model.now;
         let values = BTreeMap::from([("k0".to_owned(), 1)]);
         self.model.tokens.push((session.token().unwrap(), self.model.sessions.len(), u64::MAX));
-        self.model.sessions.push(Modelled { values, owner, created: now, seen: now, idle: IDLE, alive: true });
+        self.model.sessions.push(Modelled { values, owner, begun: now, seen: now, idle: IDLE, own_idle: false, alive: true });
     }
 
     /// One request with one of the tokens.
@@ -214,16 +226,15 @@ impl Both {
     }
 
     /// A request that asks for a new token, after which all others of its session lead there for `grace`.
-    fn renew(&mut self, token: Index, ask: fn(&sessile::Session), grace: u64) {
+    fn renew(&mut self, token: Index, ask: impl FnOnce(&sessile::Session), change: impl FnOnce(&mut Modelled), grace: u64) {
         if self.model.tokens.is_empty() {
             return;
         }
         let at = token.index(self.model.tokens.len());
         let old = self.model.tokens[at];
         let session = self.store.session(Some(&old.0)).unwrap();
-        if self.model.find(at).is_none() {
-            return;
-        }
+        let Some(found) = self.model.find(at) else { return };
+        change(found);
         ask(&session);
         session.save().wait().unwrap();
         let new = session.token().unwrap();
@@ -244,7 +255,7 @@ impl Both {
     fn compare(&mut self) {
         self.model.end_what_is_over();
         for owner in 0..2_u8 {
-            let listed = self.store.sessions_of([owner]).unwrap().len();
+            let listed = self.store.sessions_of(owner).unwrap().len();
             let alive = |session: &&Modelled| session.alive && session.owner == Some(owner);
             assert_eq!(listed, self.model.sessions.iter().filter(alive).count(), "sessions of owner {owner}");
         }
@@ -260,7 +271,7 @@ impl Both {
 
 fn bind(session: &sessile::Session, owner: Option<u8>) {
     match owner {
-        Some(owner) => session.bind_owner([owner]),
+        Some(owner) => session.sign_in(owner).unwrap(),
         None => session.unbind_owner(),
     }
 }

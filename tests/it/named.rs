@@ -148,7 +148,8 @@ async fn a_named_session_stays_one_through_rotation_and_without_a_layer() {
 async fn a_renewed_named_session_stays_one_and_so_does_its_old_token() {
     let store = sessile::testing::store();
     let app = app(&store, &store);
-    let renew = get(async |admin: Named<Admin>| admin.renew()).layer(SessionLayer::new(store.clone()).named::<Admin>());
+    let renew =
+        get(async |admin: Named<Admin>| admin.rotate_with_grace()).layer(SessionLayer::new(store.clone()).named::<Admin>());
     let app = app.route("/renew", renew);
     let old = ask(&app, "/admin", &[]).await.cookie();
     let new = ask_with(&app, "/renew", &old).await.cookie();

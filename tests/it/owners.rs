@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, thread};
 
-use sessile::{Durability, Handle, Session, Store, Token, testing};
+use sessile::{Durability, Error, Handle, Owner, Session, Store, Token, testing};
 
 use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
 
@@ -11,8 +11,8 @@ use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
 fn signed_in(store: &Store, owner: &str) -> (Session, Token) {
     let session = store.session(None).unwrap();
     session.insert("n", 1_u64).unwrap();
-    session.bind_owner(owner);
-    session.set_label(owner);
+    session.sign_in(owner).unwrap();
+    session.set_label(owner).unwrap();
     session.save().wait().unwrap();
     let token = session.token().unwrap();
     (session, token)
@@ -47,32 +47,67 @@ fn the_list_agrees_with_the_records_after_a_reopen_too() {
 }
 
 #[test]
-fn any_bytes_are_an_owner() {
+fn one_user_is_one_owner_in_whatever_type() {
     let store = testing::store();
-    for owner in [&b"\xff\0"[..], &7_u64.to_le_bytes(), &[0; 16], &[b'x'; 5000]] {
+    let sign_in = |owner: Owner| {
         let session = store.session(None).unwrap();
-        session.bind_owner(owner);
+        session.sign_in(owner.clone()).unwrap();
+        assert_eq!(session.owner(), Some(owner.clone()), "before it is saved");
         session.save().wait().unwrap();
-        assert_eq!(store.sessions_of(owner).unwrap().len(), 1);
+        assert_eq!(store.session(session.token().as_ref()).unwrap().owner(), Some(owner));
+    };
+    for owner in [Owner::from(7_u64), Owner::from("7"), Owner::from(7_i8), Owner::from_bytes(&[0xff, 0]), Owner::from("0xff00")]
+    {
+        sign_in(owner);
     }
+    assert_eq!((store.sessions_of("7").unwrap().len(), store.sessions_of(7).unwrap().len()), (3, 3));
+    assert_eq!(store.sessions_of(Owner::from_bytes(&[0xff, 0])).unwrap().len(), 2);
+    #[cfg(feature = "uuid-1")]
+    {
+        let id = uuid_1::Uuid::from_u128(7);
+        sign_in(id.into());
+        assert_eq!(store.sessions_of("00000000-0000-0000-0000-000000000007").unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn an_owner_that_is_empty_or_endless_is_refused_where_it_is_given() {
+    let session = testing::session();
+    for (owner, bytes) in [("", 0), (&*"x".repeat(1025), 1025)] {
+        let error = session.sign_in(owner).unwrap_err();
+        assert!(matches!(error, Error::BadOwner { found_bytes, limit_bytes: 1024 } if found_bytes == bytes), "{error}");
+    }
+    session.save().wait().unwrap();
+    assert_eq!((session.owner(), session.token()), (None, None), "nothing has changed");
+}
+
+/// What changes the owner of a saved session.
+#[track_caller]
+fn changed(session: &Session, with: impl FnOnce(&Session)) -> Token {
+    let old = session.token().unwrap();
+    with(session);
+    session.save().wait().unwrap();
+    let new = session.token().unwrap();
+    assert_ne!(new, old, "a change of owner is a new token");
+    new
 }
 
 #[test]
 fn a_session_has_one_owner_and_follows_it_in_every_change() {
     let mut disk = OnDisk::new();
     let (session, token) = signed_in(&disk.store, "ada");
-    session.bind_owner("ben");
+    let handle = session.handle();
+    session.sign_in("ben").unwrap();
     lists(&disk.store, "ada", &[token]);
-    session.save().wait().unwrap();
+    let signed_in = changed(&session, |_| {});
     for _ in 0..2 {
         lists(&disk.store, "ada", &[]);
-        lists(&disk.store, "ben", &[token]);
+        lists(&disk.store, "ben", &[signed_in]);
+        assert_eq!(n_of(&disk.store, &token), None, "without a grace");
         disk.reopen();
     }
-    let session = disk.store.session(Some(&token)).unwrap();
-    session.rotate();
-    session.save().wait().unwrap();
-    let rotated = session.token().unwrap();
+    let session = disk.store.session(Some(&signed_in)).unwrap();
+    let rotated = changed(&session, Session::rotate);
     session.insert("n", 2).unwrap();
     session.save().wait().unwrap();
     session.clear();
@@ -80,14 +115,18 @@ fn a_session_has_one_owner_and_follows_it_in_every_change() {
     for _ in 0..2 {
         lists(&disk.store, "ben", &[rotated]);
         assert_eq!(disk.store.sessions_of("ben").unwrap()[0].label.as_deref(), Some("ada"), "the label outlives `clear`");
+        let session = disk.store.session(Some(&rotated)).unwrap();
+        assert_eq!((session.owner(), session.handle()), (Some("ben".into()), handle), "and so does the owner");
         disk.reopen();
     }
     let session = disk.store.session(Some(&rotated)).unwrap();
-    session.unbind_owner();
-    session.save().wait().unwrap();
+    let unbound = changed(&session, Session::unbind_owner);
     for _ in 0..2 {
         lists(&disk.store, "ben", &[]);
-        assert!(disk.store.session(Some(&rotated)).unwrap().token().is_some(), "the session itself goes on");
+        let session = disk.store.session(Some(&unbound)).unwrap();
+        assert!(session.token().is_some(), "the session itself goes on");
+        assert_eq!((session.owner(), session.authenticated_at(), session.handle()), (None, None, handle));
+        assert_eq!(n_of(&disk.store, &rotated), None);
         disk.reopen();
     }
 }
@@ -107,8 +146,9 @@ fn the_list_shows_the_one_used_last_first_and_no_one_that_is_over() {
     let used = disk.store.session(Some(&tokens[1])).unwrap().handle().unwrap();
     assert_eq!(infos[0].handle, used, "a use that is in memory only counts");
     assert_eq!(infos[0].last_seen.duration_since(infos[0].created).unwrap(), 6 * DAY + SECOND);
-    assert_eq!(infos[0].idle_deadline.duration_since(infos[0].last_seen).unwrap(), 7 * DAY);
-    assert_eq!(infos[0].absolute_deadline.duration_since(infos[0].created).unwrap(), 30 * DAY);
+    assert_eq!(infos[0].idle_deadline.unwrap().duration_since(infos[0].last_seen).unwrap(), 7 * DAY);
+    assert_eq!(infos[0].absolute_deadline.unwrap().duration_since(infos[0].created).unwrap(), 30 * DAY);
+    assert_eq!(infos[0].authenticated_at, Some(infos[0].created));
     assert!(infos[1].last_seen > infos[2].last_seen);
     disk.clock.advance(DAY);
     lists(&disk.store, "ada", &[tokens[1]]);
@@ -143,7 +183,7 @@ fn all_or_all_others_are_ended_and_counted() {
         let (kept, kept_token) = &ada[2];
         let foreign = disk.store.session(Some(&ben)).unwrap().handle().unwrap();
 
-        assert_eq!(disk.store.destroy_others("ada", &kept.handle().unwrap()).wait().unwrap(), 4);
+        assert_eq!(disk.store.destroy_others("ada", kept).wait().unwrap(), 4);
         assert_eq!(disk.store.destroy_others("ada", &kept.handle().unwrap()).wait().unwrap(), 0);
         let (_dir, crashed) = disk.after_crash();
         for store in [&disk.store, &crashed] {
@@ -174,9 +214,9 @@ fn g3_a_request_in_flight_does_not_outlive_the_end_of_all() {
     let rotating = disk.store.session(Some(&token)).unwrap();
     assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 1);
     late.insert("n", 2).unwrap();
-    late.save().wait().unwrap();
+    assert!(matches!(late.save().wait(), Err(Error::SessionEnded)));
     rotating.rotate();
-    rotating.save().wait().unwrap();
+    assert!(matches!(rotating.save().wait(), Err(Error::SessionEnded)));
     assert_eq!((late.token(), rotating.token()), (None, None));
     lists(&disk.store, "ada", &[]);
 }

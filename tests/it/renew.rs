@@ -8,7 +8,7 @@ use crate::support::{DAY, OnDisk, SECOND, ask_with, n_of, saved};
 /// A renewed session, and its old token.
 fn renewed(disk: &OnDisk) -> (Session, Token) {
     let (session, old) = saved(&disk.store, 1);
-    session.renew();
+    session.rotate_with_grace();
     session.save().wait().unwrap();
     assert_ne!(session.token(), Some(old));
     (session, old)
@@ -55,7 +55,7 @@ fn a_request_that_came_with_the_old_token_is_merged_under_the_new_one() {
     let before = disk.store.session(Some(&old)).unwrap();
     let renewing = disk.store.session(Some(&old)).unwrap();
     renewing.insert("m", 2_u64).unwrap();
-    renewing.renew();
+    renewing.rotate_with_grace();
     renewing.save().wait().unwrap();
     let new = renewing.token().unwrap();
     before.update("n", |n: Option<u64>| n.unwrap() + 1).unwrap();
@@ -75,11 +75,11 @@ fn of_requests_that_renew_at_once_one_does() {
     let (_, old) = saved(&disk.store, 1);
     let requests: Vec<_> = (0..4).map(|_| disk.store.session(Some(&old)).unwrap()).collect();
     for request in &requests {
-        request.renew();
+        request.rotate_with_grace();
         request.save().wait().unwrap();
     }
     let late = disk.store.session(Some(&old)).unwrap();
-    late.renew();
+    late.rotate_with_grace();
     late.save().wait().unwrap();
     let new = requests[0].token().unwrap();
     assert_ne!(new, old);
@@ -94,7 +94,7 @@ fn a_chain_of_renewals_is_followed_to_its_end() {
     let disk = OnDisk::new();
     let (session, first) = saved(&disk.store, 1);
     for _ in 0..5 {
-        session.renew();
+        session.rotate_with_grace();
         session.save().wait().unwrap();
         disk.clock.advance(SECOND);
     }
@@ -132,7 +132,7 @@ fn g3_a_logout_that_was_under_way_ends_the_renewed_session() {
     let (session, old) = saved(&disk.store, 1);
     let logout = disk.store.session(Some(&old)).unwrap();
     logout.destroy();
-    session.renew();
+    session.rotate_with_grace();
     session.save().wait().unwrap();
     logout.save().wait().unwrap();
     assert_eq!((n_of(&disk.store, &old), n_of(&disk.store, &session.token().unwrap())), (None, None));
@@ -154,7 +154,7 @@ fn g2_a_crash_leaves_exactly_one_of_the_two() {
     let disk = OnDisk::new();
     let (session, old) = saved(&disk.store, 1);
     let (_dir, before) = disk.after_crash();
-    session.renew();
+    session.rotate_with_grace();
     let renewed = session.save();
     let new = session.token().unwrap();
     let (_dir2, between) = disk.after_crash();
@@ -172,9 +172,9 @@ fn g2_a_crash_leaves_exactly_one_of_the_two() {
 fn the_owner_sees_one_session_and_can_keep_it() -> Result<(), Error> {
     let disk = OnDisk::new();
     let (session, _) = saved(&disk.store, 1);
-    session.bind_owner("ada");
+    session.sign_in("ada").unwrap();
     session.save().wait()?;
-    session.renew();
+    session.rotate_with_grace();
     drop(session.save());
     let listed = disk.store.sessions_of("ada")?;
     assert_eq!(listed.len(), 1);
@@ -192,7 +192,7 @@ fn g5_what_is_left_of_renewals_goes_with_the_next_ones() {
     let disk = OnDisk::new();
     let (session, _) = saved(&disk.store, 1);
     for _ in 0..500 {
-        session.renew();
+        session.rotate_with_grace();
         drop(session.save());
         disk.clock.advance(SECOND);
     }
@@ -206,7 +206,7 @@ fn app(disk: &OnDisk) -> Router {
     async fn act(Path(what): Path<String>, session: Session) -> Result<String, Error> {
         match what.as_str() {
             "write" => session.insert("n", 2_u64)?,
-            "renew" => session.renew(),
+            "renew" => session.rotate_with_grace(),
             "rotate" => session.rotate(),
             "destroy" => session.destroy(),
             _ => {}

@@ -90,7 +90,7 @@ async fn a_task_that_outlives_the_response_can_save_but_not_ask_for_a_new_token(
     session.update("n", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
     session.save().await.unwrap();
     assert_eq!(n_of(&store, &token), Some(2));
-    for new_token in [Session::renew, Session::rotate] {
+    for new_token in [Session::rotate_with_grace, Session::rotate] {
         new_token(&session);
         assert!(matches!(session.save().await, Err(Error::HeadersSent)));
         assert_eq!(n_of(&store, &token), Some(2), "the visitor is still signed in");

@@ -43,7 +43,7 @@ fn a_scope_does_what_a_session_does() {
 #[test]
 fn a_scope_does_not_reach_what_is_reserved() {
     let session = sessile::testing::session();
-    session.set_label("Firefox");
+    session.set_label("Firefox").unwrap();
     session.flash(Level::Info, "hello").unwrap();
     let reserved = session.scope("sessile.flashes");
     assert!(matches!(reserved.insert("n", 1), Err(Error::ReservedKey)));

@@ -76,7 +76,7 @@ fn the_first_value_makes_a_session_at_commit() {
         ("insert", |session| session.insert("n", 1).unwrap()),
         ("insert_model", |session| session.insert_model("cart", &Cart { items: vec![] }).unwrap()),
         ("flash", |session| session.flash("info", "hello").unwrap()),
-        ("bind_owner", |session| session.bind_owner("ada")),
+        ("sign_in", |session| session.sign_in("ada").unwrap()),
     ];
     for (name, set) in first_values {
         let store = testing::store();
@@ -101,7 +101,7 @@ fn all_changes_of_a_request_are_one_commit() {
     session.remove("n").unwrap();
     session.update("b", |n: Option<u32>| n.unwrap_or(7)).unwrap();
     session.flash("info", "hello").unwrap();
-    session.bind_owner("ada");
+    session.sign_in("ada").unwrap();
     session.rotate();
     session.save().wait().unwrap();
     assert_eq!(writes(&disk.store), (before.0 + 1, before.1 + 1));
@@ -277,7 +277,7 @@ fn after_destroy_the_request_reads_nothing_and_writes_to_a_new_session() {
         let disk = OnDisk::with(|builder| builder.durability(durability).flush_interval(Duration::from_hours(1)));
         let (session, old) = saved(&disk.store, 1);
         session.insert("pending", 1).unwrap();
-        session.bind_owner("ada");
+        session.sign_in("ada").unwrap();
         session.destroy();
         assert_eq!((session.token(), session.keys().len(), session.get::<u64>("n").unwrap()), (None, 0, None));
         session.insert("m", 2).unwrap();
@@ -305,27 +305,63 @@ fn g3_a_request_whose_session_was_ended_writes_nothing_any_more() {
         other.save().wait().unwrap();
         let sessions = disk.store.stats().disk_sessions;
 
-        late.insert("n", 2_u64).unwrap();
-        late.save().wait().unwrap();
-        assert_eq!((late.token(), late.handle()), (None, None), "{name}");
-        assert_eq!(late.get::<u64>("n").unwrap(), None, "{name}: what was dropped is not shown");
-        assert_eq!(disk.store.stats().dropped_commits, 1, "{name}");
-
-        // Neither does it begin a new one, whose token would replace that of the visitor who has just signed in.
-        late.insert("n", 3_u64).unwrap();
-        late.bind_owner("ada");
-        late.rotate();
-        late.save().wait().unwrap();
-        late.save().wait().unwrap();
+        for n in 1..4 {
+            late.insert("n", n).unwrap();
+            // Neither does it begin a new one, whose token would replace that of the visitor who has just signed in.
+            assert!(matches!(late.save().wait(), Err(Error::SessionEnded)), "{name}: each time");
+            assert_eq!((late.token(), late.handle()), (None, None), "{name}");
+            assert_eq!(late.get::<u64>("n").unwrap(), None, "{name}: what was dropped is not shown");
+            assert_eq!(disk.store.stats().dropped_commits, 2 * n - 1, "{name}");
+            late.insert("n", n).unwrap();
+            assert!(matches!(late.commit_if_unchanged().wait(), Err(Error::SessionEnded)), "{name}: this too");
+            late.save().wait().unwrap();
+        }
         late.destroy();
         late.insert("n", 4_u64).unwrap();
-        late.save().wait().unwrap();
-        assert_eq!(late.token(), None, "{name}");
-        let stats = disk.store.stats();
-        assert_eq!((stats.dropped_commits, stats.disk_sessions), (3, sessions), "{name}");
+        assert!(late.save().wait().is_err());
+        assert_eq!((late.token(), disk.store.stats().disk_sessions), (None, sessions), "{name}");
         assert_eq!(n_of(&disk.store, &token), None, "{name}");
-        assert!(disk.store.sessions_of("ada").unwrap().is_empty(), "{name}");
     }
+}
+
+#[test]
+fn a_sign_in_on_a_session_that_ended_meanwhile_begins_a_new_one() {
+    let ends: [(&str, Call); 2] = [("destroy", Session::destroy), ("rotate", Session::rotate)];
+    for (name, end) in ends {
+        let disk = OnDisk::new();
+        let (_, token) = saved(&disk.store, 7);
+        let late = disk.store.session(Some(&token)).unwrap();
+        late.insert("name", "Ada").unwrap();
+        late.update("logins", |n: Option<u32>| n.unwrap_or(0) + 1).unwrap();
+        late.update("n", |n: Option<u64>| n.unwrap_or(100) + 1).unwrap();
+        let other = disk.store.session(Some(&token)).unwrap();
+        end(&other);
+        other.save().wait().unwrap();
+
+        late.sign_in("ada").unwrap();
+        late.save().wait().unwrap();
+        assert!(late.token().is_some() && late.token() != Some(token) && late.token() != other.token(), "{name}");
+        let (_dir, crashed) = disk.after_crash();
+        let found = crashed.session(late.token().as_ref()).unwrap();
+        assert_eq!(found.owner(), Some("ada".into()), "{name}");
+        assert_eq!(found.keys(), ["logins", "n", "name"], "{name}: what this request set");
+        assert_eq!(found.get::<u64>("n").unwrap(), Some(101), "{name}: not what the other session had");
+        assert_eq!((crashed.sessions_of("ada").unwrap().len(), disk.store.stats().dropped_commits), (1, 0), "{name}");
+        // The same when the end was noticed before the sign-in.
+        let later = disk.store.session(Some(&token)).unwrap();
+        assert!(later.token().is_none());
+    }
+    let disk = OnDisk::new();
+    let (session, token) = saved(&disk.store, 7);
+    let late = disk.store.session(Some(&token)).unwrap();
+    session.destroy();
+    session.save().wait().unwrap();
+    late.insert("n", 8_u64).unwrap();
+    assert!(late.save().wait().is_err());
+    late.sign_in("ada").unwrap();
+    late.save().wait().unwrap();
+    assert_eq!(disk.store.sessions_of("ada").unwrap().len(), 1);
+    assert_eq!(late.keys(), [""; 0], "what was given up stays so");
 }
 
 #[test]
@@ -335,7 +371,7 @@ fn a_session_that_expires_while_the_request_runs_is_over_for_it() {
     disk.clock.advance(7 * DAY);
     for n in 1..3 {
         session.insert("n", n).unwrap();
-        session.save().wait().unwrap();
+        assert!(matches!(session.save().wait(), Err(Error::SessionEnded)));
         assert_eq!(session.token(), None);
         assert_eq!(disk.store.stats().dropped_commits, n);
     }

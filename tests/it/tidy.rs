@@ -8,7 +8,7 @@ use std::{
 /// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line as
 /// listed in [`PEERS`], and of [`SHARED`].
 const LAYERS: [&[&str]; 7] = [
-    &["token", "expiry", "label"],
+    &["token", "expiry", "label", "owner", "wake"],
     &["keys"],
     &["memory", "disk"],
     &["store"],
@@ -163,6 +163,7 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
                 "codec/",
                 "src/lib.rs",
                 "src/label.rs",
+                "src/owner.rs",
                 "src/session/binding.rs",
                 "src/session/csrf.rs",
                 "src/session/flash.rs",

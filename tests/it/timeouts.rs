@@ -52,13 +52,13 @@ fn a_timeout_of_nothing_is_refused() {
 fn a_list_shows_the_sessions_own_deadlines() {
     let disk = OnDisk::new();
     let (session, _) = saved(&disk.store, 1);
-    session.bind_owner("ada");
+    session.sign_in("ada").unwrap();
     session.set_idle_timeout(2 * DAY).unwrap();
     session.set_absolute_timeout(9 * DAY).unwrap();
     session.save().wait().unwrap();
     let info = &disk.store.sessions_of("ada").unwrap()[0];
-    assert_eq!(info.idle_deadline, info.last_seen + 2 * DAY);
-    assert_eq!(info.absolute_deadline, info.created + 9 * DAY);
+    assert_eq!(info.idle_deadline, Some(info.last_seen + 2 * DAY));
+    assert_eq!(info.absolute_deadline, Some(info.created + 9 * DAY));
 }
 
 fn with_defaults(settings: impl FnOnce(Builder) -> Builder) -> (Store, ManualClock) {
@@ -111,12 +111,12 @@ fn sessions_with_an_owner_or_a_timeout_of_their_own_have_no_first_life() {
         session
     };
     let (owned, timed, later) = (new(1), new(2), new(3));
-    owned.bind_owner("ada");
+    owned.sign_in("ada").unwrap();
     timed.set_idle_timeout(2 * DAY).unwrap();
     for session in [&owned, &timed, &later] {
         session.save().wait().unwrap();
     }
-    later.bind_owner("bob");
+    later.sign_in("bob").unwrap();
     later.save().wait().unwrap();
     clock.advance(DAY);
     for (n, session) in [&owned, &timed, &later].into_iter().enumerate() {

@@ -86,8 +86,7 @@ async fn quick(Path(n): Path<u32>, session: Session) -> Result<(), Error> {
 }
 
 async fn sign_in(Path(owner): Path<String>, session: Session) -> Result<(), Error> {
-    session.rotate();
-    session.bind_owner(&owner);
+    session.sign_in(&owner)?;
     session.insert("owner", owner)?;
     session.insert("profile", PROFILE)
 }
@@ -97,7 +96,7 @@ async fn sign_out(session: Session) {
 }
 
 async fn renew(session: Session) {
-    session.renew();
+    session.rotate_with_grace();
 }
 
 async fn everywhere(State(store): State<Store>, session: Session) -> Result<String, StatusCode> {

@@ -329,7 +329,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     }
 }
 
-const NIL: u8 = 0xc0;
+pub(crate) const NIL: u8 = 0xc0;
 
 /// The bytes of an integer of 128 bits.
 fn wide(token: Token<'_>) -> Option<[u8; 16]> {

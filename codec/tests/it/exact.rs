@@ -172,6 +172,8 @@ fn keys_and_meta_data() {
         absolute_deadline_ms: u64::MAX,
         owner: *b"sixteen bytes, 2",
         cookie_deadline_ms: 4,
+        handle: 5,
+        authenticated_ms: 6,
         flags: u16::MAX,
     };
     let record = patch.apply(None, &KEY, &meta, &limits).unwrap();
@@ -185,4 +187,36 @@ fn keys_and_meta_data() {
         sorted.sort_unstable();
         sorted
     });
+}
+
+#[test]
+fn a_time_of_expiry_comes_back_with_its_value_and_stays_when_others_change() {
+    let value = Entry::serde(&7_u8, &LIMITS).unwrap().with_until_ms(1_767_225_600_000);
+    let record = stored(value.clone());
+    assert_eq!(
+        (record.get("k").unwrap().until_ms(), record.entry("k").unwrap().as_ref().until_ms()),
+        (1_767_225_600_000, 1_767_225_600_000)
+    );
+    assert_eq!(record.get("k").unwrap().get(), Ok(7_u8));
+
+    let mut patch = Patch::new();
+    patch.set("l", Entry::serde(&8_u8, &LIMITS).unwrap(), &LIMITS).unwrap();
+    let both = patch.apply(Some(&record), &KEY, &Meta::default(), &LIMITS).unwrap();
+    assert_eq!((both.get("k").unwrap().until_ms(), both.get("l").unwrap().until_ms()), (1_767_225_600_000, 0));
+
+    // The same bytes with another time are another value: they must not be written over in place.
+    let mut patch = Patch::new();
+    patch.set("k", value.with_until_ms(0), &LIMITS).unwrap();
+    let endless = patch.apply(Some(&both), &KEY, &Meta::default(), &LIMITS).unwrap();
+    assert_eq!(endless.get("k").unwrap().until_ms(), 0);
+
+    let model = Entry::model(&crate::fuzz::models::Nothing, &LIMITS).unwrap().with_until_ms(5);
+    assert_eq!(stored(model).get("k").unwrap().until_ms(), 0, "a model has its tag in these bytes");
+}
+
+#[test]
+fn nil_is_known_as_nil() {
+    let is_nil = |record: &Record| record.get("k").unwrap().is_nil();
+    assert!(is_nil(&stored_serde(&None::<u8>)) && is_nil(&stored_serde(&())));
+    assert!(!is_nil(&stored_serde(&Some(1_u8))) && !is_nil(&stored_serde("")) && !is_nil(&stored_serde(&Some(None::<u8>))));
 }

@@ -198,6 +198,8 @@ const META: Meta = Meta {
     absolute_deadline_ms: 1_767_225_600_003,
     owner: *b"owner, 16 bytes!",
     cookie_deadline_ms: 1_767_225_600_004,
+    handle: 0x1112_1314_1516_1718,
+    authenticated_ms: 1_767_225_600_005,
     flags: 0xa55a,
 };
 
@@ -263,7 +265,7 @@ fn golden_header_is_laid_out_as_documented() {
     let header = [
         &b"sesl\x01\x88\x5a\xa5"[..],
         &golden[8..12],
-        &u32::try_from(golden.len() - 80).unwrap().to_le_bytes(),
+        &u32::try_from(golden.len() - 96).unwrap().to_le_bytes(),
         &[8, 7, 6, 5, 4, 3, 2, 1],
         &META.created_ms.to_le_bytes(),
         &META.last_seen_ms.to_le_bytes(),
@@ -271,9 +273,11 @@ fn golden_header_is_laid_out_as_documented() {
         &META.absolute_deadline_ms.to_le_bytes(),
         b"owner, 16 bytes!",
         &META.cookie_deadline_ms.to_le_bytes(),
+        &[0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11],
+        &META.authenticated_ms.to_le_bytes(),
     ]
     .concat();
-    assert_eq!(golden[..80], header);
+    assert_eq!(golden[..96], header);
     // CRC-32 as in zlib, of the record key and of everything but the checksum itself.
     let crc = crc32fast::hash(&[&KEY[..], &golden[..8], &golden[12..]].concat());
     assert_eq!(golden[8..12], crc.to_le_bytes());

@@ -93,6 +93,8 @@ pub fn meta(input: &mut Unstructured<'_>) -> arbitrary::Result<Meta> {
         absolute_deadline_ms: input.arbitrary()?,
         owner: input.arbitrary()?,
         cookie_deadline_ms: input.arbitrary()?,
+        handle: input.arbitrary()?,
+        authenticated_ms: input.arbitrary()?,
         flags: input.arbitrary()?,
     })
 }

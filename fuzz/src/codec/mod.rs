@@ -13,7 +13,7 @@ use sessile_codec::{Key, Limits, Meta, Patch};
 pub const KEY: Key = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// Length of a record's header.
-pub const HEADER: usize = 80;
+pub const HEADER: usize = 96;
 
 /// Makes the header of `bytes` right, so that only the archive behind it can be wrong.
 ///

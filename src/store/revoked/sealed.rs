@@ -13,10 +13,11 @@ use crate::{
     Durability, Error, Tier,
     clock::duration_ms,
     disk::{Op, Ticket, Urgency},
+    expiry,
+    owner::NOBODY,
     token::{Handle, Key, NameHash},
 };
 
-const NOBODY: [u8; 16] = [0; 16];
 /// Revocations of nobody's sessions: everybody can begin and end those, so they must not fill memory.
 const MOST_OF_NOBODY: usize = 1 << 16;
 
@@ -43,7 +44,8 @@ pub(crate) fn has_left(record: &Record) -> bool {
 fn left_for(record: &Record) -> Option<SealedId> {
     let entry = record.entry(LEFT_FOR)?;
     let view = entry.view::<LeftFor>().ok()?;
-    Some(SealedId { key: view.key, owner: record.meta().owner, epoch: view.epoch.to_native() })
+    let meta = record.meta();
+    Some(SealedId { key: view.key, handle: Handle::of(&meta), owner: meta.owner, epoch: view.epoch.to_native() })
 }
 
 /// How it stands with a sealed session.
@@ -59,6 +61,7 @@ enum Standing {
 #[derive(Clone, Copy)]
 pub(crate) struct SealedId {
     pub(crate) key: Key,
+    pub(crate) handle: Handle,
     pub(crate) owner: [u8; 16],
     /// The epoch that it was sealed in.
     pub(crate) epoch: u64,
@@ -86,7 +89,7 @@ impl State {
             None => {}
         }
         let is_cut = self.owners.get(&id.owner).is_some_and(|cut| {
-            let is_kept = |(handle, least)| id.epoch >= least && Handle::of(&id.key) == handle;
+            let is_kept = |(handle, least)| id.epoch >= least && id.handle == handle;
             id.epoch < cut.epoch && !cut.kept.is_some_and(is_kept)
         });
         if is_cut || id.epoch < self.least { Standing::Ended } else { Standing::Alive }
@@ -146,7 +149,7 @@ impl Store {
     /// Looks a session up that was opened, with `meta`.
     pub(crate) fn find_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Opened, Error> {
         let now_ms = self.now_ms();
-        if meta.deadline_ms().min(meta.last_seen_ms.saturating_add(LONGEST_MS)) <= now_ms {
+        if expiry::sealed_deadline_ms(meta).min(meta.last_seen_ms.saturating_add(LONGEST_MS)) <= now_ms {
             count(&self.0.shared.counters.expired);
             return Ok(Opened::Ended);
         }
@@ -167,12 +170,6 @@ impl Store {
     /// Notes that a request had a sealed session that could not be opened.
     pub(crate) fn note_forged(&self) {
         count(&self.0.shared.counters.forged);
-    }
-
-    /// Notes that a request had two sessions.
-    pub(crate) fn note_ambiguous(&self) {
-        count(&self.0.shared.counters.ambiguous);
-        crate::event::ambiguous();
     }
 
     /// The epoch in which `id` may be sealed again, with the same meta data but for its use; `None` if it has ended.
@@ -277,7 +274,7 @@ impl Store {
         let _locks = self.lock_owners([record.meta().owner, NOBODY]);
         let epoch = self.sealing_epoch();
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
-        let asked = Asked { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep };
+        let asked = Asked { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep, may_end: false };
         let known = Known { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
         let committed = self.commit(&known, asked, |Onto { current, key, .. }| {
             if !current.is_same(record) {
@@ -319,7 +316,7 @@ impl Store {
     /// Until when anything that was sealed under the id of a session with `meta` can be valid: nothing but use moves its
     /// deadlines.
     fn until_ms(&self, meta: &Meta) -> u64 {
-        let idle_ms = meta.idle_deadline_ms.saturating_sub(meta.last_seen_ms).min(LONGEST_MS);
+        let idle_ms = expiry::sealed_idle_ms(meta).min(LONGEST_MS);
         // A clock that was set back since: what was sealed before is valid for longer.
         let now_ms = self.now_ms().max(meta.last_seen_ms);
         now_ms.saturating_add(idle_ms).min(meta.absolute_deadline_ms)

@@ -10,23 +10,22 @@
 //!
 //! Knows nothing of tokens: which of several candidates counts, if any, the session decides.
 
-use http::{
-    HeaderMap, HeaderValue,
-    header::{COOKIE, ValueIter},
-};
+use std::slice;
+
+use http::HeaderValue;
 
 /// Values given for one request. A browser sends more than one only if the name was set for several paths or domains.
 const MOST_CANDIDATES: usize = 8;
 
-/// The values of the cookies named `name`, over all `Cookie` headers and in their order. `name` is a token.
-pub(crate) fn candidates<'a>(headers: &'a HeaderMap, name: &'a [u8]) -> Candidates<'a> {
+/// The values of the cookies named `name`, over all `Cookie` `headers` and in their order. `name` is a token.
+pub(crate) fn candidates<'a>(headers: &'a [HeaderValue], name: &'a [u8]) -> Candidates<'a> {
     debug_assert!(!name.is_empty(), "`Cookie::build` refuses an empty name");
-    Candidates { headers: headers.get_all(COOKIE).iter(), rest: None, name, left: MOST_CANDIDATES }
+    Candidates { headers: headers.iter(), rest: None, name, left: MOST_CANDIDATES }
 }
 
 /// See [`candidates`].
 pub(crate) struct Candidates<'a> {
-    headers: ValueIter<'a, HeaderValue>,
+    headers: slice::Iter<'a, HeaderValue>,
     /// What is left of a header; `None` behind its end.
     rest: Option<&'a [u8]>,
     name: &'a [u8],
@@ -107,8 +106,8 @@ mod tests {
 
     use super::{super::plain::check, *};
 
-    fn headers(values: &[&[u8]]) -> HeaderMap {
-        let values = values.iter().map(|value| (COOKIE, HeaderValue::from_bytes(value).expect("no control character")));
+    fn headers(values: &[&[u8]]) -> Vec<HeaderValue> {
+        let values = values.iter().map(|value| HeaderValue::from_bytes(value).expect("no control character"));
         values.collect()
     }
 

@@ -1,6 +1,6 @@
 //! Checks what opens sealed sessions, with keys that never change: for tests and the fuzz target.
 
-use http::{HeaderMap, HeaderValue, header::COOKIE};
+use http::HeaderValue;
 
 use super::{
     super::{Cookie, cookie},
@@ -23,19 +23,15 @@ fn sealer() -> Sealer {
 /// Reads `data` as `Cookie` headers, one a line, and then as what a good seal holds.
 pub(crate) fn check(data: &[u8]) {
     let sealer = sealer();
-    let mut headers = HeaderMap::new();
-    for line in data.split(|byte| *byte == b'\n') {
-        if let Ok(value) = HeaderValue::from_bytes(line) {
-            headers.append(COOKIE, value);
-        }
-    }
+    let lines = data.split(|byte| *byte == b'\n');
+    let headers: Vec<HeaderValue> = lines.filter_map(|line| HeaderValue::from_bytes(line).ok()).collect();
     check_headers(&sealer, &headers);
     let most = LINE_BYTES / 4 * 3 - OVERHEAD - super::GRAIN;
     check_content(&sealer, &data[..data.len().min(most)]);
 }
 
 /// Whatever opens is what this sealer once wrote.
-fn check_headers(sealer: &Sealer, headers: &HeaderMap) {
+fn check_headers(sealer: &Sealer, headers: &[HeaderValue]) {
     let template = &sealer.prepared.parts[0];
     assert!(parts::sent(headers, &sealer.prepared.parts) < 1 << MOST_PARTS);
     for value in cookie::candidates(headers, template.name().as_bytes()) {
@@ -70,11 +66,9 @@ fn opened(
     text: &str,
 ) -> Option<(sessile_codec::Key, u64, Result<sessile_codec::Record, sessile_codec::Error>)> {
     let values = parts::split(text, &sealer.prepared.parts);
-    let mut headers = HeaderMap::new();
-    for (cookie, value) in sealer.prepared.parts.iter().zip(&values) {
-        let value = HeaderValue::try_from(format!("{}={value}", cookie.name())).expect("it is base64url");
-        headers.append(COOKIE, value);
-    }
+    let cookies = sealer.prepared.parts.iter().zip(&values);
+    let header = |(cookie, value): (&cookie::CookieTemplate, &String)| format!("{}={value}", cookie.name());
+    let headers: Vec<_> = cookies.map(|pair| HeaderValue::try_from(header(pair)).expect("it is base64url")).collect();
     sealer.read(&headers, values[0].as_bytes())
 }
 
@@ -101,8 +95,7 @@ mod tests {
     #[test]
     fn a_cookie_of_the_first_release_opens() {
         let golden = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/sealed_cookie/good")).unwrap();
-        let mut headers = HeaderMap::new();
-        headers.insert(COOKIE, HeaderValue::from_bytes(&golden).unwrap());
+        let headers = [HeaderValue::from_bytes(&golden).unwrap()];
         let value = golden.strip_prefix(b"__Host-id=").unwrap();
         let (key, epoch, record) = sealer().read(&headers, value).unwrap();
         let record = record.unwrap();
@@ -118,17 +111,16 @@ mod tests {
         let known = &good[..40];
         let long = [format!("~1{}", "A".repeat(400_000)), format!("~1{known}{}", "A".repeat(400_000)), "~".repeat(400_000)];
         for value in long.iter().map(String::as_bytes) {
-            let headers = HeaderMap::new();
-            let info = allocation_counter::measure(|| assert!(sealer.read(&headers, value).is_none()));
+            let info = allocation_counter::measure(|| assert!(sealer.read(&[], value).is_none()));
             assert_eq!(info.bytes_total, 0, "longer than any that is set");
         }
         // One that could be ours, but for a key that nobody has: eight characters of it are decoded.
         let value = format!("~1{}", "A".repeat(4000));
-        let info = allocation_counter::measure(|| assert!(sealer.read(&HeaderMap::new(), value.as_bytes()).is_none()));
+        let info = allocation_counter::measure(|| assert!(sealer.read(&[], value.as_bytes()).is_none()));
         assert!(info.bytes_total <= 16, "{info:?}");
         // And for a known one, no more than a cookie of ours takes.
         let value = format!("~1{known}{}", "A".repeat(4000));
-        let info = allocation_counter::measure(|| assert!(sealer.read(&HeaderMap::new(), value.as_bytes()).is_none()));
+        let info = allocation_counter::measure(|| assert!(sealer.read(&[], value.as_bytes()).is_none()));
         assert!(info.bytes_total <= 4096, "{info:?}");
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariants: what begins with `~` is a sealed session or nothing, and what does not is a token or nothing: no byte is ever read as
 //! the other after a check has failed; nothing is allocated for more than a cookie that this layer could have set, nor for one
-//! whose key is not in the ring; two sessions that are both ours, sealed or not, are none; every `Set-Cookie` is at most 4,096 bytes
+//! whose key is not in the ring; every `Set-Cookie` is at most 4,096 bytes
 //! long, and all values together as long as leaves servers room for other cookies.
 //!
 //! A seal is bound to the store, the sessions' name and the cookie's name. The length tells nothing but how many times 48 bytes.
@@ -18,7 +18,7 @@ mod parts;
 
 use std::time::Duration;
 
-use http::{HeaderMap, header::SET_COOKIE};
+use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 use sessile_codec::{Key, Record};
 
 #[cfg(fuzzing)]
@@ -26,14 +26,15 @@ pub(crate) use self::check::check as check_sealed;
 use self::parts::{LINE_BYTES, MOST_PARTS, Presented};
 use super::{
     SessionLayer,
+    arrived::Carried,
     cookie::{self, CookieTemplate},
     layer::Config,
     transport::Carrier,
 };
 use crate::{
-    Error, Keys, Session, Store, Token,
+    Error, Keys, Store,
     keys::{NAMES_KEY, OVERHEAD, SealRing},
-    session::{Kind, Sealed, Told},
+    session::{Sealed, Told},
     token::{self, NameHash},
 };
 
@@ -87,8 +88,8 @@ impl SessionLayer {
     /// What it costs, compared with a session in the store:
     /// - **An older cookie shows older values.** A client can put an older one back, until that expires: nothing that is counted
     ///   down, used up or taken away for a reason belongs in such a session. What ends a privilege cuts older cookies off:
-    ///   [`destroy`](Session::destroy), [`rotate`](Session::rotate), [`renew`](Session::renew), [`clear`](Session::clear), `clear_scope`, a
-    ///   change of owner or of a timeout. To [`remove`](Session::remove) a value does not.
+    ///   [`sign_in`](Session::sign_in), [`destroy`](Session::destroy), [`rotate`](Session::rotate), [`clear`](Session::clear), `clear_scope`, a
+    ///   change of a timeout. To [`remove`](Session::remove) a value does not.
     /// - **The last answer wins.** Requests that run at the same time overwrite each other's changes, also those by
     ///   [`update`](Session::update). [`commit_if_unchanged`](Session::commit_if_unchanged) moves the session into the store, which can
     ///   tell.
@@ -133,36 +134,25 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// The session that came sealed; `None`: none did that is one.
-    pub(in crate::web) fn load_sealed(&self, headers: &HeaderMap, kind: Kind) -> Result<Option<Session>, Error> {
-        let (Some(sealer), Carrier::Cookie(cookie)) = (&self.sealer, &self.carrier) else { return Ok(None) };
-        let new = || Session::load(&self.store, kind, std::iter::empty());
-        let mut found: Option<(&[u8], Sealed)> = None;
+    /// The sessions that came sealed, each once.
+    pub(in crate::web) fn sealed_sessions(&self, carried: &Carried) -> Vec<Sealed> {
+        let (Some(sealer), Carrier::Cookie(cookie)) = (&self.sealer, &self.carrier) else { return Vec::new() };
+        let mut found: Vec<(&[u8], Sealed)> = Vec::new();
+        let headers = carried.values();
         for value in cookie::candidates(headers, cookie.name().as_bytes()).filter(|value| parts::is_sealed(value)) {
-            if found.as_ref().is_some_and(|(before, _)| *before == value) {
-                continue;
+            if !found.iter().any(|(before, _)| *before == value) {
+                found.extend(sealer.open(&self.store, headers, value).map(|opened| (value, opened)));
             }
-            let Some(opened) = sealer.open(&self.store, headers, value) else { continue };
-            if found.is_some() {
-                self.store.note_ambiguous();
-                return new().map(Some);
-            }
-            found = Some((value, opened));
         }
-        let Some((_, opened)) = found else { return Ok(None) };
-        let is_one_ours =
-            |mut tokens: &mut dyn Iterator<Item = Token>| Iterator::any(&mut tokens, |token| self.store.is_ours(&token));
-        if self.carrier.tokens(headers, is_one_ours) {
-            self.store.note_ambiguous();
-            return new().map(Some);
-        }
-        Session::load_sealed(&self.store, kind, opened).map(Some)
+        found.into_iter().map(|(_, sealed)| sealed).collect()
     }
 
     /// Which of the cookies behind the first the client sent, and how large a session may be that is sealed.
-    pub(in crate::web) fn sealing(&self, headers: &HeaderMap) -> (u8, usize) {
+    pub(in crate::web) fn sealing(&self, carried: &Carried) -> (u8, usize) {
         match (&self.sealer, &self.carrier) {
-            (Some(Sealer { prepared, .. }), Carrier::Cookie(_)) => (parts::sent(headers, &prepared.parts), prepared.most_bytes),
+            (Some(Sealer { prepared, .. }), Carrier::Cookie(_)) => {
+                (parts::sent(carried.values(), &prepared.parts), prepared.most_bytes)
+            }
             _ => (0, 0),
         }
     }
@@ -175,7 +165,7 @@ impl Sealer {
     }
 
     /// Opens what the request carries, beginning with `value`.
-    fn open(&self, store: &Store, headers: &HeaderMap, value: &[u8]) -> Option<Sealed> {
+    fn open(&self, store: &Store, headers: &[HeaderValue], value: &[u8]) -> Option<Sealed> {
         match self.read(headers, value) {
             None => {
                 store.note_forged();
@@ -190,7 +180,7 @@ impl Sealer {
     }
 
     /// Id, epoch and record, which another release may have written.
-    fn read(&self, headers: &HeaderMap, value: &[u8]) -> Option<(Key, u64, Result<Record, sessile_codec::Error>)> {
+    fn read(&self, headers: &[HeaderValue], value: &[u8]) -> Option<(Key, u64, Result<Record, sessile_codec::Error>)> {
         let presented = Presented::read(headers, value, &self.prepared.parts)?;
         // Before anything is allocated for it.
         presented.begins().filter(|begins: &[u8; NAMES_KEY]| self.ring.knows(*begins))?;

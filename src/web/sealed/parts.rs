@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what the text says.
 
-use http::HeaderMap;
+use http::HeaderValue;
 
 use super::super::cookie::{self, CookieTemplate};
 use crate::token;
@@ -50,7 +50,7 @@ pub(super) fn split(text: &str, parts: &[CookieTemplate]) -> Vec<String> {
 }
 
 /// Which cookies behind the first the client sent, a bit each.
-pub(super) fn sent(headers: &HeaderMap, parts: &[CookieTemplate]) -> u8 {
+pub(super) fn sent(headers: &[HeaderValue], parts: &[CookieTemplate]) -> u8 {
     let is_there = |part: &CookieTemplate| cookie::candidates(headers, part.name().as_bytes()).next().is_some();
     parts.iter().enumerate().skip(1).filter(|(_, part)| is_there(part)).fold(0, |sent, (at, _)| sent | 1 << at)
 }
@@ -64,7 +64,7 @@ pub(super) struct Presented<'a> {
 impl<'a> Presented<'a> {
     /// The text that begins with `value`. `None`: a part is missing, is there twice and not the same, or it is longer than any
     /// that this layer sets.
-    pub(super) fn read(headers: &'a HeaderMap, value: &'a [u8], parts: &'a [CookieTemplate]) -> Option<Self> {
+    pub(super) fn read(headers: &'a [HeaderValue], value: &'a [u8], parts: &'a [CookieTemplate]) -> Option<Self> {
         let (mark, first) = value.split_first_chunk::<MARK_BYTES>()?;
         let count = usize::from(mark[1].checked_sub(b'0')?);
         if mark[0] != b'~' || !(1..=parts.len()).contains(&count) {

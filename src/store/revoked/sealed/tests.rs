@@ -6,7 +6,7 @@ use crate::testing::FaultDisk;
 fn id(n: u32, owner: [u8; 16], epoch: u64) -> SealedId {
     let mut key = [3; 16];
     key[..4].copy_from_slice(&n.to_le_bytes());
-    SealedId { key, owner, epoch }
+    SealedId { key, handle: Handle::first(&key), owner, epoch }
 }
 
 fn standing(store: &Store, id: &SealedId) -> Standing {
@@ -106,7 +106,7 @@ fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
     let clock = crate::testing::ManualClock::default();
     let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
     store.begin_sealing();
-    let (ada, record_key) = (crate::token::owner_hash(b"ada"), super::super::turned(&crate::token::owner_hash(b"ada")));
+    let (ada, record_key) = (crate::Owner::from("ada").hash(), super::super::turned(&crate::Owner::from("ada").hash()));
     store.destroy_all("ada").wait().unwrap();
     clock.advance(std::time::Duration::from_millis(LONGEST_MS));
     let sealed = id(1, ada, store.sealing_epoch());
@@ -125,11 +125,11 @@ fn no_token_leads_to_an_epoch() {
     store.begin_sealing();
     // What is hashed for an owner with an id of three bytes is as long as the random bytes of a token.
     let token = crate::Token::new(b"sessile ownerbob", [0; crate::token::TAG]);
-    assert_eq!(token.key(), crate::token::owner_hash(b"bob"));
+    assert_eq!(token.key(), crate::Owner::from("bob").hash());
     store.destroy_all("bob").wait().unwrap();
     store.flush().wait().unwrap();
     assert!(store.0.disk.load(&token.key()).unwrap().is_none());
-    let (bob, state) = (crate::token::owner_hash(b"bob"), store.0.revoked.state.read());
+    let (bob, state) = (crate::Owner::from("bob").hash(), store.0.revoked.state.read());
     assert!(state.owners.contains_key(&bob) && store.0.disk.load(&super::super::turned(&bob)).unwrap().is_some());
 }
 
@@ -139,13 +139,13 @@ fn a_session_that_was_ended_is_not_kept_by_a_later_end_of_all_others() {
     store.begin_sealing();
     let owner = [1; 16];
     let [laptop, phone] = [1, 2].map(|n| id(n, owner, store.sealing_epoch()));
-    store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
+    store.cut_off(&owner, Some(&laptop.handle)).unwrap();
     assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
-    store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
+    store.cut_off(&owner, Some(&laptop.handle)).unwrap();
     assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
-    store.cut_off(&owner, Some(&Handle::of(&phone.key))).unwrap();
+    store.cut_off(&owner, Some(&phone.handle)).unwrap();
     assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
-    store.cut_off(&owner, Some(&Handle::of(&laptop.key))).unwrap();
+    store.cut_off(&owner, Some(&laptop.handle)).unwrap();
     assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
 }
 
@@ -153,7 +153,7 @@ fn a_session_that_was_ended_is_not_kept_by_a_later_end_of_all_others() {
 fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_does_not_escape() {
     let store = crate::testing::store();
     store.begin_sealing();
-    let owner = crate::token::owner_hash(b"ada");
+    let owner = crate::Owner::from("ada").hash();
     let mut meta = meta(&store);
     meta.owner = owner;
     let make = |key: &Key, meta: &Meta| Ok(Patch::new().apply(None, key, meta, &Limits::UNLIMITED).unwrap());
