@@ -162,7 +162,7 @@ impl Builder {
         self.set(|settings| settings.timeouts.first_life = timeout)
     }
 
-    /// How long the old token goes on leading to a session after [`Session::renew`](crate::Session::renew), so that requests under way get
+    /// How long the old token goes on leading to a session after [`Session::rotate_with_grace`](crate::Session::rotate_with_grace), so that requests under way get
     /// through. Default: 10 seconds.
     ///
     /// It does not outlive this process, and [`Session::rotate`](crate::Session::rotate) has none.

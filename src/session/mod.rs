@@ -422,12 +422,6 @@ impl From<&Session> for Option<Handle> {
     }
 }
 
-impl From<&Handle> for Option<Handle> {
-    fn from(handle: &Handle) -> Self {
-        Some(*handle)
-    }
-}
-
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The handle names it; a token or a value would be a secret in a log.

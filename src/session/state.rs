@@ -5,7 +5,7 @@
 
 use std::{mem, time::Duration};
 
-use sessile_codec::{Entry, EntryRef, Limits, Model, Patch, Record, View};
+use sessile_codec::{Entry, EntryRef, Limits, Meta, Model, Patch, Record, View};
 
 #[cfg(feature = "sealed")]
 use super::Sealed;
@@ -16,6 +16,11 @@ use crate::{
     store::{Found, NewKey},
     token::Key,
 };
+
+/// The most bytes that an entry takes in a record beyond its key and its value: 28 for its row, 15 to align the value, and some.
+const MOST_ENTRY_OVERHEAD_BYTES: usize = 64;
+/// The most bytes of a record without entries: its header of 96, and an empty list.
+const MOST_EMPTY_BYTES: usize = 128;
 
 /// One request's state.
 pub(crate) struct State {
@@ -313,26 +318,21 @@ impl State {
         Ok(())
     }
 
-    /// Whether the record stays within its limit, so that a handler hears of it and not the layer after it.
+    /// Whether the record stays within its limits, so that the handler gets the error and not the layer after it, at each commit.
     fn check_room(&self, key: &str, entry: &Entry, limits: &Limits) -> Result<(), Error> {
-        let base = if self.changes.patch.is_cleared() { 0 } else { self.record().map_or(0, |record| record.bytes().len()) };
-        let len = |entry: &Entry| entry.as_ref().bytes().len();
-        let is_first = self.changes.patch.get(key).is_none();
-        let replaced = self.get_ref(key).filter(|_| is_first).map_or(0, |entry| entry.bytes().len());
+        // An upper bound first: to write the record is worth it only near a limit.
+        let len = |key: &str, entry: &Entry| key.len() + entry.as_ref().bytes().len() + MOST_ENTRY_OVERHEAD_BYTES;
         let others = self.changes.patch.keys().filter(|(other, _)| *other != key);
-        let changed: usize = others.filter_map(|(other, _)| self.changes.patch.get(other).flatten()).map(len).sum();
-        let found_bytes = (base + changed + len(entry)).saturating_sub(replaced);
-        if found_bytes > limits.record_bytes {
-            return Err(sessile_codec::Error::RecordTooLarge { found_bytes, limit_bytes: limits.record_bytes }.into());
+        let others_bytes: usize = others.filter_map(|(key, _)| Some(len(key, self.changes.patch.get(key)??))).sum();
+        let loaded_bytes = self.record().map_or(MOST_EMPTY_BYTES, |record| record.bytes().len());
+        let most_bytes = loaded_bytes + others_bytes + len(key, entry);
+        let most_keys = self.record().map_or(0, Record::len) + self.changes.patch.keys().count() + 1;
+        if most_bytes <= limits.record_bytes && most_keys <= limits.keys {
+            return Ok(());
         }
-        // An upper bound first: to count exactly is worth it only near the limit.
-        let most = self.record().map_or(0, Record::len) + self.changes.patch.keys().count() + 1;
-        if most > limits.keys && self.get_ref(key).is_none() {
-            let found = self.keys().len() + 1;
-            if found > limits.keys {
-                return Err(sessile_codec::Error::TooManyKeys { found, limit: limits.keys }.into());
-            }
-        }
+        let mut trial = self.changes.patch.clone();
+        trial.set(key, entry.clone(), limits)?;
+        trial.apply(self.record(), &[0; 16], &Meta::default(), limits)?;
         Ok(())
     }
 

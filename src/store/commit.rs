@@ -135,6 +135,9 @@ impl Store {
 
     /// Whether a commit of this class may begin. A quick one needs no disk, only room in memory.
     fn admit(&self, durability: Durability) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
         if durability == Durability::Quick { self.0.disk.admit_to_memory() } else { self.0.disk.admit() }
     }
 

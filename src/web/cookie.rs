@@ -86,22 +86,35 @@ impl Cookie {
     }
 
     /// Shares the cookie with every host under `domain`, and trusts them all: each can read and set it. Default: this host only.
+    ///
+    /// A browser keeps a cookie that was set with another domain, and sends both. A release that changes the domain gives the cookie another
+    /// [`name`](Self::name) too.
     pub fn domain(self, domain: impl Into<String>) -> Self {
         Self { domain: Some(domain.into()), ..self }
     }
 
     /// Paths below this one get the cookie. Default: `/`. It does not protect: pages on other paths can still reach it.
+    ///
+    /// A browser keeps a cookie that was set with another path, and sends both where both paths match. A release that changes the path gives
+    /// the cookie another [`name`](Self::name) too.
     pub fn path(self, path: impl Into<String>) -> Self {
         Self { path: path.into(), ..self }
     }
 
     /// Which requests from other sites carry the cookie. Default: [`SameSite::Lax`].
+    ///
+    /// A request of another site that comes without the cookie, and whose cookie the browser may have withheld, gets no new session: it would
+    /// replace the one that the visitor has. What it sets is not stored ([`Error::CookieWithheld`](crate::Error::CookieWithheld) from
+    /// [`save`](crate::Session::save)), unless it [signs in](crate::Session::sign_in). Where another site's form has to find what was
+    /// stored before, as with the callback of an identity provider that posts its answer (`response_mode=form_post`), keep that in a
+    /// [named](crate::SessionLayer::named) session of its own with [`SameSite::None`], for as long as the sign-in takes.
     pub fn same_site(self, same_site: SameSite) -> Self {
         Self { same_site, ..self }
     }
 
-    /// No `Max-Age`: the cookie is gone when the browser closes, if the browser does not restore it. Default: it lasts as long
-    /// as the session, and its date moves when half of its time has gone.
+    /// No `Max-Age`: the cookie is gone when the browser closes, if the browser does not restore it. Default: it lasts longer than the
+    /// session, by a quarter of the idle timeout, so that the store decides when the session ends; its date moves with each use that is
+    /// written, after a tenth of the idle timeout.
     ///
     /// This is for sessions that begin from now on and do not say otherwise by [`Session::remember`](crate::Session::remember).
     pub fn browser_session(self) -> Self {
@@ -109,6 +122,9 @@ impl Cookie {
     }
 
     /// One cookie for each site that embeds the application (CHIPS), for use with [`SameSite::None`]. Default: not.
+    ///
+    /// A browser keeps a cookie that was set without this, and sends both. A release that turns it on gives the cookie another
+    /// [`name`](Self::name) too.
     pub fn partitioned(self) -> Self {
         Self { partitioned: true, ..self }
     }

@@ -255,8 +255,8 @@ pub(crate) fn check_bearer(data: &[u8]) {
     let found = all.filter(|token| !token.contains(&b' ')).map(<[u8]>::to_vec);
     assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     let carrier = Carrier::header(Transport::Bearer).expect("no header is taken").expect("it is no cookie");
-    let carried = Carried::of(&headers, carrier.asks());
-    assert!(carrier.tokens(&carried, |tokens| tokens.count()) <= MOST_CANDIDATES);
+    let values = Carried::of(&headers, carrier.asks());
+    assert!(carrier.tokens(&values, |tokens| tokens.count()) <= MOST_CANDIDATES);
 }
 
 #[cfg(test)]

@@ -184,7 +184,8 @@ fn a_watch_follows_its_session_over_a_grace() {
 
 #[test]
 fn a_watch_ends_with_a_token_that_is_replaced_without_a_grace() {
-    let replace: [(&str, fn(&Session)); 3] = [
+    type Replace = fn(&Session);
+    let replace: [(&str, Replace); 3] = [
         ("rotate", Session::rotate),
         ("sign_in", |session| session.sign_in("ada").unwrap()),
         ("unbind_owner", Session::unbind_owner),
@@ -230,7 +231,8 @@ impl Wake for Inline {
 
 #[test]
 fn a_waker_runs_under_no_lock_of_the_store() {
-    let ends: [(&str, fn(&Store, &Session)); 4] = [
+    type End = fn(&Store, &Session);
+    let ends: [(&str, End); 4] = [
         ("destroy_all", |store, _| assert!(store.destroy_all("ada").wait().unwrap() > 0)),
         ("destroy", |_, session| {
             session.destroy();

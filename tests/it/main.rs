@@ -33,7 +33,11 @@ mod model;
 mod named;
 mod open;
 mod owners;
+#[cfg(feature = "sealed")]
+mod presented;
 mod quick;
+#[cfg(feature = "sealed")]
+mod quiet_disk;
 mod races;
 mod renew;
 mod save;
@@ -41,6 +45,7 @@ mod scope;
 #[cfg(feature = "sealed")]
 mod sealed;
 mod session;
+mod sign_in;
 mod strict;
 mod support;
 mod test_kit;

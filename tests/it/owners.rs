@@ -184,7 +184,7 @@ fn all_or_all_others_are_ended_and_counted() {
         let foreign = disk.store.session(Some(&ben)).unwrap().handle().unwrap();
 
         assert_eq!(disk.store.destroy_others("ada", kept).wait().unwrap(), 4);
-        assert_eq!(disk.store.destroy_others("ada", &kept.handle().unwrap()).wait().unwrap(), 0);
+        assert_eq!(disk.store.destroy_others("ada", kept.handle().unwrap()).wait().unwrap(), 0);
         let (_dir, crashed) = disk.after_crash();
         for store in [&disk.store, &crashed] {
             lists(store, "ada", &[*kept_token]);
@@ -192,7 +192,7 @@ fn all_or_all_others_are_ended_and_counted() {
         }
         drop(crashed);
 
-        assert_eq!(disk.store.destroy_others("ada", &foreign).wait().unwrap(), 1, "it keeps only one of her own");
+        assert_eq!(disk.store.destroy_others("ada", foreign).wait().unwrap(), 1, "it keeps only one of her own");
         let (_, again) = signed_in(&disk.store, "ada");
         assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 1);
         assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 0);

@@ -180,7 +180,7 @@ fn the_owner_sees_one_session_and_can_keep_it() -> Result<(), Error> {
     assert_eq!(listed.len(), 1);
     assert_eq!(Some(listed[0].handle), session.handle());
     // The old key may still be on its way to the file as this owner's: it must not stand for the new one.
-    assert_eq!(disk.store.destroy_others("ada", &listed[0].handle).wait()?, 0);
+    assert_eq!(disk.store.destroy_others("ada", listed[0].handle).wait()?, 0);
     assert_eq!(n_of(&disk.store, &session.token().unwrap()), Some(1));
     assert_eq!(disk.store.destroy_all("ada").wait()?, 1);
     assert_eq!(n_of(&disk.store, &session.token().unwrap()), None);

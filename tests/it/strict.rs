@@ -46,8 +46,9 @@ fn g4_to_use_a_session_is_no_conflict() {
 
 #[test]
 fn g4_owner_and_timeouts_are_changes_too() {
+    type Change = fn(&Session);
     let disk = OnDisk::new();
-    let changes: [(fn(&Session), bool); 2] =
+    let changes: [(Change, bool); 2] =
         [(|session| session.sign_in("ada").unwrap(), true), (|session| session.set_idle_timeout(DAY).unwrap(), false)];
     for (change, has_new_token) in changes {
         let (_, token) = saved(&disk.store, 1);

@@ -82,16 +82,16 @@ impl SessionLayer {
     ///
     /// A session of at most `threshold` bytes, of 4,096 at the most, is encrypted and authenticated by the first of `keys`
     /// (XChaCha20-Poly1305; all of them open) and bound to this store and this cookie's name. It takes up to four cookies. Once it
-    /// has grown larger it moves into the store, and when it has shrunk to half of that, back; [`Session::record_bytes`] tells
+    /// has grown larger it moves into the store, and when it has shrunk to half of that, back; [`Session::record_bytes`](crate::Session::record_bytes) tells
     /// its size. So no value is refused for being too large for a cookie.
     ///
     /// What it costs, compared with a session in the store:
     /// - **An older cookie shows older values.** A client can put an older one back, until that expires: nothing that is counted
     ///   down, used up or taken away for a reason belongs in such a session. What ends a privilege cuts older cookies off:
-    ///   [`sign_in`](Session::sign_in), [`destroy`](Session::destroy), [`rotate`](Session::rotate), [`clear`](Session::clear), `clear_scope`, a
-    ///   change of a timeout. To [`remove`](Session::remove) a value does not.
+    ///   [`sign_in`](crate::Session::sign_in), [`destroy`](crate::Session::destroy), [`rotate`](crate::Session::rotate), [`clear`](crate::Session::clear), `clear_scope`, a
+    ///   change of a timeout. To [`remove`](crate::Session::remove) a value does not.
     /// - **The last answer wins.** Requests that run at the same time overwrite each other's changes, also those by
-    ///   [`update`](Session::update). [`commit_if_unchanged`](Session::commit_if_unchanged) moves the session into the store, which can
+    ///   [`update`](crate::Session::update). [`commit_if_unchanged`](crate::Session::commit_if_unchanged) moves the session into the store, which can
     ///   tell.
     /// - Nothing can be changed once a response has begun ([`Error::HeadersSent`]), so not from a WebSocket.
     /// - [`sessions_of`](Store::sessions_of) does not list it, and [`destroy_one`](Store::destroy_one) does not find it.

@@ -174,10 +174,10 @@ async fn ending_all_sessions_of_an_owner_ends_the_sealed_ones() {
     assert!(is_there(&app, &laptop).await && is_there(&app, &phone).await);
 
     let kept: sessile::Handle = ask_with(&app, "/handle", &laptop).await.body.parse().unwrap();
-    disk.store.destroy_others("ada", &kept).wait().unwrap();
+    disk.store.destroy_others("ada", kept).wait().unwrap();
     assert!(is_there(&app, &laptop).await && !is_there(&app, &phone).await);
     let laptop_now = visit(&app, "/set/2", &laptop).await;
-    disk.store.destroy_others("ada", &kept).wait().unwrap();
+    disk.store.destroy_others("ada", kept).wait().unwrap();
     assert!(is_there(&app, &laptop).await && is_there(&app, &laptop_now).await, "it is kept again, its older cookies too");
 
     disk.store.destroy_all("ada").wait().unwrap();
