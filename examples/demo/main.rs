@@ -7,7 +7,7 @@
 //! Then open <http://127.0.0.1:3000>. `--help` tells the options. Two redb files hold everything: `sessions.redb` is the store's,
 //! `users.redb` the demo's own. Kill the program as you like: whoever was signed in still is when it runs again.
 //!
-//! This file is the wiring: the routes, who may call them, and how they use the session; read [`home`] and [`begin`] first. Invariants:
+//! This file has the routes, who may call them, and how they use the session; read [`home`] and [`begin`] first. Invariants:
 //! a GET changes nothing but the count of pages viewed and the messages shown; a POST from another site changes nothing at all;
 //! each change of who is signed in gives the session a new id.
 //!
@@ -15,16 +15,10 @@
 
 mod args;
 mod pages;
+mod server;
 mod users;
 
-use std::{
-    error::Error as _,
-    fmt, fs, io,
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 use axum::{
     Form, Router,
@@ -36,10 +30,9 @@ use axum::{
 };
 use serde::Deserialize;
 use sessile::{Handle, Session, SessionLayer, Store};
-use tokio::{signal, time};
 
 use crate::{
-    args::{Command, Options},
+    args::Command,
     pages::{Figures, Home},
     users::{User, Users},
 };
@@ -48,9 +41,6 @@ use crate::{
 const USER: &str = "user";
 const VIEWS: &str = "views";
 const VIEWS_SINCE_LOGIN: &str = "views_since_login";
-
-/// How long requests under way may take to end after Ctrl-C.
-const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 struct App {
@@ -265,104 +255,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    match server::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn run(options: &Options) -> Result<(), StartError> {
-    let in_data = |source| StartError::Data { path: options.data.clone(), source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
-        .map_err(|source| StartError::Port { port: options.port, source })?;
-    fs::create_dir_all(&options.data).map_err(in_data)?;
-    let data = std::path::absolute(&options.data).map_err(in_data)?;
-    let store = Store::open(data.join("sessions.redb"))?;
-    let users = Users::open(&data.join("users.redb"))?;
-
-    println!("Listening on http://{}", listener.local_addr()?);
-    println!("Data in {}", data.display());
-    println!("Stop with Ctrl-C");
-    serve(listener, router(App { store: store.clone(), users }))?;
-
-    // Not needed to keep what was acknowledged, which is on disk already; it makes the next start a little quicker.
-    store.close()?;
-    println!("Stopped");
-    Ok(())
-}
-
-/// Serves until Ctrl-C, then lets requests end that have begun.
-#[tokio::main]
-async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let grace_over = async {
-        stop().await;
-        time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        ended = axum::serve(listener, router).with_graceful_shutdown(stop()) => ended,
-        // A client that never finishes its request must not keep the program from stopping.
-        () = grace_over => Ok(()),
-    }
-}
-
-async fn stop() {
-    if signal::ctrl_c().await.is_err() {
-        // Without the signal, only a kill is left; to stop at once would be worse.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Why the program could not run.
-enum StartError {
-    Port { port: u16, source: io::Error },
-    Data { path: PathBuf, source: io::Error },
-    Store(sessile::Error),
-    Users(users::Error),
-    Serve(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Port { port, source } if source.kind() == io::ErrorKind::AddrInUse => write!(
-                f,
-                "port {port} is in use by another program; choose another with `--port N`, or any free one with `--port 0`"
-            ),
-            Self::Port { port, source } => {
-                write!(f, "cannot listen on port {port}: {source}; choose another with `--port N`")
-            }
-            Self::Data { path, source } => {
-                write!(f, "cannot use {}: {source}; choose another directory with `--data DIR`", path.display())
-            }
-            Self::Store(error) => match error.source() {
-                Some(cause) => write!(f, "{error}: {cause}"),
-                None => error.fmt(f),
-            },
-            Self::Users(error) => error.fmt(f),
-            Self::Serve(source) => write!(f, "the server stopped: {source}"),
-        }
-    }
-}
-
-impl From<sessile::Error> for StartError {
-    fn from(source: sessile::Error) -> Self {
-        Self::Store(source)
-    }
-}
-
-impl From<users::Error> for StartError {
-    fn from(source: users::Error) -> Self {
-        Self::Users(source)
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(source: io::Error) -> Self {
-        Self::Serve(source)
     }
 }

@@ -296,40 +296,4 @@ the first page after that says that it came from disk.</li>
 <li>Sign one device out from the other. Its next page is the sign-in page.</li>
 </ol></details>"#;
 
-const STYLE: &str = "
-:root { color-scheme: light dark; --back: #f5f4f0; --card: #fff; --text: #1d2521; --soft: #5c6660; --line: #d9dcd5;
-  --accent: #17664b; --on-accent: #fff; --ok: #e0f1e7; --error: #fbe3df; }
-@media (prefers-color-scheme: dark) { :root { --back: #141816; --card: #1e2421; --text: #e8ece9; --soft: #9aa59f; --line: #343c38;
-  --accent: #6fceaa; --on-accent: #0d1512; --ok: #1f3b30; --error: #4b2622; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 46rem; padding: 1.5rem 1rem; background: var(--back); color: var(--text);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; line-height: 1.2; margin: 0 0 .5rem; }
-h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
-p { margin: 0 0 .5rem; }
-a { color: var(--accent); }
-.card { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1.25rem;
-  margin: 0 0 1rem; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); column-gap: 1rem; }
-.who { display: flex; flex-wrap: wrap; gap: 1rem; justify-content: space-between; align-items: center; }
-.who h1 { margin: 0; }
-.counts strong { font-size: 1.5rem; font-variant-numeric: tabular-nums; }
-.hint, small, dt { color: var(--soft); font-size: .875rem; }
-.columns .hint { min-height: 1.5em; }
-label { display: block; font-weight: 600; margin: .5rem 0 .25rem; }
-input { width: 100%; padding: .5rem .6rem; font: inherit; color: inherit; background: var(--back); border: 1px solid var(--soft);
-  border-radius: .4rem; margin-bottom: .5rem; }
-button { padding: .5rem 1rem; font: inherit; font-weight: 600; color: var(--on-accent); background: var(--accent); border: 0;
-  border-radius: .4rem; cursor: pointer; }
-:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-.devices { list-style: none; margin: 0 0 1rem; padding: 0; }
-.devices li { display: flex; flex-wrap: wrap; gap: .5rem 1rem; justify-content: space-between; align-items: center;
-  padding: .75rem 0; border-bottom: 1px solid var(--line); }
-.here { color: var(--accent); font-weight: 600; }
-.flash { padding: .75rem 1.25rem; border-radius: .6rem; margin: 0 0 1rem; }
-.ok { background: var(--ok); } .error { background: var(--error); }
-summary { font-weight: 600; cursor: pointer; } ol { margin: .5rem 0 0; padding-left: 1.25rem; }
-footer { color: var(--soft); padding: .5rem 0; } footer h2 { font-size: .875rem; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .5rem 1rem; margin: 0; }
-dd { margin: 0; font-variant-numeric: tabular-nums; }
-";
+const STYLE: &str = include_str!("style.css");
