@@ -18,18 +18,18 @@ mod pages;
 mod server;
 mod users;
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use axum::{
     Form, Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    middleware::{self, Next},
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware,
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
-use sessile::{Handle, Session, SessionLayer, Store};
+use sessile::{CsrfLayer, Handle, Session, SessionLayer, Store};
 
 use crate::{
     args::Command,
@@ -48,7 +48,8 @@ struct App {
     users: Users,
 }
 
-fn router(app: App) -> Router {
+/// The application. `address` is where it listens.
+fn router(app: App, address: SocketAddr) -> Router {
     let sessions = SessionLayer::new(app.store.clone()).plain_http_on_loopback();
     Router::new()
         .route("/", get(home))
@@ -58,12 +59,12 @@ fn router(app: App) -> Router {
         .route("/signed-out", get(signed_out))
         .route("/devices/sign-out", post(sign_out_device))
         .route("/devices/sign-out-others", post(sign_out_others))
-        .fallback(not_found)
         .with_state(app)
         // A name and a password at their longest, each byte percent-encoded, take under 3 KiB.
         .layer(DefaultBodyLimit::max(4096))
-        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(CsrfLayer::new())
         .layer(sessions)
+        .layer(middleware::map_response(move |response| async move { show_errors(response, address) }))
         .layer(middleware::map_response(add_headers))
 }
 
@@ -168,32 +169,23 @@ async fn sign_out_others(State(app): State<App>, session: Session) -> Result<Red
     Ok(Redirect::to("/"))
 }
 
-async fn not_found() -> (StatusCode, Html<String>) {
-    (StatusCode::NOT_FOUND, pages::problem("There is no such page", "The address is wrong, or old."))
-}
-
 fn signed_in(session: &Session) -> Result<User, AppError> {
     session.get(USER)?.ok_or(AppError::NotSignedIn)
 }
 
-/// Lets a request that may change something through only if it comes from a page of this server.
-async fn refuse_other_sites(request: Request, next: Next) -> Response {
-    if request.method().is_safe() || comes_from_here(request.headers()) {
-        return next.run(request).await;
+/// Replaces an error's text, or its empty body, by a page: axum, the two layers of sessile and [`AppError`] answer with no more.
+fn show_errors(response: Response, address: SocketAddr) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page || !is_error {
+        return response;
     }
-    let page = pages::problem("Refused", "This request came from a page of another site, so nothing was changed.");
-    (StatusCode::FORBIDDEN, page).into_response()
-}
-
-fn comes_from_here(headers: &HeaderMap) -> bool {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    // Browsers set this header themselves, and no page can change it. "none" is a request that no page made.
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin" || site == "none";
+    let (mut parts, _) = response.into_parts();
+    for of_body in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(of_body);
     }
-    // Older browsers send only where the page came from.
-    let origin = text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
-    origin.zip(text(header::HOST)).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
+    (parts, pages::problem(status, address)).into_response()
 }
 
 /// No script, no frame, and no copy kept: the "back" button must not show the account of somebody who has signed out.
@@ -235,8 +227,7 @@ impl IntoResponse for AppError {
             Self::Session(source) => source.into_response(),
             Self::Users(source) => {
                 eprintln!("{source}");
-                let page = pages::problem("That did not work", "The server could not read its accounts. Please try again.");
-                (StatusCode::INTERNAL_SERVER_ERROR, page).into_response()
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
             Self::NotSignedIn => Redirect::to("/").into_response(),
         }

@@ -5,10 +5,11 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
-use axum::response::Html;
+use axum::{http::StatusCode, response::Html};
 use sessile::{Flash, Session, SessionInfo, Stats, Store, Tier};
 
 use crate::users::User;
@@ -100,11 +101,28 @@ it sets none.</p>
     layout("Signed out", &[], main, &footer(figures))
 }
 
-/// What went wrong, as a page.
-pub(crate) fn problem(title: &str, text: &str) -> Html<String> {
-    let (escaped_title, text) = (Escaped(title), Escaped(text));
+/// What a visitor reads in place of what they asked for. `address` is where the server listens.
+pub(crate) fn problem(status: StatusCode, address: SocketAddr) -> Html<String> {
+    let (title, text) = match status.as_u16() {
+        400 | 415 | 422 => {
+            ("This could not be read", "The request is not what a form of this application sends. Nothing was changed.")
+        }
+        403 => ("Refused", "This request did not come from a page of this server, so nothing was changed."),
+        404 => ("There is no such page", "The address is wrong, or old."),
+        405 => ("This address shows no page", "It only takes what the application's own forms send."),
+        413 => ("That is too long", "No form of this application takes so much text. Nothing was changed."),
+        421 => ("Not a name of this server", "It answers only to names of this computer, such as 127.0.0.1 and localhost."),
+        503 => ("Not now", "The server cannot store anything at the moment. Please try again in a minute."),
+        _ => ("That did not work", "The server could not do what was asked. Please try again."),
+    };
+    // A visitor who came by another name must leave it behind; everybody else stays with the name that their cookie is for.
+    let home = if status == StatusCode::MISDIRECTED_REQUEST { format!("http://{address}/") } else { "/".to_owned() };
     let main = format!(
-        r#"<section class="card"><h1>{escaped_title}</h1><p>{text}</p><p><a href="/">To the first page</a></p></section>"#
+        r#"<section class="card">
+<h1>{title}</h1>
+<p>{text}</p>
+<p><a href="{home}">To the first page</a></p>
+</section>"#
     );
     layout(title, &[], &main, "")
 }

@@ -33,10 +33,11 @@ pub(crate) fn run(options: &Options) -> Result<(), StartError> {
     let store = Store::open(data.join("sessions.redb"))?;
     let users = Users::open(&data.join("users.redb"))?;
 
-    println!("Listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("Listening on http://{address}");
     println!("Data in {}", data.display());
     println!("Stop with Ctrl-C");
-    serve(listener, router(App { store: store.clone(), users }))?;
+    serve(listener, router(App { store: store.clone(), users }, address))?;
 
     // Not needed to keep what was acknowledged, which is on disk already; it makes the next start a little quicker.
     store.close()?;

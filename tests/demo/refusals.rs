@@ -1,6 +1,6 @@
 //! What the demo refuses, and what the visitor reads then.
 
-use crate::support::{Browser, Demo, FIREFOX, PASSWORD, SAFARI, SIGN_IN_PAGE};
+use crate::support::{Browser, Demo, FIREFOX, PASSWORD, SAFARI, SIGN_IN_PAGE, between};
 
 #[test]
 fn wrong_names_and_passwords_are_refused_alike() {
@@ -34,6 +34,46 @@ fn wrong_names_and_passwords_are_refused_alike() {
     let (name, password) = ("𝒜".repeat(64), "🔑".repeat(128));
     let page = Browser::new(FIREFOX).post(&demo, "/sign-up", &[("name", &name), ("password", &password)]);
     page.assert_signed_in(&name);
+}
+
+#[test]
+fn every_error_is_a_page_with_a_way_back() {
+    let demo = Demo::start();
+    let mut browser = Browser::new(FIREFOX);
+    let here = demo.origin();
+    let ours = ("Origin", &*here);
+    let long = format!("name={}&password=x", "x".repeat(5000));
+    for (status, method, path, headers, body) in [
+        (404, "GET", "/none", &[][..], ""),
+        (404, "POST", "/none", &[ours], ""),
+        (405, "GET", "/sign-out", &[], ""),
+        (405, "POST", "/", &[ours], ""),
+        (405, "DELETE", "/", &[ours], ""),
+        (413, "POST", "/sign-in", &[ours], &long),
+        (413, "POST", "/devices/sign-out", &[ours], &long),
+        (415, "POST", "/sign-in", &[ours, ("Content-Type", "application/json")], "{}"),
+        (422, "POST", "/sign-in", &[ours], "name=Ada"),
+        (422, "POST", "/sign-up", &[ours], "name=%FF&password=%FF&name=x"),
+        (422, "POST", "/devices/sign-out", &[ours], ""),
+        (400, "POST", "/sign-in", &[ours, ("Transfer-Encoding", "chunked"), ("Content-Length", "0")], "zz\r\n"),
+        (403, "POST", "/sign-in", &[], "name=Ada&password=x"),
+        (403, "POST", "/none", &[("Sec-Fetch-Site", "cross-site")], ""),
+        (421, "GET", "/", &[("Host", "evil.example")], ""),
+    ] {
+        let answer = browser.send(&demo, method, path, headers, body);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{method} {path}: {}", answer.body);
+        assert_eq!(answer.header("allow").is_some(), status == 405, "{method} {path}");
+        answer.assert_has("<html lang=\"en\">");
+        let title = between(&answer.body, "<h1>", "</h1>");
+        answer.assert_has(&format!("<title>{title} - sessile demo</title>"));
+        let sentence = between(&answer.body, "</h1>\n<p>", "</p>");
+        assert!(sentence.ends_with('.') && sentence.len() > 20, "{method} {path}: {sentence:?}");
+        // Under a name that is refused, a link without a host leads to the same refusal.
+        answer.assert_has(&if status == 421 { format!("<a href=\"{here}/\">") } else { "<a href=\"/\">".to_owned() });
+    }
+    let answer = browser.send(&demo, "HEAD", "/none", &[], "");
+    assert_eq!((answer.status, &*answer.body), (404, ""));
 }
 
 #[test]

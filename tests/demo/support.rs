@@ -172,19 +172,18 @@ impl Browser {
     pub(crate) fn send(&mut self, demo: &Demo, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let address = demo.address();
         let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nUser-Agent: {}\r\n", self.user_agent);
-        let host = ("Host", &*address);
-        let given = headers.iter().any(|(name, _)| *name == "Host");
-        for (name, value) in headers.iter().copied().chain((!given).then_some(host)) {
+        let length = body.len().to_string();
+        let mut usual = vec![("Host", &*address)];
+        if method == "POST" {
+            usual.extend([("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", &length)]);
+        }
+        usual.retain(|(name, _)| headers.iter().all(|(given, _)| given != name));
+        for (name, value) in headers.iter().chain(&usual) {
             write!(request, "{name}: {value}\r\n").expect("a string takes all");
         }
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             write!(request, "Cookie: {}\r\n", cookies.join("; ")).expect("a string takes all");
-        }
-        if method == "POST" {
-            let length = body.len();
-            write!(request, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n")
-                .expect("a string takes all");
         }
         write!(request, "\r\n{body}").expect("a string takes all");
         let answer = exchange(&address, &request);
