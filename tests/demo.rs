@@ -3,8 +3,10 @@
 //! Invariants: every test has a server, a port and a directory of its own, and no server outlives its test. Traffic goes to loopback
 //! only. Knows nothing of the library: what a test knows, a browser could see.
 //!
-//! Here: who is signed in, and for how long. The other files of this crate: what is refused, and the process.
+//! Here: who is signed in, and for how long. The other files of this crate: what the pages hold, what is refused, and the process.
 
+#[path = "demo/pages.rs"]
+mod pages;
 #[path = "demo/process.rs"]
 mod process;
 #[path = "demo/refusals.rs"]
@@ -82,7 +84,7 @@ fn a_message_is_shown_once_and_to_whom_it_is_meant() {
     let mut browser = Browser::new(FIREFOX);
     let form = [("name", "O'Hara & \"Sons\""), ("password", PASSWORD)];
     let page = browser.post(&demo, "/sign-up", &form);
-    assert_eq!(page.body.matches("Welcome, O&#39;Hara &amp; &quot;Sons&quot;.").count(), 1, "{}", page.body);
+    assert_eq!(page.body.matches("Welcome, <bdi>O&#39;Hara &amp; &quot;Sons&quot;</bdi>.").count(), 1, "{}", page.body);
     Browser::new(SAFARI).get(&demo, "/").assert_has_not("Welcome");
     browser.get(&demo, "/").assert_has_not("class=\"flash");
 }

@@ -4,8 +4,8 @@
 //! cargo run --release --example demo
 //! ```
 //!
-//! Then open <http://127.0.0.1:3000>. `--help` tells the options. Two redb files hold everything: `sessions.redb` is the store's,
-//! `users.redb` the demo's own. Kill the program as you like: whoever was signed in still is when it runs again.
+//! Then open <http://127.0.0.1:3000>. `--help` lists the options. Two redb files hold everything: `sessions.redb` is the store's,
+//! `users.redb` the demo's own. Kill the program as you like: who was signed in still is when it runs again.
 //!
 //! This file has the routes, who may call them, and how they use the session; read [`home`] and [`begin`] first. Invariants:
 //! a GET changes nothing but the count of pages viewed and the messages shown; a POST from another site changes nothing at all;
@@ -33,8 +33,8 @@ use sessile::{CsrfLayer, Handle, Session, SessionLayer, Store};
 
 use crate::{
     args::Command,
-    pages::{Figures, Home},
-    users::{User, Users},
+    pages::{CredentialsForm, Figures, Home, Refused},
+    users::{Refusal, User, Users},
 };
 
 // Keys of the session's values.
@@ -53,8 +53,8 @@ fn router(app: App, address: SocketAddr) -> Router {
     let sessions = SessionLayer::new(app.store.clone()).plain_http_on_loopback();
     Router::new()
         .route("/", get(home))
-        .route("/sign-up", post(sign_up))
-        .route("/sign-in", post(sign_in))
+        .route("/sign-up", get(to_home).post(sign_up))
+        .route("/sign-in", get(to_home).post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/signed-out", get(signed_out))
         .route("/devices/sign-out", post(sign_out_device))
@@ -73,7 +73,7 @@ async fn home(State(app): State<App>, session: Session) -> Result<Html<String>, 
     let views = session.update(VIEWS, one_more)?;
     let flashes = session.take_flashes();
     let Some(user) = session.get::<User>(USER)? else {
-        return Ok(pages::front(views, &flashes, &Figures::new(&app.store, Some(&session))));
+        return Ok(pages::front(views, &flashes, None, &Figures::new(&app.store, Some(&session))));
     };
     let views_since_login = session.update(VIEWS_SINCE_LOGIN, one_more)?;
     let devices = app.store.sessions_of(&user.id)?;
@@ -87,20 +87,19 @@ struct Credentials {
     password: String,
 }
 
+/// The answer to a browser that asks for the address of a form, which it shows after a refusal.
+async fn to_home() -> Redirect {
+    Redirect::to("/")
+}
+
 async fn sign_up(
     State(app): State<App>,
     session: Session,
     headers: HeaderMap,
     Form(form): Form<Credentials>,
-) -> Result<Redirect, AppError> {
-    match app.users.sign_up(&form.name, form.password).await? {
-        Ok(user) => {
-            begin(&session, &user, &headers)?;
-            session.flash("ok", format!("Welcome, {}. Your account is made, and you are signed in.", user.name))?;
-        }
-        Err(refusal) => session.flash("error", refusal.to_string())?,
-    }
-    Ok(Redirect::to("/"))
+) -> Result<Response, AppError> {
+    let outcome = app.users.sign_up(&form.name, form.password).await?;
+    finish(&app, &session, &headers, CredentialsForm::SignUp, &form.name, outcome)
 }
 
 async fn sign_in(
@@ -108,15 +107,34 @@ async fn sign_in(
     session: Session,
     headers: HeaderMap,
     Form(form): Form<Credentials>,
-) -> Result<Redirect, AppError> {
-    match app.users.sign_in(&form.name, form.password).await? {
-        Some(user) => {
-            begin(&session, &user, &headers)?;
-            session.flash("ok", format!("Welcome back, {}.", user.name))?;
+) -> Result<Response, AppError> {
+    let outcome = app.users.sign_in(&form.name, form.password).await?;
+    finish(&app, &session, &headers, CredentialsForm::SignIn, &form.name, outcome)
+}
+
+/// Signs the user in, or shows the form again.
+fn finish(
+    app: &App,
+    session: &Session,
+    headers: &HeaderMap,
+    form: CredentialsForm,
+    name: &str,
+    outcome: Result<User, Refusal>,
+) -> Result<Response, AppError> {
+    match outcome {
+        Ok(user) => {
+            begin(session, &user, headers)?;
+            session.flash(form.welcome(), user.name)?;
+            Ok(Redirect::to("/").into_response())
         }
-        None => session.flash("error", "There is no account with this name and password.")?,
+        Err(refusal) => {
+            // Nothing is stored: what was typed as a name may be a password.
+            let views = session.get(VIEWS)?.unwrap_or_default();
+            let page =
+                pages::front(views, &[], Some(&Refused { form, name, refusal }), &Figures::new(&app.store, Some(session)));
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
     }
-    Ok(Redirect::to("/"))
 }
 
 /// Makes the visitor's session that of the user.

@@ -1,6 +1,7 @@
 //! The pages, as HTML, and the words that people read on them.
 //!
-//! Invariant: whatever came from outside is written through [`Escaped`]. There is no script, and the only style is [`STYLE`].
+//! Invariants: text from outside is written through [`Escaped`], and within `<bdi>`, so that its direction is its own. There is no
+//! script, and the only style is [`STYLE`].
 //! Knows nothing of requests: it gets what it shows, and changes nothing.
 
 use std::{
@@ -12,9 +13,9 @@ use std::{
 use axum::{http::StatusCode, response::Html};
 use sessile::{Flash, Session, SessionInfo, Stats, Store, Tier};
 
-use crate::users::User;
+use crate::users::{Refusal, User};
 
-/// What the server may tell about itself below every page.
+/// What the server shows about itself below the pages.
 pub(crate) struct Figures {
     tier: &'static str,
     record_bytes: usize,
@@ -46,6 +47,35 @@ pub(crate) struct Home {
     pub(crate) flashes: Vec<Flash>,
 }
 
+/// The forms of the front page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CredentialsForm {
+    SignIn,
+    SignUp,
+}
+
+// Levels of messages whose text is a user's name.
+const WELCOME: &str = "welcome";
+const WELCOME_BACK: &str = "welcome back";
+
+impl CredentialsForm {
+    /// The level of the message that is shown, with the user's name as its text, when the form was accepted.
+    pub(crate) fn welcome(self) -> &'static str {
+        match self {
+            Self::SignIn => WELCOME_BACK,
+            Self::SignUp => WELCOME,
+        }
+    }
+}
+
+/// A form that was refused, to be filled in again.
+pub(crate) struct Refused<'a> {
+    pub(crate) form: CredentialsForm,
+    /// The name as it was typed.
+    pub(crate) name: &'a str,
+    pub(crate) refusal: Refusal,
+}
+
 /// The page of somebody who is signed in.
 pub(crate) fn home(page: &Home, figures: &Figures) -> Html<String> {
     let main = format!(
@@ -69,25 +99,30 @@ pub(crate) fn home(page: &Home, figures: &Figures) -> Html<String> {
     layout("Your account", &page.flashes, &main, &footer(figures))
 }
 
-/// The page of everybody else: both forms.
-pub(crate) fn front(views: u64, flashes: &[Flash], figures: &Figures) -> Html<String> {
-    let seen = if views == 1 { "your first page here".to_owned() } else { format!("page {views} that you view here") };
+/// The page of everybody else: both forms, one of them with what was wrong with it.
+pub(crate) fn front(views: u64, flashes: &[Flash], refused: Option<&Refused<'_>>, figures: &Figures) -> Html<String> {
+    let seen = if views <= 1 { "your first page here".to_owned() } else { format!("page {views} that you view here") };
     let main = format!(
         r#"<section class="card">
 <h1>Sign in, stay signed in</h1>
 <p>A small application on the session store <em>sessile</em>. Your session lives inside this program and in one file: stop the
 program in any way you like, start it again, and you are still signed in. This is <span id="views">{seen}</span>; that is kept in a
-session too, though nobody is signed in yet.</p>
+session too, before anybody signs in.</p>
 </section>
 <div class="columns">
 {sign_in}
 {sign_up}
 </div>
 {TRY}"#,
-        sign_in = credentials("Sign in", "sign-in", "current-password", ""),
-        sign_up = credentials("Sign up", "sign-up", "new-password", "At least 8 characters. Any name will do."),
+        sign_in = credentials(CredentialsForm::SignIn, refused),
+        sign_up = credentials(CredentialsForm::SignUp, refused),
     );
-    layout("Sign in", flashes, &main, &footer(figures))
+    let title = match refused.map(|refused| refused.form) {
+        None => "Sign in",
+        Some(CredentialsForm::SignIn) => "Error: Sign in",
+        Some(CredentialsForm::SignUp) => "Error: Sign up",
+    };
+    layout(title, flashes, &main, &footer(figures))
 }
 
 /// What follows a sign-out.
@@ -180,26 +215,53 @@ fn device(device: &SessionInfo, here: Option<sessile::Handle>, now: SystemTime) 
         )
     };
     format!(
-        "<li><div><strong>{label}</strong><br><small>Begun {created}, last seen {seen}</small></div>{end}</li>",
+        "<li><div><strong><bdi>{label}</bdi></strong><br><small>Begun {created}, last seen {seen}</small></div>{end}</li>",
         label = Escaped(device.label.as_deref().unwrap_or("Unknown browser")),
         created = Ago(since(device.created, now)),
         seen = Ago(since(device.last_seen, now)),
     )
 }
 
-/// A form for a name and a password. The attributes tell a password manager which of its entries to offer.
-fn credentials(title: &str, action: &str, autocomplete: &str, hint: &str) -> String {
-    let least = if autocomplete == "new-password" { r#" minlength="8""# } else { "" };
+/// A form for a name and a password. `autocomplete` says to a password manager which of its entries to offer.
+fn credentials(form: CredentialsForm, refused: Option<&Refused<'_>>) -> String {
+    let (id, title, name_label, password_label, autocomplete, hint) = match form {
+        CredentialsForm::SignIn => ("sign-in", "Sign in", "Your name", "Your password", r#""current-password""#, ""),
+        CredentialsForm::SignUp => (
+            "sign-up",
+            "Sign up",
+            "Choose a name",
+            "Choose a password",
+            r#""new-password" minlength="8""#,
+            "At least 8 characters.",
+        ),
+    };
+    let refused = refused.filter(|refused| refused.form == form);
+    let problem = refused.map_or(String::new(), |refused| {
+        format!("<p class=\"flash error\" id=\"{id}-problem\">{}</p>\n", Escaped(&refused.refusal.to_string()))
+    });
+    let hint = if hint.is_empty() { String::new() } else { format!("<p class=\"hint\" id=\"{id}-hint\">{hint}</p>\n") };
+    // What describes a field, and whether it is where to go on typing.
+    let state = |is_password: bool| {
+        let is_wrong = refused.is_some_and(|refused| refused.refusal.concerns_password() == is_password);
+        match (is_wrong, is_password && !hint.is_empty()) {
+            (true, true) => format!(r#" aria-describedby="{id}-problem {id}-hint" aria-invalid="true" autofocus"#),
+            (true, false) => format!(r#" aria-describedby="{id}-problem" aria-invalid="true" autofocus"#),
+            (false, true) => format!(r#" aria-describedby="{id}-hint""#),
+            (false, false) => String::new(),
+        }
+    };
     format!(
-        r#"<form class="card" method="post" action="/{action}">
+        r#"<form class="card" method="post" action="/{id}">
 <h2>{title}</h2>
-<label for="{action}-name">Name</label>
-<input id="{action}-name" name="name" autocomplete="username" autocapitalize="none" spellcheck="false" required>
-<label for="{action}-password">Password</label>
-<input id="{action}-password" name="password" type="password" autocomplete="{autocomplete}"{least} required>
-<p class="hint">{hint}</p>
-<button>{title}</button>
-</form>"#
+{problem}<label for="{id}-name">{name_label}</label>
+<input id="{id}-name" name="name" value="{name}" dir="auto" autocomplete="username" autocapitalize="none" spellcheck="false" required{name_state}>
+<label for="{id}-password">{password_label}</label>
+<input id="{id}-password" name="password" type="password" autocomplete={autocomplete} required{password_state}>
+{hint}<button>{title}</button>
+</form>"#,
+        name = Escaped(refused.map_or("", |refused| refused.name)),
+        name_state = state(false),
+        password_state = state(true),
     )
 }
 
@@ -247,8 +309,14 @@ fn layout(title: &str, flashes: &[Flash], main: &str, footer: &str) -> Html<Stri
 }
 
 fn flash(flash: &Flash) -> String {
-    let (class, role) = if flash.level == "error" { ("error", "alert") } else { ("ok", "status") };
-    format!(r#"<p class="flash {class}" role="{role}">{}</p>"#, Escaped(&flash.text))
+    let text = Escaped(&flash.text);
+    let (class, role, text) = match &*flash.level {
+        WELCOME => ("ok", "status", format!("Welcome, <bdi>{text}</bdi>. Your account is made, and you are signed in.")),
+        WELCOME_BACK => ("ok", "status", format!("Welcome back, <bdi>{text}</bdi>.")),
+        "error" => ("error", "alert", text.to_string()),
+        _ => ("ok", "status", text.to_string()),
+    };
+    format!(r#"<p class="flash {class}" role="{role}">{text}</p>"#)
 }
 
 /// Text as HTML shows it, in an element or in a quoted attribute.

@@ -1,11 +1,11 @@
 //! Who may sign in: names and argon2id hashes of passwords, in a redb file of the demo's own.
 //!
-//! Invariants: no password is stored, printed or compared but through its hash; an unknown name costs a hash like a wrong password
-//! does, so neither answer nor time tells which it was; two names that differ in case only are one account. Hashing and the file's
-//! syncs block, so both run on blocking threads.
+//! Invariants: passwords are stored and compared as hashes only; an unknown name costs a hash like a wrong password, so neither the
+//! answer nor its time shows which it was; names that differ in case, in spaces or in variation selectors only are one account; no name
+//! has a character that is invisible or turns text around. Hashing and the file's syncs block, so both run on blocking threads.
 //!
 //! Knows nothing of sessions or HTTP. It leaves out what a real application needs next: changing a password, an e-mail address to
-//! verify, a limit on tries, and Unicode normalisation of names that look alike.
+//! verify, a limit on tries, and Unicode normalisation (NFC, and names of several scripts that look alike).
 
 use std::{
     fmt,
@@ -40,30 +40,68 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Whoever has this name, or would have it; `None` if nobody can.
-    fn named(name: &str) -> Option<Self> {
+    /// Returns the user who has this name, or would have it.
+    fn named(name: &str) -> Result<Self, Refusal> {
+        // What is pasted may end with a line break.
+        if let Some(found) = name.trim().chars().find(|character| is_invisible(*character)) {
+            return Err(Refusal::Invisible(found));
+        }
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
-        let fits = NAME.contains(&name.chars().count()) && !name.contains(char::is_control);
+        if !NAME.contains(&name.chars().count()) {
+            return Err(Refusal::NameLength);
+        }
+        if !name.chars().any(char::is_alphanumeric) {
+            return Err(Refusal::Blank);
+        }
+        // Keyboards add variation selectors to some emoji: they change how a character looks, and are invisible elsewhere.
+        let compared = name.chars().filter(|character| !matches!(character, '\u{fe00}'..='\u{fe0f}'));
         // Up and down again, letter by letter, is near to Unicode's case folding: "STRASSE" and "Straße" are one name.
-        let id = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
-        fits.then_some(Self { id, name })
+        let id = compared.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+        Ok(Self { id, name })
     }
 }
 
-/// Why somebody cannot have the account they asked for.
+/// Whether a character shows nothing, or changes the direction or the lines of the text around it: control characters, most of those that
+/// Unicode has as "default ignorable", line separators, and blanks that are not white space.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Why a visitor does not get the account they asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    Name,
-    Password,
+    NameLength,
+    Invisible(char),
+    Blank,
     Taken,
+    PasswordLength,
+    NoAccount,
+}
+
+impl Refusal {
+    /// Whether the password is what to type again, and not the name.
+    pub(crate) fn concerns_password(self) -> bool {
+        matches!(self, Self::PasswordLength | Self::NoAccount)
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name => write!(f, "A name has {} to {} characters.", NAME.start(), NAME.end()),
-            Self::Password => write!(f, "A password has {} to {} characters.", PASSWORD.start(), PASSWORD.end()),
+        match *self {
+            Self::NameLength => write!(f, "A name has {} to {} characters.", NAME.start(), NAME.end()),
+            Self::Invisible(found) => {
+                write!(f, "This name contains the character U+{:04X}, which cannot be seen. Leave it out.", u32::from(found))
+            }
+            Self::Blank => f.write_str("A name has at least one letter or digit."),
             Self::Taken => f.write_str("This name is taken. Choose another, or sign in if it is yours."),
+            Self::PasswordLength => write!(f, "A password has {} to {} characters.", PASSWORD.start(), PASSWORD.end()),
+            Self::NoAccount => f.write_str("There is no account with this name and password."),
         }
     }
 }
@@ -102,7 +140,7 @@ pub(crate) struct Users(Arc<Inner>);
 
 struct Inner {
     database: Database,
-    /// The hash that stands in for that of a user who does not exist.
+    /// The hash that a password is compared with if its user does not exist.
     dummy: String,
     /// Held while hashing. One hash takes 19 MiB; a flood of sign-ins would else take that times the blocking threads, 512.
     hashing: Mutex<()>,
@@ -120,19 +158,23 @@ impl Users {
 
     /// Makes an account, unless the name or the password is refused.
     pub(crate) async fn sign_up(&self, name: &str, password: String) -> Result<Result<User, Refusal>, Error> {
-        let Some(user) = User::named(name) else { return Ok(Err(Refusal::Name)) };
+        let user = match User::named(name) {
+            Ok(user) => user,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         if !PASSWORD.contains(&password.chars().count()) {
-            return Ok(Err(Refusal::Password));
+            return Ok(Err(Refusal::PasswordLength));
         }
         self.blocking(move |users| users.create(user, &password)).await
     }
 
-    /// The user with this name and password. `None` does not say which of the two was wrong.
-    pub(crate) async fn sign_in(&self, name: &str, password: String) -> Result<Option<User>, Error> {
-        // What no account can have is wrong without a hash; that says nothing of which accounts there are.
-        let user = User::named(name).filter(|_| PASSWORD.contains(&password.chars().count()));
-        let Some(user) = user else { return Ok(None) };
-        self.blocking(move |users| users.check(&user, &password)).await
+    /// Returns the user with this name and password. A refusal does not say which of the two was wrong.
+    pub(crate) async fn sign_in(&self, name: &str, password: String) -> Result<Result<User, Refusal>, Error> {
+        // What no account can have is wrong without a hash; that shows nothing of which accounts there are.
+        let user = User::named(name).ok().filter(|_| PASSWORD.contains(&password.chars().count()));
+        let Some(user) = user else { return Ok(Err(Refusal::NoAccount)) };
+        let found = self.blocking(move |users| users.check(&user, &password)).await?;
+        Ok(found.ok_or(Refusal::NoAccount))
     }
 
     async fn blocking<T: Send + 'static>(

@@ -1,6 +1,6 @@
 //! What the demo refuses, and what the visitor reads then.
 
-use crate::support::{Browser, Demo, FIREFOX, PASSWORD, SAFARI, SIGN_IN_PAGE, between};
+use crate::support::{Browser, Demo, FIREFOX, PASSWORD, SAFARI, between};
 
 #[test]
 fn wrong_names_and_passwords_are_refused_alike() {
@@ -9,10 +9,10 @@ fn wrong_names_and_passwords_are_refused_alike() {
     laptop.sign_up(&demo, "Ada");
 
     for (name, password) in [("Ada", "a wrong password"), ("Bob", PASSWORD), ("", ""), ("Ada", "short")] {
-        let page = phone.post(&demo, "/sign-in", &[("name", name), ("password", password)]);
+        let page = phone.post_refused(&demo, "/sign-in", &[("name", name), ("password", password)]);
         page.assert_has("There is no account with this name and password.");
-        page.assert_has(SIGN_IN_PAGE);
     }
+    assert!(phone.cookies.is_empty(), "nothing was stored for a stranger: {:?}", phone.cookies);
     phone.get(&demo, "/").assert_has_not("class=\"flash");
 
     let long = "x".repeat(129);
@@ -20,13 +20,10 @@ fn wrong_names_and_passwords_are_refused_alike() {
         (" aDA ", "another password", "This name is taken."),
         (" \t ", PASSWORD, "A name has 1 to 64 characters."),
         (&long[..65], PASSWORD, "A name has 1 to 64 characters."),
-        ("a\u{7}b", PASSWORD, "A name has 1 to 64 characters."),
         ("Bob", "1234567", "A password has 8 to 128 characters."),
         ("Bob", &long, "A password has 8 to 128 characters."),
     ] {
-        let page = phone.post(&demo, "/sign-up", &[("name", name), ("password", password)]);
-        page.assert_has(answer);
-        page.assert_has(SIGN_IN_PAGE);
+        phone.post_refused(&demo, "/sign-up", &[("name", name), ("password", password)]).assert_has(answer);
     }
     phone.sign_in(&demo, "Ada");
 
@@ -34,6 +31,82 @@ fn wrong_names_and_passwords_are_refused_alike() {
     let (name, password) = ("𝒜".repeat(64), "🔑".repeat(128));
     let page = Browser::new(FIREFOX).post(&demo, "/sign-up", &[("name", &name), ("password", &password)]);
     page.assert_signed_in(&name);
+}
+
+#[test]
+fn a_refused_form_keeps_the_name_and_says_at_the_field_what_is_wrong() {
+    let demo = Demo::start();
+    Browser::new(FIREFOX).sign_up(&demo, "Ada");
+    let mut browser = Browser::new(FIREFOX);
+    for (form, name, password, field, text) in [
+        ("sign-in", "Zoë \"<3", "a wrong password", "password", "There is no account with this name and password."),
+        ("sign-up", "Zoë \"<3", "short", "password", "A password has 8 to 128 characters."),
+        ("sign-up", "ada", PASSWORD, "name", "This name is taken."),
+    ] {
+        let page = browser.post_refused(&demo, &format!("/{form}"), &[("name", name), ("password", password)]);
+        let typed = name.replace('"', "&quot;").replace('<', "&lt;");
+        assert_eq!(page.body.matches(&format!("value=\"{typed}\"")).count(), 1, "the other form stays empty: {}", page.body);
+        assert!(page.input(&format!("{form}-name")).contains(&format!("value=\"{typed}\"")), "{}", page.body);
+        page.assert_has_not(password);
+
+        let problem = format!("{form}-problem");
+        assert!(between(&page.body, &format!(r#"id="{problem}""#), "</p>").contains(text), "{}", page.body);
+        assert_eq!(page.body.matches(" autofocus").count(), 1, "{}", page.body);
+        assert_eq!(page.body.matches(" aria-invalid=\"true\"").count(), 1, "{}", page.body);
+        let wrong = page.input(&format!("{form}-{field}"));
+        assert!(wrong.contains(" autofocus") && wrong.contains(" aria-invalid"), "{wrong}");
+        assert!(between(wrong, "aria-describedby=\"", "\"").split(' ').any(|id| id == problem), "{wrong}");
+        page.assert_has("<title>Error: ");
+    }
+
+    let page = browser.get(&demo, "/");
+    for absent in ["Zoë", "problem\"", " autofocus", " aria-invalid", "<title>Error"] {
+        page.assert_has_not(absent);
+    }
+    // Reloading the address of a form leads back to it.
+    for path in ["/sign-in", "/sign-up"] {
+        let answer = browser.send(&demo, "GET", path, &[], "");
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{path}");
+    }
+}
+
+#[test]
+fn names_that_mislead_are_refused() {
+    let demo = Demo::start();
+    let mut browser = Browser::new(FIREFOX);
+    let mut refused = |name: &str, text: &str| {
+        let page = browser.post_refused(&demo, "/sign-up", &[("name", name), ("password", PASSWORD)]);
+        assert!(between(&page.body, r#"id="sign-up-problem""#, "</p>").contains(text), "{name:?} in {}", page.body);
+    };
+    let invisible = concat!(
+        "\0\u{8}\t\n\r\u{1f}\u{7f}\u{85}\u{9f}", // control characters, tab and line breaks among them
+        "\u{200e}\u{200f}\u{61c}\u{202a}\u{202e}\u{2066}\u{2069}", // what changes the direction of text
+        "\u{200b}\u{200c}\u{200d}\u{2060}\u{2064}\u{feff}\u{ad}\u{180e}\u{fffb}\u{e0041}", // no width
+        "\u{115f}\u{1160}\u{3164}\u{ffa0}\u{2800}\u{2028}\u{2029}", // letters that are blank, and separators of lines
+    );
+    for found in invisible.chars() {
+        refused(&format!("A{found}da"), &format!("U+{:04X}", u32::from(found)));
+    }
+    refused("\u{200b}", "U+200B");
+    refused("\u{202e}Ada", "U+202E");
+    for blank in ["\u{301}", "\u{fe0f}", "...", " - "] {
+        refused(blank, "A name has at least one letter or digit.");
+    }
+
+    for (name, shown) in [
+        ("Ada  \u{a0} Lovelace\n", "Ada Lovelace"),
+        ("נועה", "נועה"),
+        ("山田", "山田"),
+        ("R2-D2 ❤\u{fe0f}", "R2-D2 ❤\u{fe0f}"),
+        ("7", "7"),
+    ] {
+        let mut browser = Browser::new(FIREFOX);
+        browser.sign_up(&demo, name);
+        browser.get(&demo, "/").assert_signed_in(shown);
+    }
+    for same in ["\u{3000}ADA LOVELACE ", "r2-d2 ❤"] {
+        Browser::new(FIREFOX).sign_in(&demo, same);
+    }
 }
 
 #[test]

@@ -168,6 +168,15 @@ impl Browser {
         self.get(demo, &location)
     }
 
+    /// Sends a form from a page of the demo, which answers with the form again and what is wrong.
+    #[track_caller]
+    pub(crate) fn post_refused(&mut self, demo: &Demo, path: &str, form: &[(&str, &str)]) -> Answer {
+        let answer = self.send(demo, "POST", path, &[("Origin", &demo.origin())], &encode(form));
+        assert_eq!(answer.status, 422, "{}", answer.body);
+        answer.assert_has(SIGN_IN_PAGE);
+        answer
+    }
+
     #[track_caller]
     pub(crate) fn send(&mut self, demo: &Demo, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let address = demo.address();
@@ -193,7 +202,7 @@ impl Browser {
         answer
     }
 
-    fn keep(&mut self, cookie: &str) {
+    pub(crate) fn keep(&mut self, cookie: &str) {
         let mut parts = cookie.split(';').map(str::trim);
         let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a cookie begins with name=value");
         if parts.any(|attribute| attribute.eq_ignore_ascii_case("Max-Age=0")) {
@@ -235,7 +244,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     #[track_caller]
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no end of the headers in {text:?}"));
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
@@ -267,6 +276,16 @@ impl Answer {
         assert!(!self.body.contains(text), "{text:?} in {}", self.body);
     }
 
+    /// The input with this id, from its name to its last attribute.
+    #[track_caller]
+    pub(crate) fn input(&self, id: &str) -> &str {
+        let inputs = self.body.split("<input ").skip(1).filter_map(|input| input.split('>').next());
+        inputs
+            .into_iter()
+            .find(|input| input.contains(&format!("id=\"{id}\"")))
+            .unwrap_or_else(|| panic!("no {id} in {}", self.body))
+    }
+
     /// The number in the element with this id.
     #[track_caller]
     pub(crate) fn number(&self, id: &str) -> u64 {
@@ -282,7 +301,7 @@ impl Answer {
     /// The one entry of the list of devices that has this label.
     #[track_caller]
     pub(crate) fn device(&self, label: &str) -> &str {
-        let label = format!("<strong>{label}</strong>");
+        let label = format!("<bdi>{label}</bdi>");
         let found: Vec<_> = self.devices().into_iter().filter(|device| device.contains(&label)).collect();
         assert_eq!(found.len(), 1, "{label} in {}", self.body);
         found[0]
