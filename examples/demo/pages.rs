@@ -195,30 +195,32 @@ pub(crate) fn device_of(user_agent: &str) -> String {
 
 fn devices(page: &Home) -> String {
     let now = SystemTime::now();
-    let list: String = page.devices.iter().map(|device| self::device(device, page.here, now)).collect();
+    let list: String = (1..).zip(&page.devices).map(|(number, device)| self::device(number, device, page.here, now)).collect();
     let others = page.devices.iter().any(|device| Some(device.handle) != page.here);
     let all = if others {
         r#"<form method="post" action="/devices/sign-out-others"><button>Sign out all others</button></form>"#
     } else {
         r#"<p class="hint">Sign in from another browser, or from a private window, and it appears here.</p>"#
     };
-    format!(r#"<section class="card"><h2>Your devices</h2><ul class="devices">{list}</ul>{all}</section>"#)
+    // Without bullets a list is none to some screen readers, unless it says so.
+    format!(r#"<section class="card"><h2>Your devices</h2><ul class="devices" role="list">{list}</ul>{all}</section>"#)
 }
 
-fn device(device: &SessionInfo, here: Option<sessile::Handle>, now: SystemTime) -> String {
+/// An entry of the list. The number makes a button's name its own: two devices may have one label and one time.
+fn device(number: usize, device: &SessionInfo, here: Option<sessile::Handle>, now: SystemTime) -> String {
+    let label = Escaped(device.label.as_deref().unwrap_or("Unknown browser"));
+    let (created, seen) = (Ago(since(device.created, now)), Ago(since(device.last_seen, now)));
     let end = if Some(device.handle) == here {
         r#"<span class="here">this device</span>"#.to_owned()
     } else {
         format!(
-            r#"<form method="post" action="/devices/sign-out"><input type="hidden" name="handle" value="{}"><button>Sign out</button></form>"#,
-            device.handle
+            r#"<form method="post" action="/devices/sign-out"><input type="hidden" name="handle" value="{handle}">
+<button aria-label="Sign out {number}. {label}, last seen {seen}">Sign out</button></form>"#,
+            handle = device.handle
         )
     };
     format!(
-        "<li><div><strong><bdi>{label}</bdi></strong><br><small>Begun {created}, last seen {seen}</small></div>{end}</li>",
-        label = Escaped(device.label.as_deref().unwrap_or("Unknown browser")),
-        created = Ago(since(device.created, now)),
-        seen = Ago(since(device.last_seen, now)),
+        "<li><div><strong>{number}. <bdi>{label}</bdi></strong><br><small>Begun {created}, last seen {seen}</small></div>{end}</li>\n"
     )
 }
 
@@ -275,6 +277,7 @@ fn footer(figures: &Figures) -> String {
         ("Commits", stats.commits.to_string()),
         ("Syncs", stats.syncs.to_string()),
         ("File size", Bytes(stats.file_bytes).to_string()),
+        ("Journal size", Bytes(stats.journal_bytes).to_string()),
     ];
     let rows: String = rows.into_iter().map(figure).collect();
     format!("<footer><h2>The store since the program started</h2><dl>{rows}</dl></footer>")

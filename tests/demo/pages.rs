@@ -1,8 +1,66 @@
 //! What is on the demo's pages, for everybody who reads them: with a screen reader, in forced colours, by keyboard.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
-use crate::support::{Browser, Demo, FIREFOX, between};
+use crate::support::{Browser, Demo, FIREFOX, SAFARI, between};
+
+#[test]
+fn what_a_background_marks_has_a_border_too() {
+    // In forced colours (high contrast), browsers replace backgrounds: without a border, a button is text.
+    let demo = Demo::start();
+    let page = Browser::new(FIREFOX).get(&demo, "/");
+    let style = between(&page.body, "<style>", "</style>");
+    for selector in ["button", "input", ".card", ".flash"] {
+        let rule = between(style, &format!("\n{selector} {{"), "}");
+        let border = between(rule, "border: ", ";");
+        assert!(border.contains("px solid"), "{selector} has border {border:?}");
+    }
+    let forced = between(style, "@media (forced-colors: active) {", "\n}");
+    assert!(forced.contains(":focus-visible") && forced.contains("Highlight"), "{forced}");
+    // An error is told from a success by more than its colour.
+    assert!(style.contains("\n.error { border-width: "), "{style}");
+}
+
+#[test]
+fn every_control_of_a_page_has_a_name_of_its_own() {
+    let demo = Demo::start();
+    let mut laptop = Browser::new(FIREFOX);
+    let front = laptop.get(&demo, "/");
+    assert_eq!(names(&front.body).len(), 6, "two fields and a button in each form: {}", front.body);
+    laptop.sign_up(&demo, "Ada");
+    for browser in [FIREFOX, FIREFOX, SAFARI, FIREFOX] {
+        Browser::new(browser).sign_in(&demo, "Ada");
+    }
+    let home = laptop.get(&demo, "/");
+    let names = names(&home.body);
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("Sign out ") && name.contains("Firefox on Linux, last seen")).count(),
+        3
+    );
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("Sign out ") && name.contains("Safari on iPhone, last seen")).count(),
+        1
+    );
+}
+
+/// The accessible names of the page's controls. No two may be alike, and none empty.
+#[track_caller]
+fn names(body: &str) -> BTreeSet<String> {
+    let mut names = Vec::new();
+    for (tag, end) in [("<button", "</button>"), ("<a ", "</a>"), ("<label", "</label>")] {
+        for element in body.split(tag).skip(1) {
+            let (attributes, rest) = element.split_once('>').unwrap();
+            let label = attributes.contains("aria-label=").then(|| between(attributes, "aria-label=\"", "\""));
+            names.push(label.unwrap_or(rest.split(end).next().unwrap()).to_owned());
+        }
+    }
+    let visible_inputs = body.split("<input ").skip(1).filter(|input| !input.starts_with("type=\"hidden\"")).count();
+    assert_eq!(body.matches("<label for=").count(), visible_inputs, "each field has a label: {body}");
+    let distinct: BTreeSet<_> = names.iter().cloned().collect();
+    assert_eq!(distinct.len(), names.len(), "two are alike: {names:?}");
+    assert!(!distinct.contains(""), "{names:?}");
+    distinct
+}
 
 #[test]
 fn what_users_typed_cannot_turn_the_text_around_it() {
@@ -22,6 +80,33 @@ fn what_users_typed_cannot_turn_the_text_around_it() {
     let page = browser.post_refused(&demo, "/sign-in", &[("name", name), ("password", "a wrong password")]);
     assert!(page.input("sign-in-name").contains("dir=\"auto\""), "{}", page.body);
     assert_eq!(page.body.matches(name).count(), 1, "{}", page.body);
+}
+
+#[test]
+fn the_footer_shows_the_file_and_its_journal() {
+    let demo = Demo::start();
+    let mut browser = Browser::new(FIREFOX);
+    browser.sign_up(&demo, "Ada");
+    let page = browser.get(&demo, "/");
+    let on_disk = |is_shown: fn(&str) -> bool| {
+        let files = fs::read_dir(demo.data.path()).unwrap().map(Result::unwrap);
+        let shown = files.filter(|file| is_shown(file.file_name().to_str().unwrap()));
+        shown.map(|file| file.metadata().unwrap().len()).sum::<u64>()
+    };
+    let file = on_disk(|name| name == "sessions.redb");
+    let journal = on_disk(|name| name.starts_with("sessions.redb.journal"));
+    assert!(file > 0 && journal > 0, "{file} and {journal}");
+    for (name, bytes) in [("File size", file), ("Journal size", journal)] {
+        let value = between(&page.body, &format!("<dt>{name}</dt><dd>"), "</dd>");
+        let (number, unit) = value.split_once(' ').unwrap_or_else(|| panic!("{name} has no unit: {value:?}"));
+        let shift = match unit {
+            "bytes" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            _ => panic!("{name} is {value:?}"),
+        };
+        assert_eq!(number.parse(), Ok(bytes >> shift), "{name} is {value:?}, {bytes} bytes on disk");
+    }
 }
 
 #[test]

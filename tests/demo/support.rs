@@ -295,7 +295,7 @@ impl Answer {
     /// The entries of the list of devices.
     #[track_caller]
     pub(crate) fn devices(&self) -> Vec<&str> {
-        between(&self.body, r#"<ul class="devices">"#, "</ul>").split("<li>").skip(1).collect()
+        between(&self.body, r#"<ul class="devices" role="list">"#, "</ul>").split("<li>").skip(1).collect()
     }
 
     /// The one entry of the list of devices that has this label.
