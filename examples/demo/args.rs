@@ -15,7 +15,7 @@ Options:
   --data DIR  keep sessions.redb and users.redb in DIR, created if absent [default: demo-data]
   --help      print this text
 
-Stop it with Ctrl-C.";
+Stop it with Ctrl-C or SIGTERM.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The server from its start to its end: opens the files, listens, and stops at a signal.
 //!
-//! Invariant: at Ctrl-C, requests that have begun may end, for [`GRACE`], and the store is closed. Knows nothing of pages.
+//! Invariants: signals are caught before the address is printed; after one, requests that have begun may end, for [`GRACE`], and the store
+//! is closed. Knows nothing of pages.
 
 use std::{
     error::Error as _,
@@ -12,7 +13,7 @@ use std::{
 
 use axum::Router;
 use sessile::Store;
-use tokio::{signal, time};
+use tokio::time;
 
 use crate::{
     App,
@@ -34,38 +35,58 @@ pub(crate) fn run(options: &Options) -> Result<(), StartError> {
     let users = Users::open(&data.join("users.redb"))?;
 
     let address = listener.local_addr()?;
-    println!("Listening on http://{address}");
-    println!("Data in {}", data.display());
-    println!("Stop with Ctrl-C");
-    serve(listener, router(App { store: store.clone(), users }, address))?;
+    let banner = format!("Listening on http://{address}\nData in {}\nStop with Ctrl-C", data.display());
+    let served = serve(listener, router(App { store: store.clone(), users }, address), &banner);
 
-    // Not needed to keep what was acknowledged, which is on disk already; it makes the next start a little quicker.
+    // What was acknowledged is on disk already: this writes what may be lost, such as the latest uses of sessions, and empties the journal.
     store.close()?;
+    served?;
     println!("Stopped");
     Ok(())
 }
 
-/// Serves until Ctrl-C, then lets requests end that have begun.
+/// Serves until a signal, then lets requests end that have begun.
 #[tokio::main]
-async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+async fn serve(listener: TcpListener, router: Router, banner: &str) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let grace_over = async {
-        stop().await;
-        time::sleep(GRACE).await;
+    let (stop, stop_for_good) = (signal()?, signal()?);
+    println!("{banner}");
+    let stopping = async {
+        stop.await;
+        println!("Stopping");
     };
     tokio::select! {
-        ended = axum::serve(listener, router).with_graceful_shutdown(stop()) => ended,
+        served = axum::serve(listener, router).with_graceful_shutdown(stopping) => served,
         // A client that never finishes its request must not keep the program from stopping.
-        () = grace_over => Ok(()),
+        () = async { stop_for_good.await; time::sleep(GRACE).await } => {
+            eprintln!("some requests took longer than {} s and were cut off", GRACE.as_secs());
+            Ok(())
+        }
     }
 }
 
-async fn stop() {
-    if signal::ctrl_c().await.is_err() {
-        // Without the signal, only a kill is left; to stop at once would be worse.
-        std::future::pending::<()>().await;
-    }
+/// Completes at Ctrl-C (SIGINT) or SIGTERM, which no longer end the process by themselves once this has returned.
+#[cfg(unix)]
+fn signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Completes at Ctrl-C, which no longer ends the process by itself once this has returned.
+#[cfg(windows)]
+fn signal() -> io::Result<impl Future<Output = ()>> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        ctrl_c.recv().await;
+    })
 }
 
 /// Why the program could not run.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     fmt::Write as _,
+    fs,
     io::{BufRead, BufReader, Read, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
@@ -50,6 +51,14 @@ impl Demo {
         assert!(Command::new("sh").args(["-c", "kill -$0 $1", name, &pid]).status().unwrap().success());
     }
 
+    /// Waits until it prints this line.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, line: &str) {
+        let found = self.stdout.by_ref().lines().map(Result::unwrap).find(|found| found == line);
+        assert!(found.is_some(), "it ended without the line {line:?}");
+    }
+
     /// Waits until it has ended by itself. Returns its exit code and the rest of its output.
     #[cfg(unix)]
     pub(crate) fn wait(&mut self) -> (Option<i32>, String) {
@@ -61,6 +70,16 @@ impl Demo {
     #[track_caller]
     pub(crate) fn restart(&mut self) {
         (self.process, self.stdout, self.port) = spawn(self.data.path());
+    }
+
+    /// The names of the files that it keeps.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let files = fs::read_dir(self.data.path()).unwrap();
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    pub(crate) fn journals(&self) -> Vec<String> {
+        self.files().into_iter().filter(|name| name.contains(".journal")).collect()
     }
 
     pub(crate) fn address(&self) -> String {
