@@ -242,7 +242,10 @@ impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         match self {
             // The library knows which of its errors are worth another try, and answers accordingly.
-            Self::Session(source) => source.into_response(),
+            Self::Session(source) => {
+                eprintln!("sessions.redb: {source}");
+                source.into_response()
+            }
             Self::Users(source) => {
                 eprintln!("{source}");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -144,7 +144,9 @@ pub(crate) fn problem(status: StatusCode, address: SocketAddr) -> Html<String> {
         }
         403 => ("Refused", "This request did not come from a page of this server, so nothing was changed."),
         404 => ("There is no such page", "The address is wrong, or old."),
-        405 => ("This address shows no page", "It only takes what the application's own forms send."),
+        405 => {
+            ("Not this way", "This address does not take this kind of request; the application's own pages send the right one.")
+        }
         413 => ("That is too long", "No form of this application takes so much text. Nothing was changed."),
         421 => ("Not a name of this server", "It answers only to names of this computer, such as 127.0.0.1 and localhost."),
         503 => ("Not now", "The server cannot store anything at the moment. Please try again in a minute."),

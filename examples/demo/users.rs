@@ -96,7 +96,11 @@ impl fmt::Display for Refusal {
         match *self {
             Self::NameLength => write!(f, "A name has {} to {} characters.", NAME.start(), NAME.end()),
             Self::Invisible(found) => {
-                write!(f, "This name contains the character U+{:04X}, which cannot be seen. Leave it out.", u32::from(found))
+                write!(
+                    f,
+                    "This name contains the character U+{:04X}, which cannot be seen. Type the name again without it.",
+                    u32::from(found)
+                )
             }
             Self::Blank => f.write_str("A name has at least one letter or digit."),
             Self::Taken => f.write_str("This name is taken. Choose another, or sign in if it is yours."),

@@ -69,6 +69,19 @@ fn sigterm_lets_open_requests_finish_and_closes_the_store() {
     browser.get(&demo, "/").assert_signed_in("Ada");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_store_that_cannot_be_closed_is_an_error() {
+    let mut demo = Demo::start();
+    Browser::new(FIREFOX).sign_up(&demo, "Ada");
+    fs::remove_dir_all(demo.data.path()).unwrap();
+    demo.signal("TERM");
+    demo.read_until("Stopping");
+    let (code, rest) = demo.wait();
+    assert_eq!(code, Some(1), "{rest:?}");
+    assert!(!rest.is_empty() && !rest.contains("Stopped"), "{rest:?}");
+}
+
 #[test]
 fn git_ignores_what_a_run_leaves_behind() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -5,10 +5,10 @@ use std::{
     env,
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader, Read, Write as _},
+    io::{self, BufRead, BufReader, PipeReader, Read, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ pub(crate) const SIGN_IN_PAGE: &str = r#"action="/sign-in""#;
 /// The program, running on a free port and in a directory of its own.
 pub(crate) struct Demo {
     process: Process,
-    stdout: BufReader<ChildStdout>,
+    output: BufReader<PipeReader>,
     pub(crate) port: u16,
     pub(crate) data: TempDir,
 }
@@ -33,8 +33,8 @@ impl Demo {
     #[track_caller]
     pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let (process, stdout, port) = spawn(data.path());
-        Self { process, stdout, port, data }
+        let (process, output, port) = spawn(data.path());
+        Self { process, output, port, data }
     }
 
     /// Ends it as `kill -9` does, and waits until it is gone.
@@ -55,7 +55,7 @@ impl Demo {
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn read_until(&mut self, line: &str) {
-        let found = self.stdout.by_ref().lines().map(Result::unwrap).find(|found| found == line);
+        let found = self.output.by_ref().lines().map(Result::unwrap).find(|found| found == line);
         assert!(found.is_some(), "it ended without the line {line:?}");
     }
 
@@ -63,13 +63,13 @@ impl Demo {
     #[cfg(unix)]
     pub(crate) fn wait(&mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
+        self.output.read_to_string(&mut rest).unwrap();
         (self.process.0.wait().unwrap().code(), rest)
     }
 
     #[track_caller]
     pub(crate) fn restart(&mut self) {
-        (self.process, self.stdout, self.port) = spawn(self.data.path());
+        (self.process, self.output, self.port) = spawn(self.data.path());
     }
 
     /// The names of the files that it keeps.
@@ -103,17 +103,19 @@ impl Drop for Process {
 }
 
 #[track_caller]
-fn spawn(data: &Path) -> (Process, BufReader<ChildStdout>, u16) {
-    let mut command = Command::new(binary());
-    command.args(["--port", "0", "--data", path_text(data)]).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut process = Process(command.spawn().unwrap());
-    let mut stdout = BufReader::new(process.0.stdout.take().expect("stdout is piped"));
+fn spawn(data: &Path) -> (Process, BufReader<PipeReader>, u16) {
+    // What it prints as errors comes in order with the rest.
+    let (output, stdout) = io::pipe().unwrap();
+    let stderr = stdout.try_clone().unwrap();
+    let arguments = ["--port", "0", "--data", path_text(data)];
+    let process = Command::new(binary()).args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
+    let (process, mut output) = (Process(process.unwrap()), BufReader::new(output));
     let (mut listening, mut place) = (String::new(), String::new());
-    stdout.read_line(&mut listening).unwrap();
-    stdout.read_line(&mut place).unwrap();
+    output.read_line(&mut listening).unwrap();
+    output.read_line(&mut place).unwrap();
     assert_eq!(place.trim_end(), format!("Data in {}", data.display()), "after {listening:?}");
     let port = listening.trim_end().strip_prefix("Listening on http://127.0.0.1:").and_then(|port| port.parse().ok());
-    (process, stdout, port.unwrap_or_else(|| panic!("no address in {listening:?}")))
+    (process, output, port.unwrap_or_else(|| panic!("no address in {listening:?}")))
 }
 
 /// Runs the program with arguments at which it ends by itself.
