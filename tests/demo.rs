@@ -102,6 +102,7 @@ fn one_device_signs_out_another_then_all_others_then_itself() {
     let page = laptop.get(&demo, "/");
     assert_eq!(page.devices().len(), 3, "{}", page.body);
     assert!(page.device("Firefox on Linux").contains("this device"));
+    assert!(page.device("Safari on iPhone").contains("<small>Signed in "));
     assert!(page.device("Unknown browser").contains(r#"action="/devices/sign-out""#));
     let handle = between(page.device("Safari on iPhone"), r#"name="handle" value=""#, r#"""#);
     assert!(phone.get(&demo, "/").device("Safari on iPhone").contains("this device"));

@@ -29,7 +29,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use sessile::{CsrfLayer, Handle, Session, SessionLayer, Store};
+use sessile::{CsrfLayer, Handle, Owner, Session, SessionLayer, Store};
 
 use crate::{
     args::Command,
@@ -38,7 +38,7 @@ use crate::{
 };
 
 // Keys of the session's values.
-const USER: &str = "user";
+const NAME: &str = "name";
 const VIEWS: &str = "views";
 const VIEWS_SINCE_LOGIN: &str = "views_since_login";
 
@@ -72,12 +72,13 @@ async fn home(State(app): State<App>, session: Session) -> Result<Html<String>, 
     let one_more = |views: Option<u64>| views.unwrap_or(0) + 1;
     let views = session.update(VIEWS, one_more)?;
     let flashes = session.take_flashes();
-    let Some(user) = session.get::<User>(USER)? else {
+    let Some(owner) = session.owner() else {
         return Ok(pages::front(views, &flashes, None, &Figures::new(&app.store, Some(&session))));
     };
     let views_since_login = session.update(VIEWS_SINCE_LOGIN, one_more)?;
-    let devices = app.store.sessions_of(&user.id)?;
-    let page = Home { user, views, views_since_login, devices, here: session.handle(), flashes };
+    let devices = app.store.sessions_of(&owner)?;
+    let name = session.get(NAME)?.unwrap_or_default();
+    let page = Home { name, views, views_since_login, devices, here: session.handle(), flashes };
     Ok(pages::home(&page, &Figures::new(&app.store, Some(&session))))
 }
 
@@ -139,11 +140,12 @@ fn finish(
 
 /// Makes the visitor's session that of the user.
 fn begin(session: &Session, user: &User, headers: &HeaderMap) -> Result<(), sessile::Error> {
+    // A new token too: the old one may have been planted in this browser.
     session.sign_in(&user.id)?;
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     session.set_label(&pages::device_of(agent.unwrap_or_default()))?;
     session.insert(VIEWS_SINCE_LOGIN, 0_u64)?;
-    session.insert(USER, user)
+    session.insert(NAME, &user.name)
 }
 
 async fn sign_out(session: Session) -> Redirect {
@@ -162,10 +164,10 @@ struct Device {
 }
 
 async fn sign_out_device(State(app): State<App>, session: Session, Form(device): Form<Device>) -> Result<Redirect, AppError> {
-    let user = signed_in(&session)?;
+    let owner = signed_in(&session)?;
     // The store ends it only if it is this user's: a handle guessed or copied from elsewhere ends nobody else's.
     let ended = match device.handle.parse::<Handle>() {
-        Ok(handle) => app.store.destroy_one(&user.id, &handle).await?,
+        Ok(handle) => app.store.destroy_one(&owner, &handle).await?,
         Err(_) => false,
     };
     if ended {
@@ -177,9 +179,9 @@ async fn sign_out_device(State(app): State<App>, session: Session, Form(device):
 }
 
 async fn sign_out_others(State(app): State<App>, session: Session) -> Result<Redirect, AppError> {
-    let user = signed_in(&session)?;
+    let owner = signed_in(&session)?;
     let here = session.handle().ok_or(AppError::NotSignedIn)?;
-    let text = match app.store.destroy_others(&user.id, here).await? {
+    let text = match app.store.destroy_others(&owner, here).await? {
         1 => "One other device is signed out.".to_owned(),
         count => format!("{count} other devices are signed out."),
     };
@@ -187,8 +189,8 @@ async fn sign_out_others(State(app): State<App>, session: Session) -> Result<Red
     Ok(Redirect::to("/"))
 }
 
-fn signed_in(session: &Session) -> Result<User, AppError> {
-    session.get(USER)?.ok_or(AppError::NotSignedIn)
+fn signed_in(session: &Session) -> Result<Owner, AppError> {
+    session.owner().ok_or(AppError::NotSignedIn)
 }
 
 /// Replaces an error's text, or its empty body, by a page: axum, the two layers of sessile and [`AppError`] answer with no more.

@@ -13,7 +13,7 @@ use std::{
 use axum::{http::StatusCode, response::Html};
 use sessile::{Flash, Session, SessionInfo, Stats, Store, Tier};
 
-use crate::users::{Refusal, User};
+use crate::users::Refusal;
 
 /// What the server shows about itself below the pages.
 pub(crate) struct Figures {
@@ -38,7 +38,7 @@ impl Figures {
 
 /// What somebody who is signed in sees.
 pub(crate) struct Home {
-    pub(crate) user: User,
+    pub(crate) name: String,
     pub(crate) views: u64,
     pub(crate) views_since_login: u64,
     /// All sessions of the user, and which one asks.
@@ -90,7 +90,7 @@ pub(crate) fn home(page: &Home, figures: &Figures) -> Html<String> {
 </section>
 {devices}
 {TRY}"#,
-        name = Escaped(&page.user.name),
+        name = Escaped(&page.name),
         views = page.views,
         pages = if page.views == 1 { "page" } else { "pages" },
         since = page.views_since_login,
@@ -147,6 +147,7 @@ pub(crate) fn problem(status: StatusCode, address: SocketAddr) -> Html<String> {
         405 => {
             ("Not this way", "This address does not take this kind of request; the application's own pages send the right one.")
         }
+        409 => ("Your session changed", "It ended or got a new id while this request was under way. Please try again."),
         413 => ("That is too long", "No form of this application takes so much text. Nothing was changed."),
         421 => ("Not a name of this server", "It answers only to names of this computer, such as 127.0.0.1 and localhost."),
         503 => ("Not now", "The server cannot store anything at the moment. Please try again in a minute."),
@@ -211,7 +212,8 @@ fn devices(page: &Home) -> String {
 /// An entry of the list. The number makes a button's name its own: two devices may have one label and one time.
 fn device(number: usize, device: &SessionInfo, here: Option<sessile::Handle>, now: SystemTime) -> String {
     let label = Escaped(device.label.as_deref().unwrap_or("Unknown browser"));
-    let (created, seen) = (Ago(since(device.created, now)), Ago(since(device.last_seen, now)));
+    let (signed_in, seen) = (device.authenticated_at.unwrap_or(device.created), Ago(since(device.last_seen, now)));
+    let signed_in = Ago(since(signed_in, now));
     let end = if Some(device.handle) == here {
         r#"<span class="here">this device</span>"#.to_owned()
     } else {
@@ -222,7 +224,7 @@ fn device(number: usize, device: &SessionInfo, here: Option<sessile::Handle>, no
         )
     };
     format!(
-        "<li><div><strong>{number}. <bdi>{label}</bdi></strong><br><small>Begun {created}, last seen {seen}</small></div>{end}</li>\n"
+        "<li><div><strong>{number}. <bdi>{label}</bdi></strong><br><small>Signed in {signed_in}, last seen {seen}</small></div>{end}</li>\n"
     )
 }
 

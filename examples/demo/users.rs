@@ -19,7 +19,6 @@ use argon2::{
     password_hash::{self, PasswordHash, PasswordHasher, PasswordVerifier, SaltString},
 };
 use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable, TableDefinition, backends::FileBackend};
-use serde::{Deserialize, Serialize};
 use tokio::task;
 
 /// User id -> (name as it was typed, hash of the password).
@@ -30,8 +29,8 @@ const NAME: std::ops::RangeInclusive<usize> = 1..=64;
 /// Characters of a password. The upper end keeps a request from making the hash's input large.
 const PASSWORD: std::ops::RangeInclusive<usize> = 8..=128;
 
-/// Somebody with an account. This is what a session keeps of them.
-#[derive(Debug, Serialize, Deserialize)]
+/// Somebody with an account.
+#[derive(Debug)]
 pub(crate) struct User {
     /// The name without its case: what the account is found by, and what owns the user's sessions.
     pub(crate) id: String,
