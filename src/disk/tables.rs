@@ -37,8 +37,9 @@ const OWNERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("owners"
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const QUARANTINE: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("quarantine");
 
-/// The layout of the tables that this build writes and reads.
-pub(super) const FORMAT: u32 = 1;
+/// The layout of the tables, and of the records in them, that this build writes and reads. 1 had records with a shorter header, and was never
+/// released.
+pub(super) const FORMAT: u32 = 2;
 /// Length of the minute before a record.
 const PREFIX: usize = 4;
 

@@ -66,23 +66,23 @@ impl Arrived {
         }
     }
 
-    /// Whether the browser may have withheld a cookie that has this `SameSite`, because another site made the request; or made the request
-    /// before its visitor did. `headers` are the request's.
+    /// Whether the browser may have withheld a cookie that has this `SameSite`, because another site made the request. `headers` are the
+    /// request's.
     pub(super) fn may_withhold(&self, same_site: SameSite, headers: &HeaderMap) -> bool {
         let is = |name: &str, value: &str| headers.get(name).is_some_and(|found| found.as_bytes() == value.as_bytes());
-        let is_speculative = headers.get("sec-purpose").is_some_and(|found| found.as_bytes().starts_with(b"prefetch"));
         let is_cross_site = match headers.get("sec-fetch-site") {
             Some(site) => site.as_bytes() == b"cross-site",
             // Browsers from before 2023.
             None => headers.get(header::ORIGIN).is_some_and(|origin| !names_host(origin, headers)),
         };
-        let is_visit = self.is_safe && (is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document"));
-        is_speculative
-            || match same_site {
-                SameSite::Strict => is_cross_site,
-                SameSite::Lax => is_cross_site && !is_visit,
-                SameSite::None => false,
-            }
+        // What a service worker fetches for a visit has no destination.
+        let is_page = is("sec-fetch-dest", "document") || is("sec-fetch-dest", "empty");
+        let is_visit = self.is_safe && is("sec-fetch-mode", "navigate") && is_page;
+        match same_site {
+            SameSite::Strict => is_cross_site,
+            SameSite::Lax => is_cross_site && !is_visit,
+            SameSite::None => false,
+        }
     }
 }
 
@@ -121,6 +121,8 @@ mod tests {
         let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
         assert_eq!(withheld("GET", &link), [true, false, false], "a link");
         assert_eq!(withheld("POST", &link), [true, true, false], "a form");
+        let worker = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "empty")];
+        assert_eq!(withheld("GET", &worker), [true, false, false], "a link that a service worker follows");
         let frame = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
         assert_eq!(withheld("GET", &frame), [true, true, false], "a frame");
         let image = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
@@ -139,10 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_fetched_ahead_begins_no_session() {
-        for purpose in ["prefetch", "prefetch;prerender"] {
-            assert_eq!(withheld("GET", &[("sec-purpose", purpose), ("sec-fetch-site", "none")]), [true; 3], "{purpose}");
-        }
+    fn a_page_that_is_fetched_ahead_is_the_page_that_its_visitor_sees() {
+        assert_eq!(withheld("GET", &[("sec-purpose", "prefetch"), ("sec-fetch-site", "none")]), [false; 3]);
     }
 
     #[test]

@@ -85,7 +85,9 @@ impl Cookie {
         Self { name: Some(self.name.unwrap_or_else(|| name.to_owned())), ..self }
     }
 
-    /// Shares the cookie with every host under `domain`, and trusts them all: each can read and set it. Default: this host only.
+    /// Shares the cookie with every host under `domain`, and trusts them all: each can read and set it, and one that sets another cookie of
+    /// this name for a path keeps the visitor from being signed in there. Default: this host only, where the name's prefix `__Host-` prevents
+    /// it.
     ///
     /// A browser keeps a cookie that was set with another domain, and sends both. A release that changes the domain gives the cookie another
     /// [`name`](Self::name) too.

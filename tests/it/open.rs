@@ -68,7 +68,7 @@ fn a_store_of_another_format_is_refused_by_its_number() {
         write.commit().unwrap();
     }
     let error = Store::open(&path).unwrap_err();
-    assert!(matches!(error, Error::StoreFormat { found: 9, expected: 1, .. }), "{error}");
+    assert!(matches!(error, Error::StoreFormat { found: 9, expected: 2, .. }), "{error}");
 }
 
 #[test]
