@@ -5,3 +5,5 @@ mod frames;
 mod one_name;
 mod other_sites;
 mod proxies;
+mod sockets;
+mod workers;
