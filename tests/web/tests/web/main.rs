@@ -1,9 +1,13 @@
 //! What real browsers and proxies make of our cookies and headers. A test's name is the sentence that is wrong if it fails.
 #![cfg(unix)]
 
+mod back;
+mod caches;
+mod deadlines;
 mod frames;
 mod one_name;
 mod other_sites;
 mod proxies;
+mod sealed;
 mod sockets;
 mod workers;
