@@ -217,7 +217,8 @@ impl SessionLayer {
     /// A session such as a request without one would get.
     #[cfg(feature = "test-util")]
     pub(crate) fn new_session(&self) -> Result<Session, Error> {
-        Session::load(&self.config.store, self.config.kind(&Arrived::default(), &HeaderMap::new()), std::iter::empty())
+        let kind = self.config.kind(&Arrived::default(), &Carried::None, &HeaderMap::new());
+        Session::load(&self.config.store, kind, std::iter::empty())
     }
 
     /// The header by which a request presents the session, which was saved.
@@ -242,18 +243,30 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// The session of the request that `arrived`. `headers` are those of a handler that asks: of this request, or of one that it makes
-    /// itself.
+    /// The session of a request that `arrived`, and that presents it by `headers`.
     pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<Session, Error> {
-        let kind = self.kind(arrived, headers);
-        let session = self.load_presented(kind, &arrived.carried)?;
+        let carried = Carried::of(headers, self.carrier.asks());
+        let kind = self.kind(arrived, &carried, headers);
+        let session = self.load_presented(kind, &carried)?;
         match &self.binding {
             Some(binding) if !binding.check(&session) => Session::load(&self.store, kind, std::iter::empty()),
             _ => Ok(session),
         }
     }
 
-    fn load_presented(&self, kind: Kind, carried: &Carried) -> Result<Session, Error> {
+    /// Whether `headers` are of another request than the one that `arrived`, and present nothing: a handler made it, and whose session the
+    /// visitor has is not for it to say. A middleware that has rewritten the header presents something.
+    pub(super) fn is_another(&self, arrived: &Arrived, headers: &HeaderMap) -> bool {
+        !arrived.has(headers, &self.carrier) && !self.carrier.is_presented(&Carried::of(headers, self.carrier.asks()))
+    }
+
+    /// The session of such a request: none, and nothing that is set in it is stored.
+    pub(super) fn detached(&self) -> Result<Session, Error> {
+        let kind = Kind { name: self.name, is_withheld: true, ..Kind::default() };
+        Session::load(&self.store, kind, std::iter::empty())
+    }
+
+    fn load_presented(&self, kind: Kind, carried: &Carried<'_>) -> Result<Session, Error> {
         #[cfg(feature = "sealed")]
         if self.sealer.is_some() {
             let sealed = self.sealed_sessions(carried);
@@ -262,20 +275,20 @@ impl Config {
         self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens))
     }
 
-    fn kind(&self, arrived: &Arrived, headers: &HeaderMap) -> Kind {
+    fn kind(&self, arrived: &Arrived, carried: &Carried<'_>, headers: &HeaderMap) -> Kind {
         let (name, ends_with_browser) = (self.name, self.carrier.ends_with_browser());
         #[cfg(feature = "sealed")]
-        let (parts, seal_bytes) = self.sealing(&arrived.carried);
+        let (parts, seal_bytes) = self.sealing(carried);
         #[cfg(not(feature = "sealed"))]
         let parts = 0;
         // A cookie that came was not withheld, and most often one came.
         let is_withheld = matches!(self.carrier, Carrier::Cookie(_))
-            && !self.carrier.is_presented(&arrived.carried)
+            && !self.carrier.is_presented(carried)
             && arrived.may_withhold(self.blueprint.wanted_same_site(), headers);
         Kind {
             name,
             ends_with_browser,
-            client: arrived.client,
+            client: arrived.client(),
             is_withheld,
             #[cfg(feature = "sealed")]
             seal_bytes,

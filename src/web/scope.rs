@@ -47,9 +47,7 @@ pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
 /// Whether a layer around this one gives the request that `arrived` the same session.
 #[inline]
 pub(super) fn is_open(config: &Config, arrived: &Arrived) -> bool {
-    SCOPES.with_borrow(|scopes| {
-        scopes.iter().any(|scope| scope.config.serves_same(config) && scope.arrived.carried.is_same(&arrived.carried))
-    })
+    SCOPES.with_borrow(|scopes| scopes.iter().any(|scope| scope.config.serves_same(config) && scope.arrived.is_same(arrived)))
 }
 
 /// Takes the scope back, also when what runs in it panics.
@@ -72,8 +70,8 @@ impl Session {
     ///
     /// For tower services of every kind. In axum, name a `Session` among the handler's arguments instead.
     ///
-    /// Whose session it is depends on the request that the layer got: a request that a handler makes to its own application, or a header that
-    /// a middleware changes, leads to the same session.
+    /// A request that a handler makes to routes within the layer, and that presents no token, has a session of its own that stores nothing:
+    /// it does not decide whose session the visitor has.
     ///
     /// # Errors
     /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a task of its own; [`Error::Degraded`] if the disk
@@ -100,11 +98,14 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let loaded = config.load(&arrived, headers);
+    let is_another = config.is_another(&arrived, headers);
+    let loaded = if is_another { config.detached() } else { config.load(&arrived, headers) };
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.arrived = arrived;
-        scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));
+        if !is_another {
+            scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));
+        }
     });
     loaded
 }

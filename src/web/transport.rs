@@ -95,7 +95,7 @@ impl Carrier {
     }
 
     /// Whether the request presents anything by this carrier, valid or not.
-    pub(super) fn is_presented(&self, carried: &Carried) -> bool {
+    pub(super) fn is_presented(&self, carried: &Carried<'_>) -> bool {
         match self {
             Self::Cookie(template) => cookie::candidates(carried.values(), template.name().as_bytes()).next().is_some(),
             Self::Header { .. } => !carried.values().is_empty(),
@@ -103,7 +103,7 @@ impl Carrier {
     }
 
     /// Calls `with` with the tokens that the request presents by this carrier.
-    pub(super) fn tokens<T>(&self, carried: &Carried, with: impl FnOnce(&mut dyn Iterator<Item = Token>) -> T) -> T {
+    pub(super) fn tokens<T>(&self, carried: &Carried<'_>, with: impl FnOnce(&mut dyn Iterator<Item = Token>) -> T) -> T {
         match self {
             Self::Cookie(template) => {
                 with(&mut cookie::candidates(carried.values(), template.name().as_bytes()).filter_map(Token::parse))

@@ -224,13 +224,14 @@ async fn a_request_that_the_application_makes_itself_leaves_the_visitors_session
     let outside = get(async move |session_later: Request| {
         // Asks first, and has no cookie.
         let inner = ask(&routes, "/set", &[]).await;
+        assert_eq!(ask(&routes, "/save", &[]).await.status, StatusCode::CONFLICT, "it stores nothing, and says so");
         let session = Session::of_request(session_later.headers()).unwrap();
         format!("{} {}", inner.body, session.get::<u64>("n").unwrap().unwrap_or(0))
     });
     let app = Router::new().route("/", outside).layer(SessionLayer::new(disk.store.clone()));
     let answer = ask_with(&app, "/", &cookie).await;
-    assert_eq!((answer.body.as_str(), answer.set_cookies().len()), ("1 1", 0), "it is the visitor's session in both");
-    assert_eq!((n_of(&disk.store, &token), disk.store.stats().sessions), (Some(1), 1));
+    assert_eq!((answer.body.as_str(), answer.set_cookies().len()), ("1 5", 0), "the visitor keeps session and cookie");
+    assert_eq!((n_of(&disk.store, &token), disk.store.stats().sessions), (Some(5), 1));
     // Through the layer it is a request of its own.
     let whole = self::app(SessionLayer::new(disk.store.clone()));
     let inner = whole.clone();

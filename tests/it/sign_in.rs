@@ -92,9 +92,11 @@ fn a_sign_in_is_durable_in_every_class() {
         first.insert("n", 1_u64).unwrap();
         first.save_with(class).wait().unwrap();
         let (later, _) = saved(&disk.store, 2);
+        disk.clock.advance(HOUR);
         later.set_durability(class);
         later.sign_in("ben").unwrap();
         later.save().wait().unwrap();
+        assert_eq!(later.authenticated_at(), Some(disk.store.now()), "{class:?}");
         let (_dir, crashed) = disk.after_crash();
         for (session, owner, n) in [(first, "ada", 1), (later, "ben", 2)] {
             assert_eq!(n_of(&crashed, &session.token().unwrap()), Some(n), "{class:?}");

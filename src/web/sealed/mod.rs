@@ -135,7 +135,7 @@ impl SessionLayer {
 
 impl Config {
     /// The sessions that came sealed, each once.
-    pub(in crate::web) fn sealed_sessions(&self, carried: &Carried) -> Vec<Sealed> {
+    pub(in crate::web) fn sealed_sessions(&self, carried: &Carried<'_>) -> Vec<Sealed> {
         let (Some(sealer), Carrier::Cookie(cookie)) = (&self.sealer, &self.carrier) else { return Vec::new() };
         let mut found: Vec<(&[u8], Sealed)> = Vec::new();
         let headers = carried.values();
@@ -148,7 +148,7 @@ impl Config {
     }
 
     /// Which of the cookies behind the first the client sent, and how large a session may be that is sealed.
-    pub(in crate::web) fn sealing(&self, carried: &Carried) -> (u8, usize) {
+    pub(in crate::web) fn sealing(&self, carried: &Carried<'_>) -> (u8, usize) {
         match (&self.sealer, &self.carrier) {
             (Some(Sealer { prepared, .. }), Carrier::Cookie(_)) => {
                 (parts::sent(carried.values(), &prepared.parts), prepared.most_bytes)

@@ -20,7 +20,9 @@ async fn while_it_runs(
     let other_too = other.clone();
     let slow = async move |session: Session| {
         work(&session);
-        *other_too.lock().unwrap() = visit(&inner, path, &sent).await;
+        // In a task of its own, or it would be this request's session.
+        let other = tokio::spawn(async move { visit(&inner, path, &sent).await }).await.unwrap();
+        *other_too.lock().unwrap() = other;
         later();
     };
     let answer = ask_with(&Router::new().route("/", get(slow)).layer(layer(store)), "/", cookies).await;

@@ -233,7 +233,8 @@ async fn a_late_answer_does_not_revive_a_session_that_was_signed_out_meanwhile()
         let (inner, sent) = (outer.clone(), cookie.clone());
         let slow = async move |session: Session| {
             session.insert("n", 8).unwrap();
-            visit(&inner, path, &sent).await;
+            // In a task of its own, or it would be this request's session.
+            tokio::spawn(async move { visit(&inner, path, &sent).await }).await.unwrap();
         };
         let slow = Router::new().route("/slow", get(slow)).layer(layer(&store));
         let late = ask_with(&slow, "/slow", &cookie).await;
