@@ -11,7 +11,6 @@
 use std::{
     error, fmt,
     future::Future,
-    net::Ipv6Addr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -22,17 +21,24 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::authority::{Authority, Host};
 use crate::event;
 
 /// A tower layer that answers 403 to requests from other sites, unless their method is safe (GET, HEAD, OPTIONS, TRACE).
 ///
 /// A request that is not safe, or that opens a WebSocket, passes if one of these holds:
-/// 1. its `Origin` is [trusted](Self::trust);
+/// 1. its `Origin` is [the application's own](Self::for_origin), or [trusted](Self::trust);
 /// 2. `Sec-Fetch-Site` is `same-origin`, or `none` for what the visitor did by hand;
-/// 3. without `Sec-Fetch-Site`: the host of its `Origin` is the host that it asks.
+/// 3. without `Sec-Fetch-Site`, and if no origin was given by [`for_origin`](Self::for_origin): its `Origin` has the host and the port of
+///    `Host`. A port that is missing is the one of the origin's scheme.
 ///
-/// A request with neither header comes from no browser of the last years. It is refused unless
-/// [told otherwise](Self::allow_without_origin).
+/// A request with neither header was not made by a browser of the last years. It is refused unless
+/// [`allow_without_origin`](Self::allow_without_origin) was called.
+///
+/// # Behind a proxy
+/// Many proxies replace `Host`: nginx sends the address of its upstream unless it is configured otherwise. Requests without
+/// `Sec-Fetch-Site` then match nothing, and they are refused. These are WebSockets of Chromium, all requests of browsers from before 2023,
+/// and all requests over plain http. So give the layer the public origin of the application by [`for_origin`](Self::for_origin).
 ///
 /// Put it around the same routes as the [`SessionLayer`](crate::SessionLayer), inside or outside of it. Handlers of safe methods must change
 /// nothing. Sessions that a header carries need no such layer: no browser sends that by itself.
@@ -42,9 +48,10 @@ use crate::event;
 /// # use axum::{Router, routing::post};
 /// # use sessile::{CsrfLayer, SessionLayer};
 /// # let store = sessile::testing::store();
+/// let csrf = CsrfLayer::new().for_origin("https://app.example.com")?.trust("https://pay.example.com")?;
 /// let app: Router = Router::new()
 ///     .route("/transfer", post(async || "done"))
-///     .layer(CsrfLayer::new().trust("https://pay.example.com")?)
+///     .layer(csrf)
 ///     .layer(SessionLayer::new(store));
 /// # Ok::<(), sessile::CsrfError>(())
 /// ```
@@ -56,23 +63,46 @@ pub struct CsrfLayer {
 
 #[derive(Clone, Debug, Default)]
 struct Config {
-    trusted: Vec<String>,
+    own: Vec<Origin>,
+    trusted: Vec<Origin>,
     allow_without_origin: bool,
 }
 
 impl CsrfLayer {
-    /// A layer that trusts this origin alone.
+    /// A layer that lets requests of the application itself through, and no others.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets requests from another origin through, such as `https://pay.example.com`: scheme, host, and a port if it is not the
-    /// scheme's own. Default: none.
+    /// An origin under which browsers know the application, such as `https://app.example.com`: scheme, host, and a port if it is not the
+    /// scheme's own. Call it once for each. Default: none.
+    ///
+    /// `Origin` is then compared with these, and `Host` is ignored. This is the way behind a proxy that changes `Host`, and stricter in
+    /// any case: a page of the same host over plain http is another origin.
+    ///
+    /// # Errors
+    /// [`CsrfError::NotAnOrigin`] for anything else: a path, a wildcard, `null`, which any page can be.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::CsrfLayer;
+    /// let layer = CsrfLayer::new().for_origin("https://app.example.com")?.for_origin("https://www.example.com")?;
+    /// assert!(CsrfLayer::new().for_origin("app.example.com").is_err());
+    /// # Ok::<(), sessile::CsrfError>(())
+    /// ```
+    pub fn for_origin(mut self, origin: &str) -> Result<Self, CsrfError> {
+        let origin = Origin::named(origin)?;
+        Arc::make_mut(&mut self.config).own.push(origin);
+        Ok(self)
+    }
+
+    /// Lets requests through that pages of another origin make, such as `https://pay.example.com`: scheme, host, and a port if it is not
+    /// the scheme's own. Default: none. For the application's own origin there is [`for_origin`](Self::for_origin).
     ///
     /// # Errors
     /// [`CsrfError::NotAnOrigin`] for anything else: a path, a wildcard, `null`, which any page can be.
     pub fn trust(mut self, origin: &str) -> Result<Self, CsrfError> {
-        let origin = parse_origin(origin).ok_or_else(|| CsrfError::NotAnOrigin { found: origin.to_owned() })?;
+        let origin = Origin::named(origin)?;
         Arc::make_mut(&mut self.config).trusted.push(origin);
         Ok(self)
     }
@@ -101,7 +131,7 @@ impl fmt::Display for CsrfError {
         let Self::NotAnOrigin { found } = self;
         write!(
             f,
-            "the trusted origin is {found:?}, an origin is a scheme and a host, as in `https://example.com` (RFC 6454); leave out \
+            "the origin is {found:?}, an origin is a scheme and a host, as in `https://example.com` (RFC 6454); leave out \
              path, user and wildcards"
         )
     }
@@ -109,34 +139,54 @@ impl fmt::Display for CsrfError {
 
 impl error::Error for CsrfError {}
 
-/// The origin as browsers write it: in lower case, without the scheme's own port, an IPv6 address in its one spelling.
-fn parse_origin(text: &str) -> Option<String> {
-    let text = text.to_ascii_lowercase();
-    let (scheme, authority) = text.split_once("://")?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let (host, port) = match authority.rsplit_once(':') {
-        // Within brackets it belongs to the address.
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let host = match host.strip_prefix('[') {
-        Some(rest) => spelled(rest.strip_suffix(']')?.parse().ok()?),
-        None => host.to_owned(),
-    };
-    let is_name =
-        |host: &str| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port));
-    let port = port.filter(|port| !matches!((scheme, *port), ("https", "443") | ("http", "80")));
-    let port = port.map_or(String::new(), |port| format!(":{port}"));
-    (is_scheme && is_port && (host.starts_with('[') || is_name(&host))).then(|| format!("{scheme}://{host}{port}"))
+/// A scheme, a host and a port, in the spelling of browsers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: Host,
+    /// The scheme's own if the origin names none.
+    port: Option<u16>,
 }
 
-/// The address as browsers write it (WHATWG URL, 3.5): as RFC 5952, but for a mapped IPv4 address, which they write as any other.
-fn spelled(address: Ipv6Addr) -> String {
-    match (address.to_ipv4_mapped(), address.segments()) {
-        (Some(_), [.., high, low]) => format!("[::ffff:{high:x}:{low:x}]"),
-        (None, _) => format!("[{address}]"),
+impl Origin {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let scheme = scheme.to_ascii_lowercase();
+        let Authority { host, port } = Authority::parse(authority)?;
+        let port = port.or(own_port(&scheme));
+        is_scheme.then_some(Self { scheme, host, port })
+    }
+
+    fn named(text: &str) -> Result<Self, CsrfError> {
+        Self::parse(text).ok_or_else(|| CsrfError::NotAnOrigin { found: text.to_owned() })
+    }
+
+    /// Whether every host that the request names for its server is this one. The scheme cannot be compared: behind a proxy that ends TLS
+    /// nothing says which it was.
+    fn is_asked(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let is_this = |asked: &Authority| asked.host == self.host && asked.port.or(own_port(&self.scheme)) == self.port;
+        Authority::all_of(uri, headers).is_some_and(|asked| asked.iter().all(is_this))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        match self.port.filter(|_| self.port != own_port(&self.scheme)) {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The port that a URL of the scheme leaves out.
+fn own_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
     }
 }
 
@@ -156,12 +206,13 @@ impl Config {
             return Ok(());
         }
         let (origin, site) = (single(headers, &header::ORIGIN)?, single(headers, &SEC_FETCH_SITE)?);
-        if origin.is_some_and(|origin| self.trusted.iter().any(|trusted| trusted.as_bytes() == origin.as_bytes())) {
+        let known = origin.and_then(|origin| Origin::parse(origin.to_str().ok()?));
+        if known.as_ref().is_some_and(|known| self.own.contains(known) || self.trusted.contains(known)) {
             return Ok(());
         }
         let is_own = match (site, origin) {
             (Some(site), _) => site == "same-origin" || site == "none",
-            (None, Some(origin)) => is_own_origin(origin, uri, headers),
+            (None, Some(_)) => self.own.is_empty() && known.is_some_and(|known| known.is_asked(uri, headers)),
             (None, None) if self.allow_without_origin => true,
             (None, None) => return Err(Refusal::NoOrigin),
         };
@@ -179,15 +230,6 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a He
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() { Err(Refusal::Malformed) } else { Ok(first) }
-}
-
-/// Whether the origin's host is every host that the request names for its server. The scheme cannot be compared: behind a proxy
-/// that ends TLS nobody here knows it.
-fn is_own_origin(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
-    let Some((_, host)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else { return false };
-    let in_uri = uri.authority().map(|authority| authority.as_str().as_bytes());
-    let mut asked = in_uri.into_iter().chain(headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes)).peekable();
-    asked.peek().is_some() && asked.all(|asked| asked.eq_ignore_ascii_case(host.as_bytes()))
 }
 
 impl<S> Layer<S> for CsrfLayer {
@@ -292,9 +334,12 @@ mod tests {
             ("https://[0:0:0:0:0:0:0:1]:443", "https://[::1]"),
             ("https://[2001:DB8:0::0:00A1]:8443", "https://[2001:db8::a1]:8443"),
             ("https://[::ffff:192.0.2.1]", "https://[::ffff:c000:201]"),
+            ("http://127.1:8080", "http://127.0.0.1:8080"),
+            ("https://example.com.", "https://example.com"),
             ("tauri://localhost", "tauri://localhost"),
+            ("TAURI://localhost:443", "tauri://localhost:443"),
         ] {
-            assert_eq!(parse_origin(given).as_deref(), Some(expected), "{given}");
+            assert_eq!(Origin::parse(given).unwrap().to_string(), expected, "{given}");
         }
     }
 
@@ -321,6 +366,9 @@ mod tests {
             "https://[x]",
             "://example.com",
             "1a://example.com",
+            "a b://example.com",
+            "https:example.com",
+            "https://0177.0.0.1",
             "https://a\r\nb",
         ] {
             let error = CsrfLayer::new().trust(found).unwrap_err();

@@ -4,6 +4,7 @@
 
 mod answer;
 mod arrived;
+mod authority;
 mod binding;
 mod cookie;
 mod csrf;

@@ -6,7 +6,7 @@ use axum::{
     http::{Request, StatusCode},
     routing::any,
 };
-use sessile::{CsrfLayer, Session, SessionLayer};
+use sessile::{CsrfError, CsrfLayer, Session, SessionLayer};
 use tower::ServiceExt;
 
 use crate::support::{OnDisk, saved};
@@ -116,6 +116,119 @@ async fn headers_that_contradict_each_other_are_refused() {
     for (uri, expected) in [("https://example.com/", StatusCode::OK), ("https://evil.example/", StatusCode::FORBIDDEN)] {
         assert_eq!(status(CsrfLayer::new(), "POST", uri, &[own]).await, expected);
         assert_eq!(status(CsrfLayer::new(), "POST", uri, &[("host", HOST), own]).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_origin_and_a_host_are_compared_as_browsers_read_them() {
+    for (origin, host, expected) in [
+        // The scheme's own port is no other port than none.
+        ("https://example.com", "example.com:443", true),
+        ("https://example.com:443", "example.com", true),
+        ("http://example.com", "example.com:80", true),
+        ("https://example.com", "example.com:80", false),
+        ("http://example.com", "example.com:443", false),
+        ("https://example.com:8443", "example.com:8443", true),
+        ("https://example.com:8443", "example.com", false),
+        ("tauri://example.com", "example.com", true),
+        ("tauri://example.com", "example.com:443", false),
+        // One name, one address.
+        ("https://example.com", "EXAMPLE.com", true),
+        ("HTTPS://Example.COM", "example.com", true),
+        ("https://example.com.", "example.com.", true),
+        ("https://example.com.", "example.com", true),
+        ("https://example.com", "example.com.:443", true),
+        ("https://example.com", "example.com..", false),
+        ("https://ai.", "ai", false),
+        ("http://[::1]:3000", "[0:0:0:0:0:0:0:1]:3000", true),
+        ("http://[::1]:3000", "[::2]:3000", false),
+        ("http://127.0.0.1:3000", "127.1:3000", true),
+        // Neither names a host.
+        ("https://user@example.com", "example.com", false),
+        ("https://example.com", "user@example.com", false),
+        ("https://example.com/", "example.com", false),
+        ("https://example.com", "example.com:", false),
+        ("https://example.com", "example.com:0443", false),
+        ("https://example.com", "example.com:+443", false),
+        ("https://", "", false),
+        ("null", "null", false),
+        ("null", "", false),
+    ] {
+        let found = status(CsrfLayer::new(), "POST", "/", &[("host", host), ("origin", origin)]).await;
+        assert_eq!(found == StatusCode::OK, expected, "{origin} asks {host}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_only_begins_like_a_named_one_is_refused() {
+    let named = "https://example.com";
+    for layer in [CsrfLayer::new().trust(named).unwrap(), CsrfLayer::new().for_origin(named).unwrap()] {
+        for (origin, expected) in [
+            (named, true),
+            ("https://EXAMPLE.com:443", true),
+            ("https://example.com.", true),
+            ("https://example.com.evil.test", false),
+            ("https://example.community", false),
+            ("https://example.com:8443", false),
+            ("https://example.com@evil.test", false),
+            ("https://example.com/", false),
+            ("https://example.com evil.test", false),
+            ("https://evil.test/https://example.com", false),
+            ("https://xexample.com", false),
+            ("https://sub.example.com", false),
+            ("https://example.co", false),
+            ("http://example.com", false),
+            ("wss://example.com", false),
+            ("https://", false),
+            ("null", false),
+            ("", false),
+        ] {
+            let headers = [("host", "127.0.0.1:3000"), ("origin", origin)];
+            for site in [None, Some("cross-site"), Some("same-site")] {
+                let headers: Vec<_> = headers.into_iter().chain(site.map(|site| ("sec-fetch-site", site))).collect();
+                let found = status(layer.clone(), "POST", "/", &headers).await;
+                assert_eq!(found == StatusCode::OK, expected, "{origin}, {site:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_changes_the_host_the_applications_own_origins_count() {
+    let layer = CsrfLayer::new().for_origin("https://app.example.com").unwrap().for_origin("https://example.com:8443").unwrap();
+    // What nginx passes on unless told otherwise: the address of its upstream.
+    let host = ("host", "127.0.0.1:3000");
+    let (upgrade, connection) = (("upgrade", "websocket"), ("connection", "Upgrade"));
+    for (origin, expected) in [
+        ("https://app.example.com", true),
+        ("https://example.com:8443", true),
+        ("https://example.com", false),
+        ("http://app.example.com", false),
+        ("https://evil.example", false),
+        // `Host` is not asked, so that no name that leads to this address, and no page that knows the address, is the application.
+        ("http://127.0.0.1:3000", false),
+    ] {
+        let origin = ("origin", origin);
+        // Chromium's handshake of a WebSocket, and a form in a browser of before 2023: no `Sec-Fetch-Site`.
+        for (method, headers) in [("GET", &[host, origin, upgrade, connection][..]), ("POST", &[host, origin])] {
+            let found = status(layer.clone(), method, "/", headers).await;
+            assert_eq!(found == StatusCode::OK, expected, "{method} {origin:?}");
+        }
+        let found = status(layer.clone(), "POST", "http://127.0.0.1:3000/", &[origin]).await;
+        assert_eq!(found == StatusCode::OK, expected, "HTTP/2 {origin:?}");
+    }
+    // A browser that tells is believed, and a client that is none still is refused.
+    for (site, expected) in [("same-origin", StatusCode::OK), ("cross-site", StatusCode::FORBIDDEN)] {
+        assert_eq!(status(layer.clone(), "POST", "/", &[host, ("sec-fetch-site", site)]).await, expected);
+    }
+    assert_eq!(status(layer.clone(), "POST", "/", &[host]).await, StatusCode::FORBIDDEN);
+    assert_eq!(status(layer.allow_without_origin(), "POST", "/", &[host]).await, StatusCode::OK);
+    // Without it, the same requests are refused, because nothing here says what the visitor asked for.
+    let headers = [host, ("origin", "https://app.example.com"), upgrade, connection];
+    assert_eq!(status(CsrfLayer::new(), "GET", "/", &headers).await, StatusCode::FORBIDDEN);
+    for bad in ["", "null", "*", "app.example.com", "https://app.example.com/", "https://*.example.com"] {
+        let error = CsrfLayer::new().for_origin(bad).unwrap_err();
+        assert_eq!(error, CsrfError::NotAnOrigin { found: bad.to_owned() });
     }
 }
 
