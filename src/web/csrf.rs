@@ -21,10 +21,16 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::authority::{Authority, Host};
+use super::{
+    authority::{Authority, Host},
+    body::{self, shown},
+};
 use crate::event;
 
 /// A tower layer that answers 403 to requests from other sites, unless their method is safe (GET, HEAD, OPTIONS, TRACE).
+///
+/// The 403 has a text that says what was compared and what to do, if the body is axum's, a `String` or a `Vec<u8>`. So does the event, with the
+/// feature `tracing`.
 ///
 /// A request that is not safe, or that opens a WebSocket, passes if one of these holds:
 /// 1. its `Origin` is [the application's own](Self::for_origin), or [trusted](Self::trust);
@@ -192,16 +198,9 @@ fn own_port(scheme: &str) -> Option<u16> {
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a request is refused. The words are for a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    OtherSite,
-    NoOrigin,
-    Malformed,
-}
-
 impl Config {
-    fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// `Err`: why the request is refused, and what to do if it should not be.
+    fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
         if method.is_safe() && !opens_websocket(headers) {
             return Ok(());
         }
@@ -213,10 +212,53 @@ impl Config {
         let is_own = match (site, origin) {
             (Some(site), _) => site == "same-origin" || site == "none",
             (None, Some(_)) => self.own.is_empty() && known.is_some_and(|known| known.is_asked(uri, headers)),
-            (None, None) if self.allow_without_origin => true,
-            (None, None) => return Err(Refusal::NoOrigin),
+            (None, None) => self.allow_without_origin,
         };
-        if is_own { Ok(()) } else { Err(Refusal::OtherSite) }
+        if is_own { Ok(()) } else { Err(self.refusal(origin, site, uri, headers)) }
+    }
+
+    /// What was compared with what, and what to do.
+    fn refusal(&self, origin: Option<&HeaderValue>, site: Option<&HeaderValue>, uri: &Uri, headers: &HeaderMap) -> String {
+        const OTHER_SITE: &str = "the request was made by another site";
+        let site = site.map(|site| shown(site.as_bytes()));
+        let (origin, expected) = match (origin, site) {
+            (None, None) => {
+                return "the request has neither `Origin` nor `Sec-Fetch-Site`, which browsers of the last years send; for clients that are no \
+                        browsers, call `CsrfLayer::allow_without_origin`"
+                    .to_owned();
+            }
+            (None, Some(site)) => {
+                return format!(
+                    "{OTHER_SITE}: its `Sec-Fetch-Site` is {site}, `same-origin` or `none` was expected; without an `Origin` it cannot be trusted"
+                );
+            }
+            (Some(origin), _) if !self.own.is_empty() => (origin, self.own_origins()),
+            (Some(origin), Some(site)) => {
+                (origin, format!("its `Sec-Fetch-Site` {site}, `same-origin` or `none` was expected"))
+            }
+            (Some(origin), None) => (origin, hosts_of(uri, headers)),
+        };
+        let remedy = if origin == "null" {
+            "`null` is the origin of sandboxed frames and of pages with `Referrer-Policy: no-referrer`, give the page another policy"
+        } else {
+            "if that origin is the application's own, as behind a proxy that changes `Host`, call `CsrfLayer::for_origin` with it; if another \
+             application may make such requests, call `CsrfLayer::trust`"
+        };
+        format!("{OTHER_SITE}: its `Origin` is {}, {expected}; {remedy}", shown(origin.as_bytes()))
+    }
+
+    fn own_origins(&self) -> String {
+        let own: Vec<_> = self.own.iter().map(|own| format!("`{own}`")).collect();
+        format!("{} was expected", own.join(" or "))
+    }
+}
+
+/// The hosts that an origin is compared with.
+fn hosts_of(uri: &Uri, headers: &HeaderMap) -> String {
+    let hosts: Vec<_> = Authority::texts_of(uri, headers).map(shown).collect();
+    match hosts.as_slice() {
+        [] => "the request has no `Host`".to_owned(),
+        hosts => format!("its `Host` {}", hosts.join(" and ")),
     }
 }
 
@@ -226,10 +268,15 @@ fn opens_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// The header's one value. Browsers send no second one.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, String> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() { Err(Refusal::Malformed) } else { Ok(first) }
+    match values.next() {
+        Some(_) => {
+            Err(format!("the request has the header `{name}` twice, browsers send it once; find out who adds the other"))
+        }
+        None => Ok(first),
+    }
 }
 
 impl<S> Layer<S> for CsrfLayer {
@@ -250,7 +297,7 @@ pub struct CsrfService<S> {
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CsrfService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Default,
+    ResBody: Default + 'static,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
@@ -263,13 +310,9 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         match self.config.check(request.method(), request.uri(), request.headers()) {
             Ok(()) => CsrfFuture { verdict: Verdict::Passed { inner: self.inner.call(request) } },
-            Err(refusal) => {
-                event::refused_request(match refusal {
-                    Refusal::OtherSite => "another site made it",
-                    Refusal::NoOrigin => "it says by no header who made it",
-                    Refusal::Malformed => "it has a header twice that says who made it",
-                });
-                CsrfFuture { verdict: Verdict::Refused }
+            Err(why) => {
+                event::refused_request(&why);
+                CsrfFuture { verdict: Verdict::Refused { why } }
             }
         }
     }
@@ -287,7 +330,7 @@ pin_project! {
     #[project = VerdictProjection]
     enum Verdict<F> {
         Passed { #[pin] inner: F },
-        Refused,
+        Refused { why: String },
     }
 }
 
@@ -300,18 +343,14 @@ impl<F> fmt::Debug for CsrfFuture<F> {
 impl<F, B, E> Future for CsrfFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Default,
+    B: Default + 'static,
 {
     type Output = Result<Response<B>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().verdict.project() {
             VerdictProjection::Passed { inner } => inner.poll(context),
-            VerdictProjection::Refused => {
-                let mut response = Response::new(B::default());
-                *response.status_mut() = StatusCode::FORBIDDEN;
-                Poll::Ready(Ok(response))
-            }
+            VerdictProjection::Refused { why } => Poll::Ready(Ok(body::with_text(StatusCode::FORBIDDEN, std::mem::take(why)))),
         }
     }
 }

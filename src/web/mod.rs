@@ -6,6 +6,7 @@ mod answer;
 mod arrived;
 mod authority;
 mod binding;
+mod body;
 mod cookie;
 mod csrf;
 #[cfg(feature = "axum")]

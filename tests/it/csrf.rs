@@ -3,13 +3,13 @@
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode},
+    http::{Request, StatusCode, header},
     routing::any,
 };
 use sessile::{CsrfError, CsrfLayer, Session, SessionLayer};
 use tower::ServiceExt;
 
-use crate::support::{OnDisk, saved};
+use crate::support::{Answer, OnDisk, saved};
 
 const HOST: &str = "example.com";
 const TRUSTED: &str = "https://pay.example.com";
@@ -18,13 +18,17 @@ const UNSAFE: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "FROB"];
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-async fn status(layer: CsrfLayer, method: &str, uri: &str, headers: Headers<'_>) -> StatusCode {
+async fn answer(layer: CsrfLayer, method: &str, uri: &str, headers: Headers<'_>) -> Answer {
     let app: Router = Router::new().fallback(any(async || "done")).layer(layer);
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    Answer::to(&app, request).await
+}
+
+async fn status(layer: CsrfLayer, method: &str, uri: &str, headers: Headers<'_>) -> StatusCode {
+    answer(layer, method, uri, headers).await.status
 }
 
 /// What the layer makes of a request to [`HOST`].
@@ -230,6 +234,46 @@ async fn behind_a_proxy_that_changes_the_host_the_applications_own_origins_count
         let error = CsrfLayer::new().for_origin(bad).unwrap_err();
         assert_eq!(error, CsrfError::NotAnOrigin { found: bad.to_owned() });
     }
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_compared_and_what_to_do() {
+    let own = || CsrfLayer::new().for_origin("https://app.example.com").unwrap();
+    let also = own().for_origin("https://example.com:8443").unwrap();
+    let host = ("host", "127.0.0.1:3000");
+    let app = ("origin", "https://app.example.com");
+    let cases: [(CsrfLayer, Headers<'_>, &[&str]); 9] = [
+        (CsrfLayer::new(), &[host, app], &["`https://app.example.com`", "`Host` `127.0.0.1:3000`", "for_origin", "trust"]),
+        (CsrfLayer::new(), &[app], &["`https://app.example.com`", "no `Host`", "for_origin"]),
+        (
+            CsrfLayer::new(),
+            &[host, app, ("sec-fetch-site", "same-site")],
+            &["`https://app.example.com`", "`same-site`", "trust"],
+        ),
+        (
+            also,
+            &[host, ("origin", "https://x.example")],
+            &["`https://x.example`", "`https://app.example.com` or `https://example.com:8443`"],
+        ),
+        (own(), &[host, ("origin", "null")], &["`null`", "Referrer-Policy"]),
+        (CsrfLayer::new(), &[host, ("sec-fetch-site", "cross-site")], &["`cross-site`", "`same-origin`"]),
+        (CsrfLayer::new(), &[host], &["neither `Origin` nor `Sec-Fetch-Site`", "allow_without_origin"]),
+        (CsrfLayer::new(), &[host, app, app], &["`origin` twice"]),
+        // What the request says is made visible, and cut.
+        (CsrfLayer::new(), &[host, ("origin", "https://\u{a0}é\t<b>")], &[r"`https://\xc2\xa0\xc3\xa9\t<b>`"]),
+    ];
+    for (layer, headers, expected) in cases {
+        let refused = answer(layer, "POST", "/", headers).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        assert_eq!(refused.header(header::CONTENT_TYPE), Some("text/plain; charset=utf-8"));
+        assert_eq!(refused.header(header::CACHE_CONTROL), Some("no-store"));
+        for expected in expected {
+            assert!(refused.body.contains(expected), "{expected} is not in {}", refused.body);
+        }
+        assert_eq!(refused.body.find(char::is_control), Some(refused.body.len() - 1), "{}", refused.body);
+    }
+    let long = format!("https://{}.example", "x".repeat(5000));
+    assert!(answer(CsrfLayer::new(), "POST", "/", &[host, ("origin", &long)]).await.body.len() < 700);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode, header, request},
 };
 use sessile::{Builder, Session, Store, Token, testing::ManualClock};
 use tempfile::TempDir;
@@ -79,6 +79,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What `app` answers to a request without a body.
+    pub(crate) async fn to(app: &Router, request: request::Builder) -> Self {
+        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
     pub(crate) fn set_cookies(&self) -> Vec<&str> {
         self.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect()
     }
@@ -101,10 +109,7 @@ pub(crate) async fn ask(app: &Router, path: &str, headers: &[(&str, &[u8])]) -> 
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
-    Answer { status: parts.status, headers: parts.headers, body }
+    Answer::to(app, request).await
 }
 
 /// Asks with one cookie.
