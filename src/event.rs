@@ -56,6 +56,49 @@ pub(crate) fn failed_commit(error: &crate::Error) {
     tracing::error!(error = %error, cause = error_cause(error), "a session could not be stored; the client gets an error");
 }
 
+/// An application is not written or set up as this crate needs it: an event for each time. Without `tracing`, a build with debug assertions
+/// prints one line for each `kind` instead, or the developer would look at a bare 500.
+#[cfg(feature = "tower")]
+pub(crate) fn mistake(kind: &str, text: &dyn std::fmt::Display) {
+    #[cfg(feature = "tracing")]
+    {
+        let _ = kind;
+        tracing::error!("{text}");
+    }
+    #[cfg(not(feature = "tracing"))]
+    if cfg!(debug_assertions) && PRINTED.is_first(kind) {
+        // Nothing can be done about a closed stderr.
+        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("sessile: {text}\n")));
+    }
+}
+
+#[cfg(all(feature = "tower", not(feature = "tracing")))]
+static PRINTED: Printed = Printed(parking_lot::Mutex::new(Vec::new()));
+
+/// The kinds of mistakes that were printed.
+#[cfg(all(feature = "tower", any(test, not(feature = "tracing"))))]
+struct Printed(parking_lot::Mutex<Vec<String>>);
+
+#[cfg(all(feature = "tower", any(test, not(feature = "tracing"))))]
+impl Printed {
+    /// Whether `kind` is to be printed now. Never a second time, and no more than 32 kinds, so that no client can fill a log.
+    fn is_first(&self, kind: &str) -> bool {
+        let mut printed = self.0.lock();
+        let is_first = printed.len() < 32 && printed.iter().all(|other| other != kind);
+        if is_first {
+            printed.push(kind.to_owned());
+        }
+        is_first
+    }
+}
+
+/// A handler answered with an error of this crate that is not the developer's mistake.
+#[cfg(feature = "axum")]
+pub(crate) fn failed_request(error: &crate::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(error = %error, cause = error_cause(error), "a handler could not use its session; the client gets an error");
+}
+
 /// A request that changes something was not made by this site.
 #[cfg(feature = "tower")]
 pub(crate) fn refused_request(why: &str) {
@@ -110,4 +153,16 @@ pub(crate) fn clock_confirmed() {
 #[cfg(feature = "tracing")]
 fn error_cause(error: &crate::Error) -> Option<tracing::field::DisplayValue<&(dyn std::error::Error + 'static)>> {
     std::error::Error::source(error).map(tracing::field::display)
+}
+
+#[cfg(all(test, feature = "tower"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_mistake_is_printed_once_and_not_without_end() {
+        let printed = Printed(parking_lot::Mutex::new(Vec::new()));
+        assert!(printed.is_first("a") && !printed.is_first("a") && printed.is_first("b") && !printed.is_first("a"));
+        assert_eq!((0..100).filter(|n| printed.is_first(&n.to_string())).count(), 30);
+    }
 }

@@ -15,6 +15,7 @@ use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use super::{
+    body,
     cookie::forbid_caching,
     scope::{self, Scope, Use},
 };
@@ -45,15 +46,15 @@ pin_project! {
     }
 }
 
-impl<F, B: Default> ResponseFuture<F, B> {
+impl<F, B: Default + 'static> ResponseFuture<F, B> {
     /// The application works on the request, whose session is that of `scope`.
     pub(super) fn running(scope: Option<Scope>, inner: F) -> Self {
         Self { scope, stage: Stage::Running { inner } }
     }
 
-    /// The request is for another server.
-    pub(super) fn misdirected() -> Self {
-        let refusal = Some(answer(StatusCode::MISDIRECTED_REQUEST));
+    /// The request is for another server, as `why` says.
+    pub(super) fn misdirected(why: String) -> Self {
+        let refusal = Some(body::with_text(StatusCode::MISDIRECTED_REQUEST, why));
         Self { scope: None, stage: Stage::Refused { refusal } }
     }
 }
@@ -67,7 +68,7 @@ impl<F, B> fmt::Debug for ResponseFuture<F, B> {
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Default,
+    B: Default + 'static,
 {
     type Output = Result<Response<B>, E>;
 
@@ -134,7 +135,7 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
 }
 
 /// The response, once its session's commit has been `acknowledged`.
-fn answered<B: Default>(
+fn answered<B: Default + 'static>(
     scope: Option<&Scope>,
     acknowledged: Result<(), Error>,
     told: &Told,
@@ -151,11 +152,11 @@ fn answered<B: Default>(
 }
 
 /// The failure of a commit, to a client that is told what is in force all the same.
-fn refused<B: Default>(scope: Option<&Scope>, error: &Error, told: &Told, parts: u8) -> Response<B> {
+fn refused<B: Default + 'static>(scope: Option<&Scope>, error: &Error, told: &Told, parts: u8) -> Response<B> {
     telling(scope, told, parts, failure(scope, error))
 }
 
-fn telling<B: Default>(scope: Option<&Scope>, told: &Told, parts: u8, mut response: Response<B>) -> Response<B> {
+fn telling<B: Default + 'static>(scope: Option<&Scope>, told: &Told, parts: u8, mut response: Response<B>) -> Response<B> {
     if let Some(Scope { config, .. }) = scope.filter(|_| !matches!(told, Told::Nothing))
         && let Err(error) = config.tell(told, parts, response.headers_mut())
     {
@@ -164,19 +165,17 @@ fn telling<B: Default>(scope: Option<&Scope>, told: &Told, parts: u8, mut respon
     response
 }
 
-fn failure<B: Default>(scope: Option<&Scope>, error: &Error) -> Response<B> {
-    event::failed_commit(error);
-    let mut response = answer(error.status());
+fn failure<B: Default + 'static>(scope: Option<&Scope>, error: &Error) -> Response<B> {
+    let mut response = if error.is_mistake() {
+        body::of_mistake(error)
+    } else {
+        event::failed_commit(error);
+        body::empty(error.status())
+    };
     if let Some(scope) = scope {
         scope.config.carrier.append_vary(response.headers_mut());
     }
     forbid_caching(response.headers_mut());
-    response
-}
-
-fn answer<B: Default>(status: StatusCode) -> Response<B> {
-    let mut response = Response::new(B::default());
-    *response.status_mut() = status;
     response
 }
 
@@ -187,6 +186,30 @@ impl Error {
             Self::OwnerLimit { .. } | Self::Conflict { .. } | Self::SessionEnded | Self::CookieWithheld => StatusCode::CONFLICT,
             _ if self.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether the application has to be changed: its code, its set-up, or what it stores. The text then names the remedy.
+    pub(super) fn is_mistake(&self) -> bool {
+        use sessile_codec::Error as Codec;
+
+        match self {
+            Self::NoLayer | Self::NoNamedLayer { .. } | Self::ReservedKey | Self::HeadersSent | Self::Config { .. } => true,
+            Self::Codec(error) => matches!(
+                error,
+                Codec::TooDeep { .. }
+                    | Codec::ValueTooLarge { .. }
+                    | Codec::RecordTooLarge { .. }
+                    | Codec::TooManyKeys { .. }
+                    | Codec::BadKey { .. }
+                    | Codec::WrongLane { .. }
+                    | Codec::WrongModel { .. }
+                    | Codec::ModelFromFuture { .. }
+                    | Codec::NoMigration { .. }
+                    | Codec::WrongType { .. }
+                    | Codec::Unsupported { .. }
+            ),
+            _ => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::any::Any;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::cookie::forbid_caching;
+use crate::{Error, event};
 
 /// An answer without a text.
 pub(super) fn empty<B: Default>(status: StatusCode) -> Response<B> {
@@ -30,6 +31,13 @@ pub(super) fn with_text<B: Default + 'static>(status: StatusCode, text: String) 
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
+}
+
+/// The answer to a request that met a developer's mistake. The text is the error's own, which holds no value of a session.
+pub(super) fn of_mistake<B: Default + 'static>(error: &Error) -> Response<B> {
+    let text = error.to_string();
+    event::mistake(&text, &text);
+    with_text(error.status(), text)
 }
 
 /// A value of a request as a text can repeat it: visible, and not too long.

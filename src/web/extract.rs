@@ -6,8 +6,8 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use super::{Named, SessionName, scope};
-use crate::{Error, Session};
+use super::{Named, SessionName, body, scope};
+use crate::{Error, Session, event};
 
 /// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
 ///
@@ -54,11 +54,20 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     }
 }
 
-/// 503 for what may work later, 409 for an owner who has as many sessions as allowed and for a conflict, else 500. What happened is for
-/// the log, not for the client.
+/// 503 for what may work later, 409 for an owner who has as many sessions as allowed and for a conflict, else 500.
+///
+/// For a mistake in the application's code or set-up, such as no layer or a value read as another type, the body is the error's text, which
+/// says what to do and holds no value of the session. It is also an event, or, without the feature `tracing` and in builds with debug
+/// assertions, a line on stderr, once for each text. Any other error is an event alone: what happened is not for the client.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if self.is_mistake() {
+            return body::of_mistake(&self);
+        }
         let status = self.status();
+        if status.is_server_error() {
+            event::failed_request(&self);
+        }
         (status, status.canonical_reason().unwrap_or_default()).into_response()
     }
 }

@@ -23,7 +23,7 @@ use super::{
     answer::ResponseFuture,
     arrived::{Arrived, Carried},
     cookie::CookieTemplate,
-    loopback::is_loopback,
+    loopback,
     named::Marker,
     scope::{self, Scope, Use},
     transport::Carrier,
@@ -31,7 +31,7 @@ use super::{
 #[cfg(feature = "test-util")]
 use crate::session::{Ending, Finish};
 use crate::{
-    Error, Session, Store,
+    Error, Session, Store, event,
     session::{Kind, Told},
     token::NameHash,
 };
@@ -142,7 +142,11 @@ impl SessionLayer {
         }))
     }
 
-    /// For development: works over plain http, and refuses with 421 a request to any other name than that of loopback.
+    /// For development: works over plain http, and answers 421 to a request whose `Host` is not loopback. The answer's text says which
+    /// host was found.
+    ///
+    /// Loopback is `localhost` and every name under it, 127.0.0.0/8, also in a short form such as `127.1`, `[::1]`, and an IPv4 address of
+    /// loopback that is mapped to IPv6.
     ///
     /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers take over https only.
     ///
@@ -368,7 +372,7 @@ impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Default,
+    ResBody: Default + 'static,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
@@ -379,8 +383,11 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if self.config.loopback_only && !is_loopback(request.uri(), request.headers()) {
-            return ResponseFuture::misdirected();
+        if self.config.loopback_only
+            && let Some(why) = loopback::refusal(request.uri(), request.headers())
+        {
+            event::mistake("plain_http_on_loopback", &why);
+            return ResponseFuture::misdirected(why);
         }
         let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());
         // Around this layer is another one that gives this request the same session: it ends the request.

@@ -1,46 +1,45 @@
 //! Whether a request was made to this machine itself: plain http is for nothing else.
 //!
-//! Invariant: what cannot be told is not loopback.
+//! Invariant: a host that two clients can read differently is not loopback; see `authority.rs` for the spellings that are read.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use http::{HeaderMap, Uri};
 
-use http::{HeaderMap, Uri, header::HOST};
+use super::{
+    authority::{Authority, Host},
+    body::shown,
+};
 
-/// Whether every name that the request gives for its server is one of loopback. HTTP/2 gives it in the URI, HTTP/1 in `Host`.
-pub(super) fn is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
-    let in_uri = uri.authority().map(|authority| authority.as_str().as_bytes());
-    let mut names = in_uri.into_iter().chain(headers.get_all(HOST).iter().map(http::HeaderValue::as_bytes)).peekable();
-    names.peek().is_some() && names.all(is_loopback_authority)
+/// Whether every host that the request names for its server is loopback.
+fn is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    Authority::all_of(uri, headers).is_some_and(|all| all.iter().all(|authority| is_loopback_host(&authority.host)))
 }
 
-fn is_loopback_authority(authority: &[u8]) -> bool {
-    let Ok(authority) = std::str::from_utf8(authority) else { return false };
-    if let Some(rest) = authority.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
-        return address.parse() == Ok(Ipv6Addr::LOCALHOST) && (port.is_empty() || is_port(port.strip_prefix(':')));
-    }
-    let (name, port) = authority.split_once(':').map_or((authority, None), |(name, port)| (name, Some(port)));
-    if port.is_some() && !is_port(port) {
-        return false;
-    }
-    match name.parse::<Ipv4Addr>() {
-        Ok(address) => IpAddr::V4(address).is_loopback(),
+fn is_loopback_host(host: &Host) -> bool {
+    match host {
         // RFC 6761, 6.3: these names always mean loopback.
-        Err(_) => name.eq_ignore_ascii_case("localhost") || ends_with_localhost(name),
+        Host::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        Host::V4(address) => address.is_loopback(),
+        Host::V6(address) => address.to_canonical().is_loopback(),
     }
 }
 
-fn ends_with_localhost(name: &str) -> bool {
-    const SUFFIX: &str = ".localhost";
-    name.len().checked_sub(SUFFIX.len()).and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(SUFFIX))
-}
-
-fn is_port(port: Option<&str>) -> bool {
-    port.is_some_and(|port| port.parse::<u16>().is_ok())
+/// Why a request is not for a server of plain http, and what to do; `None` if every host that it names is loopback.
+pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    if is_loopback(uri, headers) {
+        return None;
+    }
+    let hosts: Vec<_> = Authority::texts_of(uri, headers).map(shown).collect();
+    let found = if hosts.is_empty() { "names no host".to_owned() } else { format!("is for the host {}", hosts.join(" and ")) };
+    Some(format!(
+        "the request {found}, but `SessionLayer::plain_http_on_loopback` serves loopback only; open the page as `http://localhost` or \
+         `http://127.0.0.1`, or serve https and leave that call out"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
+
     use super::*;
 
     fn with_host(host: &str) -> bool {
@@ -51,9 +50,27 @@ mod tests {
 
     #[test]
     fn loopback_names_and_addresses() {
-        for host in
-            ["localhost", "LOCALHOST:3000", "127.0.0.1", "127.0.0.1:80", "127.9.9.9", "[::1]", "[::1]:3000", "app.localhost"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:3000",
+            "localhost.",
+            "localhost.:3000",
+            "app.localhost",
+            "App.LocalHost.:80",
+            "127.0.0.1",
+            "127.0.0.1.",
+            "127.0.0.1:80",
+            "127.9.9.9",
+            "127.1",
+            "127.1:3000",
+            "127.0.1",
+            "2130706433",
+            "[::1]",
+            "[::1]:3000",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "[::FFFF:7f00:1]:3000",
+        ] {
             assert!(with_host(host), "{host}");
         }
     }
@@ -63,7 +80,39 @@ mod tests {
         for host in [
             "example.com",
             "localhost.example.com",
+            "localhost..",
+            "localhost.localdomain",
+            "xlocalhost",
+            "app.xlocalhost",
+            ".localhost",
+            "a..localhost",
             "127.0.0.1.example.com",
+            "127.0.0.1.nip.io",
+            "127.1.example.com",
+            "127.evil.test",
+            "127-0-0-1.example.com",
+            "128.1",
+            "126.0.0.1",
+            "0.0.0.0",
+            "0",
+            "127.1.1.1.1",
+            "127.0.0.256",
+            "2130706433.example.com",
+            // Octal and hexadecimal to some clients, and another address or a name to others.
+            "0177.0.0.1",
+            "0x7f.0.0.1",
+            "0x7f000001",
+            "127.0.0.01",
+            "[::ffff:192.168.0.1]",
+            // Forms of old that no system routes to loopback.
+            "[::127.0.0.1]",
+            "[64:ff9b::127.0.0.1]",
+            "[::1%lo]",
+            "localhost@example.com",
+            "example.com@localhost",
+            "localhost, example.com",
+            "localhost/",
+            "localhost:+80",
             "127.0.0.1@example.com",
             "notlocalhost",
             "192.168.0.1",
@@ -77,6 +126,21 @@ mod tests {
             assert!(!with_host(host), "{host}");
         }
         assert!(!is_loopback(&Uri::from_static("/"), &HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_host_and_the_remedy() {
+        let mut headers = HeaderMap::new();
+        let said = |uri: &'static str, headers: &HeaderMap| refusal(&Uri::from_static(uri), headers).unwrap();
+        assert!(
+            said("/", &headers).starts_with("the request names no host, but `SessionLayer::plain_http_on_loopback` serves")
+        );
+        headers.insert(HOST, "localhost:3000".parse().unwrap());
+        assert_eq!(refusal(&Uri::from_static("/"), &headers), None);
+        let both = said("http://example.com/", &headers);
+        assert!(both.starts_with("the request is for the host `example.com` and `localhost:3000`, but "), "{both}");
+        headers.insert(HOST, http::HeaderValue::from_bytes(b"\xff\t").unwrap());
+        assert!(said("/", &headers).contains(r"`\xff\t`"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod g9_clocks;
 mod keys;
 mod limits;
 mod linearizable;
+mod mistakes;
 mod model;
 mod named;
 mod open;

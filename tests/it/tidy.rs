@@ -172,7 +172,7 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
         ),
         ("chacha20poly1305", &["src/keys/seal.rs"]),
         ("http", &["src/web/"]),
-        ("axum_core", &["src/web/extract.rs"]),
+        ("axum_core", &["src/web/body.rs", "src/web/extract.rs"]),
         ("tower_service", &["src/web/"]),
         ("serde_json", &["src/adapters/", "src/import/", "codec/src/messagepack/tests.rs"]),
     ];
