@@ -125,7 +125,7 @@ impl SessionLayer {
     /// client keeps it and sends it from then on; an empty one says that the session has ended.
     ///
     /// # Errors
-    /// [`TransportError::HeaderTaken`] for a header that means something else.
+    /// [`TransportError::HeaderTaken`] for a header that means something else, [`TransportError::HeaderDropped`] for one that proxies drop.
     ///
     /// # Examples
     /// ```

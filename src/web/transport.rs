@@ -13,6 +13,8 @@ use super::{
 };
 use crate::{Token, session::Told};
 
+mod taken;
+
 /// What carries the token of a layer's sessions.
 ///
 /// For APIs, mobile apps and desktop web views with a scheme of their own. In browsers a cookie is safer: scripts cannot read it.
@@ -33,21 +35,37 @@ pub enum Transport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The header has a meaning of its own, to browsers, proxies or caches.
+    /// Browsers, caches, proxies or servers read or write the header by themselves: it may be changed or removed on the way, or its value
+    /// logged. These are the headers of RFC 9110, 9111 and 9112, of the Fetch standard and of browsers' policies, and those by which proxies
+    /// pass on addresses, such as `x-real-ip`, and follow requests, such as `x-request-id`.
     HeaderTaken {
         /// The header.
         found: HeaderName,
+    },
+    /// The header's name has a character that nginx and other proxies do not let through: they drop such a header without an error. They pass
+    /// letters, digits and `-`.
+    HeaderDropped {
+        /// The header.
+        found: HeaderName,
+        /// The first such character, which is `_` most of the time.
+        character: char,
     },
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::HeaderTaken { found } = self;
-        write!(
-            f,
-            "the header `{found}` cannot carry tokens, it has a meaning of its own (RFC 9110); use one such as `x-session`, or \
-             `Transport::Bearer`"
-        )
+        match self {
+            Self::HeaderTaken { found } => write!(
+                f,
+                "the header `{found}` cannot carry tokens, browsers, caches, proxies or servers give it a meaning of its own (RFC 9110); use one \
+                 such as `x-session`, or `Transport::Bearer`"
+            ),
+            Self::HeaderDropped { found, character } => write!(
+                f,
+                "the header `{found}` has the character `{character}`, nginx and other proxies drop it (`ignore_invalid_headers`, \
+                 `underscores_in_headers`); use letters, digits and `-`, as in `x-session`"
+            ),
+        }
     }
 }
 
@@ -72,8 +90,11 @@ impl Carrier {
         Ok(match transport {
             Transport::Cookie => None,
             Transport::Bearer => Some(Self::Header { asks: header::AUTHORIZATION, answers: SESSION_TOKEN, is_bearer: true }),
-            Transport::Header(name) if is_taken(&name) => return Err(TransportError::HeaderTaken { found: name }),
-            Transport::Header(name) => Some(Self::Header { asks: name.clone(), answers: name, is_bearer: false }),
+            Transport::Header(found) if taken::is_taken(&found) => return Err(TransportError::HeaderTaken { found }),
+            Transport::Header(name) => match taken::dropped(&name) {
+                Some(character) => return Err(TransportError::HeaderDropped { found: name, character }),
+                None => Some(Self::Header { asks: name.clone(), answers: name, is_bearer: false }),
+            },
         })
     }
 
@@ -185,53 +206,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(SCHEME) && spaces > 0).then(|| &rest[spaces..])
 }
 
-/// Whether browsers, proxies or caches read or write the header by themselves.
-fn is_taken(name: &HeaderName) -> bool {
-    const TAKEN: [HeaderName; 39] = [
-        header::ACCEPT,
-        header::ACCEPT_ENCODING,
-        header::ACCEPT_LANGUAGE,
-        header::AGE,
-        header::ALLOW,
-        header::AUTHORIZATION,
-        header::CACHE_CONTROL,
-        header::CONNECTION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_SECURITY_POLICY,
-        header::CONTENT_TYPE,
-        header::COOKIE,
-        header::DATE,
-        header::ETAG,
-        header::EXPECT,
-        header::EXPIRES,
-        header::FORWARDED,
-        header::HOST,
-        header::IF_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_NONE_MATCH,
-        header::IF_RANGE,
-        header::LINK,
-        header::LOCATION,
-        header::ORIGIN,
-        header::PROXY_AUTHORIZATION,
-        header::RANGE,
-        header::REFERER,
-        header::SERVER,
-        header::SET_COOKIE,
-        header::STRICT_TRANSPORT_SECURITY,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::USER_AGENT,
-        header::VARY,
-        header::WWW_AUTHENTICATE,
-    ];
-    let prefixes = ["access-control-", "proxy-", "sec-", "x-forwarded-"];
-    TAKEN.contains(name) || prefixes.iter().any(|prefix| name.as_str().starts_with(prefix))
-}
-
 /// Reads bearer credentials a second time, as plainly as can be, to check the reader: for tests and the fuzz target. `data` are
 /// `Authorization` headers, one a line.
 #[cfg(any(test, fuzzing))]
@@ -289,15 +263,123 @@ mod tests {
 
     #[test]
     fn headers_with_a_meaning_carry_no_tokens() {
-        let of_requests = ["cookie", "authorization", "host", "sec-fetch-site", "if-match", "if-range"];
-        let of_responses = ["set-cookie", "vary", "access-control-allow-origin", "www-authenticate", "link"];
-        let of_policies = ["content-security-policy", "strict-transport-security"];
-        for taken in of_requests.into_iter().chain(of_responses).chain(of_policies) {
+        for taken in [
+            // Hop by hop, and the way of a message.
+            "connection",
+            "keep-alive",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "via",
+            "proxy-connection",
+            "proxy-authorization",
+            "max-forwards",
+            "host",
+            "expect",
+            "alt-svc",
+            "early-data",
+            "priority",
+            // Caches and validators.
+            "cache-control",
+            "pragma",
+            "warning",
+            "expires",
+            "age",
+            "date",
+            "vary",
+            "etag",
+            "last-modified",
+            "if-match",
+            "if-range",
+            "if-modified-since",
+            "if-unmodified-since",
+            "range",
+            "accept-ranges",
+            "cdn-cache-control",
+            "surrogate-control",
+            "x-accel-expires",
+            // Content.
+            "accept",
+            "accept-language",
+            "accept-ch",
+            "content-type",
+            "content-length",
+            "content-disposition",
+            "content-security-policy",
+            // Credentials.
+            "cookie",
+            "set-cookie",
+            "authorization",
+            "www-authenticate",
+            "authentication-info",
+            // What browsers send, and obey.
+            "origin",
+            "referer",
+            "user-agent",
+            "sec-fetch-site",
+            "sec-websocket-protocol",
+            "last-event-id",
+            "dnt",
+            "save-data",
+            "x-requested-with",
+            "link",
+            "location",
+            "refresh",
+            "clear-site-data",
+            "permissions-policy",
+            "referrer-policy",
+            "strict-transport-security",
+            "access-control-allow-origin",
+            "cross-origin-opener-policy",
+            "x-frame-options",
+            "server-timing",
+            // What proxies write.
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded",
+            "x-real-ip",
+            "x-request-id",
+            "traceparent",
+            "x-original-url",
+            "cf-connecting-ip",
+            "true-client-ip",
+            "x-amzn-trace-id",
+            "x-envoy-external-address",
+            "x-http-method-override",
+            "x-sendfile",
+            "grpc-timeout",
+        ] {
             let found = HeaderName::from_static(taken);
-            let error = Carrier::header(Transport::Header(found.clone())).unwrap_err();
+            let Err(error) = Carrier::header(Transport::Header(found.clone())) else { panic!("{taken} is let through") };
             assert_eq!(error, TransportError::HeaderTaken { found });
-            assert!(error.to_string().contains("RFC 9110"));
+            assert!(error.to_string().contains(taken) && error.to_string().contains("RFC 9110"));
         }
-        assert!(Carrier::header(Transport::Header(HeaderName::from_static("x-session"))).is_ok());
+        // A name that only looks like one of these is the application's.
+        for free in [
+            "x-session",
+            "session",
+            "session-token",
+            "x-auth-token",
+            "x-api-key",
+            "x-via",
+            "viax",
+            "x-forward",
+            "x-real",
+            "accepts",
+        ] {
+            assert!(Carrier::header(Transport::Header(HeaderName::from_static(free))).is_ok(), "{free}");
+        }
+    }
+
+    #[test]
+    fn headers_that_proxies_drop_carry_no_tokens() {
+        for (dropped, expected) in [("x_session", '_'), ("session_", '_'), ("x-session.id", '.'), ("x~a_b", '~'), ("a!", '!')] {
+            let found = HeaderName::from_static(dropped);
+            let Err(error) = Carrier::header(Transport::Header(found.clone())) else { panic!("{dropped} is let through") };
+            assert_eq!(error, TransportError::HeaderDropped { found, character: expected });
+            assert!(error.to_string().contains(&format!("`{expected}`")) && error.to_string().contains("nginx"), "{error}");
+        }
+        assert!(Carrier::header(Transport::Header(HeaderName::from_static("0-session-9"))).is_ok());
     }
 }
