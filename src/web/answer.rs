@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     body,
-    cookie::forbid_caching,
+    cookie::{forbid_caching, keep_private},
     scope::{self, Scope, Use},
 };
 use crate::{
@@ -122,10 +122,12 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
         Use::Untouched => None,
         Use::Failed => {
             scope.config.carrier.append_vary(response.headers_mut());
+            keep_private(response.headers_mut());
             None
         }
         Use::Loaded(session) => {
             scope.config.carrier.append_vary(response.headers_mut());
+            keep_private(response.headers_mut());
             Some(session.finish(Ending {
                 commits: scope.config.commit_on_server_error || !response.status().is_server_error(),
                 allows_dropped_values: scope.config.allow_dropped_values,

@@ -17,7 +17,7 @@ mod write;
 
 pub(crate) use self::{
     parse::candidates,
-    write::{CookieTemplate, append_vary, append_vary_cookie, forbid_caching},
+    write::{CookieTemplate, append_vary, append_vary_cookie, forbid_caching, keep_private},
 };
 
 /// How the session's cookie is set: `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/` unless changed.

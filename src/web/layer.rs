@@ -39,7 +39,8 @@ use crate::{
 /// A tower layer that gives the handlers within it a [`Session`](crate::Session) carried by a cookie.
 ///
 /// The cookie is `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`. A response that used the session has
-/// `Vary: Cookie`; one that sets the cookie has `Cache-Control: no-store`.
+/// `Vary: Cookie`, and `Cache-Control: private` if the application set no `Cache-Control`; one that sets the cookie has
+/// `Cache-Control: no-store` in any case.
 ///
 /// A handler that does not ask for its session pays nothing for the layer.
 ///

@@ -99,16 +99,32 @@ pub(crate) fn append_vary_cookie(headers: &mut HeaderMap) {
 }
 
 /// As [`append_vary_cookie`], for another header of the request; `value` gives its name as a value.
+///
+/// There is one line afterwards: of several, nginx before 1.23 reads the last one only.
 pub(crate) fn append_vary(headers: &mut HeaderMap, on: &str, value: impl FnOnce() -> HeaderValue) {
     match headers.entry(VARY) {
         Entry::Vacant(entry) => {
             entry.insert(value());
         }
         Entry::Occupied(mut entry) => {
-            if !names(entry.iter(), |name| name == b"*" || name.eq_ignore_ascii_case(on.as_bytes())) {
-                entry.append(value());
+            let is_named = names(entry.iter(), |name| name == b"*" || name.eq_ignore_ascii_case(on.as_bytes()));
+            if is_named && entry.iter().nth(1).is_none() {
+                return;
             }
+            let added = if is_named { None } else { Some(value()) };
+            let lines = entry.iter().chain(&added).map(|line| line.as_bytes().trim_ascii()).filter(|line| !line.is_empty());
+            let line = lines.collect::<Vec<_>>().join(&b", "[..]);
+            entry.insert(HeaderValue::from_bytes(&line).expect("values that are joined are a value"));
         }
+    }
+}
+
+/// Tells shared caches to keep nothing of a response that says nothing of caches itself. A cache that does not heed `Vary`, or reads a part of
+/// it, would give one visitor's page to others.
+pub(crate) fn keep_private(headers: &mut HeaderMap) {
+    let says_nothing = |value: &HeaderValue| value.as_bytes().iter().all(|byte| b", \t".contains(byte));
+    if headers.get_all(CACHE_CONTROL).iter().all(says_nothing) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
 }
 
@@ -244,13 +260,42 @@ mod tests {
     fn vary_names_cookie_once() {
         let vary = |before: &[&[u8]], after: &[&[u8]]| becomes(append_vary_cookie, &VARY, before, after);
         vary(&[], &[b"Cookie"]);
-        vary(&[b""], &[b"", b"Cookie"]);
-        vary(&[b"Origin"], &[b"Origin", b"Cookie"]);
-        vary(&[b"Cookie2, Set-Cookie, X-Cookie"], &[b"Cookie2, Set-Cookie, X-Cookie", b"Cookie"]);
-        vary(&[b"\xffCookie\xff"], &[b"\xffCookie\xff", b"Cookie"]);
+        vary(&[b""], &[b"Cookie"]);
+        vary(&[b"Origin"], &[b"Origin, Cookie"]);
+        vary(&[b"Cookie2, Set-Cookie, X-Cookie"], &[b"Cookie2, Set-Cookie, X-Cookie, Cookie"]);
+        vary(&[b"\xffCookie\xff"], &[b"\xffCookie\xff, Cookie"]);
         for enough in ["Cookie", "cookie", "COOKIE", "*", "Origin, cookie", "a,\tcOOKIE ,b", "a, *"] {
             vary(&[enough.as_bytes()], &[enough.as_bytes()]);
-            vary(&[b"Origin", enough.as_bytes()], &[b"Origin", enough.as_bytes()]);
+        }
+        // On one line, because nginx before 1.23 reads the last line alone.
+        vary(&[b"Origin", b"Accept-Encoding"], &[b"Origin, Accept-Encoding, Cookie"]);
+        vary(&[b"cookie", b"", b"Accept-Encoding"], &[b"cookie, Accept-Encoding"]);
+        vary(&[b"Accept-Encoding", b"*"], &[b"Accept-Encoding, *"]);
+        vary(&[b"", b""], &[b"Cookie"]);
+    }
+
+    #[test]
+    fn a_response_that_says_nothing_of_caches_is_private() {
+        let private = |before: &[&[u8]], after: &[&[u8]]| becomes(keep_private, &CACHE_CONTROL, before, after);
+        private(&[], &[b"private"]);
+        for nothing in ["", " ", ",", " ,\t,"] {
+            private(&[nothing.as_bytes()], &[b"private"]);
+        }
+        private(&[b"", b" "], &[b"private"]);
+        // What the application says is its own matter.
+        for said in [
+            "public",
+            "public, max-age=60",
+            "s-maxage=60",
+            "max-age=60",
+            "no-cache",
+            "no-store",
+            "private",
+            "x",
+            "private=\"a, b\"",
+        ] {
+            private(&[said.as_bytes()], &[said.as_bytes()]);
+            private(&[b"", said.as_bytes()], &[b"", said.as_bytes()]);
         }
     }
 
