@@ -69,6 +69,8 @@ pub(super) struct Config {
     pub(super) marker: Option<Marker>,
     #[cfg(feature = "sealed")]
     pub(super) sealer: Option<Sealer>,
+    #[cfg(feature = "sealed")]
+    pub(super) sealed_limit_bytes: usize,
     pub(super) name: NameHash,
     binding: Option<Binding>,
     blueprint: Cookie,
@@ -92,6 +94,8 @@ impl SessionLayer {
             marker,
             #[cfg(feature = "sealed")]
             sealer: None,
+            #[cfg(feature = "sealed")]
+            sealed_limit_bytes: super::sealed::LIMIT_BYTES,
             name,
             binding,
             blueprint,

@@ -83,8 +83,20 @@ impl CookieTemplate {
     /// Longest value with which the whole header has 4,096 bytes, which the strictest browsers count.
     #[cfg(feature = "sealed")]
     pub(crate) fn room_bytes(&self) -> usize {
+        4096_usize.saturating_sub(self.frame_bytes())
+    }
+
+    /// Bytes of the header around the value, at most.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn frame_bytes(&self) -> usize {
         const LONGEST_AGE: usize = "; Max-Age=34560000".len();
-        4096_usize.saturating_sub(self.name.len() + 1 + self.scope.len() + LONGEST_AGE + self.flags.len())
+        self.name.len() + 1 + self.scope.len() + LONGEST_AGE + self.flags.len()
+    }
+
+    /// Bytes of the header that deletes the cookie.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn deletion_bytes(&self) -> usize {
+        self.deletion.len()
     }
 
     /// Takes the cookie from the client.

@@ -16,8 +16,9 @@ use crate::{
 fn sealer() -> Sealer {
     let ring = SealRing::of(&Keys::from([1; 32]).accept([2; 32]));
     let cookie = Cookie::new().build().expect("the default cookie is valid");
-    let (store_id, threshold_bytes) = ([7; 16], MOST_SESSION_BYTES);
-    Sealer { ring, store_id, threshold_bytes, prepared: Prepared::new(store_id, threshold_bytes, &cookie, 0) }
+    let (store_id, threshold_bytes, limit_bytes) = ([7; 16], MOST_SESSION_BYTES, usize::MAX);
+    let prepared = Prepared::new(store_id, threshold_bytes, limit_bytes, &cookie, 0);
+    Sealer { ring, store_id, threshold_bytes, limit_bytes, prepared }
 }
 
 /// Reads `data` as `Cookie` headers, one a line, and then as what a good seal holds.

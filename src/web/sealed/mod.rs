@@ -8,7 +8,8 @@
 //! Invariants: what begins with `~` is a sealed session or nothing, and what does not is a token or nothing: no byte is ever read as
 //! the other after a check has failed; nothing is allocated for more than a cookie that this layer could have set, nor for one
 //! whose key is not in the ring; every `Set-Cookie` is at most 4,096 bytes
-//! long, and all values together as long as leaves servers room for other cookies.
+//! long, all of an answer that seals together as long as the layer's limit, and all values together as long as leaves servers room for other
+//! cookies.
 //!
 //! A seal is bound to the store, the sessions' name and the cookie's name. The length tells nothing but how many times 48 bytes.
 
@@ -41,6 +42,9 @@ use crate::{
 /// The largest session that may be asked to travel in cookies: with its seal, and as text, it is some 5.6 KB of a `Cookie` header,
 /// of which servers commonly read 8 KiB.
 const MOST_SESSION_BYTES: usize = 4096;
+/// What all `Set-Cookie` lines of an answer have unless the application asks for more: nginx reads the headers of an answer into a buffer of
+/// 4 KiB, and other headers need room as well.
+pub(in crate::web) const LIMIT_BYTES: usize = 3500;
 /// Id, epoch and length of the record.
 const HEAD: usize = 16 + 8 + 4;
 /// What the length of a seal is a multiple of: three bytes are four characters, so there is no base64 padding either.
@@ -52,6 +56,7 @@ pub(in crate::web) struct Sealer {
     ring: SealRing,
     store_id: [u8; 16],
     threshold_bytes: usize,
+    limit_bytes: usize,
     prepared: Prepared,
 }
 
@@ -62,16 +67,19 @@ struct Prepared {
     bound: Vec<u8>,
     /// The cookies, the session's own first.
     parts: Vec<CookieTemplate>,
-    /// Largest record.
-    most_bytes: usize,
+    /// Largest record, for each combination of parts that a client can have sent.
+    most_bytes: [usize; 1 << (MOST_PARTS - 1)],
 }
 
 impl Prepared {
-    fn new(store_id: [u8; 16], threshold_bytes: usize, cookie: &CookieTemplate, name: NameHash) -> Self {
+    fn new(store_id: [u8; 16], threshold_bytes: usize, limit_bytes: usize, cookie: &CookieTemplate, name: NameHash) -> Self {
         let parts: Vec<_> = (0..MOST_PARTS).map(|part| cookie.part(part)).collect();
-        let text_bytes = parts::room(&parts).min(LINE_BYTES);
-        let seal_bytes = text_bytes / 4 * 3 / GRAIN * GRAIN;
-        let most_bytes = seal_bytes.saturating_sub(OVERHEAD + HEAD).min(threshold_bytes);
+        let most_bytes = |behind_the_first: u8| {
+            let text_bytes = parts::room(&parts, behind_the_first << 1, limit_bytes).min(LINE_BYTES);
+            let seal_bytes = text_bytes / 4 * 3 / GRAIN * GRAIN;
+            seal_bytes.saturating_sub(OVERHEAD + HEAD).min(threshold_bytes)
+        };
+        let most_bytes = [0, 1, 2, 3, 4, 5, 6, 7].map(most_bytes);
         let bound = [b"sessile session ".as_slice(), &store_id, &name.to_le_bytes(), cookie.name().as_bytes()].concat();
         Self { bound, parts, most_bytes }
     }
@@ -81,9 +89,10 @@ impl SessionLayer {
     /// Lets small sessions travel in the cookie itself, sealed, instead of the store: what they cost is bytes on the wire. Default: none do.
     ///
     /// A session of at most `threshold` bytes, of 4,096 at the most, is encrypted and authenticated by the first of `keys`
-    /// (XChaCha20-Poly1305; all of them open) and bound to this store and this cookie's name. It takes up to four cookies. Once it
-    /// has grown larger it moves into the store, and when it has shrunk to half of that, back; [`Session::record_bytes`](crate::Session::record_bytes) tells
-    /// its size. So no value is refused for being too large for a cookie.
+    /// (XChaCha20-Poly1305; all of them open) and bound to this store and this cookie's name. It takes up to four cookies, of 3,500 bytes
+    /// together unless [`sealed_cookies_limit`](Self::sealed_cookies_limit) allows more. Once it has grown larger it moves into the store, and
+    /// when it has shrunk to half of that, back; [`Session::record_bytes`](crate::Session::record_bytes) returns its size. So no value is refused for being too large for a
+    /// cookie.
     ///
     /// What it costs, compared with a session in the store:
     /// - **An older cookie shows older values.** A client can put an older one back, until that expires: nothing that is counted
@@ -127,9 +136,40 @@ impl SessionLayer {
         Ok(self.change(|config| {
             let (ring, store_id) = (SealRing::of(keys), config.store.begin_sealing());
             let cookie = config.template().expect("the cookie was checked when it was set");
-            let prepared = Prepared::new(store_id, threshold, &cookie, config.name);
-            config.sealer = Some(Sealer { ring, store_id, threshold_bytes: threshold, prepared });
+            let limit_bytes = config.sealed_limit_bytes;
+            let prepared = Prepared::new(store_id, threshold, limit_bytes, &cookie, config.name);
+            config.sealer = Some(Sealer { ring, store_id, threshold_bytes: threshold, limit_bytes, prepared });
         }))
+    }
+
+    /// Bytes that the `Set-Cookie` lines of one answer may have together where the session travels sealed; a session that does not fit goes
+    /// to the store. Default: 3,500, so that sessions of some 2.4 KB fit.
+    ///
+    /// nginx reads the headers of an answer into one buffer, of 4 KiB unless configured otherwise, and answers 502 if they do not fit
+    /// (`upstream sent too big header`). Other proxies have limits of their own. To let larger sessions travel in cookies, set
+    /// `proxy_buffer_size 8k;` in nginx and give 7,500 here.
+    ///
+    /// What is counted are the lines of this layer, with names, attributes and line ends, and with those that delete cookies which the session
+    /// does not need any more. Cookies of the application's own, and those of other layers, are not. All values together have at most 6,144
+    /// bytes, whatever is given here.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::{Keys, SessionLayer};
+    /// # let (store, keys) = (sessile::testing::store(), Keys::from([1; 32]));
+    /// // Behind nginx with `proxy_buffer_size 8k;`.
+    /// let layer = SessionLayer::new(store).sealed_cookies(&keys, 4096)?.sealed_cookies_limit(7500);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn sealed_cookies_limit(self, bytes: usize) -> Self {
+        self.change(|config| {
+            config.sealed_limit_bytes = bytes;
+            let cookie = config.template().expect("the cookie was checked when it was set");
+            if let Some(sealer) = &mut config.sealer {
+                sealer.limit_bytes = bytes;
+                sealer.adapt(&cookie, config.name);
+            }
+        })
     }
 }
 
@@ -151,7 +191,8 @@ impl Config {
     pub(in crate::web) fn sealing(&self, carried: &Carried<'_>) -> (u8, usize) {
         match (&self.sealer, &self.carrier) {
             (Some(Sealer { prepared, .. }), Carrier::Cookie(_)) => {
-                (parts::sent(carried.values(), &prepared.parts), prepared.most_bytes)
+                let sent = parts::sent(carried.values(), &prepared.parts);
+                (sent, prepared.most_bytes[usize::from(sent >> 1)])
             }
             _ => (0, 0),
         }
@@ -161,7 +202,7 @@ impl Config {
 impl Sealer {
     /// The same for another cookie.
     pub(in crate::web) fn adapt(&mut self, cookie: &CookieTemplate, name: NameHash) {
-        self.prepared = Prepared::new(self.store_id, self.threshold_bytes, cookie, name);
+        self.prepared = Prepared::new(self.store_id, self.threshold_bytes, self.limit_bytes, cookie, name);
     }
 
     /// Opens what the request carries, beginning with `value`.
@@ -217,7 +258,7 @@ impl Sealer {
                 1
             }
         };
-        for (_, stale) in parts.iter().enumerate().skip(used).filter(|(at, _)| sent & 1 << at != 0) {
+        for (_, stale) in parts.iter().enumerate().skip(used).filter(|(at, _)| parts::is_sent(sent, *at)) {
             headers.append(SET_COOKIE, stale.delete());
         }
         Ok(())

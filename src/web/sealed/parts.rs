@@ -14,6 +14,8 @@ pub(super) const MOST_PARTS: usize = 4;
 pub(super) const LINE_BYTES: usize = 6144;
 /// `~` and the number of parts, before the first part.
 const MARK_BYTES: usize = 2;
+/// What HTTP/1 adds to a header's value.
+const FIELD_BYTES: usize = "set-cookie: \r\n".len();
 
 /// Whether the value is of a sealed session, if it is anything. A token has no such character.
 pub(super) fn is_sealed(value: &[u8]) -> bool {
@@ -25,9 +27,27 @@ fn room_of(part: &CookieTemplate) -> usize {
     part.room_bytes().saturating_sub(MARK_BYTES) / 4 * 4
 }
 
-/// Characters that fit into all parts.
-pub(super) fn room(parts: &[CookieTemplate]) -> usize {
-    parts.iter().map(room_of).sum()
+/// Length of the longest text that fits, and every shorter one with it: into the parts, and into `limit_bytes` of `Set-Cookie` lines. Of the
+/// parts that the client `sent`, those that a text does not take are deleted in the same answer, which are lines as well.
+pub(super) fn room(parts: &[CookieTemplate], sent: u8, limit_bytes: usize) -> usize {
+    let (mut room, mut line_bytes) = (0, MARK_BYTES);
+    for (at, part) in parts.iter().enumerate() {
+        let stale = parts.iter().enumerate().skip(at + 1).filter(|(later, _)| is_sent(sent, *later));
+        let deletions: usize = stale.map(|(_, stale)| FIELD_BYTES + stale.deletion_bytes()).sum();
+        line_bytes += FIELD_BYTES + part.frame_bytes();
+        let fits = limit_bytes.saturating_sub(line_bytes + deletions) / 4 * 4;
+        room += fits.min(room_of(part));
+        if fits < room_of(part) {
+            break;
+        }
+        line_bytes += room_of(part);
+    }
+    room
+}
+
+/// Whether the client sent the part, as [`sent`] says.
+pub(super) fn is_sent(sent: u8, part: usize) -> bool {
+    sent & 1 << part != 0
 }
 
 /// The values of the cookies that carry `text`, which fits.
@@ -96,5 +116,61 @@ impl<'a> Presented<'a> {
     pub(super) fn bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.len / 4 * 3);
         self.values.iter().all(|value| token::decode(value, &mut bytes)).then_some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::super::Cookie, *};
+
+    /// Bytes of the `Set-Cookie` lines of an answer that carries a text of `len` characters, to a client that sent those parts.
+    fn line_bytes(parts: &[CookieTemplate], sent: u8, len: usize) -> usize {
+        let values = split(&"A".repeat(len), parts);
+        let set = parts.iter().zip(&values).map(|(part, value)| part.set(value, Some(Duration::MAX)));
+        let stale =
+            parts.iter().enumerate().skip(values.len()).filter(|(at, _)| is_sent(sent, *at)).map(|(_, part)| part.delete());
+        set.chain(stale).map(|line| "set-cookie: ".len() + line.len() + 2).sum()
+    }
+
+    #[test]
+    fn the_room_is_what_fits_with_every_deletion_and_no_less() {
+        let path = format!("/{}", "p".repeat(300));
+        let cookies = [
+            Cookie::new(),
+            Cookie::new().name("n"),
+            Cookie::new().browser_session().same_site(crate::SameSite::None).partitioned(),
+            Cookie::new().path(path.clone()).domain("example.com"),
+            Cookie::new().name("n".repeat(200)).path(path).domain(format!("d{}", ".d".repeat(100))),
+            Cookie::new().name("n".repeat(1500)),
+            Cookie::new().name("n".repeat(4000)),
+        ];
+        for cookie in cookies {
+            let cookie = cookie.build().unwrap();
+            let parts: Vec<_> = (0..MOST_PARTS).map(|part| cookie.part(part)).collect();
+            let capacity: usize = parts.iter().map(room_of).sum();
+            assert_eq!(room(&parts, 0b1110, usize::MAX), capacity);
+            for limit in [0, 100, 500, 1000, 3500, 4000, 4200, 5000, 7500, 9000, 13_000, 16_384, 20_000] {
+                for sent in (0..1 << MOST_PARTS).step_by(2) {
+                    let room = room(&parts, sent, limit);
+                    assert!(room.is_multiple_of(4) && room <= capacity);
+                    // Every one of the shorter ones: where a part begins, and elsewhere.
+                    let begins = parts.iter().scan(0, |sum, part| {
+                        *sum += room_of(part);
+                        Some(*sum)
+                    });
+                    for len in begins.flat_map(|at| [at, at + 4]).chain((4..=room).step_by(404)).chain([room]) {
+                        if (1..=room).contains(&len) {
+                            assert!(line_bytes(&parts, sent, len) <= limit, "{len} of {room}, {sent:b}, {limit}");
+                        }
+                    }
+                    if room < capacity {
+                        let more = line_bytes(&parts, sent, room + 4);
+                        assert!(more > limit, "{} would fit: {more} of {limit}", room + 4);
+                    }
+                }
+            }
+        }
     }
 }

@@ -6,13 +6,13 @@ use axum::{Router, http::StatusCode, routing::get};
 use sessile::{Cookie, Keys, SessionLayer, SessionName, Stats};
 use sha2::Digest;
 
-use super::{THRESHOLD, app, app_of, body, is_sealed, keys, layer, visit};
+use super::{THRESHOLD, app, app_of, body, is_sealed, keys, large_layer, layer, visit};
 use crate::support::{OnDisk, ask, ask_with};
 
 #[tokio::test]
 async fn tampering_every_character_every_cut_and_every_part_is_refused() {
     let disk = OnDisk::new();
-    let app = app_of(SessionLayer::new(disk.store.clone()).sealed_cookies(&keys(), 4096).unwrap());
+    let app = app_of(large_layer(&disk.store));
     let good = visit(&app, "/set/7", "").await;
     let value_at = "__Host-id=".len();
     for at in value_at..good.len() {

@@ -28,6 +28,11 @@ fn layer(store: &Store) -> SessionLayer {
     SessionLayer::new(store.clone()).sealed_cookies(&keys(), THRESHOLD).unwrap()
 }
 
+/// A layer whose sessions take two cookies and more.
+fn large_layer(store: &Store) -> SessionLayer {
+    SessionLayer::new(store.clone()).sealed_cookies(&keys(), 4096).unwrap().sealed_cookies_limit(7500)
+}
+
 /// An application that does to its session what the path says.
 fn app_of(layer: SessionLayer) -> Router {
     let get_n = async |session: Session| session.get::<u64>("n").unwrap().map_or("none".to_owned(), |n| n.to_string());
@@ -119,7 +124,7 @@ async fn a_small_session_is_in_the_cookie_alone() {
 #[tokio::test]
 async fn a_session_that_outgrows_the_cookie_moves_into_the_store_and_back() {
     let disk = OnDisk::new();
-    let app = app_of(SessionLayer::new(disk.store.clone()).sealed_cookies(&keys(), 4096).unwrap());
+    let app = app_of(large_layer(&disk.store));
     let small = visit(&app, "/set/7", "").await;
     let parts = visit(&app, "/grow/3700", &small).await;
     assert_eq!((is_sealed(&parts), parts.matches("__Host-id").count()), (true, 2), "two cookies: {parts}");
@@ -304,7 +309,7 @@ async fn no_cookie_is_longer_than_browsers_keep_and_all_than_servers_read() {
             SessionLayer::new(store.clone()).cookie(cookie.clone()).unwrap().sealed_cookies(&keys(), 4096).unwrap(),
             SessionLayer::new(store.clone()).sealed_cookies(&keys(), 4096).unwrap().cookie(cookie).unwrap(),
         ];
-        for app in layers.map(app_of) {
+        for app in layers.map(|layer| app_of(layer.sealed_cookies_limit(usize::MAX))) {
             let mut most = 0;
             for bytes in (0..4200).step_by(61) {
                 let answer = ask(&app, &format!("/grow/{bytes}"), &[]).await;
@@ -322,6 +327,48 @@ async fn no_cookie_is_longer_than_browsers_keep_and_all_than_servers_read() {
             }
             // Long names and attributes leave less room, so that more sessions stay in the store.
             assert!([(3900..4000), (3900..4000), (2700..3200), (3900..4000), (0..1)][nth].contains(&most), "{nth}: {most}");
+        }
+    }
+}
+
+/// Bytes of the `Set-Cookie` lines of an answer over HTTP/1.
+fn line_bytes(answer: &Answer) -> usize {
+    answer.set_cookies().iter().map(|cookie| "set-cookie: ".len() + cookie.len() + "\r\n".len()).sum()
+}
+
+#[tokio::test]
+async fn all_cookies_of_an_answer_fit_into_the_buffer_of_a_proxy() {
+    let store = sessile::testing::store();
+    let long = Cookie::new().name("n".repeat(200)).path(format!("/{}", "p".repeat(300))).domain("example.com");
+    for (cookie, name) in [(Cookie::new(), "__Host-id".to_owned()), (long, format!("__Secure-{}", "n".repeat(200)))] {
+        let layer = SessionLayer::new(store.clone()).cookie(cookie).unwrap();
+        let sealed = |layer: SessionLayer| layer.sealed_cookies(&keys(), 4096).unwrap();
+        // The limit is the layer's, before and after the keys.
+        for (layer, most) in [
+            (sealed(layer.clone()), 3500),
+            (sealed(layer.clone()).sealed_cookies_limit(5500), 5500),
+            (sealed(layer.clone().sealed_cookies_limit(1500)), 1500),
+        ] {
+            let app = app_of(layer);
+            // With cookies from before, which the answer deletes if it has no use for them.
+            for stale in [String::new(), format!("{name}.1=AAAA; {name}.3=AAAA")] {
+                let (mut largest, mut fullest) = (None, 0);
+                for bytes in (0..4080).step_by(240) {
+                    let answer = ask_with(&app, &format!("/grow/{bytes}"), &stale).await;
+                    let jar = after(&stale, &answer);
+                    assert!(line_bytes(&answer) <= 3500.max(most));
+                    if jar.contains("=~") {
+                        assert!(line_bytes(&answer) <= most, "{most}: {} bytes of cookies", line_bytes(&answer));
+                        assert!(largest.is_none_or(|largest| largest + 240 == bytes), "{bytes}, and not {largest:?}");
+                        (largest, fullest) = (Some(bytes), line_bytes(&answer));
+                        assert_eq!(ask_with(&app, "/is_there", &jar).await.body, "true");
+                    } else {
+                        assert!(jar.contains(&format!("{name}=")) && jar.len() == name.len() + 33, "the token alone: {jar}");
+                    }
+                }
+                // No more goes to the store than has to. Of 1,500 bytes, long names and the deletions leave nothing.
+                assert!(most == 1500 || largest == Some(3840) || fullest + 64 + 320 + 1000 > most, "{most}: {fullest}");
+            }
         }
     }
 }
