@@ -196,7 +196,13 @@ impl Error {
         use sessile_codec::Error as Codec;
 
         match self {
-            Self::NoLayer | Self::NoNamedLayer { .. } | Self::ReservedKey | Self::HeadersSent | Self::Config { .. } => true,
+            Self::NoLayer
+            | Self::NoNamedLayer { .. }
+            | Self::ReservedKey
+            | Self::HeadersSent
+            | Self::BadOwner { .. }
+            | Self::CookieWithheld
+            | Self::Config { .. } => true,
             Self::Codec(error) => matches!(
                 error,
                 Codec::TooDeep { .. }

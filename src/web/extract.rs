@@ -54,7 +54,7 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     }
 }
 
-/// 503 for what may work later, 409 for an owner who has as many sessions as allowed and for a conflict, else 500.
+/// 503 for what may work later, 409 for what the visitor can settle by looking again, signing in or ending another session, else 500.
 ///
 /// For a mistake in the application's code or set-up, such as no layer or a value read as another type, the body is the error's text, which
 /// says what to do and holds no value of the session. It is also an event, or, without the feature `tracing` and in builds with debug

@@ -32,6 +32,14 @@ fn app() -> Router {
     async fn too_large(session: Session) -> Result<(), Error> {
         session.insert("big", "x".repeat(2_000_000))
     }
+    async fn bad_owner(session: Session) -> Result<(), Error> {
+        session.sign_in("")
+    }
+    // As the answer of an identity provider that a form of its own posts here.
+    async fn withheld(session: Session) -> Result<(), Error> {
+        session.insert("n", 1)?;
+        session.save().await
+    }
     let layer = || SessionLayer::new(sessile::testing::store());
     let within = Router::new()
         .route("/set", get(set))
@@ -39,6 +47,8 @@ fn app() -> Router {
         .route("/reserved", get(reserved))
         .route("/empty_key", get(empty_key))
         .route("/too_large", get(too_large))
+        .route("/bad_owner", get(bad_owner))
+        .route("/withheld", get(withheld))
         .route("/no_named_layer", get(async |_: Named<Admin>| "named"))
         .layer(layer());
     let outside = Router::new()
@@ -48,10 +58,10 @@ fn app() -> Router {
 }
 
 /// The answer, and what was logged meanwhile.
-async fn logged(path: &str, cookie: &str) -> (Answer, String) {
+async fn logged(path: &str, headers: &[(&str, &[u8])]) -> (Answer, String) {
     #[cfg(feature = "tracing")]
     let (log, _guard) = log::begin();
-    let answer = ask_with(&app(), path, cookie).await;
+    let answer = ask(&app(), path, headers).await;
     #[cfg(feature = "tracing")]
     return (answer, log.lock().unwrap().clone());
     #[cfg(not(feature = "tracing"))]
@@ -69,10 +79,16 @@ async fn the_answer_and_the_log_name_the_remedy() {
         ("/reserved", "choose another key"),
         ("/empty_key", "choose another key"),
         ("/too_large", "raise the record limit"),
+        ("/bad_owner", "give the id of a user"),
+        ("/withheld", "in a named session with `SameSite::None`"),
     ];
     for (path, remedy) in remedies {
-        let (answer, log) = logged(path, &cookie).await;
-        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        let from_elsewhere: [(&str, &[u8]); 1] = [("sec-fetch-site", b"cross-site")];
+        let with_cookie: [(&str, &[u8]); 1] = [("cookie", cookie.as_bytes())];
+        let is_withheld = path == "/withheld";
+        let (answer, log) = logged(path, if is_withheld { &from_elsewhere } else { &with_cookie }).await;
+        let status = if is_withheld { StatusCode::CONFLICT } else { StatusCode::INTERNAL_SERVER_ERROR };
+        assert_eq!(answer.status, status, "{path}");
         assert_eq!(answer.header(header::CONTENT_TYPE), Some("text/plain; charset=utf-8"), "{path}");
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"), "{path}");
         assert!(answer.body.contains(remedy) && answer.body.ends_with('\n'), "{path}: {}", answer.body);
