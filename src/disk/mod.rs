@@ -162,7 +162,7 @@ impl Disk {
     }
 
     /// Tells the store from every other.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "tower")]
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.database.store_id()
     }

@@ -247,6 +247,12 @@ impl Store {
         self.0.timeline.now_ms()
     }
 
+    /// Differs from every other store's; it is in the file.
+    #[cfg(feature = "tower")]
+    pub(crate) fn id(&self) -> [u8; 16] {
+        self.0.disk.store_id()
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.settings.limits
     }

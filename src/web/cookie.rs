@@ -75,7 +75,8 @@ impl Cookie {
     }
 
     /// The name without its prefix, which is added by itself. Default: that of [named](crate::SessionLayer::named) sessions, else
-    /// `id`, which tells nobody what runs here.
+    /// `id`, which tells nobody what runs here; over [plain http](crate::SessionLayer::plain_http_on_loopback) with a part of the store's id
+    /// behind it.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
@@ -143,7 +144,7 @@ impl Cookie {
 
     /// Checks the cookie as browsers do, and prepares its headers.
     pub(crate) fn build(&self) -> Result<CookieTemplate, CookieError> {
-        let name = self.name.as_deref().unwrap_or("id");
+        let name = self.name.as_deref().unwrap_or(DEFAULT_NAME);
         check_name(name)?;
         check_path(&self.path)?;
         let domain = self.domain.as_deref().map(check_domain).transpose()?;
@@ -187,6 +188,13 @@ impl Cookie {
         let partitioned = if self.partitioned { "; Partitioned" } else { "" };
         format!("{secure}; HttpOnly; SameSite={same_site}{partitioned}")
     }
+}
+
+/// The name of a cookie for plain http that has none of its own: that of its sessions, and which store they are in. All ports of a host share
+/// its cookies (RFC 6265bis, 8.5), and on a developer's computer each port is another application.
+pub(crate) fn development_name(name: Option<&str>, store_id: [u8; 16]) -> String {
+    let [a, b, c, d, ..] = store_id;
+    format!("{}-{:08x}", name.unwrap_or(DEFAULT_NAME), u32::from_be_bytes([a, b, c, d]))
 }
 
 impl Default for Cookie {
@@ -314,6 +322,7 @@ impl fmt::Display for CookieError {
 
 impl error::Error for CookieError {}
 
+const DEFAULT_NAME: &str = "id";
 /// The most bytes of name and value together.
 const MOST_COOKIE_BYTES: usize = 4096;
 /// The most bytes of an attribute's value.

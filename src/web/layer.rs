@@ -22,7 +22,7 @@ use super::{
     Binding, Cookie, CookieError, SessionName, Transport, TransportError,
     answer::ResponseFuture,
     arrived::{Arrived, Carried},
-    cookie::CookieTemplate,
+    cookie::{CookieTemplate, development_name},
     loopback,
     named::Marker,
     scope::{self, Scope, Use},
@@ -153,7 +153,9 @@ impl SessionLayer {
     /// Loopback is `localhost` and every name under it, 127.0.0.0/8, also in a short form such as `127.1`, `[::1]`, and an IPv4 address of
     /// loopback that is mapped to IPv6.
     ///
-    /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers take over https only.
+    /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers take over https only. Browsers send the cookies of
+    /// `localhost` to every port, so its name ends with a part of the store's id, as in `id-3f9a1c02`, unless [`Cookie::name`] set one: two
+    /// applications on one computer do not overwrite each other's session. A store in memory has another id each time it is opened.
     ///
     /// # Panics
     /// With the rule, if the cookie set by [`cookie`](Self::cookie) needs https; set it after this, or use
@@ -326,9 +328,11 @@ impl Config {
 
     /// The cookie as it is set, under the name that it goes by.
     pub(super) fn template(&self) -> Result<CookieTemplate, CookieError> {
-        match self.marker {
-            Some(marker) => self.blueprint.clone().or_named(marker.name).build(),
-            None => self.blueprint.build(),
+        let name = self.marker.map(|marker| marker.name);
+        match (name, self.loopback_only) {
+            (None, false) => self.blueprint.build(),
+            (Some(name), false) => self.blueprint.clone().or_named(name).build(),
+            (name, true) => self.blueprint.clone().or_named(&development_name(name, self.store.id())).build(),
         }
     }
 

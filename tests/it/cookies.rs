@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use sessile::{Cookie, CookieError, SameSite, Session, SessionLayer, Store};
+use sessile::{Cookie, CookieError, Named, SameSite, Session, SessionLayer, Store};
 
 use crate::support::{Answer, DAY, OnDisk, SECOND, ask, ask_with};
 
@@ -236,6 +236,54 @@ async fn every_combination_is_safe_or_does_not_build() {
     }
     // Over plain http, SameSite=None (32 combinations) and Partitioned on the other two (32).
     assert_eq!((built, refused), (128, 64));
+}
+
+/// The name of the one cookie that an application under plain http sets.
+async fn name_over_plain_http(layer: SessionLayer) -> String {
+    let set = async |session: Session| session.insert("n", 1).unwrap();
+    let answer = ask(&Router::new().route("/", get(set)).layer(layer), "/", &[("host", b"localhost:3000")]).await;
+    answer.cookie().split('=').next().unwrap().to_owned()
+}
+
+struct Admin;
+
+impl sessile::SessionName for Admin {
+    const NAME: &str = "admin";
+}
+
+#[tokio::test]
+async fn two_applications_on_this_computer_have_cookies_of_their_own() {
+    let (mut one, other) = (OnDisk::new(), OnDisk::new());
+    let layer = |disk: &OnDisk| SessionLayer::new(disk.store.clone()).plain_http_on_loopback();
+    let name = name_over_plain_http(layer(&one)).await;
+    let digits = name.strip_prefix("id-").unwrap_or_else(|| panic!("{name}"));
+    assert!(digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)), "{name}");
+    // A browser sends the cookies of localhost to every port.
+    assert_ne!(name_over_plain_http(layer(&other)).await, name);
+    assert_eq!(name_over_plain_http(layer(&one)).await, name, "layers of one store share it");
+    let bound = SessionLayer::new(one.store.clone()).plain_http_on(([127, 0, 0, 1], 3000).into()).unwrap();
+    assert_eq!(name_over_plain_http(bound).await, name);
+    let of_browser = layer(&one).cookie(Cookie::new().browser_session()).unwrap();
+    assert_eq!(name_over_plain_http(of_browser).await, name);
+    // A name of the application's own is its name.
+    for own in ["id", "sid"] {
+        let before = SessionLayer::new(one.store.clone()).cookie(Cookie::new().name(own)).unwrap().plain_http_on_loopback();
+        let after = layer(&one).cookie(Cookie::new().name(own)).unwrap();
+        assert_eq!([name_over_plain_http(before).await, name_over_plain_http(after).await], [own; 2]);
+    }
+    // Whoever is signed in stays so when the application is started again.
+    one.reopen();
+    assert_eq!(name_over_plain_http(layer(&one)).await, name);
+
+    let named = [layer(&one).named::<Admin>(), SessionLayer::new(one.store.clone()).named::<Admin>().plain_http_on_loopback()];
+    for layer in named {
+        let set = async |session: Named<Admin>| session.insert("n", 1).unwrap();
+        let answer = ask(&Router::new().route("/", get(set)).layer(layer), "/", &[("host", b"localhost:3000")]).await;
+        assert!(answer.cookie().starts_with(&format!("admin-{digits}=")), "{:?}", answer.set_cookies());
+    }
+    let set = async |session: Session| session.insert("n", 1).unwrap();
+    let https = Router::new().route("/", get(set)).layer(SessionLayer::new(one.store.clone()));
+    assert!(ask(&https, "/", &[]).await.cookie().starts_with("__Host-id="), "other hosts share no cookies");
 }
 
 #[test]

@@ -361,7 +361,7 @@ async fn plain_http_is_for_loopback_alone() {
         let answer = ask(&app, "/count", &[("host", host.as_bytes())]).await;
         assert_eq!(answer.status, StatusCode::OK, "{host}");
         let [cookie] = answer.set_cookies()[..] else { panic!("{host}: {:?}", answer.set_cookies()) };
-        assert!(cookie.starts_with("id=") && cookie.ends_with("; Path=/; Max-Age=756000; HttpOnly; SameSite=Lax"), "{cookie}");
+        assert!(cookie.starts_with("id-") && cookie.ends_with("; Path=/; Max-Age=756000; HttpOnly; SameSite=Lax"), "{cookie}");
     }
     let commits = store.stats().commits;
     let others: [&[(&str, &[u8])]; 7] = [
