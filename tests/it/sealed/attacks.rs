@@ -7,7 +7,7 @@ use sessile::{Cookie, Keys, SessionLayer, SessionName, Stats};
 use sha2::Digest;
 
 use super::{THRESHOLD, app, app_of, body, is_sealed, keys, large_layer, layer, visit};
-use crate::support::{OnDisk, ask, ask_with};
+use crate::support::{DAY, OnDisk, ask, ask_with};
 
 #[tokio::test]
 async fn tampering_every_character_every_cut_and_every_part_is_refused() {
@@ -142,6 +142,37 @@ async fn replay_after_logout_is_refused_now_and_after_a_restart_and_a_crash() {
     disk.store.sweep().wait().unwrap();
     assert_eq!(disk.store.stats().revoked, 0, "{revoked} were there");
     replay(&self::app(&disk.store)).await;
+}
+
+#[tokio::test]
+async fn replay_of_the_newest_cookie_after_a_logout_by_an_older_one_is_refused_for_as_long_as_it_is_valid() {
+    let mut disk = OnDisk::new();
+    let begin = visit(&app(&disk.store), "/set/7", "").await;
+    let twin = visit(&app(&disk.store), "/set/1", "").await;
+    // The newest was sealed later, so it is valid for longer than the one that logs out. Its twin shows for how long.
+    disk.clock.advance(6 * DAY);
+    let newest = visit(&app(&disk.store), "/set/8", &begin).await;
+    let twin = visit(&app(&disk.store), "/set/2", &twin).await;
+    disk.clock.advance(DAY / 2);
+    let out = ask_with(&app(&disk.store), "/logout", &begin).await;
+    assert!(out.set_cookies()[0].starts_with("__Host-id=;"), "the older one is valid still: {:?}", out.set_cookies());
+    let mut days = 0;
+    loop {
+        for restarts in [false, true] {
+            if restarts {
+                disk.reopen();
+            }
+            disk.store.sweep().wait().unwrap();
+            let app = app(&disk.store);
+            assert_eq!([body(&app, &begin).await, body(&app, &newest).await], ["none"; 2], "{days} half days later");
+        }
+        if body(&app(&disk.store), &twin).await == "none" {
+            break;
+        }
+        days += 1;
+        disk.clock.advance(DAY / 2);
+    }
+    assert!(days >= 10, "the older one would have ended after 1: {days}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use axum::{Router, routing::get};
 use redb::{Database, ReadableTable, TableDefinition};
 use sessile::{
     Store,
@@ -16,7 +17,7 @@ fn open(disk: &FaultDisk, clock: &ManualClock) -> Store {
     Store::builder().clock(clock.clone()).open_on(disk).unwrap()
 }
 
-async fn is_there(app: &axum::Router, cookie: &str) -> bool {
+async fn is_there(app: &Router, cookie: &str) -> bool {
     ask_with(app, "/is_there", cookie).await.body == "true"
 }
 
@@ -115,6 +116,38 @@ async fn g1_an_acknowledged_end_of_a_sealed_session_outlasts_a_power_cut() {
         store.revoke_sealed().wait().unwrap();
         let app = self::app(&open(&disk.crash(seed), &clock));
         assert!(!is_there(&app, &other).await);
+    }
+}
+
+#[tokio::test]
+async fn g1_a_power_cut_right_after_a_session_moved_into_the_store_brings_its_cookie_not_back() {
+    // Because it outgrew the cookie, which keeps a grace, and with a new owner, which does not. In the same moment and once more later.
+    for (path, has_grace) in [("/grow/5000", true), ("/login_and_grow", false)] {
+        for seed in 0..16 {
+            let (disk, clock) = (FaultDisk::new(seed), ManualClock::default());
+            let store = open(&disk, &clock);
+            let login_and_grow = async |session: sessile::Session| {
+                session.sign_in("ada").unwrap();
+                session.insert("big", "x".repeat(5000)).unwrap();
+            };
+            let layer = super::layer(&store);
+            let moving = Router::new().route("/login_and_grow", get(login_and_grow)).layer(layer);
+            let sealed = visit(&app(&store), "/set/7", "").await;
+            let stored = visit(&app(&store).merge(moving), path, &sealed).await;
+            let crashed = disk.crash(seed);
+            // Twice, so that what the first recovery wrote is read as well.
+            for _ in 0..2 {
+                let store = open(&crashed, &clock);
+                let app = app(&store);
+                assert_eq!(body(&app, &stored).await, "7", "it moved, and that was acknowledged: seed {seed}");
+                assert_eq!(body(&app, &sealed).await == "7", has_grace, "{path}, seed {seed}");
+                store.close().unwrap();
+            }
+            clock.advance(10 * SECOND);
+            let store = open(&crashed, &clock);
+            assert_eq!(body(&app(&store), &sealed).await, "none", "{path}, seed {seed}");
+            assert_eq!(body(&app(&store), &stored).await, "7");
+        }
     }
 }
 

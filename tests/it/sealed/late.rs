@@ -143,3 +143,25 @@ async fn a_use_that_is_due_and_does_not_fit_the_store_is_let_be() {
     assert_eq!((read.status, read.body.as_str(), read.set_cookies().len()), (StatusCode::OK, "7", 0));
     assert_eq!(ask_with(&app, "/set/8", &cookie).await.status, StatusCode::CONFLICT, "a change is not let be");
 }
+
+#[tokio::test]
+async fn a_late_answer_to_the_cookie_from_before_a_move_sets_none() {
+    // The grace is so long that a use becomes due within it, and with it a new date of the cookie.
+    let disk = OnDisk::with(|builder| builder.renew_grace(4 * DAY));
+    let app = app(&disk.store);
+    let sealed = visit(&app, "/set/7", "").await;
+    let stored = visit(&app, "/grow/5000", &sealed).await;
+    assert!(is_sealed(&sealed) && !is_sealed(&stored));
+    for days in [0, 1, 2] {
+        disk.clock.advance(days * DAY);
+        // The client has the newer cookie by now: any other in its place would sign it out, or end before it.
+        for path in ["/", "/is_there", &format!("/set/{}", 8 + days), "/shrink", "/"] {
+            let answer = ask_with(&app, path, &sealed).await;
+            assert_eq!((answer.status, answer.set_cookies()), (StatusCode::OK, vec![]), "{path}, {days} days later");
+        }
+        assert_eq!(body(&app, &sealed).await, (8 + days).to_string(), "it was in the session, and not in a new one");
+        visit(&app, "/grow/5000", &stored).await;
+    }
+    assert_eq!(body(&app, &stored).await, "10");
+    assert_eq!(disk.store.stats().sessions, 1);
+}

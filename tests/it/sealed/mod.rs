@@ -5,6 +5,7 @@ mod attacks;
 mod encrypted;
 mod forgotten;
 mod late;
+mod parts;
 
 use std::time::Duration;
 
