@@ -1,6 +1,12 @@
 //! A shared cache in front: nginx keeps what it may for a minute, as operators set it up who know nothing of sessions.
 
-use axum::routing::get;
+use axum::{
+    Router,
+    http::{HeaderValue, header::VARY},
+    middleware::map_response,
+    response::Response,
+    routing::get,
+};
 use sessile::{SessionLayer, testing};
 use sessile_web_tests::{Browser, Front, Page, Server, application};
 
@@ -8,9 +14,25 @@ const CACHE: &str = "proxy_cache pages; proxy_cache_valid 200 1m; add_header x-c
 
 #[test]
 fn a_cache_shows_no_visitor_the_page_of_another() {
+    no_visitor_sees_the_page_of_another(|application| application);
+}
+
+#[test]
+fn a_cache_shows_no_visitor_the_page_of_another_where_a_layer_outside_adds_a_vary_line() {
+    no_visitor_sees_the_page_of_another(|application| application.layer(map_response(vary_on_encoding)));
+}
+
+/// As layers that compress, or that answer to other origins.
+async fn vary_on_encoding(mut response: Response) -> Response {
+    response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
+#[track_caller]
+fn no_visitor_sees_the_page_of_another(with: impl FnOnce(Router) -> Router) {
     let store = testing::store();
     let pages = application(&store, SessionLayer::new(store.clone()), "").route("/public", get(async || "for everybody"));
-    let server = Server::http(pages);
+    let server = Server::http(with(pages));
     let proxy = Front::bind().nginx(&server, CACHE);
     let (browser, at) = (Browser::start(), |path: &str| proxy.origin("app.example.test") + path);
     let (ada, bob, nobody) = (browser.page(), browser.somebody_else(), browser.somebody_else());
