@@ -7,17 +7,27 @@ use axum::{
 };
 use serde::Deserialize;
 use sessile::{Error, Keys, Session, SessionLayer, testing};
-use sessile_web_tests::{Browser, Front, Server};
+use sessile_web_tests::{Browser, Front, Proxy, Server};
 
 /// Bytes of the value. The largest sessions that may be sealed have 4,096 bytes with all that is in them.
 const SIZES: [usize; 10] = [100, 1000, 2000, 2400, 2800, 3000, 3200, 3500, 3800, 4000];
 
 #[test]
+fn sealed_sessions_of_every_size_pass_nginx() {
+    sealed_sessions_of_every_size_pass(|front, server| front.nginx(server, ""));
+}
+
+#[test]
 fn sealed_sessions_of_every_size_pass_haproxy() {
+    sealed_sessions_of_every_size_pass(Front::haproxy);
+}
+
+#[track_caller]
+fn sealed_sessions_of_every_size_pass(start: fn(Front, &Server) -> Proxy) {
     let sealed = SessionLayer::new(testing::store()).sealed_cookies(&Keys::from([7; 32]), 4096).unwrap();
     let pages = Router::new().route("/", get(async || "a page")).route("/value", post(write).get(read)).layer(sealed);
     let server = Server::http(pages);
-    let proxy = Front::bind().haproxy(&server);
+    let proxy = start(Front::bind(), &server);
     let browser = Browser::start();
     let visitor = browser.page();
     visitor.go(&proxy.origin("app.example.test"));
