@@ -5,6 +5,7 @@ mod back;
 mod caches;
 mod deadlines;
 mod frames;
+mod localhost;
 mod one_name;
 mod other_sites;
 mod proxies;
