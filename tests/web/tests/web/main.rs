@@ -1,6 +1,7 @@
 //! What real browsers and proxies make of our cookies and headers. A test's name is the sentence that is wrong if it fails.
 #![cfg(unix)]
 
+mod ahead;
 mod back;
 mod caches;
 mod deadlines;
