@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use sessile::{CsrfLayer, SessionLayer, Store, testing};
-use sessile_web_tests::{Browser, Page, Server, application};
+use sessile_web_tests::{Browser, Page, Server, application, site};
 
 const HOST: &str = "app.example.test";
 
@@ -53,6 +53,22 @@ fn a_service_worker_that_repeats_requests_keeps_the_session() {
         assert_eq!(visitor.user(), "nobody");
         assert_eq!(store.sessions_of("ada").unwrap().len(), 0);
     }
+}
+
+#[test]
+fn a_link_from_another_site_begins_the_session_of_a_visitor_whose_service_worker_repeats_requests() {
+    let store = testing::store();
+    let server = Server::https(with_worker(&store, REPEATS));
+    let other = Server::https(site([("/", format!(r#"<a href="{}/visit">read on</a>"#, server.origin(HOST)))]));
+    let browser = Browser::start();
+    let visitor = browser.page();
+    visitor.go(&(server.origin(HOST) + "/account"));
+    install(&visitor);
+    visitor.go(&other.origin("other.test"));
+    visitor.follow("a");
+    assert_eq!(visitor.text("#visits"), "1");
+    visitor.go(&(server.origin(HOST) + "/visit"));
+    assert_eq!(visitor.text("#visits"), "2");
 }
 
 #[test]
