@@ -26,6 +26,18 @@ fn a_page_of_another_site_opens_no_websocket_behind_a_proxy_that_passes_the_host
     assert_eq!(proxied.says_to(&proxied.page_of_another_site()), "refused");
 }
 
+#[test]
+fn a_page_opens_its_own_websocket_behind_nginx_as_it_comes() {
+    let proxied = Proxied::start(UPGRADE, |origin| CsrfLayer::new().for_origin(origin).unwrap());
+    assert_eq!(proxied.says_to(&proxied.own_page()), "ada");
+}
+
+#[test]
+fn a_page_of_another_site_opens_no_websocket_behind_nginx_as_it_comes() {
+    let proxied = Proxied::start(UPGRADE, |origin| CsrfLayer::new().for_origin(origin).unwrap());
+    assert_eq!(proxied.says_to(&proxied.page_of_another_site()), "refused");
+}
+
 /// An application behind nginx, where Ada is signed in.
 struct Proxied {
     origin: String,
