@@ -97,6 +97,6 @@ mod tests {
         assert_eq!(shown(b"https://example.com"), "`https://example.com`");
         assert_eq!(shown(b"\x1b[2J\r\n\xff`<b>"), r"`\x1b[2J\r\n\xff`<b>`");
         assert_eq!(shown(&[b'a'; 128]), format!("`{}`", "a".repeat(128)));
-        assert_eq!(shown(&[b'a'; 60_000]), format!("`{}...`", "a".repeat(128)));
+        assert_eq!(shown(&vec![b'a'; 60_000]), format!("`{}...`", "a".repeat(128)));
     }
 }

@@ -128,10 +128,10 @@ mod tests {
     /// Bytes of the `Set-Cookie` lines of an answer that carries a text of `len` characters, to a client that sent those parts.
     fn line_bytes(parts: &[CookieTemplate], sent: u8, len: usize) -> usize {
         let values = split(&"A".repeat(len), parts);
-        let set = parts.iter().zip(&values).map(|(part, value)| part.set(value, Some(Duration::MAX)));
+        let headers = parts.iter().zip(&values).map(|(part, value)| part.set(value, Some(Duration::MAX)));
         let stale =
             parts.iter().enumerate().skip(values.len()).filter(|(at, _)| is_sent(sent, *at)).map(|(_, part)| part.delete());
-        set.chain(stale).map(|line| "set-cookie: ".len() + line.len() + 2).sum()
+        headers.chain(stale).map(|line| "set-cookie: ".len() + line.len() + 2).sum()
     }
 
     #[test]
