@@ -53,6 +53,8 @@ pub enum OwnerLimit {
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    /// Of the sessions of other crates.
+    pub(crate) foreign_limits: Limits,
     pub(crate) durability: Durability,
     pub(crate) renew_grace: Duration,
     pub(crate) owner_limit: Option<(usize, OwnerLimit)>,
@@ -105,6 +107,7 @@ impl Default for Builder {
             settings: Settings {
                 timeouts: Timeouts::default(),
                 limits: Limits::default(),
+                foreign_limits: Limits { keys: usize::MAX, key_bytes: usize::MAX, ..Limits::default() },
                 durability: Durability::Durable,
                 renew_grace: Duration::from_secs(10),
                 owner_limit: None,
@@ -217,17 +220,30 @@ impl Builder {
 
     /// Largest session, in bytes. Default: 1 MiB; at most 1 GiB.
     pub fn record_limit(self, bytes: usize) -> Self {
-        self.set(|settings| settings.limits.record_bytes = bytes)
+        self.set(|settings| {
+            settings.limits.record_bytes = bytes;
+            settings.foreign_limits.record_bytes = bytes;
+        })
     }
 
     /// Most keys in a session. Default: 4,096. One more is [`CodecError::TooManyKeys`](crate::CodecError::TooManyKeys) when it is set.
+    ///
+    /// Sessions of another crate (`adapters`) may have any number by default.
     pub fn keys_limit(self, keys: usize) -> Self {
-        self.set(|settings| settings.limits.keys = keys)
+        self.set(|settings| {
+            settings.limits.keys = keys;
+            settings.foreign_limits.keys = keys;
+        })
     }
 
     /// Longest key, in bytes. Default: 255; at most 1 MiB. A longer one is [`CodecError::BadKey`](crate::CodecError::BadKey) when it is set.
+    ///
+    /// Keys of another crate's sessions (`adapters`) may have any length by default.
     pub fn key_limit(self, bytes: usize) -> Self {
-        self.set(|settings| settings.limits.key_bytes = bytes)
+        self.set(|settings| {
+            settings.limits.key_bytes = bytes;
+            settings.foreign_limits.key_bytes = bytes;
+        })
     }
 
     /// How often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute.

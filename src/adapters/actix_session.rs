@@ -7,7 +7,7 @@ use sessile_codec::Patch;
 use time::Duration;
 
 use super::foreign::{Foreign, New, Saved, decode_map, lifetime_ms};
-use crate::{Error, Store};
+use crate::{Error, Store, store::Kind};
 
 /// A session store for actix-session 0.11.
 ///
@@ -54,7 +54,7 @@ impl ActixSessions {
     /// The sessions of actix-session in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Foreign::new(store, "actix-session"))
+        Self(Foreign::new(store, Kind::ActixSession))
     }
 
     fn ends_ms(&self, life: &Duration) -> u64 {
@@ -102,7 +102,7 @@ impl SessionStore for ActixSessions {
         match self.0.save(&key, &new, None).map_err(other)? {
             Saved::Done(ack) => ack.await.map_err(other)?,
             // Not `Ok`: then the middleware would set the ended session's cookie, over that of a visitor who has signed in anew.
-            Saved::Gone => return Err(UpdateError::Other(anyhow::anyhow!("the session has ended, so it was not updated"))),
+            Saved::Ended => return Err(UpdateError::Other(anyhow::anyhow!("the session has ended, so it was not updated"))),
         }
         Ok(session_key)
     }
@@ -111,8 +111,8 @@ impl SessionStore for ActixSessions {
         let key = self.0.key(session_key.as_ref().as_bytes());
         match self.0.touch(&key, self.ends_ms(ttl))? {
             Saved::Done(ack) => Ok(ack.await?),
-            // Nothing is lost: the request changed nothing.
-            Saved::Gone => Ok(()),
+            // As with actix-session's own stores: the request changed nothing, so nothing is lost.
+            Saved::Ended => Ok(()),
         }
     }
 

@@ -6,10 +6,10 @@ use axum_session_0_22::{DatabaseError, DatabasePool};
 use sessile_codec::{Entry, Patch, Record};
 
 use super::{
-    foreign::{Foreign, New},
+    foreign::{Foreign, New, Saved},
     text,
 };
-use crate::{Ack, Error, Store};
+use crate::{Ack, Error, Store, store::Kind};
 
 /// A database pool for `axum_session` 0.22.
 ///
@@ -33,8 +33,12 @@ use crate::{Ack, Error, Store};
 ///   this crate serves little, and a session that [`Store::destroy_all`] and the like end goes on until `axum_session` forgets it:
 ///   `SessionConfig::with_memory_lifetime`.
 /// - A session is one text to its database: of two processes or requests that store one, the later wins.
-/// - It has one call to make a session and to change one. So this pool remembers which sessions ended last, 65,536 of them, and drops what is
-///   stored to one of those; it is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits).
+/// - It has one call to create a session and to change one. So the store remembers which sessions ended last, 65,536 of them, and drops what
+///   is stored to one of those; [`Stats::dropped_commits`](crate::Stats::dropped_commits) counts it. The call succeeds all the same:
+///   after an error `axum_session` would no longer store the other sessions that leave its memory, and would keep this one
+///   there for good. A session whose time is over, which nobody ended, is replaced by what is stored.
+/// - It takes the id of a visitor whose session has ended for a new session. That one is in its memory only, for the reason above. Call
+///   `Session::renew` at each sign-in, which also keeps planted ids out: the signed-in session then has an id of its own.
 /// - The ids are not in the file, only hashes, so `get_ids` is refused. With the feature `key-store` of `axum_session`, turn its
 ///   filter off: `SessionConfig::with_bloom_filter(false)`.
 #[derive(Clone)]
@@ -49,7 +53,7 @@ impl AxumSessionPool {
     /// The sessions of `axum_session` in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(store.clone(), Foreign::new(store, "axum_session"))
+        Self(store.clone(), Foreign::new(store, Kind::AxumSession))
     }
 
     fn key(&self, id: &str, table: &str) -> crate::token::Key {
@@ -58,12 +62,16 @@ impl AxumSessionPool {
     }
 
     fn put(&self, id: &str, session: &str, expires: i64, table: &str) -> Result<Ack, Error> {
-        let (mut values, limits) = (Patch::new(), self.0.limits());
+        let (mut values, limits) = (Patch::new(), self.0.foreign_limits());
         values.set(SESSION, Entry::serde(session, limits)?, limits)?;
         values.set(TABLE, Entry::serde(table, limits)?, limits)?;
         let ends_ms = u64::try_from(expires).unwrap_or_default().saturating_mul(1000);
         let new = New { values: &values, ends_ms, owner: None };
-        Ok(self.1.put(&self.key(id, table), &new)?.acknowledged())
+        Ok(match self.1.put(&self.key(id, table), &new)? {
+            Saved::Done(ack) => ack,
+            // See the type's documentation for why this is no error.
+            Saved::Ended => Ack::settled(Ok(())),
+        })
     }
 
     fn find(&self, id: &str, table: &str) -> Result<Option<Record>, DatabaseError> {

@@ -4,21 +4,15 @@
 //! merged. Invariants: entries under reserved names are ours, and a foreign key is never stored under one; a foreign session ends at
 //! its absolute deadline, which only a save moves, and has no idle one.
 
-use std::{
-    borrow::Cow,
-    cmp::Ordering,
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap};
 
-use parking_lot::Mutex;
 use serde_core::{Serialize, de::DeserializeOwned};
-use sessile_codec::{Entry, EntryRef, Meta, Patch, Record};
+use sessile_codec::{Entry, EntryRef, Limits, Meta, Patch, Record};
 
 use crate::{
-    Ack, Durability, Error, Store, expiry,
-    owner::NOBODY,
-    store::{Onto, foreign_key},
+    Ack, CodecError, Error, Store, expiry,
+    owner::{NOBODY, OwnerHash},
+    store::{Change, Kind, Put},
     token::{Handle, Key},
 };
 
@@ -26,8 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Foreign {
     store: Store,
-    kind: Cow<'static, str>,
-    ended: Arc<Ended>,
+    kind: Kind,
 }
 
 /// What a session is to become.
@@ -36,24 +29,14 @@ pub(crate) struct New<'a> {
     pub(crate) values: &'a Patch,
     pub(crate) ends_ms: u64,
     /// Whose it is; all zero for nobody's, `None` for whose it was.
-    pub(crate) owner: Option<[u8; 16]>,
+    pub(crate) owner: Option<OwnerHash>,
 }
 
 /// What a save came to.
 pub(crate) enum Saved {
     Done(Ack),
-    /// There is no such session any more.
-    Gone,
-}
-
-impl Saved {
-    /// What to wait for. A save that was dropped has nothing.
-    pub(crate) fn acknowledged(self) -> Ack {
-        match self {
-            Self::Done(ack) => ack,
-            Self::Gone => Ack::settled(Ok(())),
-        }
-    }
+    /// The session has ended, and what was saved is nowhere.
+    Ended,
 }
 
 /// What becomes of the record that is current.
@@ -68,8 +51,9 @@ const RESERVED: &str = "sessile.";
 const ESCAPE: char = '\0';
 
 impl Foreign {
-    pub(crate) fn new(store: Store, kind: impl Into<Cow<'static, str>>) -> Self {
-        Self { store, kind: kind.into(), ended: Arc::default() }
+    pub(crate) fn new(store: Store, kind: Kind) -> Self {
+        store.use_foreign(kind);
+        Self { store, kind }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -81,7 +65,7 @@ impl Foreign {
     }
 
     pub(crate) fn key(&self, id: &[u8]) -> Key {
-        foreign_key(&self.kind, id)
+        self.kind.key(id)
     }
 
     /// What `pairs` are as the values of a session.
@@ -89,9 +73,13 @@ impl Foreign {
         &self,
         pairs: impl IntoIterator<Item = (&'a String, &'a T)>,
     ) -> Result<Patch, Error> {
-        let (mut values, limits) = (Patch::new(), self.store.limits());
+        let (mut values, limits) = (Patch::new(), self.store.foreign_limits());
         for (key, value) in pairs {
-            values.set(&stored_name(key), Entry::serde(value, limits)?, limits)?;
+            if key.len() > limits.key_bytes {
+                return Err(CodecError::BadKey { found_bytes: key.len(), limit_bytes: limits.key_bytes }.into());
+            }
+            // The name in the record may be a byte longer than the key.
+            values.set(&stored_name(key), Entry::serde(value, limits)?, &Limits { key_bytes: usize::MAX, ..*limits })?;
         }
         Ok(values)
     }
@@ -103,21 +91,27 @@ impl Foreign {
 
     /// Makes a session under `key`. `None`: there is or was one.
     pub(crate) fn create(&self, key: &Key, new: &New<'_>) -> Result<Option<Ack>, Error> {
+        let ticket = self.store.create_foreign(key, |revision| self.record(key, new, revision), self.store.durability())?;
+        Ok(ticket.map(|ticket| Ack::new(ticket, ())))
+    }
+
+    /// What `new` says as the record of a session that begins now.
+    fn record(&self, key: &Key, new: &New<'_>, revision: u64) -> Result<Record, Error> {
         let now_ms = self.store.now_ms();
         let meta = Meta {
-            revision: 1,
+            revision,
             created_ms: now_ms,
             last_seen_ms: now_ms,
             idle_deadline_ms: u64::MAX,
-            absolute_deadline_ms: new.ends_ms,
-            owner: new.owner.unwrap_or_default(),
+            // At the time 0, which a look at whatever is there has, it must not be over.
+            absolute_deadline_ms: new.ends_ms.max(1),
+            owner: new.owner.unwrap_or(NOBODY),
             handle: Handle::first(key).bits(),
             authenticated_ms: if new.owner.is_some_and(|owner| owner != NOBODY) { now_ms } else { 0 },
+            flags: self.kind.mark(0),
             ..Meta::default()
         };
-        let record = new.values.apply(None, key, &meta, self.store.limits())?;
-        let ticket = self.store.create_foreign(key, &record, self.store.durability(), || self.ended.contains(key))?;
-        Ok(ticket.map(|ticket| Ack::new(ticket, ())))
+        Ok(new.values.apply(None, key, &meta, self.store.foreign_limits())?)
     }
 
     /// Makes the session under `key` what `new` says; what has the same value as in `base` is left as others made it since.
@@ -127,7 +121,7 @@ impl Foreign {
             for (name, value) in sets(new.values) {
                 let is_theirs = base.is_some_and(|base| same(base.get(name), Some(value.as_ref())));
                 if !is_theirs && !same(current.get(name), Some(value.as_ref())) {
-                    patch.set(name, value.clone(), self.store.limits())?;
+                    patch.set(name, value.clone(), &Limits::UNLIMITED)?;
                 }
             }
             let mut remove = |name: &str| {
@@ -143,13 +137,19 @@ impl Foreign {
         })
     }
 
-    /// As [`save`](Self::save) or, if there is no session under `key` and none has ended there lately, as [`create`](Self::create): for
-    /// traits that have one call for both.
+    /// As [`save`](Self::save) or, if no session is under `key` and none was ended there lately, as [`create`](Self::create): for
+    /// traits that have one call for both. A session whose time is over is replaced.
     pub(crate) fn put(&self, key: &Key, new: &New<'_>) -> Result<Saved, Error> {
-        // First, because a save that finds nothing counts as a dropped one.
-        match self.create(key, new)? {
-            Some(ack) => Ok(Saved::Done(ack)),
-            None => self.save(key, new, None),
+        loop {
+            match self.store.put_foreign(key, |revision| self.record(key, new, revision), self.store.durability())? {
+                Put::Done(ticket) => return Ok(Saved::Done(Ack::new(ticket, ()))),
+                Put::Ended => return Ok(Saved::Ended),
+                Put::Taken => {}
+            }
+            // It was there a moment ago. If it is no more, why decides whether another may begin.
+            if let Saved::Done(ack) = self.save(key, new, None)? {
+                return Ok(Saved::Done(ack));
+            }
         }
     }
 
@@ -160,8 +160,8 @@ impl Foreign {
 
     /// Ends the session under `key`, durably. `false`: it was over before.
     pub(crate) fn delete(&self, key: &Key) -> Ack<bool> {
-        // Before it ends: a `put` that finds it gone must find it here.
-        self.ended.add(key);
+        // Whether or not a session is there: the request that creates it may be late.
+        self.store.note_foreign_end(key);
         match self.store.destroy(key) {
             Ok(Some(ticket)) => Ack::new(ticket, true),
             Ok(None) => Ack::settled(Ok(false)),
@@ -172,86 +172,47 @@ impl Foreign {
     fn commit(
         &self,
         key: &Key,
-        owner: Option<[u8; 16]>,
-        mut plan: impl FnMut(&Record) -> Result<Plan, Error>,
+        owner: Option<OwnerHash>,
+        plan: impl Fn(&Record) -> Result<Plan, Error>,
     ) -> Result<Saved, Error> {
         let now_ms = self.store.now_ms();
-        let mut durability = self.store.durability();
-        loop {
-            let mut needed = Some(durability);
-            let committed = self.store.commit_foreign(key, durability, owner, |onto| {
-                let Onto { current, key, .. } = onto;
-                let Plan { patch, ends_ms } = plan(current)?;
-                let is_touch = patch.is_empty() && owner.is_none_or(|owner| owner == current.meta().owner);
-                needed = if is_touch {
-                    self.touch_durability(&current.meta(), ends_ms, now_ms)
-                } else {
-                    Some(self.store.durability())
-                };
-                if needed != Some(durability) {
-                    return Ok(None);
-                }
-                let mut meta = Meta { absolute_deadline_ms: ends_ms, ..current.meta() };
-                // A quick commit leaves the last use as the file knows it, so that the next touch is due in time.
-                if durability != Durability::Quick {
-                    meta = expiry::touched(&meta, now_ms);
-                }
-                if is_touch {
-                    return Ok(Some(current.with_meta(key, &meta)));
-                }
-                if let Some(owner) = owner.filter(|owner| *owner != meta.owner) {
-                    meta.owner = owner;
-                    meta.authenticated_ms = if owner == NOBODY { 0 } else { now_ms };
-                }
-                meta.revision += 1;
-                Ok(Some(patch.apply(Some(current), key, &meta, self.store.limits())?))
-            })?;
-            match (committed, needed) {
-                (Some(committed), _) => return Ok(Saved::Done(Ack::new(committed.ticket, ()))),
-                (None, None) => return Ok(Saved::Done(Ack::settled(Ok(())))),
-                (None, Some(needed)) if needed == durability => return Ok(Saved::Gone),
-                // What is current now needs another class.
-                (None, Some(needed)) => durability = needed,
+        let committed = self.store.change_foreign(key, |current| {
+            let Plan { patch, ends_ms } = plan(current)?;
+            let before = current.meta();
+            let mut meta = Meta { absolute_deadline_ms: ends_ms.max(1), flags: self.kind.mark(before.flags), ..before };
+            if patch.is_empty() && owner.is_none_or(|owner| owner == before.owner) {
+                return Ok(self.moved(key, current, &meta, now_ms));
             }
-        }
+            meta = expiry::touched(&meta, now_ms);
+            if let Some(owner) = owner.filter(|owner| *owner != meta.owner) {
+                meta.owner = owner;
+                meta.authenticated_ms = if owner == NOBODY { 0 } else { now_ms };
+            }
+            meta.revision += 1;
+            let record = patch.apply(Some(current), key, &meta, self.store.foreign_limits())?;
+            Ok(Change::Commit { record, durability: self.store.durability() })
+        })?;
+        Ok(committed.map_or(Saved::Ended, |ticket| Saved::Done(Ack::new(ticket, ()))))
     }
 
-    /// How a change of nothing but the end is to be committed; `None`: not at all.
-    fn touch_durability(&self, meta: &Meta, ends_ms: u64, now_ms: u64) -> Option<Durability> {
-        let unwritten_ms = now_ms.saturating_sub(meta.last_seen_ms);
-        match ends_ms.cmp(&meta.absolute_deadline_ms) {
-            Ordering::Equal => None,
+    /// The change of a session whose end alone moves, to what `meta` says.
+    fn moved(&self, key: &Key, current: &Record, meta: &Meta, now_ms: u64) -> Change {
+        let before = current.meta();
+        let (ends_ms, unwritten_ms) = (meta.absolute_deadline_ms, now_ms.saturating_sub(before.last_seen_ms));
+        let is_due = unwritten_ms >= (ends_ms.saturating_sub(now_ms) / 10).max(1);
+        match ends_ms.cmp(&before.absolute_deadline_ms) {
+            Ordering::Equal => Change::Nothing,
             // It is a decision, not a use: a crash must not undo it.
-            Ordering::Less => Some(self.store.durability()),
-            Ordering::Greater if unwritten_ms >= (ends_ms.saturating_sub(now_ms) / 10).max(1) => Some(Durability::Relaxed),
-            Ordering::Greater => Some(Durability::Quick),
+            Ordering::Less => {
+                let record = current.with_meta(key, &expiry::touched(meta, now_ms));
+                Change::Commit { record, durability: self.store.durability() }
+            }
+            Ordering::Greater => Change::Touch {
+                // With the last use as the file knows it, so that the next touch is due in time.
+                record: current.with_meta(key, meta),
+                due: is_due.then(|| current.with_meta(key, &expiry::touched(meta, now_ms))),
+            },
         }
-    }
-}
-
-/// The sessions that ended last, so that none of them begins anew. A process that ends needs them no more: with it end the requests that
-/// might bring one back.
-#[derive(Debug, Default)]
-struct Ended(Mutex<(HashSet<Key>, VecDeque<Key>)>);
-
-/// As many as may end while one request runs, and more; 3 MiB.
-const MOST_ENDED: usize = 1 << 16;
-
-impl Ended {
-    fn add(&self, key: &Key) {
-        let mut ended = self.0.lock();
-        if ended.0.insert(*key) {
-            ended.1.push_back(*key);
-        }
-        if ended.1.len() > MOST_ENDED
-            && let Some(oldest) = ended.1.pop_front()
-        {
-            ended.0.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, key: &Key) -> bool {
-        self.0.lock().0.contains(key)
     }
 }
 
@@ -261,11 +222,11 @@ pub(crate) enum Base {
     /// This record, which was loaded.
     Record(Record),
     /// What the request itself stored.
-    Stored { values: Patch, owner: [u8; 16] },
+    Stored { values: Patch, owner: OwnerHash },
 }
 
 impl Base {
-    pub(crate) fn owner(&self) -> [u8; 16] {
+    pub(crate) fn owner(&self) -> OwnerHash {
         match self {
             Self::Record(record) => record.meta().owner,
             Self::Stored { owner, .. } => *owner,
@@ -284,6 +245,14 @@ impl Base {
             Self::Record(record) => record.get(name),
             Self::Stored { values, .. } => values.get(name)?.map(Entry::as_ref),
         }
+    }
+
+    /// Whether `new` is the same: then a save of it has nothing to store.
+    pub(crate) fn is_same(&self, new: &New<'_>) -> bool {
+        let mut values = sets(new.values);
+        self.names().count() == new.values.keys().count()
+            && new.owner.is_none_or(|owner| owner == self.owner())
+            && values.all(|(name, value)| same(self.get(name), Some(value.as_ref())))
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
@@ -346,12 +315,12 @@ mod tests {
 
     #[test]
     fn a_session_that_another_thread_is_about_to_end_is_not_made_by_a_late_save() {
-        let sessions = Foreign::new(crate::testing::store(), "test");
+        let sessions = Foreign::new(crate::testing::store(), Kind::Poem);
         let (key, values) = (sessions.key(b"id"), Patch::new());
         let new = New { values: &values, ends_ms: u64::MAX, owner: None };
         // What `delete` does first; of the session nothing is left in memory or on disk.
-        sessions.ended.add(&key);
-        assert!(matches!(sessions.put(&key, &new), Ok(Saved::Gone)));
+        sessions.store.note_foreign_end(&key);
+        assert!(matches!(sessions.put(&key, &new), Ok(Saved::Ended)));
         assert!(sessions.load(&key).unwrap().is_none());
         assert_eq!(sessions.store().stats().dropped_commits, 1);
         let other = sessions.key(b"another id");

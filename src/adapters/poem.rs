@@ -1,12 +1,12 @@
 //! A store for the sessions of poem 3.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, io, time::Duration};
 
 use poem_3::{Result, error::InternalServerError, session::SessionStorage};
 use serde_json::Value;
 
-use super::foreign::{Foreign, New, decode};
-use crate::{Error, Store, clock::duration_ms};
+use super::foreign::{Foreign, New, Saved, decode};
+use crate::{Error, Store, clock::duration_ms, store::Kind};
 
 /// A session storage for poem 3.
 ///
@@ -22,9 +22,11 @@ use crate::{Error, Store, clock::duration_ms};
 ///
 /// # What a late request does
 ///
-/// poem has one call to make a session and to change one. So this store remembers which sessions ended last, 65,536 of them, and drops what
-/// is stored to one of those; it is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits). Of two requests at the same time
-/// the later one wins, for the whole session: poem says nothing of what a request changed. [`Session`](crate::Session) merges.
+/// poem has one call to create a session and to change one. A request that is still running when its session ends would bring the session
+/// back with it. So the store remembers which sessions ended last, 65,536 of them, and refuses what is stored to one of those: the
+/// request is answered with a 500, and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits). A session whose time is over,
+/// which nobody ended, is replaced by what is stored. Of two requests at the same time the later one wins, for the whole session: poem
+/// does not say what a request changed. [`Session`](crate::Session) merges.
 ///
 /// # When a session ends
 ///
@@ -37,7 +39,7 @@ impl PoemSessions {
     /// The sessions of poem in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Foreign::new(store, "poem"))
+        Self(Foreign::new(store, Kind::Poem))
     }
 }
 
@@ -58,12 +60,10 @@ impl SessionStorage for PoemSessions {
         let life = expires.unwrap_or(self.0.store().timeouts().idle);
         let ends_ms = self.0.now_ms().saturating_add(duration_ms(life));
         let new = New { values: &values, ends_ms, owner: None };
-        self.0
-            .put(&self.0.key(session_id.as_bytes()), &new)
-            .map_err(InternalServerError)?
-            .acknowledged()
-            .await
-            .map_err(InternalServerError)
+        match self.0.put(&self.0.key(session_id.as_bytes()), &new).map_err(InternalServerError)? {
+            Saved::Done(ack) => ack.await.map_err(InternalServerError),
+            Saved::Ended => Err(InternalServerError(io::Error::other("the session has ended, so it was not stored"))),
+        }
     }
 
     async fn remove_session<'a>(&'a self, session_id: &'a str) -> Result<()> {

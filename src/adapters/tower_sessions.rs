@@ -12,7 +12,7 @@ use super::{
     bases::{Bases, mark},
     foreign::{Base, Foreign, New, Saved, decode_map, ends_ms, lifetime_ms},
 };
-use crate::{Error, Owner, Store, owner::NOBODY};
+use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
 
 /// A session store for tower-sessions, and so for axum-login.
 ///
@@ -48,18 +48,27 @@ use crate::{Error, Owner, Store, owner::NOBODY};
 ///
 /// # What a save of an ended session does
 ///
-/// It is dropped and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits); with [`strict`](Self::strict) it is an
-/// error as well.
+/// A request that is still running when its session ends (the visitor signs out in another tab, or signs in, which gives the session
+/// another id) gets an error from its save, and tower-sessions answers it with a 500: what it changed is not stored. Nobody is signed in
+/// by it, and its answer sets no cookie over a newer one. A request that changed nothing, as with `with_always_save(true)`, gets its
+/// page. Either is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits).
+///
+/// # What happens to an id that is taken
+///
+/// `create` gets another id where a session is, also where one has expired and is still in the file, and where its record is damaged:
+/// whoever still has the old cookie must not find another visitor's session.
+///
+/// # Limits
+///
+/// Keys may have any length and any number, as in other stores, unless [`Builder::key_limit`](crate::Builder::key_limit) or
+/// [`keys_limit`](crate::Builder::keys_limit) is set. A session has at most [`Builder::record_limit`](crate::Builder::record_limit)
+/// bytes.
 #[derive(Clone)]
 pub struct TowerSessions {
     sessions: Foreign,
     bases: Arc<Bases>,
     owner: Option<OwnerOf>,
-    strict: bool,
 }
-
-/// What its sessions are filed under.
-pub(crate) const KIND: &str = "tower-sessions";
 
 type Data = HashMap<String, Value>;
 type OwnerOf = Arc<dyn Fn(&HashMap<String, Value>) -> Option<Owner> + Send + Sync>;
@@ -72,13 +81,7 @@ impl TowerSessions {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let bases = Arc::new(Bases::new(MERGE_BUDGET_BYTES));
-        Self { sessions: Foreign::new(store, KIND), bases, owner: None, strict: false }
-    }
-
-    /// Makes it an error to save a session that has ended: the request is answered with a 500 instead of going unheard.
-    #[must_use]
-    pub fn strict(self) -> Self {
-        Self { strict: true, ..self }
+        Self { sessions: Foreign::new(store, Kind::TowerSessions), bases, owner: None }
     }
 
     /// How many bytes of what was loaded lately are kept, to merge what is saved. Default: 16 MiB; 0 for no merging.
@@ -137,8 +140,8 @@ impl TowerSessions {
                 self.bases.put(mark, Base::Stored { values, owner });
                 ack.await.map_err(Failure::Backend)
             }
-            Saved::Gone if self.strict => Err(Failure::Gone),
-            Saved::Gone => Ok(()),
+            Saved::Ended if base.is_some_and(|base| base.is_same(&new)) => Ok(()),
+            Saved::Ended => Err(Failure::Ended),
         }
     }
 
@@ -167,7 +170,7 @@ impl TowerSessions {
 
 impl fmt::Debug for TowerSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TowerSessions").field("strict", &self.strict).finish_non_exhaustive()
+        f.debug_struct("TowerSessions").finish_non_exhaustive()
     }
 }
 
@@ -177,7 +180,7 @@ enum Failure {
     Decode(Error),
     Backend(Error),
     /// The session that was to be saved has ended.
-    Gone,
+    Ended,
 }
 
 impl Failure {
@@ -186,7 +189,7 @@ impl Failure {
     }
 }
 
-const GONE: &str = "the session has ended, so it was not saved; begin a new one";
+const ENDED: &str = "the session has ended, so it was not saved; begin a new one";
 
 /// Times before 1970 count as 1970: such a session is over all the same.
 pub(crate) fn to_ms(time: OffsetDateTime) -> u64 {
@@ -214,7 +217,7 @@ macro_rules! implement {
                         Failure::Encode(error) => Self::Encode(text(&error)),
                         Failure::Decode(error) => Self::Decode(text(&error)),
                         Failure::Backend(error) => Self::Backend(text(&error)),
-                        Failure::Gone => Self::Backend(GONE.to_owned()),
+                        Failure::Ended => Self::Backend(ENDED.to_owned()),
                     }
                 }
             }

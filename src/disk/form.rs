@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 #[cfg(feature = "encryption")]
 use super::sealed::{self, Sealed};
 use super::tables::StoreMeta;
+#[cfg(all(feature = "adapters", feature = "encryption"))]
+use crate::error::Cause;
 use crate::{
     Error,
     token::{Handle, Key},
@@ -52,7 +54,7 @@ pub(super) struct Outline {
 }
 
 /// Why stored bytes are no record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Unreadable {
     Codec(CodecError),
     /// What was sealed was changed, or moved.
@@ -193,13 +195,27 @@ impl Form {
 
 impl Unreadable {
     /// Whether the bytes are broken, rather than somebody else's to read.
-    pub(super) fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         match self {
             Self::Codec(error) => is_damage(error),
             #[cfg(feature = "encryption")]
             Self::Altered => true,
             #[cfg(feature = "encryption")]
             Self::UnknownKey(_) | Self::OtherSeal(_) => false,
+        }
+    }
+}
+
+#[cfg(feature = "adapters")]
+impl Unreadable {
+    /// The error for who would write over it.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Codec(error) => error.into(),
+            #[cfg(feature = "encryption")]
+            Self::OtherSeal(found) => Error::SealVersion { found, expected: VERSION },
+            #[cfg(feature = "encryption")]
+            error => Error::Degraded { source: Cause::text(error.to_string()) },
         }
     }
 }

@@ -10,8 +10,8 @@ use super::{Import, ImportError, Imported, Made};
 use crate::{
     Ack, Error, Store,
     adapters::foreign::{Foreign, New},
-    adapters::tower_sessions::KIND,
     owner::{self, Owner},
+    store::Kind,
     token::{Handle, Key},
 };
 
@@ -141,7 +141,7 @@ fn described(entry: EntryRef<'_>) -> Value {
 
 /// A session that a line describes.
 enum Line {
-    Foreign { kind: &'static str, id: Vec<u8>, ends_ms: u64, data: Map<String, Value> },
+    Foreign { kind: Kind, id: Vec<u8>, ends_ms: u64, data: Map<String, Value> },
     Own { key: Key, meta: Meta, owner: Option<Owner>, data: Map<String, Value> },
 }
 
@@ -160,10 +160,10 @@ impl Line {
         let (kind, id) = match text("kind")? {
             "tower-sessions" => {
                 let id: Id = id.parse().map_err(|_| "its `id` is not one of tower-sessions: 22 characters of base64url")?;
-                (KIND, id.0.to_le_bytes().to_vec())
+                (Kind::TowerSessions, id.0.to_le_bytes().to_vec())
             }
-            "actix-session" => ("actix-session", id.as_bytes().to_vec()),
-            "poem" => ("poem", id.as_bytes().to_vec()),
+            "actix-session" => (Kind::ActixSession, id.as_bytes().to_vec()),
+            "poem" => (Kind::Poem, id.as_bytes().to_vec()),
             _ => return Err("its `kind` is none of tower-sessions, actix-session, poem".to_owned()),
         };
         Ok(Self::Foreign { kind, id, ends_ms: number(line, "ends_ms")?, data })
@@ -187,7 +187,7 @@ impl Line {
                     values.set(name, Entry::serde(value, limits)?, limits)?;
                 }
                 let record = values.apply(None, key, meta, limits)?;
-                store.create_foreign(key, &record, store.durability(), || false)?.map(|ticket| Ack::new(ticket, ()))
+                store.create_foreign(key, |_| Ok(record.clone()), store.durability())?.map(|ticket| Ack::new(ticket, ()))
             }
         };
         Ok(Made::of(created))

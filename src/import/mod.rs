@@ -25,7 +25,8 @@ pub use self::json::{export_json_lines, json_lines};
 use crate::{
     Ack, Error, Store,
     adapters::foreign::{Foreign, New},
-    adapters::tower_sessions::{KIND, to_ms},
+    adapters::tower_sessions::to_ms,
+    store::Kind,
 };
 
 /// What an import came to.
@@ -130,7 +131,7 @@ pub fn tower_sessions_records(
     pairs: impl IntoIterator<Item = (String, Vec<u8>)>,
 ) -> Result<Imported, ImportError> {
     let mut import = Import::new(store);
-    let sessions = Foreign::new(store.clone(), KIND);
+    let sessions = Foreign::new(store.clone(), Kind::TowerSessions);
     for (nth, (id, bytes)) in pairs.into_iter().enumerate() {
         match rmp_serde::from_slice::<Record>(&bytes) {
             // The store would have found it under no other id.

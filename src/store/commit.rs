@@ -219,7 +219,14 @@ impl Store {
     ) -> Result<Option<Ticket>, Error> {
         let urgency = if why == Why::StoreFull { Urgency::Soon } else { Urgency::Now };
         while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
-            let enqueue = || self.0.disk.enqueue(Op::Delete { key: current.key }, urgency);
+            let enqueue = || {
+                // Its client may come back with the same id when it was only evicted.
+                #[cfg(feature = "adapters")]
+                if why != Why::StoreFull {
+                    self.0.shared.ended.note(&current.key);
+                }
+                self.0.disk.enqueue(Op::Delete { key: current.key }, urgency)
+            };
             match self.0.memory.kill(&current.key, current.base(), enqueue) {
                 Swap::Done(ticket) => {
                     self.0.shared.destroyed(&current.key, Handle::of(&current.record.meta()), why);

@@ -1,32 +1,118 @@
 //! Sessions under ids that another session crate issues.
 //!
-//! Invariants: a session is made only where there is none, nor one that has just ended: whoever holds its id must not find another
-//! visitor's. Such an id carries no MAC of ours, so one that leads nowhere costs a look at the disk.
+//! Invariants: a session is created only where none is and none has just ended, or else whoever holds its id would find another
+//! visitor's; a session that merely moves its end later is never refused, since its request changed nothing. Such an id carries no MAC
+//! of ours, so one that leads nowhere costs a look at the disk.
 
-use sessile_codec::Record;
+use sessile_codec::{Limits, Record};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Store,
-    commit::{Asked, Committed, Known, NewKey, Onto, at_least},
-    count,
-    find::Fetched,
-};
+use super::{Store, commit::at_least, count, find::Current, find::Fetched};
 use crate::{
     Durability, Error,
-    disk::{Op, Ticket},
-    memory::{Base, Lookup, Swap},
+    disk::{Op, Ticket, Unreadable, Urgency},
+    expiry,
+    memory::{Base, Load, Lookup, Swap},
     owner::NOBODY,
     token::{Handle, Key},
 };
 
-/// What a session is stored under whose id is `id` in the crate that `kind` names. No token of ours has the same one.
-pub(crate) fn foreign_key(kind: &str, id: &[u8]) -> Key {
-    let hash = Sha256::new_with_prefix(b"sessile foreign\0").chain_update(kind).chain_update([0]).chain_update(id).finalize();
-    *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+/// The crate that issued a session's id. Its number is in the record's flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "each adapter has its own")]
+pub(crate) enum Kind {
+    TowerSessions = 1,
+    ActixSession = 2,
+    AxumSession = 3,
+    Poem = 4,
+}
+
+/// Where a record's flags hold the number of its [`Kind`]; 0 for a session of this crate.
+const KIND_SHIFT: u32 = 8;
+const KIND_BITS: u16 = 0xf << KIND_SHIFT;
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::TowerSessions => "tower-sessions",
+            Self::ActixSession => "actix-session",
+            Self::AxumSession => "axum_session",
+            Self::Poem => "poem",
+        }
+    }
+
+    /// Whether one call of its trait creates a session and changes one.
+    fn puts(self) -> bool {
+        matches!(self, Self::AxumSession | Self::Poem)
+    }
+
+    /// What a session is stored under whose id is `id`. No token of ours has the same key.
+    pub(crate) fn key(self, id: &[u8]) -> Key {
+        let hash = Sha256::new_with_prefix(b"sessile foreign\0");
+        let hash = hash.chain_update(self.name()).chain_update([0]).chain_update(id).finalize();
+        *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+    }
+
+    /// `flags`, of a session of this crate.
+    pub(crate) fn mark(self, flags: u16) -> u16 {
+        flags & !KIND_BITS | (self as u16) << KIND_SHIFT
+    }
+}
+
+/// What a change makes of the current record.
+pub(crate) enum Change {
+    Nothing,
+    /// Only the session's end moves, and to a later time. `due`: what is written, if that is worth a write.
+    Touch {
+        record: Record,
+        due: Option<Record>,
+    },
+    Commit {
+        record: Record,
+        durability: Durability,
+    },
+}
+
+/// What became of a session that was to be put under a key.
+pub(crate) enum Put {
+    Done(Ticket),
+    /// A session is there.
+    Taken,
+    /// One has ended there.
+    Ended,
+}
+
+/// What is under a key, whether or not its time is over.
+enum Occupant<'m> {
+    Nothing(Load<'m>),
+    Record {
+        record: Record,
+        seen_ms: u64,
+        load: Option<Load<'m>>,
+    },
+    Unreadable(Load<'m>, Unreadable),
+    /// A session that ended a moment ago.
+    Ending,
 }
 
 impl Store {
+    /// Limits of sessions of other crates: those that the application set, and of the others only the record's.
+    pub(crate) fn foreign_limits(&self) -> &Limits {
+        &self.0.settings.foreign_limits
+    }
+
+    /// Prepares for sessions of `kind`.
+    pub(crate) fn use_foreign(&self, kind: Kind) {
+        if kind.puts() {
+            self.0.shared.ended.begin();
+        }
+    }
+
+    /// Notes that a session under `key` is to end, and that no late request may begin it anew.
+    pub(crate) fn note_foreign_end(&self, key: &Key) {
+        self.0.shared.ended.note(key);
+    }
+
     /// The session under `key`, with its use noted.
     pub(crate) fn find_foreign(&self, key: &Key) -> Result<Option<Record>, Error> {
         let now_ms = self.now_ms();
@@ -49,60 +135,180 @@ impl Store {
         Ok(found)
     }
 
-    /// As [`commit`](Self::commit), by who knows nothing of the session but its key.
-    pub(crate) fn commit_foreign(
+    /// Compare-and-swap loop: applies `change` to the current record and stores the result, and again if another commit won. Returns
+    /// `None` if the session has ended; the commit is then counted as dropped.
+    pub(crate) fn change_foreign(
         &self,
         key: &Key,
-        durability: Durability,
-        owner: Option<[u8; 16]>,
-        merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
-    ) -> Result<Option<Committed>, Error> {
-        let Some(current) = self.current(key)? else {
-            self.drop_commit(None);
-            return Ok(None);
-        };
-        // Without a name, which would be for a new token of ours.
-        let asked = Asked { name: 0, durability, owner, new_key: NewKey::Keep, may_end: false };
-        let record = &current.record;
-        let known = Known { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
-        self.commit(&known, asked, merge)
+        mut change: impl FnMut(&Record) -> Result<Change, Error>,
+    ) -> Result<Option<Ticket>, Error> {
+        while let Some(current) = self.current(key)? {
+            let swap = match change(&current.record)? {
+                Change::Nothing => return Ok(Some(Ticket::done())),
+                Change::Touch { record, due } => self.touch_foreign(&current, &record, due.as_ref()),
+                Change::Commit { record, durability } => self.commit_foreign(&current, &record, durability)?,
+            };
+            match swap {
+                Swap::Done(ticket) => return Ok(Some(ticket)),
+                Swap::Changed => {}
+                Swap::Dead => break,
+            }
+        }
+        self.drop_commit(None);
+        Ok(None)
     }
 
-    /// Makes `record` the session under `key`. `None`: there is one, or was one until a moment ago, or `is_over` says that there was.
+    /// A touch that the disk does not take stays in memory: nothing of its request is lost by that, and the next one tries again.
+    fn touch_foreign(&self, current: &Current<'_>, record: &Record, due: Option<&Record>) -> Swap<Ticket> {
+        if self.is_closed() {
+            return Swap::Done(Ticket::done());
+        }
+        let (record, durability) = match due.filter(|_| self.takes_writes()) {
+            Some(due) => (due, Durability::Relaxed),
+            None => (record, Durability::Quick),
+        };
+        self.exchange(&current.key, current.base(), record, durability, None).map(|_| Ticket::done())
+    }
+
+    fn commit_foreign(&self, current: &Current<'_>, record: &Record, durability: Durability) -> Result<Swap<Ticket>, Error> {
+        self.0.disk.admit()?;
+        let (before, owner) = (current.record.meta().owner, record.meta().owner);
+        // An owner's list must not miss a session that moves while it is read; that `before` is still so, the swap checks.
+        let _locks = (owner != before).then(|| self.lock_owners([before, owner]));
+        let evicted = if owner == before { false } else { self.limit_owner(&owner, &current.key)? };
+        let durability = at_least(durability, owner != before || evicted);
+        Ok(self.exchange(&current.key, current.base(), record, durability, None))
+    }
+
+    /// Creates a session under `key`. `None`: one is there, if only one that has expired or cannot be read. Whoever still has its id
+    /// must not find another visitor's session.
     pub(crate) fn create_foreign(
         &self,
         key: &Key,
+        make: impl Fn(u64) -> Result<Record, Error>,
+        durability: Durability,
+    ) -> Result<Option<Ticket>, Error> {
+        loop {
+            let Occupant::Nothing(load) = self.occupant(key)? else { return Ok(None) };
+            if let Some(ticket) = self.begin_foreign(key, Base::Load(&load), &make(1)?, durability, false)? {
+                return Ok(Some(ticket));
+            }
+        }
+    }
+
+    /// Puts a session under `key`, in the place of one that has expired or is damaged, for ids that the client keeps when its session
+    /// is over. `make` gets the revision that the record must have.
+    pub(crate) fn put_foreign(
+        &self,
+        key: &Key,
+        make: impl Fn(u64) -> Result<Record, Error>,
+        durability: Durability,
+    ) -> Result<Put, Error> {
+        loop {
+            let occupant = self.occupant(key)?;
+            // From here on, the swap sees an end. One that came before is known here.
+            if self.0.shared.ended.contains(key) {
+                self.drop_commit(None);
+                return Ok(Put::Ended);
+            }
+            let put = match &occupant {
+                Occupant::Nothing(load) => self.begin_foreign(key, Base::Load(load), &make(1)?, durability, false)?,
+                Occupant::Record { record, seen_ms, load } => {
+                    let deadline_ms = expiry::deadline_ms(&record.meta(), *seen_ms);
+                    if deadline_ms > self.now_ms() {
+                        return Ok(Put::Taken);
+                    }
+                    if deadline_ms > self.0.timeline.certain_ms() {
+                        // The clock may be wrong, and what is replaced does not come back when it is set right.
+                        self.drop_commit(None);
+                        return Ok(Put::Ended);
+                    }
+                    let base = load.as_ref().map_or(Base::Record(record), Base::Load);
+                    self.begin_foreign(key, base, &make(record.meta().revision.saturating_add(1))?, durability, true)?
+                }
+                Occupant::Unreadable(load, error) if error.is_damage() => {
+                    self.begin_foreign(key, Base::Load(load), &make(2)?, durability, true)?
+                }
+                // Another release wrote it, and reads it again.
+                Occupant::Unreadable(_, error) => return Err(error.clone().into_error()),
+                Occupant::Ending => {
+                    self.drop_commit(None);
+                    return Ok(Put::Ended);
+                }
+            };
+            if let Some(ticket) = put {
+                return Ok(Put::Done(ticket));
+            }
+        }
+    }
+
+    /// Stores a new session under `key`, where `base` is. `replaces`: a session whose time is over. `None`: look again.
+    fn begin_foreign(
+        &self,
+        key: &Key,
+        base: Base<'_>,
         record: &Record,
         durability: Durability,
-        is_over: impl Fn() -> bool,
+        replaces: bool,
     ) -> Result<Option<Ticket>, Error> {
         let owner = record.meta().owner;
-        loop {
-            let Lookup::Miss = self.0.memory.peek(key, self.now_ms()) else { return Ok(None) };
-            let Some(load) = self.0.memory.begin_load(key) else { continue };
-            // From here on, an end is seen by the swap; one that was before is known to who asks.
-            if is_over() {
-                return Ok(None);
-            }
-            // An expired one counts, and one that cannot be read.
-            if self.0.disk.load(key)?.is_some() {
-                return Ok(None);
-            }
-            self.0.disk.admit()?;
+        self.0.disk.admit()?;
+        if !replaces {
             self.make_room(owner != NOBODY)?;
-            let _locks = self.lock_owners([owner, NOBODY]);
-            let evicted = self.limit_owner(&owner, key)?;
-            let durability = at_least(durability, owner != NOBODY || evicted);
-            let put = |before| self.queue(Op::Put { key: *key, record: record.clone() }, durability, before);
-            match self.0.memory.swap(key, Base::Load(&load), record, &self.0.disk, put) {
-                Swap::Done(ticket) => {
-                    count(&self.0.shared.counters.commits);
-                    self.0.shared.created(Handle::of(&record.meta()));
-                    return Ok(Some(ticket));
-                }
-                Swap::Changed => {}
-                Swap::Dead => return Ok(None),
+        }
+        let _locks = self.lock_owners([owner, NOBODY]);
+        let evicted = self.limit_owner(&owner, key)?;
+        let durability = at_least(durability, owner != NOBODY || evicted);
+        let Swap::Done(ticket) = self.exchange(key, base, record, durability, None) else { return Ok(None) };
+        if replaces {
+            // Under a foreign id, each session has the first handle of its key.
+            self.0.shared.expired(key, Some(Handle::first(key)));
+        }
+        self.0.shared.created(Handle::of(&record.meta()));
+        Ok(Some(ticket))
+    }
+
+    /// Puts `record` in the place of `base`. `note` is queued right behind it, before any later change of `key`.
+    pub(super) fn exchange(
+        &self,
+        key: &Key,
+        base: Base<'_>,
+        record: &Record,
+        durability: Durability,
+        note: Option<Op>,
+    ) -> Swap<Ticket> {
+        let put = |before| {
+            let queued = self.queue(Op::Put { key: *key, record: record.clone() }, durability, before);
+            if let Some(note) = note {
+                self.0.disk.enqueue(note, Urgency::Soon);
             }
+            queued
+        };
+        let swap = self.0.memory.swap(key, base, record, &self.0.disk, put);
+        if matches!(swap, Swap::Done(_)) {
+            count(&self.0.shared.counters.commits);
+        }
+        swap
+    }
+
+    fn occupant(&self, key: &Key) -> Result<Occupant<'_>, Error> {
+        loop {
+            // At the time 0 nothing has expired.
+            match self.0.memory.peek(key, 0) {
+                Lookup::Hit(record, seen_ms) => return Ok(Occupant::Record { record, seen_ms, load: None }),
+                Lookup::Dead | Lookup::Moved(_) | Lookup::Expired => return Ok(Occupant::Ending),
+                Lookup::Miss => {}
+            }
+            let Some(load) = self.0.memory.begin_load(key) else { continue };
+            return Ok(match self.0.disk.load(key)? {
+                None => Occupant::Nothing(load),
+                Some(Ok(record)) => Occupant::Record { seen_ms: record.meta().last_seen_ms, record, load: Some(load) },
+                Some(Err(error)) => {
+                    count(&self.0.shared.counters.corrupt);
+                    crate::event::corrupt_record(key, &error);
+                    Occupant::Unreadable(load, error)
+                }
+            });
         }
     }
 }

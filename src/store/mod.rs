@@ -8,6 +8,8 @@
 
 mod capacity;
 mod commit;
+#[cfg(feature = "adapters")]
+mod ended;
 mod events;
 mod find;
 #[cfg(feature = "adapters")]
@@ -35,7 +37,7 @@ use std::{
 use sessile_codec::Limits;
 
 #[cfg(feature = "adapters")]
-pub(crate) use self::foreign::foreign_key;
+pub(crate) use self::foreign::{Change, Kind, Put};
 #[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{End, Opened, SealedId, has_left};
 use self::{capacity::FullAt, lease::Leases, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) sessions: AtomicU64,
     pub(super) events: Broadcast,
     pub(super) watchers: Arc<Watchers>,
+    #[cfg(feature = "adapters")]
+    pub(super) ended: super::ended::Ended,
 }
 
 impl Shared {

@@ -8,9 +8,9 @@ use sessile::{
     testing::contract::{self, Data, Failure, Subject},
 };
 
-use crate::support::{OnDisk, block_on};
+use crate::support::{Adapter, OnDisk, block_on};
 
-struct Actix {
+pub(crate) struct Actix {
     disk: OnDisk,
     sessions: ActixSessions,
 }
@@ -78,6 +78,16 @@ impl Subject for Actix {
         let Self { disk, sessions } = self;
         drop(sessions);
         Some(Self::on(disk.reopen()))
+    }
+}
+
+impl Adapter for Actix {
+    fn over(disk: OnDisk) -> Self {
+        Self::on(disk)
+    }
+
+    fn disk(&self) -> &OnDisk {
+        &self.disk
     }
 }
 

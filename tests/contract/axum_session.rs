@@ -8,9 +8,9 @@ use sessile::{
     testing::contract::{self, Data, Failure, Subject},
 };
 
-use crate::support::{OnDisk, block_on, new_id};
+use crate::support::{Adapter, OnDisk, block_on, new_id};
 
-struct Axum {
+pub(crate) struct Axum {
     disk: OnDisk,
     pool: AxumSessionPool,
 }
@@ -81,6 +81,16 @@ impl Subject for Axum {
         let Self { disk, pool } = self;
         drop(pool);
         Some(Self::on(disk.reopen()))
+    }
+}
+
+impl Adapter for Axum {
+    fn over(disk: OnDisk) -> Self {
+        Self::on(disk)
+    }
+
+    fn disk(&self) -> &OnDisk {
+        &self.disk
     }
 }
 

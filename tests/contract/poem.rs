@@ -9,9 +9,9 @@ use sessile::{
     testing::contract::{self, Data, Failure, Subject},
 };
 
-use crate::support::{OnDisk, block_on, new_id};
+use crate::support::{Adapter, OnDisk, block_on, new_id};
 
-struct Poem {
+pub(crate) struct Poem {
     disk: OnDisk,
     sessions: PoemSessions,
 }
@@ -75,6 +75,16 @@ impl Subject for Poem {
     }
 }
 
+impl Adapter for Poem {
+    fn over(disk: OnDisk) -> Self {
+        Self::on(disk)
+    }
+
+    fn disk(&self) -> &OnDisk {
+        &self.disk
+    }
+}
+
 #[test]
 fn keeps_the_contract() {
     contract::check(Poem::new);
@@ -92,11 +102,11 @@ fn without_a_time_of_its_own_a_session_has_the_idle_timeout() {
 }
 
 #[test]
-fn what_is_stored_to_an_ended_session_is_counted() {
+fn what_is_stored_to_an_ended_session_is_an_error_and_counted() {
     let poem = Poem::new();
     let id = poem.create(&Data::new(), Duration::from_hours(1)).unwrap();
     assert_eq!(poem.disk.store.stats().dropped_commits, 0);
     poem.delete(&id).unwrap();
-    poem.put(&id, &Data::new(), None).unwrap();
-    assert_eq!(poem.disk.store.stats().dropped_commits, 1);
+    assert!(poem.put(&id, &Data::new(), None).is_err());
+    assert_eq!((poem.disk.store.stats().dropped_commits, poem.disk.store.stats().sessions), (1, 0));
 }

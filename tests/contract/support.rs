@@ -12,40 +12,69 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sessile::{Clock, Durability, Store, testing::ManualClock};
+use sessile::{
+    Builder, Clock, Durability, Store,
+    testing::{FaultDisk, ManualClock, contract::Subject},
+};
 use tempfile::TempDir;
+
+/// An adapter over a store of its own.
+pub(crate) trait Adapter: Subject + Sized {
+    fn over(disk: OnDisk) -> Self;
+
+    fn disk(&self) -> &OnDisk;
+
+    fn store(&self) -> &Store {
+        &self.disk().store
+    }
+}
 
 /// A store that can be closed and opened again.
 pub(crate) struct OnDisk {
     pub(crate) store: Store,
     pub(crate) clock: ManualClock,
-    directory: TempDir,
+    place: Place,
+}
+
+enum Place {
+    Directory(TempDir),
+    Simulated(FaultDisk),
 }
 
 impl OnDisk {
     pub(crate) fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), ManualClock::default())
+        Self::open(Place::Directory(tempfile::tempdir().unwrap()), ManualClock::default(), |builder| builder)
     }
 
-    fn open(directory: TempDir, clock: ManualClock) -> Self {
-        // Most cases say nothing of power cuts; those that do close the store first.
+    /// A store on a simulated disk, with a small journal.
+    pub(crate) fn at(disk: &FaultDisk, clock: ManualClock, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::open(Place::Simulated(disk.clone()), clock, |builder| settings(builder.journal_bytes(192 << 10)))
+    }
+
+    fn open(place: Place, clock: ManualClock, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        // Most cases do not test power cuts; those that do set another class.
         let builder =
             Store::builder().clock(clock.clone()).durability(Durability::Relaxed).wait_for_lock(Duration::from_secs(10));
-        let store = builder.open(directory.path().join("sessions.redb")).unwrap();
-        Self { store, clock, directory }
+        let builder = settings(builder);
+        let store = match &place {
+            Place::Directory(directory) => builder.open(directory.path().join("sessions.redb")),
+            Place::Simulated(disk) => builder.open_on(disk),
+        };
+        Self { store: store.unwrap(), clock, place }
     }
 
     pub(crate) fn reopen(self) -> Self {
-        let Self { store, clock, directory } = self;
+        let Self { store, clock, place } = self;
         store.close().unwrap();
         drop(store);
-        Self::open(directory, clock)
+        Self::open(place, clock, |builder| builder)
     }
 
     /// The bytes of all files, after everything was written.
     pub(crate) fn files(&self) -> Vec<u8> {
         self.store.flush().wait().unwrap();
-        let files = std::fs::read_dir(self.directory.path()).unwrap();
+        let Place::Directory(directory) = &self.place else { panic!("the store has no directory") };
+        let files = std::fs::read_dir(directory.path()).unwrap();
         files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 

@@ -294,7 +294,7 @@ fn a_thousand_keys_come_back<S: Subject>(run: Run<S>) {
 }
 
 fn keys_may_be_any_text<S: Subject>(run: Run<S>) {
-    let long = "k".repeat(200);
+    let (long, longer, reserved) = ("k".repeat(256), "k".repeat(5000), format!("sessile.{}", "k".repeat(247)));
     let keys = [
         "",
         " ",
@@ -308,6 +308,8 @@ fn keys_may_be_any_text<S: Subject>(run: Run<S>) {
         "ключ 🔑",
         "\"",
         &long,
+        &longer,
+        &reserved,
     ];
     let values: Data = keys.iter().enumerate().map(|(n, key)| ((*key).to_owned(), n.to_string())).collect();
     comes_back(&run, &values);
@@ -443,11 +445,17 @@ fn a_save_after_the_time_is_over_revives_nothing<S: Subject>(run: Run<S>) {
         if asks {
             run.is_gone(&id);
         }
-        if sweeps && !S::SAVE_CREATES {
+        if sweeps {
             run.sweep();
         }
-        run.try_save(&id, &other());
-        run.is_gone(&id);
+        if S::SAVE_CREATES {
+            // Nobody ended it, so the save begins a new session, with nothing of the old one.
+            run.save(&id, &other());
+            run.has(&id, &other());
+        } else {
+            run.try_save(&id, &other());
+            run.is_gone(&id);
+        }
     }
 }
 

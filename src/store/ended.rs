@@ -1,0 +1,83 @@
+//! The record keys of foreign sessions that ended last in this process.
+//!
+//! Some session crates have one call that creates a session and changes one. A request that is still running when its session ends
+//! would bring the session back with that call. So the store remembers which keys ended last, and refuses such a call for them. The
+//! process need not remember them longer than it lives: the requests that could bring a session back end with it.
+//!
+//! Invariants: a key is noted before its deletion is queued, so whoever finds the session gone finds its key here; at most [`MOST`]
+//! keys are kept, and the oldest leave first; a store without such a crate keeps none.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use crate::token::Key;
+
+/// More sessions than end while one request runs; 3 MiB.
+const MOST: usize = 1 << 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    is_used: AtomicBool,
+    keys: Mutex<Keys>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    all: HashSet<Key>,
+    oldest_first: VecDeque<Key>,
+}
+
+impl Ended {
+    /// Remembers ends from now on.
+    pub(super) fn begin(&self) {
+        self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note(&self, key: &Key) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut keys = self.keys.lock();
+        if keys.all.insert(*key) {
+            keys.oldest_first.push_back(*key);
+        }
+        if keys.oldest_first.len() > MOST
+            && let Some(oldest) = keys.oldest_first.pop_front()
+        {
+            keys.all.remove(&oldest);
+        }
+    }
+
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.is_used.load(Ordering::Relaxed) && self.keys.lock().all.contains(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> Key {
+        (n as u128).to_le_bytes()
+    }
+
+    #[test]
+    fn the_last_ends_are_remembered_and_no_more_than_fit() {
+        let ended = Ended::default();
+        ended.note(&key(0));
+        assert!(!ended.contains(&key(0)), "nobody asked to remember");
+        ended.begin();
+        for n in 0..MOST + 10 {
+            ended.note(&key(n));
+            // A key that ends twice takes its place once.
+            ended.note(&key(n));
+        }
+        let remembered = (0..MOST + 10).filter(|n| ended.contains(&key(*n))).count();
+        assert_eq!((remembered, ended.keys.lock().oldest_first.len()), (MOST, MOST));
+        assert!(!ended.contains(&key(9)) && ended.contains(&key(10)) && ended.contains(&key(MOST + 9)));
+    }
+}

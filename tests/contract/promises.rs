@@ -1,0 +1,232 @@
+//! What every adapter promises beyond the contract: what is durable when, what a full or closed disk does, and what limits hold.
+
+use std::time::{Duration, Instant};
+
+use sessile::{
+    Durability,
+    testing::{
+        FaultDisk, ManualClock,
+        contract::{Data, Failure},
+    },
+};
+
+use crate::{
+    axum_session::Axum,
+    support::{Adapter, OnDisk},
+};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+macro_rules! for_each_adapter {
+    ($($test:ident)*) => {
+        for_each_adapter! { @ tower_sessions_0_14 crate::tower::Tower<14>, $($test)* }
+        for_each_adapter! { @ tower_sessions_0_15 crate::tower::Tower<15>, $($test)* }
+        for_each_adapter! { @ actix_session crate::actix::Actix, $($test)* }
+        for_each_adapter! { @ axum_session crate::axum_session::Axum, $($test)* }
+        for_each_adapter! { @ poem crate::poem::Poem, $($test)* }
+    };
+    (@ $name:ident $adapter:ty, $($test:ident)*) => {
+        mod $name {
+            type Adapter = $adapter;
+
+            $(#[test]
+            fn $test() {
+                super::$test::<Adapter>();
+            })*
+        }
+    };
+}
+
+for_each_adapter! {
+    an_end_that_moves_fails_no_request_while_the_disk_is_full
+    an_end_that_moves_fails_no_request_of_a_closed_store
+    an_end_that_comes_nearer_is_durable_when_it_is_acknowledged
+    an_end_that_moves_is_on_disk_after_a_tenth_of_the_time
+    a_save_that_is_acknowledged_is_durable
+    a_store_holds_no_more_sessions_than_it_may
+    a_session_that_is_over_and_only_on_disk_is_never_served_again
+    a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one
+    keys_have_the_limits_that_the_application_set
+}
+
+/// A clock on a whole second: axum_session rounds to seconds.
+fn clock() -> ManualClock {
+    ManualClock::at(std::time::UNIX_EPOCH + Duration::from_hours(500_000))
+}
+
+fn durable<A: Adapter>(disk: &FaultDisk) -> A {
+    A::over(OnDisk::at(disk, clock(), |builder| builder.durability(Durability::Durable)))
+}
+
+/// What a power cut leaves of the adapter's store, at the same time of day.
+fn after_power_cut<A: Adapter>(adapter: &A, disk: &FaultDisk) -> A {
+    A::over(OnDisk::at(&disk.crash(1), ManualClock::at(adapter.disk().now()), |builder| builder))
+}
+
+fn values(name: &str) -> Data {
+    Data::from([("name".to_owned(), format!("{name:?}")), ("visits".to_owned(), "1".to_owned())])
+}
+
+/// Moves the end by each call that the adapter has for it.
+fn move_end<A: Adapter>(adapter: &A, id: &A::Id, data: &Data, life: Duration) -> Result<(), Failure> {
+    adapter.touch(id, life).unwrap_or(Ok(()))?;
+    adapter.save(id, data, life)
+}
+
+fn fill<A: Adapter>(adapter: &A, disk: &FaultDisk) {
+    disk.set_capacity(Some(disk.used_bytes()));
+    let long = Data::from([("long".to_owned(), format!("{:?}", "x".repeat(2000)))]);
+    let refused = (0..1000).any(|_| adapter.create(&long, HOUR).is_err());
+    assert!(refused, "the disk is full");
+}
+
+fn an_end_that_moves_fails_no_request_while_the_disk_is_full<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let id = adapter.create(&values("Ada"), HOUR).unwrap();
+    fill(&adapter, &disk);
+    // From a tenth of the time on, it would be written.
+    for _ in 0..10 {
+        adapter.advance(10 * MINUTE);
+        move_end(&adapter, &id, &values("Ada"), HOUR).expect("the page goes out");
+        assert_eq!(adapter.load(&id).unwrap(), Some(values("Ada")));
+    }
+    assert!(adapter.save(&id, &values("Grace"), HOUR).is_err(), "a value that cannot be stored is an error");
+    assert!(adapter.save(&id, &values("Ada"), MINUTE).is_err(), "and a session that should end sooner");
+    disk.heal();
+    let began = Instant::now();
+    while adapter.store().flush().wait().is_err() {
+        assert!(began.elapsed() < Duration::from_secs(10), "the disk has room again");
+        std::thread::yield_now();
+    }
+    adapter.advance(30 * MINUTE);
+    assert_eq!(after_power_cut(&adapter, &disk).load(&id).unwrap(), Some(values("Ada")), "then the end is written");
+}
+
+fn an_end_that_moves_fails_no_request_of_a_closed_store<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let id = adapter.create(&values("Ada"), HOUR).unwrap();
+    adapter.store().close().unwrap();
+    adapter.advance(10 * MINUTE);
+    move_end(&adapter, &id, &values("Ada"), HOUR).expect("the page goes out");
+    assert!(adapter.save(&id, &values("Grace"), HOUR).is_err());
+}
+
+fn an_end_that_comes_nearer_is_durable_when_it_is_acknowledged<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    for touches in [false, true] {
+        let id = adapter.create(&values("Ada"), HOUR).unwrap();
+        let moved = if touches { adapter.touch(&id, MINUTE) } else { Some(adapter.save(&id, &values("Ada"), MINUTE)) };
+        let Some(moved) = moved else { continue };
+        moved.unwrap();
+        let found = after_power_cut(&adapter, &disk);
+        assert!(found.load(&id).unwrap().is_some());
+        found.advance(MINUTE);
+        assert_eq!(found.load(&id).unwrap(), None, "touched: {touches}");
+    }
+}
+
+fn an_end_that_moves_is_on_disk_after_a_tenth_of_the_time<A: Adapter>() {
+    for (minutes, is_written) in [(5, false), (6, true)] {
+        let disk = FaultDisk::new(0);
+        let adapter: A = durable(&disk);
+        let id = adapter.create(&values("Ada"), HOUR).unwrap();
+        adapter.advance(minutes * MINUTE);
+        move_end(&adapter, &id, &values("Ada"), HOUR).unwrap();
+        // A group of commits takes along what is queued, and nothing that stays in memory.
+        adapter.create(&values("Grace"), HOUR).unwrap();
+        let found = after_power_cut(&adapter, &disk);
+        found.advance((60 - minutes) * MINUTE);
+        assert_eq!(found.load(&id).unwrap().is_some(), is_written, "after {minutes} minutes");
+    }
+}
+
+fn a_save_that_is_acknowledged_is_durable<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let id = adapter.create(&values("Ada"), HOUR).unwrap();
+    assert_eq!(after_power_cut(&adapter, &disk).load(&id).unwrap(), Some(values("Ada")));
+    adapter.save(&id, &values("Grace"), HOUR).unwrap();
+    assert_eq!(after_power_cut(&adapter, &disk).load(&id).unwrap(), Some(values("Grace")));
+    adapter.delete(&id).unwrap();
+    assert_eq!(after_power_cut(&adapter, &disk).load(&id).unwrap(), None);
+}
+
+fn a_store_holds_no_more_sessions_than_it_may<A: Adapter>() {
+    let adapter = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.max_sessions(10)));
+    for n in 0..50 {
+        let id = adapter.create(&values(&n.to_string()), HOUR).unwrap();
+        assert!(adapter.load(&id).unwrap().is_some(), "a new session takes the place of an old one");
+        // What is not on disk yet is not evicted.
+        adapter.store().flush().wait().unwrap();
+        assert!(adapter.store().stats().sessions <= 10, "{} sessions", adapter.store().stats().sessions);
+    }
+}
+
+fn a_session_that_is_over_and_only_on_disk_is_never_served_again<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let id = adapter.create(&values("Ada"), MINUTE).unwrap();
+    adapter.store().close().unwrap();
+    let found = after_power_cut(&adapter, &disk);
+    found.advance(2 * MINUTE);
+    assert_eq!(found.store().stats().disk_sessions, 1, "it was not swept");
+    begins_anew(&found, &id);
+    assert_eq!(found.store().stats().sessions, found.store().stats().disk_sessions);
+}
+
+/// Creates a session where one was that is no more: under its id if the id is the client's to choose, else under another.
+fn begins_anew<A: Adapter>(adapter: &A, id: &A::Id) {
+    if A::SAVE_CREATES {
+        adapter.save(id, &values("Grace"), HOUR).unwrap();
+        assert_eq!(adapter.load(id).unwrap(), Some(values("Grace")));
+    } else if let Some(created) = adapter.create_at(id, &values("Grace"), HOUR) {
+        let created = created.unwrap();
+        assert_ne!(created, *id, "whoever has the old id finds another visitor's session");
+        assert_eq!(adapter.load(&created).unwrap(), Some(values("Grace")));
+        assert_eq!(adapter.load(id).unwrap(), None);
+    }
+    adapter.store().flush().wait().unwrap();
+}
+
+fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let id = adapter.create(&values("a name that is in the file once"), HOUR).unwrap();
+    adapter.store().close().unwrap();
+    let mut bytes = disk.contents("store").unwrap();
+    let name = b"a name that is in the file once";
+    let at = bytes.windows(name.len()).position(|window| window == name).expect("it is in the file");
+    bytes[at] ^= 1;
+    disk.replace("store", &bytes);
+    let found = after_power_cut(&adapter, &disk);
+    // Before it is read: a damaged record that was read is soon put aside.
+    begins_anew(&found, &id);
+    if !A::SAVE_CREATES {
+        assert_eq!(found.load(&id).unwrap(), None);
+    }
+    assert!(found.store().stats().corrupt > 0);
+}
+
+fn keys_have_the_limits_that_the_application_set<A: Adapter>() {
+    let limited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.key_limit(300)));
+    // `axum_session` hands its values over as one text.
+    let is_one_text = std::any::type_name::<A>() == std::any::type_name::<Axum>();
+    for (key, is_refused) in
+        [("k".repeat(300), false), (format!("sessile.{}", "k".repeat(292)), false), ("k".repeat(301), true)]
+    {
+        let data = Data::from([(key.clone(), "1".to_owned())]);
+        let created = limited.create(&data, HOUR);
+        assert_eq!(created.is_err(), is_refused && !is_one_text, "{} bytes", key.len());
+    }
+    let limited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.keys_limit(4)));
+    let keys = |n: usize| (0..n).map(|key| (key.to_string(), "1".to_owned())).collect::<Data>();
+    assert!(limited.create(&keys(4), HOUR).is_ok());
+    assert_eq!(limited.create(&keys(5), HOUR).is_err(), !is_one_text);
+    let unlimited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder));
+    let id = unlimited.create(&keys(5000), HOUR).unwrap();
+    assert_eq!(unlimited.load(&id).unwrap(), Some(keys(5000)));
+}
