@@ -6,8 +6,11 @@ use actix_session_0_11::storage::{LoadError, SaveError, SessionKey, SessionStore
 use sessile_codec::Patch;
 use time::Duration;
 
-use super::foreign::{Foreign, New, Saved, decode_map, lifetime_ms};
-use crate::{Error, Store, store::Kind};
+use super::{
+    foreign::{Foreign, New, Saved, decode_map, lifetime_ms},
+    owners::Owners,
+};
+use crate::{Error, Owner, Store, store::Kind};
 
 /// A session store for actix-session 0.11.
 ///
@@ -48,13 +51,57 @@ use crate::{Error, Store, store::Kind};
 ///
 /// A value is kept as the JSON text that actix-session made of it, byte for byte. A `Store` is shared by all workers: make it once.
 #[derive(Clone)]
-pub struct ActixSessions(Foreign);
+pub struct ActixSessions(Foreign, Owners<State>);
+
+/// A session's values, each of which is JSON in a text.
+type State = HashMap<String, String>;
 
 impl ActixSessions {
     /// The sessions of actix-session in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Foreign::new(store, Kind::ActixSession))
+        Self(Foreign::new(store, Kind::ActixSession), Owners::default())
+    }
+
+    /// Says whose a session is, from its values, each of which is JSON in a text, as actix-session keeps them. Then
+    /// [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit of
+    /// [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
+    ///
+    /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// use sessile::adapters::ActixSessions;
+    ///
+    /// // What actix-identity stores is a text, in quotes as JSON has it.
+    /// let sessions = ActixSessions::new(store.clone()).owned_by(|state| {
+    ///     let user = state.get("actix_identity.user_id")?;
+    ///     serde_json::from_str(user).ok()
+    /// });
+    /// sessions.index_owners(1)?;
+    ///
+    /// store.destroy_all("ada").wait()?; // signs Ada out everywhere
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn owned_by<O: Into<Owner>>(
+        self,
+        owner: impl Fn(&HashMap<String, String>) -> Option<O> + Send + Sync + 'static,
+    ) -> Self {
+        Self(self.0.with_owners(), Owners::by(owner))
+    }
+
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
+    /// function. Returns how many sessions had another owner.
+    ///
+    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
+    /// [the module](super#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
+        self.0.index_owners(version, |record| self.1.of(&decode_map(record).ok()?))
     }
 
     fn ends_ms(&self, life: &Duration) -> u64 {
@@ -72,6 +119,7 @@ impl SessionStore for ActixSessions {
         let key = self.0.key(session_key.as_ref().as_bytes());
         let Some(record) = self.0.load(&key).map_err(|error| LoadError::Other(error.into()))? else { return Ok(None) };
         let state = decode_map(&record).map_err(|error| LoadError::Deserialization(error.into()))?;
+        self.0.with_owner(&key, record, self.1.of(&state));
         Ok(Some(state))
     }
 
@@ -81,7 +129,7 @@ impl SessionStore for ActixSessions {
         loop {
             let session_key = generate_session_key();
             let key = self.0.key(session_key.as_ref().as_bytes());
-            let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: None };
+            let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: self.1.of(&session_state) };
             if let Some(ack) = self.0.create(&key, &new).map_err(other)? {
                 ack.await.map_err(other)?;
                 return Ok(session_key);
@@ -98,7 +146,7 @@ impl SessionStore for ActixSessions {
         let key = self.0.key(session_key.as_ref().as_bytes());
         let values = values(&self.0, &session_state).map_err(UpdateError::Serialization)?;
         let other = |error: Error| UpdateError::Other(error.into());
-        let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: None };
+        let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: self.1.of(&session_state) };
         match self.0.save(&key, &new, None).map_err(other)? {
             Saved::Done(ack) => ack.await.map_err(other)?,
             // Not `Ok`: then the middleware would set the ended session's cookie, over that of a visitor who has signed in anew.

@@ -7,9 +7,10 @@ use sessile_codec::{Entry, Patch, Record};
 
 use super::{
     foreign::{Foreign, New, Saved},
+    owners::Owners,
     text,
 };
-use crate::{Ack, Error, Store, store::Kind};
+use crate::{Ack, Error, Owner, Store, store::Kind};
 
 /// A database pool for `axum_session` 0.22.
 ///
@@ -42,7 +43,7 @@ use crate::{Ack, Error, Store, store::Kind};
 /// - The ids are not in the file, only hashes, so `get_ids` is refused. With the feature `key-store` of `axum_session`, turn its
 ///   filter off: `SessionConfig::with_bloom_filter(false)`.
 #[derive(Clone)]
-pub struct AxumSessionPool(Store, Foreign);
+pub struct AxumSessionPool(Store, Foreign, Owners<str>);
 
 /// Where the text stands in a record.
 const SESSION: &str = "session";
@@ -53,7 +54,48 @@ impl AxumSessionPool {
     /// The sessions of `axum_session` in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(store.clone(), Foreign::new(store, Kind::AxumSession))
+        Self(store.clone(), Foreign::new(store, Kind::AxumSession), Owners::default())
+    }
+
+    /// Says whose a session is, from the text that `axum_session` makes of it, so that [`Store::sessions_of`], [`Store::destroy_all`] and
+    /// the like work, and the limit of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
+    ///
+    /// The text is JSON with the values in `data`, each of which is JSON in a text; with
+    /// `SessionConfig::with_database_key` it is encrypted, and nothing can be known from it. Note that `axum_session` serves a session that
+    /// was ended here until it has forgotten it: turn its memory off with `SessionConfig::with_memory_lifetime(Duration::zero())`.
+    ///
+    /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// use sessile::adapters::AxumSessionPool;
+    ///
+    /// // What axum_session_auth stores.
+    /// let sessions = AxumSessionPool::new(store.clone()).owned_by(|session| {
+    ///     let session: serde_json::Value = serde_json::from_str(session).ok()?;
+    ///     session.get("data")?.get("user_auth_session_id")?.as_str().map(str::to_owned)
+    /// });
+    /// sessions.index_owners(1)?;
+    ///
+    /// store.destroy_all("7").wait()?; // signs user 7 out everywhere
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn owned_by<O: Into<Owner>>(self, owner: impl Fn(&str) -> Option<O> + Send + Sync + 'static) -> Self {
+        Self(self.0, self.1.with_owners(), Owners::by(owner))
+    }
+
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
+    /// function. Returns how many sessions had another owner.
+    ///
+    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
+    /// [the module](super#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
+        self.1.index_owners(version, |record| self.2.of(record.get(SESSION)?.get::<&str>().ok()?))
     }
 
     fn key(&self, id: &str, table: &str) -> crate::token::Key {
@@ -66,7 +108,7 @@ impl AxumSessionPool {
         values.set(SESSION, Entry::serde(session, limits)?, limits)?;
         values.set(TABLE, Entry::serde(table, limits)?, limits)?;
         let ends_ms = u64::try_from(expires).unwrap_or_default().saturating_mul(1000);
-        let new = New { values: &values, ends_ms, owner: None };
+        let new = New { values: &values, ends_ms, owner: self.2.of(session) };
         Ok(match self.1.put(&self.key(id, table), &new)? {
             Saved::Done(ack) => ack,
             // See the type's documentation for why this is no error.
@@ -109,8 +151,11 @@ impl DatabasePool for AxumSessionPool {
 
     async fn load(&self, id: &str, table_name: &str) -> Result<Option<String>, DatabaseError> {
         let Some(record) = self.find(id, table_name)? else { return Ok(None) };
-        let session = record.get(SESSION).map(|session| session.get::<String>()).transpose();
-        session.map_err(|error| DatabaseError::GenericSelectError(text(&error.into())))
+        let Some(session) = record.get(SESSION) else { return Ok(None) };
+        let session = session.get::<String>();
+        let session = session.map_err(|error| DatabaseError::GenericSelectError(text(&error.into())))?;
+        self.1.with_owner(&self.key(id, table_name), record, self.2.of(&session));
+        Ok(Some(session))
     }
 
     async fn delete_one_by_id(&self, id: &str, table_name: &str) -> Result<(), DatabaseError> {

@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct Foreign {
     store: Store,
     kind: Kind,
+    /// Whether the application says whose a session is.
+    knows_owners: bool,
 }
 
 /// What a session is to become.
@@ -53,7 +55,57 @@ const ESCAPE: char = '\0';
 impl Foreign {
     pub(crate) fn new(store: Store, kind: Kind) -> Self {
         store.use_foreign(kind);
-        Self { store, kind }
+        Self { store, kind, knows_owners: false }
+    }
+
+    /// The same for an application that says whose a session is.
+    pub(crate) fn with_owners(self) -> Self {
+        Self { knows_owners: true, ..self }
+    }
+
+    /// Does `work`, which stores a session.
+    fn storing<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.knows_owners {
+            return work();
+        }
+        // Before the session can be on disk; and again, if all sessions began to be gone through before this one was there.
+        self.store.forget_owners(self.kind);
+        let done = work();
+        self.store.forget_owners(self.kind);
+        done
+    }
+
+    /// Sets the owner of every session to what `owner_of` says of its record, unless that was done for `version` before. Returns how
+    /// many had another one.
+    pub(crate) fn index_owners(&self, version: u32, owner_of: impl Fn(&Record) -> Option<OwnerHash>) -> Result<u64, Error> {
+        if !self.knows_owners {
+            let detail = "`index_owners` needs a function that says whose a session is; give one with `owned_by` before";
+            return Err(Error::Config { detail: detail.to_owned() });
+        }
+        if self.store.has_owners(self.kind, version) {
+            return Ok(0);
+        }
+        self.store.begin_owners(self.kind, version);
+        let mut set = 0;
+        self.store.scan(|key, record, _| {
+            if self.kind.is_of(record.meta().flags) {
+                set += u64::from(self.store.set_foreign_owner(key, &owner_of)?.is_some());
+            }
+            Ok(())
+        })?;
+        self.store.end_owners(self.kind, version)?.wait()?;
+        Ok(set)
+    }
+
+    /// The record that was loaded from `key`, with its owner, if that was missing.
+    pub(crate) fn with_owner(&self, key: &Key, record: Record, owner: Option<OwnerHash>) -> Record {
+        let is_missing = record.meta().owner == NOBODY && owner.is_some_and(|owner| owner != NOBODY);
+        if !is_missing {
+            return record;
+        }
+        // If another request was faster, it did the same; and if the disk refuses, the next load tries again.
+        let set = self.store.set_foreign_owner(key, |current| owner.filter(|_| current.is_same(&record)));
+        set.ok().flatten().unwrap_or(record)
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -91,7 +143,8 @@ impl Foreign {
 
     /// Makes a session under `key`. `None`: there is or was one.
     pub(crate) fn create(&self, key: &Key, new: &New<'_>) -> Result<Option<Ack>, Error> {
-        let ticket = self.store.create_foreign(key, |revision| self.record(key, new, revision), self.store.durability())?;
+        let create = || self.store.create_foreign(key, |revision| self.record(key, new, revision), self.store.durability());
+        let ticket = self.storing(create)?;
         Ok(ticket.map(|ticket| Ack::new(ticket, ())))
     }
 
@@ -116,32 +169,16 @@ impl Foreign {
 
     /// Makes the session under `key` what `new` says; what has the same value as in `base` is left as others made it since.
     pub(crate) fn save(&self, key: &Key, new: &New<'_>, base: Option<&Base>) -> Result<Saved, Error> {
-        self.commit(key, new.owner, |current| {
-            let mut patch = Patch::new();
-            for (name, value) in sets(new.values) {
-                let is_theirs = base.is_some_and(|base| same(base.get(name), Some(value.as_ref())));
-                if !is_theirs && !same(current.get(name), Some(value.as_ref())) {
-                    patch.set(name, value.clone(), &Limits::UNLIMITED)?;
-                }
-            }
-            let mut remove = |name: &str| {
-                if new.values.get(name).is_none() && current.contains_key(name) {
-                    patch.remove(name);
-                }
-            };
-            match base {
-                Some(base) => base.names().for_each(&mut remove),
-                None => current.iter().map(|(name, _)| name).filter(|name| !name.starts_with(RESERVED)).for_each(&mut remove),
-            }
-            Ok(Plan { patch, ends_ms: new.ends_ms })
-        })
+        let plan = |current: &Record| Ok(Plan { patch: changes(new.values, base, current)?, ends_ms: new.ends_ms });
+        self.storing(|| self.commit(key, new.owner, plan))
     }
 
     /// As [`save`](Self::save) or, if no session is under `key` and none was ended there lately, as [`create`](Self::create): for
     /// traits that have one call for both. A session whose time is over is replaced.
     pub(crate) fn put(&self, key: &Key, new: &New<'_>) -> Result<Saved, Error> {
         loop {
-            match self.store.put_foreign(key, |revision| self.record(key, new, revision), self.store.durability())? {
+            let put = || self.store.put_foreign(key, |revision| self.record(key, new, revision), self.store.durability());
+            match self.storing(put)? {
                 Put::Done(ticket) => return Ok(Saved::Done(Ack::new(ticket, ()))),
                 Put::Ended => return Ok(Saved::Ended),
                 Put::Taken => {}
@@ -214,6 +251,27 @@ impl Foreign {
             },
         }
     }
+}
+
+/// What makes `current` the same as `values`, but for what a request that began with `base` did not change.
+fn changes(values: &Patch, base: Option<&Base>, current: &Record) -> Result<Patch, Error> {
+    let mut patch = Patch::new();
+    for (name, value) in sets(values) {
+        let is_theirs = base.is_some_and(|base| same(base.get(name), Some(value.as_ref())));
+        if !is_theirs && !same(current.get(name), Some(value.as_ref())) {
+            patch.set(name, value.clone(), &Limits { key_bytes: usize::MAX, ..Limits::UNLIMITED })?;
+        }
+    }
+    let mut remove = |name: &str| {
+        if values.get(name).is_none() && current.contains_key(name) {
+            patch.remove(name);
+        }
+    };
+    match base {
+        Some(base) => base.names().for_each(&mut remove),
+        None => current.iter().map(|(name, _)| name).filter(|name| !name.starts_with(RESERVED)).for_each(&mut remove),
+    }
+    Ok(patch)
 }
 
 /// What a session was when a request got to know it.

@@ -10,14 +10,43 @@
 //!
 //! What holds for each of them:
 //!
-//! - To create a session never takes the place of another one, and to save one that has ended never brings it back: the save is
-//!   dropped and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits), or an error, as the type says.
-//! - A commit is acknowledged as durably as the store's [`Durability`](crate::Durability) asks. A save that changes nothing but when the
-//!   session ends stays in memory, until a tenth of the session's time has gone since the last write of it.
+//! - Creating a session never takes the place of another one that is alive, and saving one that was ended never brings it back: such a save
+//!   is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits), and is an error unless the type says otherwise.
+//! - A commit is acknowledged as durably as the store's [`Durability`](crate::Durability) asks. A save that only moves the session's end
+//!   to a later time stays in memory until a tenth of the session's time has gone since the last write of it, and as long as the disk is
+//!   full: such a save never fails.
+//! - Whose a session is, the application says with `owned_by`. Then [`Store::sessions_of`](crate::Store::sessions_of),
+//!   [`Store::destroy_all`](crate::Store::destroy_all) and the like, and the limit of
+//!   [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner), work as for sessions of this crate. See
+//!   [Owners of sessions that are there already](#owners-of-sessions-that-are-there-already).
+//! - Keys may have any length and any bytes, and a session any number of them, unless
+//!   [`Builder::key_limit`](crate::Builder::key_limit) or [`Builder::keys_limit`](crate::Builder::keys_limit) is set.
 //! - When a session ends is what the other crate says, to the millisecond. The store's own timeouts are not for these sessions.
 //! - The file holds a hash of the id, so who steals it signs in nobody. But an id of another crate has no MAC, unlike a
 //!   [`Token`](crate::Token): a made-up one costs a look at the disk, where one of ours ends before.
 //! - Sessions of several crates may be in one store, with those of this crate. Their ids never lead to each other's.
+//!
+//! # Owners of sessions that are there already
+//!
+//! A session gets its owner when it is stored. After a release that adds `owned_by` to a store with sessions, and after an import
+//! without a function, "sign out everywhere" would miss those that were not stored since. So call `index_owners` once, where the store
+//! is opened:
+//!
+//! ```
+//! # #[cfg(feature = "tower-sessions-0_15")] {
+//! use sessile::adapters::TowerSessions;
+//!
+//! # let store = sessile::testing::store(); // Store::open("sessions.redb")?
+//! let sessions = TowerSessions::new(store.clone())
+//!     .owned_by(|data| data.get("user_id").map(ToString::to_string));
+//! assert_eq!(sessions.index_owners(1)?, 0); // how many sessions got another owner
+//! # }
+//! # Ok::<(), sessile::Error>(())
+//! ```
+//!
+//! It reads every session once, some seconds for a million, and the store notes that it was done: later calls return at once. Raise the
+//! number when the function changes what it returns, and each session is read again. Until then a session also gets a missing owner
+//! when it is loaded.
 
 #[cfg(feature = "actix-session-0_11")]
 mod actix_session;
@@ -27,6 +56,8 @@ mod axum_session;
 mod bases;
 #[allow(dead_code, reason = "each adapter needs a part of it")]
 pub(crate) mod foreign;
+#[allow(dead_code, reason = "each adapter needs a part of it")]
+pub(crate) mod owners;
 #[cfg(feature = "poem-3")]
 mod poem;
 #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]

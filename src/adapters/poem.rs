@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, fmt, io, time::Duration};
 
 use poem_3::{Result, error::InternalServerError, session::SessionStorage};
 use serde_json::Value;
+use sessile_codec::Record;
 
-use super::foreign::{Foreign, New, Saved, decode};
-use crate::{Error, Store, clock::duration_ms, store::Kind};
+use super::{
+    foreign::{Foreign, New, Saved, decode},
+    owners::Owners,
+};
+use crate::{Error, Owner, Store, clock::duration_ms, store::Kind};
 
 /// A session storage for poem 3.
 ///
@@ -33,21 +37,64 @@ use crate::{Error, Store, clock::duration_ms, store::Kind};
 /// When `CookieConfig::max_age` says; without one, after [`Builder::idle_timeout`](crate::Builder::idle_timeout). Either is counted
 /// from the last change, for poem tells its storage of no other use.
 #[derive(Clone)]
-pub struct PoemSessions(Foreign);
+pub struct PoemSessions(Foreign, Owners<BTreeMap<String, Value>>);
 
 impl PoemSessions {
     /// The sessions of poem in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Foreign::new(store, Kind::Poem))
+        Self(Foreign::new(store, Kind::Poem), Owners::default())
     }
+
+    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit
+    /// of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
+    ///
+    /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// use sessile::adapters::PoemSessions;
+    ///
+    /// let sessions = PoemSessions::new(store.clone())
+    ///     .owned_by(|entries| entries.get("user")?.as_str().map(str::to_owned));
+    /// sessions.index_owners(1)?;
+    ///
+    /// store.destroy_all("ada").wait()?; // signs Ada out everywhere
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn owned_by<O: Into<Owner>>(
+        self,
+        owner: impl Fn(&BTreeMap<String, Value>) -> Option<O> + Send + Sync + 'static,
+    ) -> Self {
+        Self(self.0.with_owners(), Owners::by(owner))
+    }
+
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
+    /// function. Returns how many sessions had another owner.
+    ///
+    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
+    /// [the module](super#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
+        self.0.index_owners(version, |record| self.1.of(&entries(record).ok()?))
+    }
+}
+
+fn entries(record: &Record) -> std::result::Result<BTreeMap<String, Value>, Error> {
+    decode(record).collect()
 }
 
 impl SessionStorage for PoemSessions {
     async fn load_session<'a>(&'a self, session_id: &'a str) -> Result<Option<BTreeMap<String, Value>>> {
-        let record = self.0.load(&self.0.key(session_id.as_bytes())).map_err(InternalServerError)?;
-        let entries = record.map(|record| decode(&record).collect::<std::result::Result<_, Error>>());
-        entries.transpose().map_err(InternalServerError)
+        let key = self.0.key(session_id.as_bytes());
+        let Some(record) = self.0.load(&key).map_err(InternalServerError)? else { return Ok(None) };
+        let entries = entries(&record).map_err(InternalServerError)?;
+        self.0.with_owner(&key, record, self.1.of(&entries));
+        Ok(Some(entries))
     }
 
     async fn update_session<'a>(
@@ -59,7 +106,7 @@ impl SessionStorage for PoemSessions {
         let values = self.0.values(entries).map_err(InternalServerError)?;
         let life = expires.unwrap_or(self.0.store().timeouts().idle);
         let ends_ms = self.0.now_ms().saturating_add(duration_ms(life));
-        let new = New { values: &values, ends_ms, owner: None };
+        let new = New { values: &values, ends_ms, owner: self.1.of(entries) };
         match self.0.put(&self.0.key(session_id.as_bytes()), &new).map_err(InternalServerError)? {
             Saved::Done(ack) => ack.await.map_err(InternalServerError),
             Saved::Ended => Err(InternalServerError(io::Error::other("the session has ended, so it was not stored"))),

@@ -11,6 +11,7 @@ use super::text;
 use super::{
     bases::{Bases, mark},
     foreign::{Base, Foreign, New, Saved, decode_map, ends_ms, lifetime_ms},
+    owners::Owners,
 };
 use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
 
@@ -67,11 +68,10 @@ use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
 pub struct TowerSessions {
     sessions: Foreign,
     bases: Arc<Bases>,
-    owner: Option<OwnerOf>,
+    owners: Owners<Data>,
 }
 
 type Data = HashMap<String, Value>;
-type OwnerOf = Arc<dyn Fn(&HashMap<String, Value>) -> Option<Owner> + Send + Sync>;
 
 /// Some 20,000 loads of sessions of a typical size.
 const MERGE_BUDGET_BYTES: usize = 16 << 20;
@@ -81,7 +81,7 @@ impl TowerSessions {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let bases = Arc::new(Bases::new(MERGE_BUDGET_BYTES));
-        Self { sessions: Foreign::new(store, Kind::TowerSessions), bases, owner: None }
+        Self { sessions: Foreign::new(store, Kind::TowerSessions), bases, owners: Owners::default() }
     }
 
     /// How many bytes of what was loaded lately are kept, to merge what is saved. Default: 16 MiB; 0 for no merging.
@@ -96,6 +96,8 @@ impl TowerSessions {
     /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit
     /// of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
     ///
+    /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
+    ///
     /// # Examples
     /// ```
     /// # let store = sessile::testing::store();
@@ -104,24 +106,38 @@ impl TowerSessions {
     /// // What axum-login stores.
     /// let sessions = TowerSessions::new(store.clone())
     ///     .owned_by(|data| data.get("axum-login.data")?.get("user_id").map(ToString::to_string));
+    /// sessions.index_owners(1)?;
     ///
-    /// store.destroy_all("7"); // signs user 7 out everywhere
+    /// store.destroy_all("7").wait()?; // signs user 7 out everywhere
+    /// # Ok::<(), sessile::Error>(())
     /// ```
     #[must_use]
     pub fn owned_by<O: Into<Owner>>(
         self,
         owner: impl Fn(&HashMap<String, Value>) -> Option<O> + Send + Sync + 'static,
     ) -> Self {
-        Self { owner: Some(Arc::new(move |values| owner(values).map(Into::into))), ..self }
+        Self { owners: Owners::by(owner), sessions: self.sessions.with_owners(), ..self }
+    }
+
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
+    /// function. Returns how many sessions had another owner.
+    ///
+    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
+    /// [the module](super#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
+        self.sessions.index_owners(version, |record| self.owners.of(&decode_map(record).ok()?))
     }
 
     async fn create(&self, id: i128, data: &Data, ends: OffsetDateTime) -> Result<bool, Failure> {
         let key = self.sessions.key(&id.to_le_bytes());
         let values = self.sessions.values(data).map_err(Failure::Encode)?;
-        let owner = self.owner(data).unwrap_or_default();
-        let new = New { values: &values, ends_ms: to_ms(ends), owner: Some(owner) };
+        let owner = self.owners.of(data);
+        let new = New { values: &values, ends_ms: to_ms(ends), owner };
         let Some(ack) = self.sessions.create(&key, &new).map_err(Failure::of_write)? else { return Ok(false) };
-        self.bases.put(mark(&key, data), Base::Stored { values, owner });
+        self.bases.put(mark(&key, data), Base::Stored { values, owner: owner.unwrap_or(NOBODY) });
         ack.await.map_err(Failure::Backend)?;
         Ok(true)
     }
@@ -131,12 +147,13 @@ impl TowerSessions {
         let mark = mark(&key, data);
         let base = self.bases.get(&mark);
         let values = self.sessions.values(data).map_err(Failure::Encode)?;
-        let owner = self.owner(data).unwrap_or_default();
+        let owner = self.owners.of(data);
         // Not what another request made of it meanwhile, if this one did not change it.
-        let changed = base.as_ref().is_none_or(|base| base.owner() != owner);
-        let new = New { values: &values, ends_ms: to_ms(ends), owner: changed.then_some(owner) };
+        let changed = owner.filter(|owner| base.as_ref().is_none_or(|base| base.owner() != *owner));
+        let new = New { values: &values, ends_ms: to_ms(ends), owner: changed };
         match self.sessions.save(&key, &new, base.as_deref()).map_err(Failure::of_write)? {
             Saved::Done(ack) => {
+                let owner = owner.or(base.map(|base| base.owner())).unwrap_or(NOBODY);
                 self.bases.put(mark, Base::Stored { values, owner });
                 ack.await.map_err(Failure::Backend)
             }
@@ -150,6 +167,7 @@ impl TowerSessions {
         let Some(record) = self.sessions.load(&key).map_err(Failure::Backend)? else { return Ok(None) };
         let data = decode_map(&record).map_err(Failure::Decode)?;
         let ends = from_ms(ends_ms(&record));
+        let record = self.sessions.with_owner(&key, record, self.owners.of(&data));
         self.bases.put(mark(&key, &data), Base::Record(record));
         Ok(Some((data, ends)))
     }
@@ -160,11 +178,6 @@ impl TowerSessions {
 
     async fn sweep(&self) -> Result<(), Failure> {
         self.sessions.store().sweep().await.map_err(Failure::Backend)
-    }
-
-    fn owner(&self, data: &Data) -> Option<[u8; 16]> {
-        let owner = self.owner.as_ref()?;
-        Some(owner(data).map_or(NOBODY, |owner| owner.hash()))
     }
 }
 

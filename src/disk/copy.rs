@@ -10,7 +10,7 @@ use std::{ffi::OsString, io, sync::Arc, time::Duration};
 use super::{
     database::{self, Database, Options},
     form::{self, Encryption, Unreadable},
-    op::ENDED,
+    op::{ENDED, is_note},
     recover,
     tables::{self, StoreMeta, Tables},
     volume::Volume,
@@ -48,7 +48,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
     let store_id = random_bytes()?;
     let form = to.encryption.form(store_id);
     let new_meta = StoreMeta::new(store_id, form.seal_secret(&meta.mac_keys)?, &form);
-    let mut copied = 0;
+    let (mut copied, mut notes) = (0_u64, 0);
     let write = |new: &redb::Database, work: &dyn Fn(&mut Tables<'_>) -> Result<(), redb::Error>| {
         database::bounded(|| tables::write(new, &form, work)).map_err(|source| to.cannot_open(source))
     };
@@ -68,7 +68,10 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
                 match found {
                     // What ended was sealed for the old store, and does not open in the new one.
                     Ok(record) if record.meta().owner == ENDED => {}
-                    Ok(record) => changes.push((key, Some(record))),
+                    Ok(record) => {
+                        notes += u64::from(is_note(&key));
+                        changes.push((key, Some(record)));
+                    }
                     Err(Unreadable::UnknownKey(key)) => return Err(old.form().unknown_key(key, &old.path())),
                     Err(Unreadable::OtherSeal(found)) => return Err(Error::SealVersion { found, expected: VERSION }),
                     Err(Unreadable::Codec(error)) if !form::is_damage(&error) => return Err(error.into()),
@@ -86,5 +89,5 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
         // Somebody else was faster, and has the name.
         return Err(to.cannot_open(io::Error::from(io::ErrorKind::AlreadyExists).into()));
     }
-    Ok(copied)
+    Ok(copied.saturating_sub(notes))
 }

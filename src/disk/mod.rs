@@ -46,6 +46,8 @@ use zeroize::Zeroizing;
 pub(crate) use self::copy::{Place, copy};
 #[cfg(feature = "test-util")]
 pub use self::fault::{FaultDisk, IoCounts, IoKind};
+#[cfg(feature = "adapters")]
+pub(crate) use self::op::note_key;
 use self::{
     checkpoint::Checkpointer,
     database::{Database, Options},
@@ -55,7 +57,7 @@ use self::{
 };
 pub(crate) use self::{
     form::{Encryption, Unreadable},
-    op::{ENDED, Op},
+    op::{ENDED, NOTES, Op, is_note},
     queue::Urgency,
     ticket::Ticket,
     volume::{Directory, Volume},
@@ -162,7 +164,7 @@ impl Disk {
     }
 
     /// Tells the store from every other.
-    #[cfg(feature = "tower")]
+    #[cfg(any(feature = "tower", feature = "import"))]
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.database.store_id()
     }
@@ -280,7 +282,7 @@ impl Disk {
     }
 
     /// The keys of every record there is, or was a moment ago.
-    #[cfg(any(feature = "axum_session-0_22", feature = "import"))]
+    #[cfg(feature = "adapters")]
     pub(crate) fn keys(&self) -> Result<Vec<Key>, Error> {
         let mut keys = Vec::new();
         // In the order in which a record travels, as above.

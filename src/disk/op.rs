@@ -12,6 +12,30 @@ use crate::{memory::Seq, token::Key};
 /// The owner of records that stand for the end of something which is not in the store. No hash of an owner's id is this.
 pub(crate) const ENDED: [u8; 16] = *b"sessile revoked\0";
 
+/// The owner of records that hold what the store notes for itself. No hash of an owner's id is this.
+pub(crate) const NOTES: [u8; 16] = *b"sessile notes\0\0\0";
+
+/// The key of a note: `subject` says what it is about, `what` of which kind it is.
+pub(crate) fn note_key(subject: [u8; 8], what: u8) -> Key {
+    let mut key = [what; 16];
+    key[..8].copy_from_slice(&subject);
+    key[8..15].copy_from_slice(b"sessile");
+    key
+}
+
+/// Whether a note is under `key`.
+pub(crate) fn is_note(key: &Key) -> bool {
+    key[8..15] == *b"sessile"
+}
+
+/// The key of the note that says that the session under `key` was imported.
+pub(crate) fn import_note(key: &Key) -> Key {
+    note_key(*key.first_chunk().expect("a key has 16 bytes"), IMPORT)
+}
+
+/// The kind of note that says that a session was imported.
+const IMPORT: u8 = 1;
+
 /// One change that the file must take over.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -90,17 +114,20 @@ pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
 }
 
 /// Parts the ends of sessions from the rest. A write that an end makes void is dropped, and a rotation whose new key ends becomes
-/// the end of its old one: so the ends may overtake all that is left.
+/// the end of its old one: so the ends may overtake all that is left. The note that an ended session was imported goes with its end,
+/// or the next import would not know that it has ended.
 pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
     let mut ended: HashSet<Key, KeyState> = HashSet::default();
+    let mut notes: HashSet<Key, KeyState> = HashSet::default();
     let (mut ends, mut rest) = (Vec::new(), Vec::new());
     for queued in coalesce(ops).into_iter().rev() {
         match queued.op {
             Op::Delete { key } => {
                 ended.insert(key);
+                notes.insert(import_note(&key));
                 ends.push(queued);
             }
-            Op::Put { .. } if queued.op.is_end() => ends.push(queued),
+            Op::Put { key, .. } if queued.op.is_end() || notes.contains(&key) => ends.push(queued),
             Op::Put { key, .. } if ended.contains(&key) => {}
             Op::Rekey { key, new_key, .. } if ended.contains(&new_key) => {
                 ended.insert(key);
@@ -136,5 +163,19 @@ mod tests {
         assert_eq!(seqs(&coalesce(ops.clone())), [2, 3, 4, 5, 6]);
         let (ends, rest) = extract_ends(ops);
         assert_eq!((seqs(&ends), seqs(&rest)), (vec![2, 4, 5, 6], vec![3]));
+    }
+
+    #[test]
+    fn the_note_of_an_import_goes_with_the_end_of_its_session() {
+        let note = |n: u8| {
+            let key = import_note(&[n; 16]);
+            assert!(is_note(&key) && !is_note(&[n; 16]));
+            Op::Put { key, record: Patch::new().apply(None, &key, &Meta::default(), &Limits::default()).unwrap() }
+        };
+        let ops = [put(1, &Meta::default()), note(1), put(2, &Meta::default()), note(2), Op::Delete { key: [1; 16] }];
+        let ops: Vec<_> = (1..).zip(ops).map(|(seq, op)| Queued { seq, op, fresh: false }).collect();
+        let seqs = |ops: &[Queued]| ops.iter().map(|queued| queued.seq).collect::<Vec<_>>();
+        let (ends, rest) = extract_ends(ops);
+        assert_eq!((seqs(&ends), seqs(&rest)), (vec![2, 5], vec![3, 4]));
     }
 }

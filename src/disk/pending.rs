@@ -67,7 +67,7 @@ impl Pending {
         self.owners.range((*owner, [0; 16])..=(*owner, [0xff; 16])).map(|(_, key)| *key)
     }
 
-    #[cfg(any(feature = "axum_session-0_22", feature = "import"))]
+    #[cfg(feature = "adapters")]
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.entries.keys().copied()
     }

@@ -4,7 +4,7 @@
 //! visitor's; a session that merely moves its end later is never refused, since its request changed nothing. Such an id carries no MAC
 //! of ours, so one that leads nowhere costs a look at the disk.
 
-use sessile_codec::{Limits, Record};
+use sessile_codec::{Limits, Meta, Record};
 use sha2::{Digest, Sha256};
 
 use super::{Store, commit::at_least, count, find::Current, find::Fetched};
@@ -13,7 +13,7 @@ use crate::{
     disk::{Op, Ticket, Unreadable, Urgency},
     expiry,
     memory::{Base, Load, Lookup, Swap},
-    owner::NOBODY,
+    owner::{NOBODY, OwnerHash},
     token::{Handle, Key},
 };
 
@@ -32,6 +32,8 @@ const KIND_SHIFT: u32 = 8;
 const KIND_BITS: u16 = 0xf << KIND_SHIFT;
 
 impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::TowerSessions, Self::ActixSession, Self::AxumSession, Self::Poem];
+
     fn name(self) -> &'static str {
         match self {
             Self::TowerSessions => "tower-sessions",
@@ -51,6 +53,11 @@ impl Kind {
         let hash = Sha256::new_with_prefix(b"sessile foreign\0");
         let hash = hash.chain_update(self.name()).chain_update([0]).chain_update(id).finalize();
         *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+    }
+
+    /// Whether a session with these flags is one of this crate.
+    pub(crate) fn is_of(self, flags: u16) -> bool {
+        self.mark(flags) == flags
     }
 
     /// `flags`, of a session of this crate.
@@ -178,6 +185,31 @@ impl Store {
         let evicted = if owner == before { false } else { self.limit_owner(&owner, &current.key)? };
         let durability = at_least(durability, owner != before || evicted);
         Ok(self.exchange(&current.key, current.base(), record, durability, None))
+    }
+
+    /// Sets the owner of the session under `key` to what `owner_of` says of its record, `None` for what it is. Returns the record if that
+    /// was another. The limit of an owner's sessions ends none here: it counts again when the next one begins.
+    pub(crate) fn set_foreign_owner(
+        &self,
+        key: &Key,
+        owner_of: impl Fn(&Record) -> Option<OwnerHash>,
+    ) -> Result<Option<Record>, Error> {
+        while let Some(current) = self.current(key)? {
+            let meta = current.record.meta();
+            let Some(owner) = owner_of(&current.record).filter(|owner| *owner != meta.owner) else { return Ok(None) };
+            self.0.disk.admit()?;
+            let _locks = self.lock_owners([meta.owner, owner]);
+            // When the owner signed in is not known; the session was there.
+            let authenticated_ms = if owner == NOBODY { 0 } else { meta.created_ms };
+            let meta = Meta { owner, authenticated_ms, revision: meta.revision.saturating_add(1), ..meta };
+            let record = current.record.with_meta(key, &meta);
+            match self.exchange(key, current.base(), &record, Durability::Relaxed, None) {
+                Swap::Done(_) => return Ok(Some(record)),
+                Swap::Changed => {}
+                Swap::Dead => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Creates a session under `key`. `None`: one is there, if only one that has expired or cannot be read. Whoever still has its id

@@ -16,9 +16,10 @@ mod find;
 mod foreign;
 mod info;
 mod lease;
+mod notes;
 mod owners;
 mod revoked;
-#[cfg(any(feature = "axum_session-0_22", feature = "import"))]
+#[cfg(feature = "adapters")]
 mod scan;
 mod shared;
 mod upstream;
@@ -40,7 +41,9 @@ use sessile_codec::Limits;
 pub(crate) use self::foreign::{Change, Kind, Put};
 #[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{End, Opened, SealedId, has_left};
-use self::{capacity::FullAt, lease::Leases, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above};
+use self::{
+    capacity::FullAt, lease::Leases, notes::Notes, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above,
+};
 pub(crate) use self::{
     commit::{Asked, Committed, Known, NewKey, Onto},
     find::{Found, Presented},
@@ -95,6 +98,7 @@ struct Inner {
     timeline: Arc<Timeline>,
     shared: Arc<Shared>,
     revoked: Arc<Revoked>,
+    notes: Arc<Notes>,
     owner_locks: OwnerLocks,
     full_at: FullAt,
     closed: AtomicBool,
@@ -123,9 +127,14 @@ impl Store {
         let path = settings.volume.path(&settings.name);
         let memory = Arc::new(Memory::new(builder.memory_budget));
         let (timeline, shared) = (settings.timeline.clone(), Arc::new(Shared::default()));
-        let revoked = Arc::new(Revoked::default());
-        let (memory_too, timeline_too) = (memory.clone(), timeline.clone());
-        let upstream = Above { memory: memory_too, timeline: timeline_too, shared: shared.clone(), revoked: revoked.clone() };
+        let (revoked, notes) = (Arc::new(Revoked::default()), Arc::new(Notes::default()));
+        let upstream = Above {
+            memory: memory.clone(),
+            timeline: timeline.clone(),
+            shared: shared.clone(),
+            revoked: revoked.clone(),
+            notes: notes.clone(),
+        };
         let (disk, mac_keys) = Disk::open(settings, Arc::new(upstream))?;
         let stored = KeyRing::from_bytes(mac_keys).ok_or(Error::NotAStore { path })?;
         let ring = match &builder.keys {
@@ -133,7 +142,8 @@ impl Store {
             None => stored,
         };
         let lost = revoked.load(&disk)?;
-        shared.sessions.store(disk.stats().sessions.saturating_sub(revoked.len()), Ordering::Relaxed);
+        notes.load(&disk)?;
+        shared.sessions.store(disk.stats().sessions.saturating_sub(revoked.len() + notes.len()), Ordering::Relaxed);
         let inner = Arc::new(Inner {
             memory,
             disk,
@@ -142,6 +152,7 @@ impl Store {
             timeline,
             shared,
             revoked,
+            notes,
             owner_locks: OwnerLocks::default(),
             full_at: FullAt::default(),
             closed: AtomicBool::new(false),
@@ -222,7 +233,7 @@ impl Store {
             quarantined: disk.quarantined,
             torn_writes: disk.torn,
             replayed: disk.replayed,
-            disk_sessions: disk.sessions.saturating_sub(self.0.revoked.len()),
+            disk_sessions: disk.sessions.saturating_sub(self.0.revoked.len() + self.0.notes.len()),
             sealed: read(&counters.sealed),
             revoked: self.0.revoked.len().saturating_sub(u64::from(self.0.revoked.is_in_use())),
             file_bytes: disk.file_bytes,

@@ -6,7 +6,11 @@
 use sessile_codec::Record;
 
 use super::Store;
-use crate::{Error, disk::ENDED, token::Key};
+use crate::{
+    Error,
+    disk::{ENDED, is_note},
+    token::Key,
+};
 
 impl Store {
     /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970.
@@ -15,7 +19,7 @@ impl Store {
         self.0.memory.write_back(&self.0.disk, false);
         let ended = self.0.disk.of_owner(&ENDED)?;
         // Which are no sessions.
-        for key in self.0.disk.keys()?.into_iter().filter(|key| ended.binary_search(key).is_err()) {
+        for key in self.0.disk.keys()?.into_iter().filter(|key| !is_note(key) && ended.binary_search(key).is_err()) {
             if let Some((record, seen_ms)) = self.inspect(&key)? {
                 visit(&key, &record, seen_ms)?;
             }

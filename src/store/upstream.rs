@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sessile_codec::Record;
 
-use super::{revoked::Revoked, shared::Shared};
+use super::{notes::Notes, revoked::Revoked, shared::Shared};
 use crate::{
     disk::{Disk, Op, Upstream, Urgency},
     expiry,
@@ -19,6 +19,7 @@ pub(super) struct Above {
     pub(super) timeline: Arc<Timeline>,
     pub(super) shared: Arc<Shared>,
     pub(super) revoked: Arc<Revoked>,
+    pub(super) notes: Arc<Notes>,
 }
 
 impl Upstream for Above {
@@ -36,7 +37,7 @@ impl Upstream for Above {
     }
 
     fn expired(&self, key: &Key, handle: Option<Handle>) {
-        if self.revoked.expire(key, self.timeline.certain_ms()) {
+        if self.notes.expire(key) || self.revoked.expire(key, self.timeline.certain_ms()) {
             return;
         }
         self.memory.forget(key);

@@ -89,6 +89,14 @@ impl Adapter for Actix {
     fn disk(&self) -> &OnDisk {
         &self.disk
     }
+
+    fn owned_by(self, key: &'static str) -> Self {
+        Self { sessions: self.sessions.owned_by(move |state| state.get(key).cloned()), ..self }
+    }
+
+    fn index_owners(&self, version: u32) -> Result<u64, sessile::Error> {
+        self.sessions.index_owners(version)
+    }
 }
 
 #[test]

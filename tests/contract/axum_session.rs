@@ -1,11 +1,18 @@
 //! `axum_session` 0.22.
 
-use std::time::Duration;
+use std::{
+    io::ErrorKind,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use axum_session_0_22::{DatabaseError, DatabasePool};
 use sessile::{
     adapters::AxumSessionPool,
-    testing::contract::{self, Data, Failure, Subject},
+    testing::{
+        FaultDisk, IoKind, ManualClock,
+        contract::{self, Data, Failure, Subject},
+    },
 };
 
 use crate::support::{Adapter, OnDisk, block_on, new_id};
@@ -92,6 +99,15 @@ impl Adapter for Axum {
     fn disk(&self) -> &OnDisk {
         &self.disk
     }
+
+    fn owned_by(self, key: &'static str) -> Self {
+        let owner = move |session: &str| serde_json::from_str::<Data>(session).ok()?.remove(key);
+        Self { pool: self.pool.owned_by(owner), ..self }
+    }
+
+    fn index_owners(&self, version: u32) -> Result<u64, sessile::Error> {
+        self.pool.index_owners(version)
+    }
 }
 
 #[test]
@@ -127,4 +143,27 @@ fn ids_cannot_be_listed() {
     axum.store(&id, "one", TABLE);
     assert!(matches!(block_on(axum.pool.get_ids(TABLE)), Err(DatabaseError::GenericNotSupportedError(_))));
     assert!(!axum.disk.files().windows(id.len()).any(|window| window == id.as_bytes()), "the file holds an id");
+}
+
+#[test]
+fn delete_all_waits_for_the_disk() {
+    let disk = FaultDisk::new(0);
+    let axum = Axum::on(OnDisk::at(&disk, ManualClock::default(), |builder| builder));
+    for _ in 0..3 {
+        axum.store(&new_id(), "one", TABLE);
+    }
+    axum.disk.store.flush().wait().unwrap();
+    disk.stall_syncs();
+    let mut deleted = axum.pool.delete_all(TABLE);
+    for _ in 0..3 {
+        assert!(deleted.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    disk.heal();
+    block_on(deleted).unwrap();
+    assert_eq!(Axum::on(OnDisk::at(&disk.crash(1), ManualClock::default(), |builder| builder)).disk.store.stats().sessions, 0);
+    axum.store(&new_id(), "one", TABLE);
+    axum.disk.store.flush().wait().unwrap();
+    disk.fail_from(IoKind::Sync, 0, ErrorKind::Other);
+    assert!(block_on(axum.pool.delete_all(TABLE)).is_err(), "the disk did not take it");
+    disk.heal();
 }

@@ -24,6 +24,12 @@ pub(crate) trait Adapter: Subject + Sized {
 
     fn disk(&self) -> &OnDisk;
 
+    /// The same store, whose sessions are owned by what is under `key` in them, as JSON.
+    #[must_use]
+    fn owned_by(self, key: &'static str) -> Self;
+
+    fn index_owners(&self, version: u32) -> Result<u64, sessile::Error>;
+
     fn store(&self) -> &Store {
         &self.disk().store
     }

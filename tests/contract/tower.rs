@@ -99,6 +99,14 @@ macro_rules! test_version {
             fn disk(&self) -> &OnDisk {
                 &self.disk
             }
+
+            fn owned_by(self, key: &'static str) -> Self {
+                Self { sessions: self.sessions.owned_by(move |data| data.get(key).map(ToString::to_string)), ..self }
+            }
+
+            fn index_owners(&self, version: u32) -> Result<u64, sessile::Error> {
+                self.sessions.index_owners(version)
+            }
         }
 
         mod $tests {
