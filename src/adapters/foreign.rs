@@ -150,9 +150,14 @@ impl Foreign {
 
     /// What `new` says as the record of a session that begins now.
     fn record(&self, key: &Key, new: &New<'_>, revision: u64) -> Result<Record, Error> {
+        Ok(new.values.apply(None, key, &Meta { revision, ..self.meta(key, new) }, self.store.foreign_limits())?)
+    }
+
+    /// What `new` says as the meta data of a session that begins now.
+    pub(crate) fn meta(&self, key: &Key, new: &New<'_>) -> Meta {
         let now_ms = self.store.now_ms();
-        let meta = Meta {
-            revision,
+        Meta {
+            revision: 1,
             created_ms: now_ms,
             last_seen_ms: now_ms,
             idle_deadline_ms: u64::MAX,
@@ -163,8 +168,7 @@ impl Foreign {
             authenticated_ms: if new.owner.is_some_and(|owner| owner != NOBODY) { now_ms } else { 0 },
             flags: self.kind.mark(0),
             ..Meta::default()
-        };
-        Ok(new.values.apply(None, key, &meta, self.store.foreign_limits())?)
+        }
     }
 
     /// Makes the session under `key` what `new` says; what has the same value as in `base` is left as others made it since.

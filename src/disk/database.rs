@@ -149,7 +149,7 @@ impl Database {
         closed
     }
 
-    #[cfg(feature = "tower")]
+    #[cfg(any(feature = "tower", feature = "import"))]
     pub(super) fn store_id(&self) -> [u8; 16] {
         self.store_id
     }

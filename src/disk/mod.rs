@@ -48,6 +48,8 @@ pub(crate) use self::copy::{Place, copy};
 pub use self::fault::{FaultDisk, IoCounts, IoKind};
 #[cfg(feature = "adapters")]
 pub(crate) use self::op::note_key;
+#[cfg(feature = "import")]
+pub(crate) use self::op::{import_note, is_import_note};
 use self::{
     checkpoint::Checkpointer,
     database::{Database, Options},

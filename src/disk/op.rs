@@ -33,6 +33,12 @@ pub(crate) fn import_note(key: &Key) -> Key {
     note_key(*key.first_chunk().expect("a key has 16 bytes"), IMPORT)
 }
 
+/// Whether the note under `key` says that a session was imported.
+#[cfg(feature = "import")]
+pub(crate) fn is_import_note(key: &Key) -> bool {
+    is_note(key) && key[15] == IMPORT
+}
+
 /// The kind of note that says that a session was imported.
 const IMPORT: u8 = 1;
 

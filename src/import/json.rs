@@ -1,57 +1,113 @@
 //! Sessions as lines of JSON: one object for each.
 
-use std::io::{BufRead, Write};
+use std::{
+    collections::HashMap,
+    io::{self, BufRead, Write},
+};
 
 use serde_json::{Map, Value, json};
 use sessile_codec::{Entry, EntryRef, Lane, Meta, Patch, Record};
 use tower_sessions_core_0_15::session::Id;
 
-use super::{Import, ImportError, Imported, Made};
+use super::{Import, ImportError, Imported, Run};
 use crate::{
-    Ack, Error, Store,
-    adapters::foreign::{Foreign, New},
-    owner::{self, Owner},
-    store::Kind,
+    Store,
+    adapters::foreign::Foreign,
+    owner::{self, NOBODY, Owner},
+    store::{Incoming, Kind},
     token::{Handle, Key},
 };
 
-/// Sessions from lines of JSON; empty lines are skipped.
-///
-/// A line is one of two:
-///
-/// - a session of another crate, under the id that its visitor's cookie holds:
-///   `{"kind": "tower-sessions", "id": "...", "ends_ms": 1790000000000, "data": {"key": value, ...}}`. `kind` says what the application
-///   will go on with: `tower-sessions`, `actix-session` (whose values are JSON in a text) or `poem`. `ends_ms` is milliseconds
-///   since 1970.
-/// - what [`export_json_lines`] wrote.
-///
-/// # Errors
-/// [`ImportError`]. A line that is neither is in [`Imported::refused`].
-pub fn json_lines(store: &Store, lines: impl BufRead) -> Result<Imported, ImportError> {
-    let mut import = Import::new(store);
-    for (nth, line) in lines.lines().enumerate() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
+impl Import<'_> {
+    /// Sessions from lines of JSON; empty lines are skipped, and so is a byte order mark at the beginning.
+    ///
+    /// A line is one of two:
+    ///
+    /// - a session of another crate, under the id that its visitor's cookie holds:
+    ///   `{"kind": "tower-sessions", "id": "...", "ends_ms": 1790000000000, "data": {"key": value, ...}}`. `kind` says what the
+    ///   application will go on with: `tower-sessions`, `actix-session` or `poem`. `ends_ms` is when the session ends, in milliseconds
+    ///   since 1970, to the end of the year 9999. With actix-session, each value is a text that holds JSON, as that crate stores it:
+    ///   `{"name": "\"Ada\"", "visits": "3"}`.
+    /// - what [`export_json_lines`] wrote.
+    ///
+    /// Several lines may be of one session: the last one counts. A line may have eight times the bytes of
+    /// [`Builder::record_limit`](crate::Builder::record_limit), and 64 KiB.
+    ///
+    /// # Errors
+    /// [`ImportError`]. A line that is neither, or no UTF-8, or too long, is counted in [`Imported::refused`].
+    pub fn json_lines(self, lines: impl BufRead) -> Result<Imported, ImportError> {
+        let mut run = self.begin("line")?;
+        let most_bytes = run.store.limits().record_bytes.saturating_mul(8).saturating_add(64 << 10);
+        let mut lines = Lines { text: lines, line: Vec::new(), most_bytes };
+        let mut position = 0;
+        while let Some(is_whole) = lines.next()? {
+            position += 1;
+            let start = if position == 1 && lines.line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+            let line = lines.line[start..].trim_ascii();
+            if !is_whole {
+                run.refuse(position, None, &format!("it is longer than {most_bytes} bytes; raise `Builder::record_limit`"));
+            } else if !line.is_empty() {
+                // serde_json's own messages say where, not what.
+                let parsed = serde_json::from_slice(line).map_err(|error| Bad::of(&format!("it is no JSON: {error}")));
+                match parsed.and_then(|line: Value| Line::of(&line)) {
+                    Ok(line) => line.take(&mut run, position)?,
+                    Err(Bad { key, why }) => run.refuse(position, key, &why),
+                }
+            }
         }
-        // serde_json's own messages say where, not what.
-        let parsed = serde_json::from_str(&line).map_err(|error| format!("the line is no JSON: {error}"));
-        let session = parsed.and_then(|line: Value| Line::of(&line));
-        match session {
-            Ok(session) => import.note(nth, session.make(store))?,
-            Err(why) => import.refuse(nth, &why),
-        }
+        run.finish()
     }
-    import.finish()
 }
 
-/// Every living session as a line of JSON, in no order; gives how many.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The lines of a text, each of them bounded.
+struct Lines<R> {
+    text: R,
+    line: Vec<u8>,
+    most_bytes: usize,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads the next line into `line`. `None`: there is none. `Some(false)`: it is too long, and was skipped.
+    fn next(&mut self) -> io::Result<Option<bool>> {
+        self.line.clear();
+        let (mut is_whole, mut is_any) = (true, false);
+        loop {
+            let found = match self.text.fill_buf() {
+                Ok(found) => found,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if found.is_empty() {
+                return Ok(is_any.then_some(is_whole));
+            }
+            is_any = true;
+            let end = found.iter().position(|byte| *byte == b'\n');
+            let part = &found[..end.unwrap_or(found.len())];
+            is_whole &= self.line.len() + part.len() <= self.most_bytes;
+            if is_whole {
+                self.line.extend_from_slice(part);
+            }
+            let used = end.map_or(found.len(), |end| end + 1);
+            self.text.consume(used);
+            if end.is_some() {
+                return Ok(Some(is_whole));
+            }
+        }
+    }
+}
+
+/// Writes every living session as a line of JSON, in no order, and returns how many.
 ///
 /// A line has `key` (what the session is stored under, which leads to no id and no token), `created_ms`, `last_seen_ms`,
 /// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (who that is), `authenticated_ms`,
-/// `handle`, `revision`, `flags`, and `data` with its values.
+/// `handle`, `revision`, `flags`, `store` (which tells this store from others), and `data` with its values.
 /// What JSON cannot say, models and values such as byte strings, stands as hexadecimal text in `opaque`, to look at; a line with such a
 /// value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same MAC keys.
+///
+/// It is no backup of this store: imported into the same store again, it brings back nothing that has ended since. Take `store` out of the
+/// lines, or copy the store's files, if that is what you want.
 ///
 /// Sessions that travel sealed in cookies are not in the store, and not among them.
 ///
@@ -93,7 +149,7 @@ pub fn export_json_lines(store: &Store, mut lines: impl Write) -> Result<u64, Im
 
 fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
     let meta = crate::expiry::touched(&record.meta(), seen_ms);
-    let deadline = |ms: u64| if ms == u64::MAX { Value::Null } else { ms.into() };
+    let deadline = |ms: u64| if ms > LAST_MS { Value::Null } else { ms.into() };
     let (mut data, mut opaque) = (Map::new(), Map::new());
     let owner_name = record.entry(owner::KEY).and_then(|entry| Owner::of_entry(&entry));
     for (name, entry) in record.iter().filter(|(name, _)| *name != owner::KEY) {
@@ -103,12 +159,13 @@ fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
         };
     }
     let mut line = json!({
+        "store": hex(&store.export_id()),
         "key": hex(key),
         "created_ms": meta.created_ms,
         "last_seen_ms": meta.last_seen_ms,
         "idle_deadline_ms": deadline(meta.idle_deadline_ms),
         "absolute_deadline_ms": deadline(meta.absolute_deadline_ms),
-        "owner": if meta.owner == [0; 16] { Value::Null } else { hex(&meta.owner).into() },
+        "owner": if meta.owner == NOBODY { Value::Null } else { hex(&meta.owner).into() },
         "revision": meta.revision,
         "flags": meta.flags,
         "handle": format!("{:016x}", meta.handle),
@@ -139,74 +196,137 @@ fn described(entry: EntryRef<'_>) -> Value {
     }
 }
 
+/// The last millisecond of the year 9999. A time beyond it is never, or a mistake in its unit.
+const LAST_MS: u64 = 253_402_300_799_999;
+/// Longest session key that actix-session takes: that of a cookie.
+const MOST_ACTIX_BYTES: usize = 4064;
+
 /// A session that a line describes.
 enum Line {
-    Foreign { kind: Kind, id: Vec<u8>, ends_ms: u64, data: Map<String, Value> },
-    Own { key: Key, meta: Meta, owner: Option<Owner>, data: Map<String, Value> },
+    Foreign { kind: Kind, id: Vec<u8>, ends_ms: u64, data: HashMap<String, Value> },
+    Own { key: Key, meta: Meta, owner: Option<Owner>, data: Map<String, Value>, store: Option<[u8; 16]> },
+}
+
+/// What is wrong with a line, and the key of its session if that is known.
+struct Bad {
+    key: Option<Key>,
+    why: String,
+}
+
+impl Bad {
+    fn of(why: &str) -> Self {
+        Self { key: None, why: why.to_owned() }
+    }
 }
 
 impl Line {
-    fn of(line: &Value) -> Result<Self, String> {
+    fn of(line: &Value) -> Result<Self, Bad> {
+        if line.get("kind").is_none() {
+            let key = unhex(line, "key").map_err(|why| Bad::of(&why))?;
+            return Self::own(line, key).map_err(|why| Bad { key: Some(key), why });
+        }
+        let (kind, id) = id(line).map_err(|why| Bad::of(&why))?;
+        Self::foreign(line, kind, &id).map_err(|why| Bad { key: Some(kind.key(&id)), why })
+    }
+
+    fn own(line: &Value, key: Key) -> Result<Self, String> {
         if line.get("opaque").is_some() {
             return Err("it has values that JSON cannot say (`opaque`)".to_owned());
         }
-        let data = line.get("data").and_then(Value::as_object).ok_or("it has no object `data` with the values")?.clone();
-        if line.get("kind").is_none() {
-            let owner = line.get("owner_name").and_then(Value::as_str).map(Owner::from);
-            return Ok(Self::Own { key: unhex(line, "key")?, meta: meta(line)?, owner, data });
-        }
-        let text = |name: &str| line.get(name).and_then(Value::as_str).ok_or(format!("it has no text `{name}`"));
-        let id = text("id")?;
-        let (kind, id) = match text("kind")? {
-            "tower-sessions" => {
-                let id: Id = id.parse().map_err(|_| "its `id` is not one of tower-sessions: 22 characters of base64url")?;
-                (Kind::TowerSessions, id.0.to_le_bytes().to_vec())
-            }
-            "actix-session" => (Kind::ActixSession, id.as_bytes().to_vec()),
-            "poem" => (Kind::Poem, id.as_bytes().to_vec()),
-            _ => return Err("its `kind` is none of tower-sessions, actix-session, poem".to_owned()),
-        };
-        Ok(Self::Foreign { kind, id, ends_ms: number(line, "ends_ms")?, data })
+        let owner = line.get("owner_name").and_then(Value::as_str).map(Owner::from);
+        let store = line.get("store").map(|_| unhex(line, "store")).transpose()?;
+        Ok(Self::Own { key, meta: meta(line)?, owner, data: data(line)?, store })
     }
 
-    fn make(&self, store: &Store) -> Result<Made, Error> {
-        let created: Option<Ack> = match self {
-            Self::Foreign { ends_ms, .. } if *ends_ms <= store.now_ms() => return Ok(Made::Expired),
-            Self::Own { meta, .. } if meta.deadline_ms() <= store.now_ms() => return Ok(Made::Expired),
+    fn foreign(line: &Value, kind: Kind, id: &[u8]) -> Result<Self, String> {
+        let (ends_ms, data) = (number(line, "ends_ms")?, data(line)?);
+        if ends_ms > LAST_MS {
+            return Err("its `ends_ms` is after the year 9999; give milliseconds since 1970".to_owned());
+        }
+        let is_json = |value: &Value| value.as_str().is_some_and(|text| serde_json::from_str::<Value>(text).is_ok());
+        if kind == Kind::ActixSession && !data.values().all(is_json) {
+            return Err("a value is no text that holds JSON, as actix-session stores each of them".to_owned());
+        }
+        Ok(Self::Foreign { kind, id: id.to_vec(), ends_ms, data: data.into_iter().collect() })
+    }
+
+    fn take(&self, run: &mut Run<'_>, position: u64) -> Result<(), ImportError> {
+        let store = run.store;
+        match self {
             Self::Foreign { kind, id, ends_ms, data } => {
                 let sessions = Foreign::new(store.clone(), *kind);
-                let values = sessions.values(data)?;
-                sessions.create(&sessions.key(id), &New { values: &values, ends_ms: *ends_ms, owner: None })?
+                let values = sessions.values(data).map(|values| (values, *ends_ms));
+                run.take_foreign(position, &sessions, id, values, data)
             }
-            Self::Own { key, meta, owner, data } => {
-                let (mut values, limits) = (Patch::new(), store.limits());
-                if let Some(owner) = owner {
-                    values.set(owner::KEY, owner.entry(limits)?, limits)?;
-                }
-                for (name, value) in data {
-                    values.set(name, Entry::serde(value, limits)?, limits)?;
-                }
-                let record = values.apply(None, key, meta, limits)?;
-                store.create_foreign(key, |_| Ok(record.clone()), store.durability())?.map(|ticket| Ack::new(ticket, ()))
+            Self::Own { key, meta, owner, data, store: from } => {
+                let is_ours = *from == Some(store.export_id());
+                let values = match own_values(store, owner.as_ref(), data) {
+                    Ok(values) => values,
+                    Err(error) => {
+                        run.import.see(key);
+                        return run.fail(position, error);
+                    }
+                };
+                let limits = store.foreign_limits();
+                let knows_owner = meta.owner != NOBODY || Kind::of(meta.flags).is_none();
+                let (key, meta) = (*key, *meta);
+                run.take(position, &Incoming { key, meta, values: &values, limits, knows_owner, is_ours })
             }
-        };
-        Ok(Made::of(created))
+        }
     }
 }
 
+fn own_values(store: &Store, owner: Option<&Owner>, data: &Map<String, Value>) -> Result<Patch, crate::Error> {
+    // Sessions of other crates are among them.
+    let (mut values, limits) = (Patch::new(), store.foreign_limits());
+    if let Some(owner) = owner {
+        values.set(owner::KEY, owner.entry(limits)?, limits)?;
+    }
+    for (name, value) in data {
+        values.set(name, Entry::serde(value, limits)?, limits)?;
+    }
+    Ok(values)
+}
+
+/// Whose id the line has, and the bytes that its session is found by.
+fn id(line: &Value) -> Result<(Kind, Vec<u8>), String> {
+    let text = |name: &str| line.get(name).and_then(Value::as_str).ok_or(format!("it has no text `{name}`"));
+    let id = text("id")?;
+    match text("kind")? {
+        "tower-sessions" => {
+            let id: Id = id.parse().map_err(|_| "its `id` is not one of tower-sessions: 22 characters of base64url")?;
+            Ok((Kind::TowerSessions, id.0.to_le_bytes().to_vec()))
+        }
+        "actix-session" if id.len() > MOST_ACTIX_BYTES => {
+            Err(format!("its `id` has more than {MOST_ACTIX_BYTES} bytes, which actix-session does not take"))
+        }
+        "actix-session" | "poem" if id.is_empty() => Err("its `id` is empty".to_owned()),
+        "actix-session" => Ok((Kind::ActixSession, id.as_bytes().to_vec())),
+        "poem" => Ok((Kind::Poem, id.as_bytes().to_vec())),
+        _ => Err("its `kind` is none of tower-sessions, actix-session, poem".to_owned()),
+    }
+}
+
+fn data(line: &Value) -> Result<Map<String, Value>, String> {
+    line.get("data").and_then(Value::as_object).cloned().ok_or_else(|| "it has no object `data` with the values".to_owned())
+}
+
 fn meta(line: &Value) -> Result<Meta, String> {
-    let deadline = |name| if line.get(name) == Some(&Value::Null) { Ok(u64::MAX) } else { number(line, name) };
-    let owner = if line.get("owner").is_none_or(Value::is_null) { [0; 16] } else { unhex(line, "owner")? };
+    let deadline = |name| match line.get(name) {
+        Some(Value::Null) => Ok(u64::MAX),
+        _ => number(line, name).map(|ms| if ms > LAST_MS { u64::MAX } else { ms }),
+    };
+    let owner = if line.get("owner").is_none_or(Value::is_null) { NOBODY } else { unhex(line, "owner")? };
     Ok(Meta {
         created_ms: number(line, "created_ms")?,
         last_seen_ms: number(line, "last_seen_ms")?,
         idle_deadline_ms: deadline("idle_deadline_ms")?,
         absolute_deadline_ms: deadline("absolute_deadline_ms")?,
         owner,
-        revision: number(line, "revision")?,
+        revision: count(line, "revision")?,
         handle: handle(line)?,
         authenticated_ms: number(line, "authenticated_ms")?,
-        flags: u16::try_from(number(line, "flags")?).map_err(|_| "its `flags` are more than 16 bits")?,
+        flags: u16::try_from(count(line, "flags")?).map_err(|_| "its `flags` are more than 16 bits")?,
         ..Meta::default()
     })
 }
@@ -220,13 +340,19 @@ fn number(line: &Value, name: &str) -> Result<u64, String> {
     line.get(name).and_then(Value::as_u64).ok_or_else(|| format!("it has no whole number `{name}`, in milliseconds since 1970"))
 }
 
+fn count(line: &Value, name: &str) -> Result<u64, String> {
+    line.get(name).and_then(Value::as_u64).ok_or_else(|| format!("it has no whole number `{name}`"))
+}
+
 fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from_digit(digit.into(), 16).expect("four bits are less than 16")).collect()
 }
 
 fn unhex(line: &Value, name: &str) -> Result<[u8; 16], String> {
-    let text = line.get(name).and_then(Value::as_str);
-    let number = text.filter(|text| text.len() == 32).and_then(|text| u128::from_str_radix(text, 16).ok());
+    let text = line.get(name).and_then(Value::as_str).filter(|text| text.len() == 32);
+    // Not a sign, which the parser would take.
+    let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
     number.map(u128::to_be_bytes).ok_or_else(|| format!("its `{name}` is not 32 hexadecimal digits"))
 }

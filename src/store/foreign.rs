@@ -60,6 +60,12 @@ impl Kind {
         self.mark(flags) == flags
     }
 
+    /// The crate of a session with these flags; `None`: it is one of ours.
+    #[cfg(feature = "import")]
+    pub(crate) fn of(flags: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.is_of(flags))
+    }
+
     /// `flags`, of a session of this crate.
     pub(crate) fn mark(self, flags: u16) -> u16 {
         flags & !KIND_BITS | (self as u16) << KIND_SHIFT
@@ -90,7 +96,7 @@ pub(crate) enum Put {
 }
 
 /// What is under a key, whether or not its time is over.
-enum Occupant<'m> {
+pub(super) enum Occupant<'m> {
     Nothing(Load<'m>),
     Record {
         record: Record,
@@ -323,7 +329,8 @@ impl Store {
         swap
     }
 
-    fn occupant(&self, key: &Key) -> Result<Occupant<'_>, Error> {
+    /// What is under `key`, in memory or on disk.
+    pub(super) fn occupant(&self, key: &Key) -> Result<Occupant<'_>, Error> {
         loop {
             // At the time 0 nothing has expired.
             match self.0.memory.peek(key, 0) {

@@ -39,6 +39,8 @@ use sessile_codec::Limits;
 
 #[cfg(feature = "adapters")]
 pub(crate) use self::foreign::{Change, Kind, Put};
+#[cfg(feature = "import")]
+pub(crate) use self::notes::{Came, Import, Incoming, Source};
 #[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{End, Opened, SealedId, has_left};
 use self::{

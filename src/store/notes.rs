@@ -6,14 +6,20 @@
 //! Invariants: a note is no session: it is never served, counted, listed or exported as one; notes are told from sessions by their keys
 //! alone (one hash in 2^56 looks like such a key); nothing of the notes is in memory but how many there are.
 
+#[cfg(feature = "import")]
+mod imported;
 #[cfg(feature = "adapters")]
 mod indexed;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "import")]
+use parking_lot::Mutex;
 #[cfg(feature = "adapters")]
 use sessile_codec::{Limits, Meta, Patch};
 
+#[cfg(feature = "import")]
+pub(crate) use self::imported::{Came, Import, Incoming, Source};
 #[cfg(feature = "adapters")]
 use super::Store;
 #[cfg(feature = "adapters")]
@@ -29,6 +35,9 @@ pub(super) struct Notes {
     count: AtomicU64,
     #[cfg(feature = "adapters")]
     indexed: indexed::Indexed,
+    /// Held by the one import that runs.
+    #[cfg(feature = "import")]
+    importing: Mutex<()>,
 }
 
 impl Notes {

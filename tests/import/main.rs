@@ -1,13 +1,16 @@
 //! Sessions from the stores of tower-sessions and from JSON lines, and into JSON lines: nobody is signed out.
 #![cfg(feature = "import")]
 
+mod again;
+mod lines;
+
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use sessile::{
     Store,
     adapters::TowerSessions,
-    import::{self, ImportError, Imported},
+    import::{self, Import, ImportError, Imported},
     testing::{self, ManualClock},
 };
 use time::OffsetDateTime;
@@ -62,9 +65,9 @@ fn records_for_the_fixture() {
 #[tokio::test]
 async fn a_sqlite_table_comes_over_whole_and_a_second_time_changes_nothing() {
     let store = testing::store();
-    let imported = import::tower_sessions_sqlite(&store, fixture(), "tower_sessions").unwrap();
-    assert_eq!((imported.sessions, imported.expired, imported.present), (u64::from(RECORDS) - EXPIRED, EXPIRED, 0));
-    assert_eq!(imported.refused, Vec::<String>::new());
+    let imported = Import::into(&store).tower_sessions_sqlite(fixture(), "tower_sessions").unwrap();
+    assert_eq!((imported.created, imported.expired, imported.unchanged), (u64::from(RECORDS) - EXPIRED, EXPIRED, 0));
+    assert_eq!(imported.reasons, Vec::<String>::new());
     has_all(&store).await;
 
     // A visitor goes on, and the import is run again.
@@ -72,20 +75,20 @@ async fn a_sqlite_table_comes_over_whole_and_a_second_time_changes_nothing() {
     let mut changed = loaded(&store, record(1).id).await.unwrap();
     changed.data.insert("n".to_owned(), json!("changed"));
     sessions.save(&changed).await.unwrap();
-    let again = import::tower_sessions_sqlite(&store, fixture(), "tower_sessions").unwrap();
-    assert_eq!((again.sessions, again.present), (0, u64::from(RECORDS) - EXPIRED));
+    let again = Import::into(&store).tower_sessions_sqlite(fixture(), "tower_sessions").unwrap();
+    assert_eq!((again.created, again.kept, again.unchanged), (0, 1, u64::from(RECORDS) - EXPIRED - 1));
     assert_eq!(loaded(&store, record(1).id).await.unwrap().data["n"], json!("changed"));
 }
 
 #[test]
 fn a_file_that_is_no_such_table_says_so() {
     let store = testing::store();
-    let says = |path: PathBuf, table: &str| import::tower_sessions_sqlite(&store, path, table).unwrap_err().to_string();
+    let says = |path: PathBuf, table: &str| Import::into(&store).tower_sessions_sqlite(path, table).unwrap_err().to_string();
     let text = says(fixture(), "sessions");
     assert!(text.contains("no table `sessions`") && text.contains("tower_sessions"), "{text}");
     let text = says(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), "sessions");
     assert!(text.contains("no SQLite file"), "{text}");
-    assert!(matches!(import::tower_sessions_sqlite(&store, "/does/not/exist", "a"), Err(ImportError::Io(_))));
+    assert!(matches!(Import::into(&store).tower_sessions_sqlite("/does/not/exist", "a"), Err(ImportError::Io(_))));
 }
 
 #[test]
@@ -98,12 +101,12 @@ fn a_file_with_changes_beside_it_is_refused() {
         std::fs::write(&name, []).unwrap();
         let store = testing::store();
         assert_eq!(
-            import::tower_sessions_sqlite(&store, &path, "tower_sessions").unwrap().sessions,
+            Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions").unwrap().created,
             270,
             "an empty one is none"
         );
         std::fs::write(&name, b"changes").unwrap();
-        let refused = import::tower_sessions_sqlite(&store, &path, "tower_sessions").unwrap_err().to_string();
+        let refused = Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions").unwrap_err().to_string();
         assert!(refused.contains("wal_checkpoint"), "{refused}");
     }
 }
@@ -135,8 +138,8 @@ fn g6_a_damaged_sqlite_file_neither_panics_nor_hangs() {
             }
         }
         std::fs::write(&path, damaged).unwrap();
-        match import::tower_sessions_sqlite(&store, &path, "tower_sessions") {
-            Ok(imported) => refused += imported.refused_sessions,
+        match Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions") {
+            Ok(imported) => refused += imported.refused,
             Err(_) => errors += 1,
         }
     }
@@ -147,8 +150,8 @@ fn g6_a_damaged_sqlite_file_neither_panics_nor_hangs() {
 async fn redis_values_come_over_with_their_prefix() {
     let store = testing::store();
     let pairs = (0..RECORDS).map(|n| (format!("session:{}", record(n).id), rmp_serde::to_vec(&record(n)).unwrap()));
-    let imported = import::tower_sessions_records(&store, pairs).unwrap();
-    assert_eq!((imported.sessions, imported.expired), (u64::from(RECORDS) - EXPIRED, EXPIRED));
+    let imported = Import::into(&store).tower_sessions_records(pairs).unwrap();
+    assert_eq!((imported.created, imported.expired), (u64::from(RECORDS) - EXPIRED, EXPIRED));
     has_all(&store).await;
 }
 
@@ -169,12 +172,12 @@ async fn what_is_no_record_is_refused_and_the_rest_comes_over() {
             good
         }),
     ];
-    let imported = import::tower_sessions_records(&store, pairs).unwrap();
-    assert_eq!((imported.sessions, imported.refused_sessions), (1, 4), "{:?}", imported.refused);
-    assert!(imported.refused[2].contains("session 3: its record names another id"));
+    let imported = Import::into(&store).tower_sessions_records(pairs).unwrap();
+    assert_eq!((imported.created, imported.refused), (1, 4), "{:?}", imported.reasons);
+    assert!(imported.reasons[2].contains("session 3: its record names another id"));
     assert!(loaded(&store, record(1).id).await.is_some());
     assert!(loaded(&store, record(3).id).await.is_none(), "under the id that it names, and no other");
-    assert!(imported.refused.iter().all(|why| !why.contains("visitor")), "no value is told");
+    assert!(imported.reasons.iter().all(|why| !why.contains("visitor")), "no value is told");
 }
 
 #[tokio::test]
@@ -190,26 +193,34 @@ async fn json_lines_come_over_and_out_again() {
         })
         .collect();
     let text = format!("{}\n\n", lines.join("\n"));
-    let imported = import::json_lines(&store, text.as_bytes()).unwrap();
-    assert_eq!((imported.sessions, imported.expired, imported.refused_sessions), (18, 2, 0), "{:?}", imported.refused);
+    let imported = Import::into(&store).json_lines(text.as_bytes()).unwrap();
+    assert_eq!((imported.created, imported.expired, imported.refused), (18, 2, 0), "{:?}", imported.reasons);
     assert_eq!(loaded(&store, record(3).id).await, Some(record(3)));
 
     let mut exported = Vec::new();
     assert_eq!(import::export_json_lines(&store, &mut exported).unwrap(), 18);
     let other = open();
-    let again = import::json_lines(&other, &exported[..]).unwrap();
-    assert_eq!((again.sessions, again.refused_sessions), (18, 0), "{:?}", again.refused);
+    let again = Import::into(&other).json_lines(&exported[..]).unwrap();
+    assert_eq!((again.created, again.refused), (18, 0), "{:?}", again.reasons);
     for n in 0..20 {
         assert_eq!(loaded(&other, record(n).id).await, loaded(&store, record(n).id).await);
     }
     let sorted = |bytes: &[u8]| {
-        let mut lines: Vec<String> = std::str::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect();
+        let lines = std::str::from_utf8(bytes).unwrap().lines();
+        // Which store wrote them is another matter.
+        let mut lines: Vec<String> = lines
+            .map(|line| {
+                let mut line: Value = serde_json::from_str(line).unwrap();
+                assert!(line.as_object_mut().unwrap().remove("store").is_some());
+                line.to_string()
+            })
+            .collect();
         lines.sort_unstable();
         lines
     };
     let mut exported_again = Vec::new();
     import::export_json_lines(&other, &mut exported_again).unwrap();
-    assert_eq!(sorted(&exported_again), sorted(&exported), "nothing is lost on the way");
+    assert!(sorted(&exported_again) == sorted(&exported), "nothing is lost on the way");
 }
 
 #[test]
@@ -241,8 +252,8 @@ fn an_export_has_owners_ends_and_what_json_cannot_say() {
     assert!(!String::from_utf8(exported.clone()).unwrap().contains(&token));
 
     let other = testing::store();
-    let imported = import::json_lines(&other, &exported[..]).unwrap();
-    assert_eq!(imported.refused_sessions, 1, "what JSON cannot say is not made up");
+    let imported = Import::into(&other).json_lines(&exported[..]).unwrap();
+    assert_eq!(imported.refused, 1, "what JSON cannot say is not made up");
 }
 
 #[test]
@@ -257,10 +268,10 @@ fn lines_that_are_none_are_refused_by_number() {
         r#"{"key":"00","data":{}}"#,
         r#"{"kind":"poem","id":"a","ends_ms":4000000000000,"data":{"a":1}}"#,
     ];
-    let imported = import::json_lines(&store, lines.join("\n").as_bytes()).unwrap();
-    assert_eq!((imported.sessions, imported.refused_sessions), (1, 6));
-    for (nth, why) in imported.refused.iter().enumerate() {
-        assert!(why.starts_with(&format!("session {}: ", nth + 1)), "{why}");
+    let imported = Import::into(&store).json_lines(lines.join("\n").as_bytes()).unwrap();
+    assert_eq!((imported.created, imported.refused), (1, 6));
+    for (nth, why) in imported.reasons.iter().enumerate() {
+        assert!(why.starts_with(&format!("line {}: ", nth + 1)), "{why}");
     }
 }
 
@@ -283,5 +294,5 @@ fn a_stream_that_breaks_is_an_error() {
     session.insert("n", 1).unwrap();
     session.save().wait().unwrap();
     assert!(matches!(import::export_json_lines(&store, Broken), Err(ImportError::Io(_))));
-    assert_eq!(import::json_lines(&store, &b""[..]).unwrap(), Imported::default());
+    assert_eq!(Import::into(&store).json_lines(&b""[..]).unwrap(), Imported::default());
 }
