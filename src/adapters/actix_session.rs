@@ -77,7 +77,7 @@ impl ActixSessions {
     /// // What actix-identity stores is a text, in quotes as JSON has it.
     /// let sessions = ActixSessions::new(store.clone()).owned_by(|state| {
     ///     let user = state.get("actix_identity.user_id")?;
-    ///     serde_json::from_str(user).ok()
+    ///     serde_json::from_str::<String>(user).ok()
     /// });
     /// sessions.index_owners(1)?;
     ///
