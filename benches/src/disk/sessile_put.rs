@@ -21,7 +21,7 @@ pub fn builder() -> Builder {
 }
 
 /// Bytes of a value that makes a record [`RECORD_BYTES`] long.
-const VALUE_BYTES: usize = RECORD_BYTES - 120;
+const VALUE_BYTES: usize = RECORD_BYTES - 136;
 
 /// Makes a text of `news` in `bytes`, which are as cheap to make as what the others are given.
 fn value(news: u64, bytes: &mut [u8; VALUE_BYTES]) -> &str {
