@@ -57,7 +57,8 @@ impl Token {
             for character in four {
                 let value = VALUES[usize::from(*character)];
                 bad |= value;
-                bits = bits << 6 | u32::from(value & 63);
+                // The two bits above are of a text that is none.
+                bits = bits << 6 | u32::from(value);
             }
             three.copy_from_slice(&bits.to_be_bytes()[1..]);
         }

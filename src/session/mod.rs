@@ -75,8 +75,6 @@ pub(crate) struct Kind {
     pub(crate) ends_with_browser: bool,
     /// What the request's client is like, if sessions are bound to that.
     pub(crate) client: Bound,
-    /// Whether another site made the request and the browser may have withheld the cookie: then a new session would replace the visitor's.
-    pub(crate) is_withheld: bool,
     /// How large a session may be that travels in the cookie; 0 if none does.
     #[cfg(feature = "sealed")]
     pub(crate) seal_bytes: usize,
@@ -101,7 +99,7 @@ impl Store {
     /// [`Error::Degraded`] if the disk has to be asked and refuses.
     pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
         let kind = Kind { name: token.map_or(0, Token::name), ..Kind::default() };
-        Session::load(self, kind, token.copied().into_iter())
+        Session::load(self, kind, token.copied().into_iter(), || false)
     }
 
     /// One value of the session of `token`, without a [`Session`]: the shortest way for who only reads it, such as a check of
@@ -131,10 +129,17 @@ impl Store {
 }
 
 impl Session {
-    /// The session that one of `tokens` leads to, or a new one; of this kind in any case.
-    pub(crate) fn load(store: &Store, kind: Kind, tokens: impl Iterator<Item = Token>) -> Result<Self, Error> {
+    /// The session that one of `tokens` leads to, or a new one; of this kind in any case. `is_withheld` says of a request that presents none
+    /// whether another site made it and the browser may have withheld the cookie: then a new session would replace the visitor's.
+    #[inline]
+    pub(crate) fn load(
+        store: &Store,
+        kind: Kind,
+        tokens: impl Iterator<Item = Token>,
+        is_withheld: impl FnOnce() -> bool,
+    ) -> Result<Self, Error> {
         let state = match store.find_all(tokens.map(|token| token.with_name(kind.name)))? {
-            Presented::None => State::new(kind, None),
+            Presented::None => State::without(kind, is_withheld()),
             Presented::One(token, found) => State::new(kind, Some((token, found))),
             Presented::Several(live) => {
                 store.note_ambiguous();
@@ -142,6 +147,18 @@ impl Session {
             }
         };
         Ok(Self::of_state(store, state))
+    }
+
+    /// A session that does not exist yet.
+    #[cfg(feature = "tower")]
+    pub(crate) fn new(store: &Store, kind: Kind) -> Self {
+        Self::of_state(store, State::new(kind, None))
+    }
+
+    /// As [`new`](Self::new), of a request whose cookie was withheld.
+    #[cfg(feature = "tower")]
+    pub(crate) fn withheld(store: &Store, kind: Kind) -> Self {
+        Self::of_state(store, State::without(kind, true))
     }
 
     fn of_state(store: &Store, state: State) -> Self {
@@ -399,9 +416,9 @@ impl Session {
         self.state().record().is_some()
     }
 
-    /// Ends the request, and returns what the client must be sent.
+    /// Ends the request, and returns what to wait for and what the client must be sent, if anything.
     #[cfg(feature = "tower")]
-    pub(crate) fn finish(&self, ending: Ending) -> Finish {
+    pub(crate) fn finish(&self, ending: Ending) -> Option<Finish> {
         self.state().finish(self.store(), ending)
     }
 }

@@ -82,6 +82,7 @@ impl Session {
         kind: Kind,
         sealed: Vec<Sealed>,
         tokens: impl Iterator<Item = Token>,
+        is_withheld: impl FnOnce() -> bool,
     ) -> Result<Self, Error> {
         let mut live: Vec<Live> = Vec::new();
         let mut add = |one: Live| {
@@ -99,7 +100,7 @@ impl Session {
         }
         let state = match live.len() {
             0 | 1 => match live.pop() {
-                None => State::new(kind, None),
+                None => State::without(kind, is_withheld()),
                 Some(Live::Stored(token, found)) => State::new(kind, Some((token, found))),
                 Some(Live::Sealed(sealed)) => {
                     let mut state = State::new(kind, None);

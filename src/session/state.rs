@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(super) rivals: Box<[Rival]>,
     /// Whether the next commit ends them.
     pub(super) ends_rivals: bool,
+    /// Whether the browser may have withheld the cookie of a session that this request knows nothing of.
+    pub(super) is_withheld: bool,
 }
 
 /// A live session that the client presents beside others.
@@ -173,6 +175,11 @@ impl State {
         Self::among(kind, found, Box::default())
     }
 
+    /// The state of a request that presents no session.
+    pub(super) fn without(kind: Kind, is_withheld: bool) -> Self {
+        Self { is_withheld, ..Self::new(kind, None) }
+    }
+
     /// The state of an ambiguous request, which presents `rivals`, or of any other, which has none.
     pub(super) fn among(kind: Kind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
@@ -189,6 +196,7 @@ impl State {
             answered: false,
             rivals,
             ends_rivals: false,
+            is_withheld: false,
         }
     }
 

@@ -48,6 +48,7 @@ pin_project! {
 
 impl<F, B: Default + 'static> ResponseFuture<F, B> {
     /// The application works on the request, whose session is that of `scope`.
+    #[inline]
     pub(super) fn running(scope: Option<Scope>, inner: F) -> Self {
         Self { scope, stage: Stage::Running { inner } }
     }
@@ -83,6 +84,10 @@ where
                     let entered = scope::enter(this.scope);
                     let polled = inner.poll(context);
                     drop(entered);
+                    // Most often nobody asked for the session, and the response need not move.
+                    if this.scope.as_ref().is_none_or(|scope| matches!(scope.used, Use::Untouched)) {
+                        return polled;
+                    }
                     let mut response = ready!(polled)?;
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
@@ -116,7 +121,7 @@ where
     }
 }
 
-/// Ends the session's part in the request. `None`: nobody asked for the session.
+/// Ends the session's part in the request. `None`: the response leaves as it is.
 fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
     match &scope.used {
         Use::Untouched => None,
@@ -128,10 +133,10 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
         Use::Loaded(session) => {
             scope.config.carrier.append_vary(response.headers_mut());
             keep_private(response.headers_mut());
-            Some(session.finish(Ending {
+            session.finish(Ending {
                 commits: scope.config.commit_on_server_error || !response.status().is_server_error(),
                 allows_dropped_values: scope.config.allow_dropped_values,
-            }))
+            })
         }
     }
 }

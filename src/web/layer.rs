@@ -227,9 +227,8 @@ impl SessionLayer {
 
     /// A session such as a request without one would get.
     #[cfg(feature = "test-util")]
-    pub(crate) fn new_session(&self) -> Result<Session, Error> {
-        let kind = self.config.kind(&Arrived::default(), &Carried::None, &HeaderMap::new());
-        Session::load(&self.config.store, kind, std::iter::empty())
+    pub(crate) fn new_session(&self) -> Session {
+        Session::new(&self.config.store, self.config.kind(&Arrived::default(), &Carried::None))
     }
 
     /// The header by which a request presents the session, which was saved.
@@ -238,10 +237,12 @@ impl SessionLayer {
         if let Some(token) = session.token() {
             return Ok(self.config.carrier.presents(&token));
         }
-        let Finish { ticket, told, parts, .. } = session.finish(Ending { commits: true, allows_dropped_values: false });
-        ticket?;
         let mut headers = HeaderMap::new();
-        self.config.tell(&told, parts, &mut headers)?;
+        if let Some(Finish { ticket, told, parts, .. }) = session.finish(Ending { commits: true, allows_dropped_values: false })
+        {
+            ticket?;
+            self.config.tell(&told, parts, &mut headers)?;
+        }
         let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
         let value = HeaderValue::try_from(set.collect::<Vec<_>>().join("; "));
         Ok((header::COOKIE, value.expect("what may be in `Set-Cookie` may be in `Cookie`")))
@@ -254,53 +255,56 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// The session of a request that `arrived`, and that presents it by `headers`.
-    pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<Session, Error> {
-        let carried = Carried::of(headers, self.carrier.asks());
-        let kind = self.kind(arrived, &carried, headers);
-        let session = self.load_presented(kind, &carried)?;
+    /// The session of a request that `arrived`, and whose `headers` have `carried`.
+    pub(super) fn load(&self, arrived: &Arrived, carried: &Carried<'_>, headers: &HeaderMap) -> Result<Session, Error> {
+        let kind = self.kind(arrived, carried);
+        let is_withheld = || self.is_withheld(arrived, carried, headers);
+        let session = self.load_presented(kind, carried, is_withheld)?;
         match &self.binding {
-            Some(binding) if !binding.check(&session) => Session::load(&self.store, kind, std::iter::empty()),
+            Some(binding) if !binding.check(&session) => Ok(Session::new(&self.store, kind)),
             _ => Ok(session),
         }
     }
 
-    /// Whether `headers` are of another request than the one that `arrived`, and present nothing: a handler made it, and whose session the
+    /// Whether `carried` is of another request than the one that `arrived`, and presents nothing: a handler made it, and whose session the
     /// visitor has is not for it to say. A middleware that has rewritten the header presents something.
-    pub(super) fn is_another(&self, arrived: &Arrived, headers: &HeaderMap) -> bool {
-        !arrived.has(headers, &self.carrier) && !self.carrier.is_presented(&Carried::of(headers, self.carrier.asks()))
+    pub(super) fn is_another(&self, arrived: &Arrived, carried: &Carried<'_>) -> bool {
+        !arrived.has(carried) && !self.carrier.is_presented(carried)
     }
 
     /// The session of such a request: none, and nothing that is set in it is stored.
-    pub(super) fn detached(&self) -> Result<Session, Error> {
-        let kind = Kind { name: self.name, is_withheld: true, ..Kind::default() };
-        Session::load(&self.store, kind, std::iter::empty())
+    pub(super) fn detached(&self) -> Session {
+        Session::withheld(&self.store, Kind { name: self.name, ..Kind::default() })
     }
 
-    fn load_presented(&self, kind: Kind, carried: &Carried<'_>) -> Result<Session, Error> {
+    fn load_presented(&self, kind: Kind, carried: &Carried<'_>, is_withheld: impl FnOnce() -> bool) -> Result<Session, Error> {
         #[cfg(feature = "sealed")]
         if self.sealer.is_some() {
             let sealed = self.sealed_sessions(carried);
-            return self.carrier.tokens(carried, |tokens| Session::load_among(&self.store, kind, sealed, tokens));
+            return self.carrier.tokens(carried, |tokens| Session::load_among(&self.store, kind, sealed, tokens, is_withheld));
         }
-        self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens))
+        self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens, is_withheld))
     }
 
-    fn kind(&self, arrived: &Arrived, carried: &Carried<'_>, headers: &HeaderMap) -> Kind {
+    /// Whether the browser may have withheld the cookie. One that came was not withheld.
+    #[cold]
+    fn is_withheld(&self, arrived: &Arrived, carried: &Carried<'_>, headers: &HeaderMap) -> bool {
+        matches!(self.carrier, Carrier::Cookie(_))
+            && !self.carrier.is_presented(carried)
+            && arrived.may_withhold(self.blueprint.wanted_same_site(), headers)
+    }
+
+    #[cfg_attr(not(feature = "sealed"), expect(unused_variables, reason = "only parts of sealed sessions are looked for"))]
+    fn kind(&self, arrived: &Arrived, carried: &Carried<'_>) -> Kind {
         let (name, ends_with_browser) = (self.name, self.carrier.ends_with_browser());
         #[cfg(feature = "sealed")]
         let (parts, seal_bytes) = self.sealing(carried);
         #[cfg(not(feature = "sealed"))]
         let parts = 0;
-        // A cookie that came was not withheld, and most often one came.
-        let is_withheld = matches!(self.carrier, Carrier::Cookie(_))
-            && !self.carrier.is_presented(carried)
-            && arrived.may_withhold(self.blueprint.wanted_same_site(), headers);
         Kind {
             name,
             ends_with_browser,
             client: arrived.client(),
-            is_withheld,
             #[cfg(feature = "sealed")]
             seal_bytes,
             parts,
@@ -399,12 +403,8 @@ where
             return ResponseFuture::misdirected(why);
         }
         let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());
-        // Around this layer is another one that gives this request the same session: it ends the request.
-        if scope::is_open(&self.config, &arrived) {
-            return ResponseFuture::running(None, self.inner.call(request));
-        }
         let mut scope = Some(Scope { config: self.config.clone(), arrived, used: Use::Untouched });
-        let entered = scope::enter(&mut scope);
+        let entered = scope::open(&mut scope);
         let inner = self.inner.call(request);
         drop(entered);
         ResponseFuture::running(scope, inner)

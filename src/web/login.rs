@@ -51,7 +51,7 @@ pub fn login_cookie(layer: &SessionLayer, owner: impl Into<Owner>) -> String {
 /// ```
 #[must_use]
 pub fn login_with(layer: &SessionLayer, owner: impl Into<Owner>, set: impl FnOnce(&Session)) -> (HeaderName, HeaderValue) {
-    let session = layer.new_session().expect("a new session needs no I/O");
+    let session = layer.new_session();
     set(&session);
     session.sign_in(owner).expect("an owner is a text of 1 to 1,024 bytes");
     session.save().wait().expect("the store takes a session");

@@ -9,7 +9,11 @@ use std::{cell::RefCell, sync::Arc};
 
 use http::HeaderMap;
 
-use super::{arrived::Arrived, layer::Config, named::Marker};
+use super::{
+    arrived::{Arrived, Carried},
+    layer::Config,
+    named::Marker,
+};
 use crate::{Error, Session};
 
 /// What one layer knows of one request.
@@ -44,10 +48,28 @@ pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
     Entered { scope, is_in }
 }
 
-/// Whether a layer around this one gives the request that `arrived` the same session.
+/// As [`enter`], for the first time. `scope` is `None` afterwards if a layer around this one gives the request the same session: that one
+/// ends the request.
 #[inline]
-pub(super) fn is_open(config: &Config, arrived: &Arrived) -> bool {
-    SCOPES.with_borrow(|scopes| scopes.iter().any(|scope| scope.config.serves_same(config) && scope.arrived.is_same(arrived)))
+pub(super) fn open(scope: &mut Option<Scope>) -> Entered<'_> {
+    let inner = scope.take();
+    let is_in = inner.is_some_and(|inner| {
+        SCOPES.with_borrow_mut(|scopes| {
+            let is_new = !scopes.iter().any(|around| around.serves_same(&inner));
+            if is_new {
+                scopes.push(inner);
+            }
+            is_new
+        })
+    });
+    Entered { scope, is_in }
+}
+
+impl Scope {
+    /// Whether both layers give this request the same session.
+    fn serves_same(&self, other: &Self) -> bool {
+        self.config.serves_same(&other.config) && self.arrived.is_same(&other.arrived)
+    }
 }
 
 /// Takes the scope back, also when what runs in it panics.
@@ -98,8 +120,9 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let is_another = config.is_another(&arrived, headers);
-    let loaded = if is_another { config.detached() } else { config.load(&arrived, headers) };
+    let carried = Carried::of(headers, config.carrier.asks());
+    let is_another = config.is_another(&arrived, &carried);
+    let loaded = if is_another { Ok(config.detached()) } else { config.load(&arrived, &carried, headers) };
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.arrived = arrived;

@@ -135,8 +135,15 @@ pub(crate) fn append_vary(headers: &mut HeaderMap, on: &str, value: impl FnOnce(
 /// it, would give one visitor's page to others.
 pub(crate) fn keep_private(headers: &mut HeaderMap) {
     let says_nothing = |value: &HeaderValue| value.as_bytes().iter().all(|byte| b", \t".contains(byte));
-    if headers.get_all(CACHE_CONTROL).iter().all(says_nothing) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+    let private = HeaderValue::from_static("private");
+    match headers.entry(CACHE_CONTROL) {
+        Entry::Vacant(entry) => {
+            entry.insert(private);
+        }
+        Entry::Occupied(mut entry) if entry.iter().all(says_nothing) => {
+            entry.insert(private);
+        }
+        Entry::Occupied(_) => {}
     }
 }
 
