@@ -107,7 +107,7 @@ impl Default for Builder {
             settings: Settings {
                 timeouts: Timeouts::default(),
                 limits: Limits::default(),
-                foreign_limits: Limits { keys: usize::MAX, key_bytes: usize::MAX, ..Limits::default() },
+                foreign_limits: Limits { record_bytes: Limits::default().record_bytes, ..Limits::UNLIMITED },
                 durability: Durability::Durable,
                 renew_grace: Duration::from_secs(10),
                 owner_limit: None,
@@ -238,7 +238,8 @@ impl Builder {
 
     /// Longest key, in bytes. Default: 255; at most 1 MiB. A longer one is [`CodecError::BadKey`](crate::CodecError::BadKey) when it is set.
     ///
-    /// Keys of another crate's sessions (`adapters`) may have any length by default.
+    /// Keys of another crate's sessions (`adapters`) may have 1 MiB by default. A lower limit refuses values that are set under longer
+    /// keys; those that a session has already stay, and the session can be changed.
     pub fn key_limit(self, bytes: usize) -> Self {
         self.set(|settings| {
             settings.limits.key_bytes = bytes;

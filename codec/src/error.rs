@@ -175,10 +175,16 @@ impl fmt::Display for Error {
                  elsewhere and its name in the session, or raise the record limit"
             ),
             Self::TooManyKeys { found, limit } => {
-                write!(f, "the session would have {found} keys, at most {limit} are allowed; put a list under one key")
+                write!(
+                    f,
+                    "the session would have {found} keys, at most {limit} are allowed; put a list under one key, or raise the keys limit"
+                )
             }
             Self::BadKey { found_bytes, limit_bytes } => {
-                write!(f, "a key has {found_bytes} bytes, 1 to {limit_bytes} are allowed; choose another key")
+                write!(
+                    f,
+                    "a key has {found_bytes} bytes, 1 to {limit_bytes} are allowed; choose another key, or raise the key limit"
+                )
             }
             Self::WrongLane { found, expected } => {
                 write!(f, "the value was stored as {found}, the call reads {expected}; read it as it was stored")

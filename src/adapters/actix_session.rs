@@ -3,7 +3,6 @@
 use std::{collections::HashMap, fmt};
 
 use actix_session_0_11::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key};
-use sessile_codec::Patch;
 use time::Duration;
 
 use super::{
@@ -109,9 +108,13 @@ impl ActixSessions {
     }
 }
 
-/// The values, whose encoding fails only if the session is too large or a key too long.
-fn values(sessions: &Foreign, state: &HashMap<String, String>) -> Result<Patch, anyhow::Error> {
-    Ok(sessions.values(state)?)
+/// An error of a save, and the same of an update. What is over a limit cannot be serialized.
+fn save_error(error: Error) -> SaveError {
+    if matches!(error, Error::Codec(_)) { SaveError::Serialization(error.into()) } else { SaveError::Other(error.into()) }
+}
+
+fn update_error(error: Error) -> UpdateError {
+    if matches!(error, Error::Codec(_)) { UpdateError::Serialization(error.into()) } else { UpdateError::Other(error.into()) }
 }
 
 impl SessionStore for ActixSessions {
@@ -124,14 +127,13 @@ impl SessionStore for ActixSessions {
     }
 
     async fn save(&self, session_state: HashMap<String, String>, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        let values = values(&self.0, &session_state).map_err(SaveError::Serialization)?;
-        let other = |error: Error| SaveError::Other(error.into());
+        let values = self.0.values(&session_state).map_err(save_error)?;
         loop {
             let session_key = generate_session_key();
             let key = self.0.key(session_key.as_ref().as_bytes());
             let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: self.1.of(&session_state) };
-            if let Some(ack) = self.0.create(&key, &new).map_err(other)? {
-                ack.await.map_err(other)?;
+            if let Some(ack) = self.0.create(&key, &new).map_err(save_error)? {
+                ack.await.map_err(save_error)?;
                 return Ok(session_key);
             }
         }
@@ -144,11 +146,10 @@ impl SessionStore for ActixSessions {
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
         let key = self.0.key(session_key.as_ref().as_bytes());
-        let values = values(&self.0, &session_state).map_err(UpdateError::Serialization)?;
-        let other = |error: Error| UpdateError::Other(error.into());
+        let values = self.0.values(&session_state).map_err(update_error)?;
         let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: self.1.of(&session_state) };
-        match self.0.save(&key, &new, None).map_err(other)? {
-            Saved::Done(ack) => ack.await.map_err(other)?,
+        match self.0.save(&key, &new, None).map_err(update_error)? {
+            Saved::Done(ack) => ack.await.map_err(update_error)?,
             // Not `Ok`: then the middleware would set the ended session's cookie, over that of a visitor who has signed in anew.
             Saved::Ended => return Err(UpdateError::Other(anyhow::anyhow!("the session has ended, so it was not updated"))),
         }

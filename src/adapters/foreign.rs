@@ -51,6 +51,8 @@ struct Plan {
 const RESERVED: &str = "sessile.";
 /// Stands before a foreign key that is empty, reserved, or begins with it.
 const ESCAPE: char = '\0';
+/// How long a name may be, [`Foreign::check_keys`] says.
+const ANY_NAME: Limits = Limits { key_bytes: usize::MAX, ..Limits::UNLIMITED };
 
 impl Foreign {
     pub(crate) fn new(store: Store, kind: Kind) -> Self {
@@ -120,20 +122,23 @@ impl Foreign {
         self.kind.key(id)
     }
 
-    /// What `pairs` are as the values of a session.
+    /// What `pairs` are as the values of a session. The lengths of their keys are checked where a value is set, so that a session
+    /// stored under a higher limit can still be changed.
     pub(crate) fn values<'a, T: Serialize + 'a>(
         &self,
         pairs: impl IntoIterator<Item = (&'a String, &'a T)>,
     ) -> Result<Patch, Error> {
         let (mut values, limits) = (Patch::new(), self.store.foreign_limits());
         for (key, value) in pairs {
-            if key.len() > limits.key_bytes {
-                return Err(CodecError::BadKey { found_bytes: key.len(), limit_bytes: limits.key_bytes }.into());
-            }
-            // The name in the record may be a byte longer than the key.
-            values.set(&stored_name(key), Entry::serde(value, limits)?, &Limits { key_bytes: usize::MAX, ..*limits })?;
+            values.set(&stored_name(key), Entry::serde(value, limits)?, &ANY_NAME)?;
         }
         Ok(values)
+    }
+
+    /// Refuses `patch` if it sets a key that is longer than allowed.
+    pub(crate) fn check_keys(&self, patch: &Patch) -> Result<(), Error> {
+        let limit_bytes = self.store.foreign_limits().key_bytes;
+        sets(patch).try_for_each(|(name, _)| check_key(key_of(name), limit_bytes))
     }
 
     /// The record under `key`, which was used now.
@@ -150,6 +155,7 @@ impl Foreign {
 
     /// What `new` says as the record of a session that begins now.
     fn record(&self, key: &Key, new: &New<'_>, revision: u64) -> Result<Record, Error> {
+        self.check_keys(new.values)?;
         Ok(new.values.apply(None, key, &Meta { revision, ..self.meta(key, new) }, self.store.foreign_limits())?)
     }
 
@@ -224,6 +230,7 @@ impl Foreign {
             if patch.is_empty() && owner.is_none_or(|owner| owner == before.owner) {
                 return Ok(self.moved(key, current, &meta, now_ms));
             }
+            self.check_keys(&patch)?;
             meta = expiry::touched(&meta, now_ms);
             if let Some(owner) = owner.filter(|owner| *owner != meta.owner) {
                 meta.owner = owner;
@@ -263,7 +270,7 @@ fn changes(values: &Patch, base: Option<&Base>, current: &Record) -> Result<Patc
     for (name, value) in sets(values) {
         let is_theirs = base.is_some_and(|base| same(base.get(name), Some(value.as_ref())));
         if !is_theirs && !same(current.get(name), Some(value.as_ref())) {
-            patch.set(name, value.clone(), &Limits { key_bytes: usize::MAX, ..Limits::UNLIMITED })?;
+            patch.set(name, value.clone(), &ANY_NAME)?;
         }
     }
     let mut remove = |name: &str| {
@@ -328,7 +335,7 @@ impl Base {
 /// The values in `record`, with their keys.
 pub(crate) fn decode<T: DeserializeOwned>(record: &Record) -> impl Iterator<Item = Result<(String, T), Error>> {
     let foreign = record.iter().filter(|(name, _)| !name.starts_with(RESERVED));
-    foreign.map(|(name, value)| Ok((name.strip_prefix(ESCAPE).unwrap_or(name).to_owned(), value.get()?)))
+    foreign.map(|(name, value)| Ok((key_of(name).to_owned(), value.get()?)))
 }
 
 /// The same as a map, which has its room from the beginning: as it grew, all that is in it would be hashed anew several times.
@@ -358,6 +365,18 @@ fn stored_name(key: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(key)
     }
+}
+
+/// The key of the other crate that is stored under `name`.
+pub(crate) fn key_of(name: &str) -> &str {
+    name.strip_prefix(ESCAPE).unwrap_or(name)
+}
+
+pub(crate) fn check_key(key: &str, limit_bytes: usize) -> Result<(), Error> {
+    if key.len() > limit_bytes {
+        return Err(CodecError::BadKey { found_bytes: key.len(), limit_bytes }.into());
+    }
+    Ok(())
 }
 
 fn sets(values: &Patch) -> impl Iterator<Item = (&str, &Entry)> {

@@ -19,8 +19,10 @@
 //!   [`Store::destroy_all`](crate::Store::destroy_all) and the like, and the limit of
 //!   [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner), work as for sessions of this crate. See
 //!   [Owners of sessions that are there already](#owners-of-sessions-that-are-there-already).
-//! - Keys may have any length and any bytes, and a session any number of them, unless
-//!   [`Builder::key_limit`](crate::Builder::key_limit) or [`Builder::keys_limit`](crate::Builder::keys_limit) is set.
+//! - Keys may have any bytes, none at all too, and up to 1 MiB; a session may have any number of them, and
+//!   [`Builder::record_limit`](crate::Builder::record_limit) bytes. [`Builder::key_limit`](crate::Builder::key_limit) and
+//!   [`Builder::keys_limit`](crate::Builder::keys_limit) set lower limits. What is over a limit is refused when it is saved, with an error
+//!   that names the limit, and the session stays as it was.
 //! - When a session ends is what the other crate says, to the millisecond. The store's own timeouts are not for these sessions.
 //! - The file holds a hash of the id, so who steals it signs in nobody. But an id of another crate has no MAC, unlike a
 //!   [`Token`](crate::Token): a made-up one costs a look at the disk, where one of ours ends before.

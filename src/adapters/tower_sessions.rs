@@ -61,9 +61,10 @@ use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
 ///
 /// # Limits
 ///
-/// Keys may have any length and any number, as in other stores, unless [`Builder::key_limit`](crate::Builder::key_limit) or
+/// Keys may have up to 1 MiB and any number, unless [`Builder::key_limit`](crate::Builder::key_limit) or
 /// [`keys_limit`](crate::Builder::keys_limit) is set. A session has at most [`Builder::record_limit`](crate::Builder::record_limit)
-/// bytes.
+/// bytes, 1 MiB by default. tower-sessions keeps what a handler inserts until it saves the session, so a refusal is an error of
+/// `Session::save` or, at the end of the request, a 500. It names the limit.
 #[derive(Clone)]
 pub struct TowerSessions {
     sessions: Foreign,

@@ -6,13 +6,13 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use sessile_codec::{Entry, EntryRef, Lane, Meta, Patch, Record};
+use sessile_codec::{Entry, EntryRef, Lane, Limits, Meta, Patch, Record};
 use tower_sessions_core_0_15::session::Id;
 
 use super::{Import, ImportError, Imported, Run};
 use crate::{
     Store,
-    adapters::foreign::Foreign,
+    adapters::foreign::{Foreign, check_key, key_of},
     owner::{self, NOBODY, Owner},
     store::{Incoming, Kind},
     token::{Handle, Key},
@@ -260,7 +260,7 @@ impl Line {
             }
             Self::Own { key, meta, owner, data, store: from } => {
                 let is_ours = *from == Some(store.export_id());
-                let values = match own_values(store, owner.as_ref(), data) {
+                let values = match own_values(store, meta, owner.as_ref(), data) {
                     Ok(values) => values,
                     Err(error) => {
                         run.import.see(key);
@@ -276,14 +276,15 @@ impl Line {
     }
 }
 
-fn own_values(store: &Store, owner: Option<&Owner>, data: &Map<String, Value>) -> Result<Patch, crate::Error> {
-    // Sessions of other crates are among them.
-    let (mut values, limits) = (Patch::new(), store.foreign_limits());
+fn own_values(store: &Store, meta: &Meta, owner: Option<&Owner>, data: &Map<String, Value>) -> Result<Patch, crate::Error> {
+    // Sessions of other crates are among them, whose names here may be a byte longer than their keys.
+    let (mut values, limits, is_foreign) = (Patch::new(), store.foreign_limits(), Kind::of(meta.flags).is_some());
     if let Some(owner) = owner {
         values.set(owner::KEY, owner.entry(limits)?, limits)?;
     }
     for (name, value) in data {
-        values.set(name, Entry::serde(value, limits)?, limits)?;
+        check_key(if is_foreign { key_of(name) } else { name }, limits.key_bytes)?;
+        values.set(name, Entry::serde(value, limits)?, &Limits { key_bytes: usize::MAX, ..*limits })?;
     }
     Ok(values)
 }

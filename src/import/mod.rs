@@ -401,7 +401,8 @@ impl Run<'_> {
         data: &HashMap<String, Value>,
     ) -> Result<(), ImportError> {
         let key = sessions.key(id);
-        let (values, ends_ms) = match new {
+        let checked = new.and_then(|(values, ends_ms)| sessions.check_keys(&values).map(|()| (values, ends_ms)));
+        let (values, ends_ms) = match checked {
             Ok(new) => new,
             Err(error) => {
                 self.import.see(&key);

@@ -137,6 +137,25 @@ fn tables_are_apart() {
 }
 
 #[test]
+fn any_id_in_any_table_is_a_session_of_its_own() {
+    let axum = Axum::new();
+    let (long, longer) = ("k".repeat(256), "k".repeat(1 << 20));
+    // Which the application chooses.
+    let names = ["", "a", "sessile.", "sessile.table", &long];
+    let ids = [names.as_slice(), &[&*longer, "\0", "\0a", "a\0b", "sessile.\0"]].concat();
+    let pairs = || names.iter().flat_map(|table| ids.iter().map(move |id| (*table, *id)));
+    for (nth, (table, id)) in pairs().enumerate() {
+        axum.store(id, &nth.to_string(), table);
+    }
+    for (nth, (table, id)) in pairs().enumerate() {
+        assert_eq!(block_on(axum.pool.load(id, table)).unwrap(), Some(nth.to_string()));
+    }
+    for table in names {
+        assert_eq!(block_on(axum.pool.count(table)).unwrap(), i64::try_from(ids.len()).unwrap());
+    }
+}
+
+#[test]
 fn ids_cannot_be_listed() {
     let axum = Axum::new();
     let id = new_id();

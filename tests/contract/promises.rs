@@ -27,7 +27,10 @@ for_each_adapter! {
     a_store_holds_no_more_sessions_than_it_may
     a_session_that_is_over_and_only_on_disk_is_never_served_again
     a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one
+    keys_of_every_kind_come_back_and_longer_ones_than_a_mebibyte_are_refused
     keys_have_the_limits_that_the_application_set
+    a_value_and_a_session_that_are_too_large_are_refused_by_their_limit
+    a_key_limit_that_was_lowered_refuses_no_save_that_leaves_the_key_alone
 }
 
 /// A clock on a whole second: axum_session rounds to seconds.
@@ -191,22 +194,129 @@ fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>()
     assert!(found.store().stats().corrupt > 0);
 }
 
+/// An error with its causes.
+fn text(error: &Failure) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// `axum_session` hands its values over as one text: their keys are none of the store's.
+fn is_one_text<A: Adapter>() -> bool {
+    std::any::type_name::<A>() == std::any::type_name::<Axum>()
+}
+
+fn with_key(key: &str) -> Data {
+    Data::from([(key.to_owned(), "1".to_owned()), ("name".to_owned(), "\"Ada\"".to_owned())])
+}
+
+#[track_caller]
+fn is_refused_for<T: std::fmt::Debug>(limit: usize, result: Result<T, Failure>) {
+    let text = text(&result.expect_err("it is longer than allowed"));
+    assert!(text.contains(&format!("1 to {limit} are allowed")) && text.contains("key limit"), "{text}");
+}
+
+fn keys_of_every_kind_come_back_and_longer_ones_than_a_mebibyte_are_refused<A: Adapter>() {
+    const MOST: usize = 1 << 20;
+    let disk = FaultDisk::new(0);
+    let adapter = A::over(OnDisk::at(&disk, clock(), |builder| builder.record_limit(8 << 20)));
+    let known = adapter.create(&values("Ada"), HOUR).unwrap();
+    let long = |begin: &str, bytes: usize| format!("{begin}{}", "k".repeat(bytes - begin.len()));
+    let odd = ["", "\0", "\0\0", "\0a", "a\0b", "sessile.", "sessile.label", "sessile.table", "\0sessile.table", "session"];
+    let odd = odd.map(str::to_owned);
+    let lengths = [255, 256, 257, 65_535, 65_536, MOST];
+    let long_ones = lengths.iter().flat_map(|bytes| ["", "\0", "sessile."].map(|begin| long(begin, *bytes)));
+    let mut kept = Vec::new();
+    for key in odd.into_iter().chain(long_ones) {
+        let data = with_key(&key);
+        let id = adapter.create(&data, HOUR).unwrap();
+        adapter.save(&known, &data, HOUR).unwrap();
+        for id in [&id, &known] {
+            assert!(adapter.load(id).unwrap().as_ref() == Some(&data), "{} bytes: {:?}", key.len(), key.get(..10));
+        }
+        kept.push((id, data));
+    }
+    adapter.store().flush().wait().unwrap();
+    let found = A::over(OnDisk::at(&disk.crash(1), clock(), |builder| builder.record_limit(8 << 20)));
+    for (id, data) in &kept {
+        assert!(found.load(id).unwrap().as_ref() == Some(data));
+    }
+    if !is_one_text::<A>() {
+        for key in [long("", MOST + 1), long("\0", MOST + 1), long("sessile.", MOST + 1), long("", 3 * MOST)] {
+            is_refused_for(MOST, found.create(&with_key(&key), HOUR));
+            is_refused_for(MOST, found.save(&known, &with_key(&key), HOUR));
+            assert!(
+                found.load(&known).unwrap() == kept.last().map(|(_, data)| data.clone()),
+                "a save that is refused changes nothing"
+            );
+        }
+    }
+}
+
 fn keys_have_the_limits_that_the_application_set<A: Adapter>() {
     let limited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.key_limit(300)));
-    // `axum_session` hands its values over as one text.
-    let is_one_text = std::any::type_name::<A>() == std::any::type_name::<Axum>();
-    for (key, is_refused) in
-        [("k".repeat(300), false), (format!("sessile.{}", "k".repeat(292)), false), ("k".repeat(301), true)]
-    {
-        let data = Data::from([(key.clone(), "1".to_owned())]);
-        let created = limited.create(&data, HOUR);
-        assert_eq!(created.is_err(), is_refused && !is_one_text, "{} bytes", key.len());
+    let known = limited.create(&values("Ada"), HOUR).unwrap();
+    for begin in ["", "\0", "sessile."] {
+        let key = |bytes: usize| format!("{begin}{}", "k".repeat(bytes - begin.len()));
+        limited.create(&with_key(&key(300)), HOUR).unwrap();
+        limited.save(&known, &with_key(&key(300)), HOUR).unwrap();
+        assert_eq!(limited.load(&known).unwrap(), Some(with_key(&key(300))));
+        if !is_one_text::<A>() {
+            is_refused_for(300, limited.create(&with_key(&key(301)), HOUR));
+            is_refused_for(300, limited.save(&known, &with_key(&key(301)), HOUR));
+        }
     }
     let limited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.keys_limit(4)));
     let keys = |n: usize| (0..n).map(|key| (key.to_string(), "1".to_owned())).collect::<Data>();
-    assert!(limited.create(&keys(4), HOUR).is_ok());
-    assert_eq!(limited.create(&keys(5), HOUR).is_err(), !is_one_text);
+    let id = limited.create(&keys(4), HOUR).unwrap();
+    if !is_one_text::<A>() {
+        for refused in [limited.create(&keys(5), HOUR).map(drop), limited.save(&id, &keys(5), HOUR)] {
+            let text = text(&refused.unwrap_err());
+            assert!(text.contains("5 keys, at most 4 are allowed") && text.contains("keys limit"), "{text}");
+        }
+    }
     let unlimited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder));
     let id = unlimited.create(&keys(5000), HOUR).unwrap();
     assert_eq!(unlimited.load(&id).unwrap(), Some(keys(5000)));
+}
+
+fn a_value_and_a_session_that_are_too_large_are_refused_by_their_limit<A: Adapter>() {
+    let limited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.record_limit(10_000)));
+    let known = limited.create(&values("Ada"), HOUR).unwrap();
+    let half = |n: u32| (n.to_string(), format!("{:?}", "x".repeat(6000)));
+    let whole = Data::from([("whole".to_owned(), format!("{:?}", "x".repeat(12_000)))]);
+    for data in [Data::from([half(1), half(2)]), whole] {
+        for refused in [limited.create(&data, HOUR).map(drop), limited.save(&known, &data, HOUR)] {
+            let text = text(&refused.unwrap_err());
+            assert!(text.contains("at most 10000 are allowed") && text.contains("record limit"), "{text}");
+        }
+    }
+    assert_eq!(limited.load(&known).unwrap(), Some(values("Ada")));
+}
+
+fn a_key_limit_that_was_lowered_refuses_no_save_that_leaves_the_key_alone<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let key = "k".repeat(300);
+    let mut data = with_key(&key);
+    let id = adapter.create(&data, HOUR).unwrap();
+    adapter.store().close().unwrap();
+    let found = A::over(OnDisk::at(&disk.crash(1), clock(), |builder| builder.key_limit(100)));
+    found.advance(MINUTE);
+    move_end(&found, &id, &data, HOUR).expect("the page goes out");
+    data.insert("name".to_owned(), "\"Grace\"".to_owned());
+    assert_eq!(found.load(&id).unwrap().map(|data| data.len()), Some(2));
+    found.save(&id, &data, HOUR).unwrap();
+    assert_eq!(found.load(&id).unwrap().as_ref(), Some(&data));
+    if !is_one_text::<A>() {
+        let mut changed = data.clone();
+        changed.insert(key.clone(), "2".to_owned());
+        is_refused_for(100, found.save(&id, &changed, HOUR));
+    }
+    data.remove(&key);
+    found.save(&id, &data, HOUR).unwrap();
+    assert_eq!(found.load(&id).unwrap(), Some(data));
 }

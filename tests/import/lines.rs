@@ -239,6 +239,35 @@ fn a_line_that_is_over_is_expired_to_the_millisecond() {
 }
 
 #[test]
+fn another_crates_keys_have_the_limit_that_the_application_set_on_every_way_in() {
+    let clock = ManualClock::default();
+    let open = || Store::builder().clock(clock.clone()).key_limit(100).open_in_memory().unwrap();
+    let with = |key: &str| json!({"kind": "poem", "id": key, "ends_ms": 4_000_000_000_000_u64, "data": {key: 1}}).to_string();
+    let long = |begin: &str, bytes: usize| format!("{begin}{}", "k".repeat(bytes - begin.len()));
+    let store = open();
+    for begin in ["", "\0", "sessile."] {
+        let text = [with(&long(begin, 100)), with(&long(begin, 101))].join("\n");
+        let imported = lines(&store, text.as_bytes());
+        assert_eq!((imported.created, imported.refused), (1, 1), "{:?}", imported.reasons);
+        assert!(imported.reasons[0].contains("a key has 101 bytes, 1 to 100 are allowed"), "{:?}", imported.reasons);
+    }
+    let exported = export(&store);
+    let other = open();
+    let imported = lines(&other, &exported);
+    assert_eq!((imported.created, imported.refused), (3, 0), "{:?}", imported.reasons);
+    let data = |exported: &[u8]| {
+        let lines = std::str::from_utf8(exported).unwrap().lines();
+        let mut data: Vec<_> = lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["data"].to_string()).collect();
+        data.sort_unstable();
+        data
+    };
+    assert_eq!(data(&export(&other)), data(&exported));
+    let longer = String::from_utf8(exported).unwrap().replace("kkk\":1", "kkkk\":1");
+    let imported = lines(&open(), longer.as_bytes());
+    assert_eq!((imported.created, imported.refused), (0, 3), "{:?}", imported.reasons);
+}
+
+#[test]
 fn a_key_is_hexadecimal_digits_and_no_sign() {
     let store = testing::store();
     own(&store, 1);

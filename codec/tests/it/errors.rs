@@ -238,7 +238,7 @@ fn too_many_keys() {
     is(
         &patch.apply(None, &KEY, &Meta::default(), &LIMITS).unwrap_err(),
         &Error::TooManyKeys { found: 4, limit: 3 },
-        "the session would have 4 keys, at most 3 are allowed; put a list under one key",
+        "the session would have 4 keys, at most 3 are allowed; put a list under one key, or raise the keys limit",
     );
     patch.remove("a");
     assert_eq!(patch.apply(None, &KEY, &Meta::default(), &LIMITS).unwrap().len(), 3);
@@ -250,7 +250,7 @@ fn a_bad_key() {
     let mut set = |key: &str| patch.set(key, profile(), &LIMITS);
     for found_bytes in [0, 11, 300] {
         let error = set(&"k".repeat(found_bytes)).unwrap_err();
-        let text = format!("a key has {found_bytes} bytes, 1 to 10 are allowed; choose another key");
+        let text = format!("a key has {found_bytes} bytes, 1 to 10 are allowed; choose another key, or raise the key limit");
         is(&error, &Error::BadKey { found_bytes, limit_bytes: 10 }, &text);
     }
     assert_eq!(set("k"), Ok(()));
