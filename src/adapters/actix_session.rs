@@ -39,9 +39,16 @@ use crate::{Error, Owner, Store, store::Kind};
 /// # What is better than elsewhere
 ///
 /// - **A session that was purged stays ended.** With actix-session's Redis store, a request that is slower than the logout stores its session
-///   anew, under a new key, and the visitor is signed in again. Here its update is an error, and the answer a 500.
+///   anew, under a new key, and the visitor is signed in again. Here its update is an error, and the answer a 500; see below.
 /// - **A session whose end moves with every request** (`TtlExtensionPolicy::OnEveryRequest`) costs no write for each: see
 ///   [the module](super).
+///
+/// # What a save of an ended session does
+///
+/// A request that is still running when its session ends gets an error from its update: `UpdateError::Other`, which holds
+/// [`Error::SessionEnded`](crate::Error::SessionEnded). What it changed is not stored. A request that changed nothing, whose
+/// session's end alone moves (`TtlExtensionPolicy::OnEveryRequest`), gets its page: nothing of it is lost. Either is counted in
+/// [`Stats::dropped_commits`](crate::Stats::dropped_commits).
 ///
 /// # What is not better
 ///
@@ -151,7 +158,7 @@ impl SessionStore for ActixSessions {
         match self.0.save(&key, &new, None).map_err(update_error)? {
             Saved::Done(ack) => ack.await.map_err(update_error)?,
             // Not `Ok`: then the middleware would set the ended session's cookie, over that of a visitor who has signed in anew.
-            Saved::Ended => return Err(UpdateError::Other(anyhow::anyhow!("the session has ended, so it was not updated"))),
+            Saved::Ended => return Err(update_error(Error::SessionEnded)),
         }
         Ok(session_key)
     }

@@ -35,10 +35,12 @@ use crate::{Ack, Error, Owner, Store, store::Kind};
 ///   `SessionConfig::with_memory_lifetime`.
 /// - A session is one text to its database: of two processes or requests that store one, the later wins.
 /// - It has one call to create a session and to change one. So the store remembers which sessions ended last, 65,536 of them, and drops what
-///   is stored to one of those; [`Stats::dropped_commits`](crate::Stats::dropped_commits) counts it. The call succeeds all the same:
-///   after an error `axum_session` would no longer store the other sessions that leave its memory, and would keep this one
-///   there for good. A session whose time is over, which nobody ended, is replaced by what is stored.
-/// - It takes the id of a visitor whose session has ended for a new session. That one is in its memory only, for the reason above. Call
+///   is stored to one of those; [`Stats::dropped_commits`](crate::Stats::dropped_commits) counts it. **The call succeeds all the same**,
+///   unlike with the other adapters, and the request that was still running gets its page though its changes are lost. After an error
+///   `axum_session` 0.22 would keep the session in its memory, for good if its memory is turned off: each later request with the old
+///   cookie would run as the user who was signed out. It would also no longer store the other sessions that leave its memory. A
+///   session whose time is over, which nobody ended, is replaced by what is stored.
+/// - It takes the id of a visitor whose session has ended for a new session. That one is stored nowhere, for the reason above. Call
 ///   `Session::renew` at each sign-in, which also keeps planted ids out: the signed-in session then has an id of its own.
 /// - The ids are not in the file, only hashes, so `get_ids` is refused. With the feature `key-store` of `axum_session`, turn its
 ///   filter off: `SessionConfig::with_bloom_filter(false)`.

@@ -1,6 +1,6 @@
 //! A store for the sessions of poem 3.
 
-use std::{collections::BTreeMap, fmt, io, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use poem_3::{Result, error::InternalServerError, session::SessionStorage};
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::{Error, Owner, Store, clock::duration_ms, store::Kind};
 ///
 /// poem has one call to create a session and to change one. A request that is still running when its session ends would bring the session
 /// back with it. So the store remembers which sessions ended last, 65,536 of them, and refuses what is stored to one of those: the
-/// request is answered with a 500, and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits). A session whose time is over,
+/// request is answered with a 500, the poem error that holds [`Error::SessionEnded`](crate::Error::SessionEnded), and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits). A session whose time is over,
 /// which nobody ended, is replaced by what is stored. Of two requests at the same time the later one wins, for the whole session: poem
 /// does not say what a request changed. [`Session`](crate::Session) merges.
 ///
@@ -109,7 +109,7 @@ impl SessionStorage for PoemSessions {
         let new = New { values: &values, ends_ms, owner: self.1.of(entries) };
         match self.0.put(&self.0.key(session_id.as_bytes()), &new).map_err(InternalServerError)? {
             Saved::Done(ack) => ack.await.map_err(InternalServerError),
-            Saved::Ended => Err(InternalServerError(io::Error::other("the session has ended, so it was not stored"))),
+            Saved::Ended => Err(InternalServerError(Error::SessionEnded)),
         }
     }
 

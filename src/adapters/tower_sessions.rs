@@ -50,9 +50,10 @@ use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
 /// # What a save of an ended session does
 ///
 /// A request that is still running when its session ends (the visitor signs out in another tab, or signs in, which gives the session
-/// another id) gets an error from its save, and tower-sessions answers it with a 500: what it changed is not stored. Nobody is signed in
+/// another id) gets an error from its save, `Backend` with the text of [`Error::SessionEnded`](crate::Error::SessionEnded), and
+/// tower-sessions answers it with a 500: what it changed is not stored. Nobody is signed in
 /// by it, and its answer sets no cookie over a newer one. A request that changed nothing, as with `with_always_save(true)`, gets its
-/// page. Either is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits).
+/// page: nothing of it is lost. Either is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits).
 ///
 /// # What happens to an id that is taken
 ///
@@ -159,7 +160,7 @@ impl TowerSessions {
                 ack.await.map_err(Failure::Backend)
             }
             Saved::Ended if base.is_some_and(|base| base.is_same(&new)) => Ok(()),
-            Saved::Ended => Err(Failure::Ended),
+            Saved::Ended => Err(Failure::Backend(Error::SessionEnded)),
         }
     }
 
@@ -193,8 +194,6 @@ enum Failure {
     Encode(Error),
     Decode(Error),
     Backend(Error),
-    /// The session that was to be saved has ended.
-    Ended,
 }
 
 impl Failure {
@@ -202,8 +201,6 @@ impl Failure {
         if matches!(error, Error::Codec(_)) { Self::Encode(error) } else { Self::Backend(error) }
     }
 }
-
-const ENDED: &str = "the session has ended, so it was not saved; begin a new one";
 
 /// Times before 1970 count as 1970: such a session is over all the same.
 pub(crate) fn to_ms(time: OffsetDateTime) -> u64 {
@@ -231,7 +228,6 @@ macro_rules! implement {
                         Failure::Encode(error) => Self::Encode(text(&error)),
                         Failure::Decode(error) => Self::Decode(text(&error)),
                         Failure::Backend(error) => Self::Backend(text(&error)),
-                        Failure::Ended => Self::Backend(ENDED.to_owned()),
                     }
                 }
             }

@@ -27,6 +27,8 @@ mod actix;
 mod axum_login;
 #[cfg(feature = "axum_session-0_22")]
 mod axum_session;
+#[cfg(all(feature = "axum_session-0_22", feature = "test-util"))]
+mod axum_session_app;
 mod broken;
 #[cfg(all(
     feature = "tower-sessions-0_14",

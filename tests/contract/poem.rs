@@ -115,6 +115,8 @@ fn what_is_stored_to_an_ended_session_is_an_error_and_counted() {
     let id = poem.create(&Data::new(), Duration::from_hours(1)).unwrap();
     assert_eq!(poem.disk.store.stats().dropped_commits, 0);
     poem.delete(&id).unwrap();
-    assert!(poem.put(&id, &Data::new(), None).is_err());
+    let stored = block_on(poem.sessions.update_session(&id, &BTreeMap::new(), None));
+    let error = stored.unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(sessile::Error::SessionEnded)), "{error:?}");
     assert_eq!((poem.disk.store.stats().dropped_commits, poem.disk.store.stats().sessions), (1, 0));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sessile::{
-    Durability,
+    Builder, Durability, Error, OwnerLimit,
     testing::{
         FaultDisk, ManualClock,
         contract::{Data, Failure},
@@ -31,6 +31,7 @@ for_each_adapter! {
     keys_have_the_limits_that_the_application_set
     a_value_and_a_session_that_are_too_large_are_refused_by_their_limit
     a_key_limit_that_was_lowered_refuses_no_save_that_leaves_the_key_alone
+    a_save_that_stored_nothing_is_an_error_and_counted
 }
 
 /// A clock on a whole second: axum_session rounds to seconds.
@@ -319,4 +320,59 @@ fn a_key_limit_that_was_lowered_refuses_no_save_that_leaves_the_key_alone<A: Ada
     data.remove(&key);
     found.save(&id, &data, HOUR).unwrap();
     assert_eq!(found.load(&id).unwrap(), Some(data));
+}
+
+/// How a session ends while a request with it runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Deleted,
+    OwnerSignedOutEverywhere,
+    OwnerBeganAnother,
+    TimeIsOver,
+}
+
+impl End {
+    const ALL: [Self; 4] = [Self::Deleted, Self::OwnerSignedOutEverywhere, Self::OwnerBeganAnother, Self::TimeIsOver];
+
+    fn happen<A: Adapter>(self, adapter: &A, id: &A::Id) {
+        match self {
+            Self::Deleted => adapter.delete(id).unwrap(),
+            Self::OwnerSignedOutEverywhere => assert_eq!(adapter.store().destroy_all("\"Ada\"").wait().unwrap(), 1),
+            Self::OwnerBeganAnother => drop(adapter.create(&values("Ada"), HOUR).unwrap()),
+            Self::TimeIsOver => adapter.advance(2 * HOUR),
+        }
+    }
+}
+
+fn a_save_that_stored_nothing_is_an_error_and_counted<A: Adapter>() {
+    let settings = |builder: Builder| builder.sessions_per_owner(1, OwnerLimit::EvictOldest);
+    let adapter = A::over(OnDisk::at(&FaultDisk::new(0), clock(), settings)).owned_by("name");
+    for end in End::ALL {
+        for sweeps in [false, true] {
+            let id = adapter.create(&values("Ada"), HOUR).unwrap();
+            let mut data = adapter.load(&id).unwrap().unwrap();
+            end.happen(&adapter, &id);
+            if sweeps {
+                adapter.store().sweep().wait().unwrap();
+            }
+            let before = adapter.store().stats();
+            data.insert("more".to_owned(), "1".to_owned());
+            let saved = adapter.save(&id, &data, HOUR);
+            let dropped = adapter.store().stats().dropped_commits - before.dropped_commits;
+            if A::SAVE_CREATES && end == End::TimeIsOver {
+                saved.expect("the client keeps the id for its next session");
+                assert_eq!((dropped, adapter.load(&id).unwrap()), (0, Some(data)));
+                continue;
+            }
+            // The documentation of `AxumSessionPool` says why it gives no error.
+            if is_one_text::<A>() {
+                saved.expect("an error would keep the session in the crate's memory");
+            } else {
+                let text = text(&saved.expect_err("nothing was stored"));
+                assert!(text.contains(&Error::SessionEnded.to_string()), "{end:?}: {text}");
+            }
+            assert_eq!((dropped, adapter.store().stats().sessions), (1, before.sessions), "{end:?}");
+            assert_eq!(adapter.load(&id).unwrap(), None, "{end:?}");
+        }
+    }
 }
