@@ -7,13 +7,15 @@ use sessile::{
     testing::{FaultDisk, IoKind, ManualClock, contract::Data},
 };
 
-use crate::support::{Adapter, OnDisk};
+use crate::support::{Adapter, OnDisk, error_text};
 
 const HOUR: Duration = Duration::from_hours(1);
 
 for_each_adapter! {
     whoever_is_signed_out_everywhere_stays_signed_out
     an_owner_has_as_many_sessions_as_allowed
+    sessions_of_an_owner_that_are_only_on_disk_count
+    a_store_that_is_full_of_owners_refuses_another_and_names_its_limit
     sessions_that_are_there_already_get_their_owner_by_one_call
     the_call_reads_the_sessions_once_for_each_version
     a_session_that_is_loaded_gets_its_missing_owner
@@ -78,6 +80,50 @@ fn an_owner_has_as_many_sessions_as_allowed<A: Adapter>() {
     let id = adapter.create(&of(8), HOUR).unwrap();
     assert!(adapter.save(&id, &of(7), HOUR).is_err());
     assert_eq!((count(&adapter, 7), count(&adapter, 8)), (2, 1));
+}
+
+fn sessions_of_an_owner_that_are_only_on_disk_count<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter = on::<A>(&disk, |builder| builder).owned_by("user");
+    let ids: Vec<_> = (0..2)
+        .map(|_| {
+            adapter.advance(Duration::from_secs(1));
+            adapter.create(&of(7), HOUR).unwrap()
+        })
+        .collect();
+    adapter.store().close().unwrap();
+    let reopen = |policy| {
+        let adapter = on::<A>(&disk.crash(1), move |builder| builder.sessions_per_owner(2, policy)).owned_by("user");
+        adapter.advance(Duration::from_mins(1));
+        adapter
+    };
+    let adapter = reopen(OwnerLimit::Refuse);
+    assert!(adapter.create(&of(7), HOUR).is_err());
+    let adapter = reopen(OwnerLimit::EvictOldest);
+    let id = adapter.create(&of(7), HOUR).unwrap();
+    let alive: Vec<bool> = ids.iter().chain([&id]).map(|id| adapter.load(id).unwrap().is_some()).collect();
+    assert_eq!(alive, [false, true, true]);
+}
+
+fn a_store_that_is_full_of_owners_refuses_another_and_names_its_limit<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let settings = |builder: Builder| builder.durability(Durability::Durable).max_sessions(10);
+    let adapter = on::<A>(&disk, settings).owned_by("user");
+    let ids: Vec<_> = (0..10).map(|user| adapter.create(&of(user), HOUR).unwrap()).collect();
+    adapter.store().flush().wait().unwrap();
+    let is_full = |adapter: &A| {
+        let text = error_text(&adapter.create(&of(10), HOUR).expect_err("nobody without an owner can go"));
+        assert!(text.contains("10 sessions, at most 10 are allowed") && text.contains("max_sessions"), "{text}");
+        assert!(adapter.create(&Data::new(), HOUR).is_err());
+        assert_eq!(adapter.store().stats().sessions, 10);
+    };
+    is_full(&adapter);
+    adapter.save(&ids[0], &of(20), HOUR).expect("who is there goes on");
+    is_full(&on::<A>(&disk.crash(1), settings).owned_by("user"));
+    // The end of one makes room for another.
+    adapter.delete(&ids[1]).unwrap();
+    adapter.create(&of(10), HOUR).unwrap();
+    is_full(&adapter);
 }
 
 fn sessions_that_are_there_already_get_their_owner_by_one_call<A: Adapter>() {

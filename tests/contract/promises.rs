@@ -12,7 +12,7 @@ use sessile::{
 
 use crate::{
     axum_session::Axum,
-    support::{Adapter, OnDisk},
+    support::{Adapter, OnDisk, error_text},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -195,16 +195,6 @@ fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>()
     assert!(found.store().stats().corrupt > 0);
 }
 
-/// An error with its causes.
-fn text(error: &Failure) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// `axum_session` hands its values over as one text: their keys are none of the store's.
 fn is_one_text<A: Adapter>() -> bool {
     std::any::type_name::<A>() == std::any::type_name::<Axum>()
@@ -216,7 +206,7 @@ fn with_key(key: &str) -> Data {
 
 #[track_caller]
 fn is_refused_for<T: std::fmt::Debug>(limit: usize, result: Result<T, Failure>) {
-    let text = text(&result.expect_err("it is longer than allowed"));
+    let text = error_text(&result.expect_err("it is longer than allowed"));
     assert!(text.contains(&format!("1 to {limit} are allowed")) && text.contains("key limit"), "{text}");
 }
 
@@ -275,7 +265,7 @@ fn keys_have_the_limits_that_the_application_set<A: Adapter>() {
     let id = limited.create(&keys(4), HOUR).unwrap();
     if !is_one_text::<A>() {
         for refused in [limited.create(&keys(5), HOUR).map(drop), limited.save(&id, &keys(5), HOUR)] {
-            let text = text(&refused.unwrap_err());
+            let text = error_text(&refused.unwrap_err());
             assert!(text.contains("5 keys, at most 4 are allowed") && text.contains("keys limit"), "{text}");
         }
     }
@@ -291,7 +281,7 @@ fn a_value_and_a_session_that_are_too_large_are_refused_by_their_limit<A: Adapte
     let whole = Data::from([("whole".to_owned(), format!("{:?}", "x".repeat(12_000)))]);
     for data in [Data::from([half(1), half(2)]), whole] {
         for refused in [limited.create(&data, HOUR).map(drop), limited.save(&known, &data, HOUR)] {
-            let text = text(&refused.unwrap_err());
+            let text = error_text(&refused.unwrap_err());
             assert!(text.contains("at most 10000 are allowed") && text.contains("record limit"), "{text}");
         }
     }
@@ -368,7 +358,7 @@ fn a_save_that_stored_nothing_is_an_error_and_counted<A: Adapter>() {
             if is_one_text::<A>() {
                 saved.expect("an error would keep the session in the crate's memory");
             } else {
-                let text = text(&saved.expect_err("nothing was stored"));
+                let text = error_text(&saved.expect_err("nothing was stored"));
                 assert!(text.contains(&Error::SessionEnded.to_string()), "{end:?}: {text}");
             }
             assert_eq!((dropped, adapter.store().stats().sessions), (1, before.sessions), "{end:?}");

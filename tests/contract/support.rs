@@ -14,7 +14,10 @@ use std::{
 
 use sessile::{
     Builder, Clock, Durability, Store,
-    testing::{FaultDisk, ManualClock, contract::Subject},
+    testing::{
+        FaultDisk, ManualClock,
+        contract::{Failure, Subject},
+    },
 };
 use tempfile::TempDir;
 
@@ -94,6 +97,16 @@ impl OnDisk {
 pub(crate) fn new_id() -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
     format!("{:022}", LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An error with its causes.
+pub(crate) fn error_text(error: &Failure) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Runs a future to its end on this thread.

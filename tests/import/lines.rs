@@ -1,12 +1,18 @@
 //! Lines of JSON that are not as they should be, and a store's own export imported again.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
 use sessile::{
     Session, Store,
+    adapters::TowerSessions,
     import::{self, Import, Imported, Outcome},
     testing::{self, ManualClock},
+};
+use time::OffsetDateTime;
+use tower_sessions_core_0_15::{
+    SessionStore as _,
+    session::{Id, Record},
 };
 
 fn lines(store: &Store, lines: &[u8]) -> Imported {
@@ -217,6 +223,24 @@ fn an_export_has_the_last_use_that_only_memory_knows() {
     let used = Duration::from_hours(500_000) + Duration::from_mins(5);
     assert_eq!(exported["last_seen_ms"], json!(ms(used)));
     assert!(exported["idle_deadline_ms"].as_u64().unwrap() > ms(used));
+}
+
+#[tokio::test]
+async fn an_export_has_the_end_that_only_memory_knows() {
+    let now = Duration::from_hours(500_000);
+    let clock = ManualClock::at(std::time::UNIX_EPOCH + now);
+    let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
+    let sessions = TowerSessions::new(store.clone());
+    let ends = |after: Duration| OffsetDateTime::from(std::time::UNIX_EPOCH + now + after);
+    let mut record = Record { id: Id(1), data: HashMap::new(), expiry_date: ends(Duration::from_hours(1)) };
+    sessions.create(&mut record).await.unwrap();
+    // Less than a tenth of the time is no write.
+    clock.advance(Duration::from_mins(5));
+    record.expiry_date = ends(Duration::from_mins(65));
+    sessions.save(&record).await.unwrap();
+    let exported: Value = serde_json::from_slice(&export(&store)).unwrap();
+    let ms = u64::try_from((now + Duration::from_mins(65)).as_millis()).unwrap();
+    assert_eq!(exported["absolute_deadline_ms"], json!(ms));
 }
 
 #[test]
