@@ -46,7 +46,7 @@ use crate::{Error, Owner, Store, store::Kind};
 /// # What a save of an ended session does
 ///
 /// A request that is still running when its session ends gets an error from its update: `UpdateError::Other`, which holds
-/// [`Error::SessionEnded`](crate::Error::SessionEnded). What it changed is not stored. A request that changed nothing, whose
+/// [`Error::SessionEnded`]. What it changed is not stored. A request that changed nothing, whose
 /// session's end alone moves (`TtlExtensionPolicy::OnEveryRequest`), gets its page: nothing of it is lost. Either is counted in
 /// [`Stats::dropped_commits`](crate::Stats::dropped_commits).
 ///

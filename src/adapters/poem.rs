@@ -28,9 +28,10 @@ use crate::{Error, Owner, Store, clock::duration_ms, store::Kind};
 ///
 /// poem has one call to create a session and to change one. A request that is still running when its session ends would bring the session
 /// back with it. So the store remembers which sessions ended last, 65,536 of them, and refuses what is stored to one of those: the
-/// request is answered with a 500, the poem error that holds [`Error::SessionEnded`](crate::Error::SessionEnded), and counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits). A session whose time is over,
-/// which nobody ended, is replaced by what is stored. Of two requests at the same time the later one wins, for the whole session: poem
-/// does not say what a request changed. [`Session`](crate::Session) merges.
+/// request is answered with a 500, the poem error that holds [`Error::SessionEnded`], and counted in
+/// [`Stats::dropped_commits`](crate::Stats::dropped_commits). A session whose time is over, which nobody ended, is replaced by what is
+/// stored. Of two requests at the same time the later one wins, for the whole session: poem does not say what a request changed.
+/// [`Session`](crate::Session) merges.
 ///
 /// # When a session ends
 ///

@@ -50,7 +50,7 @@ use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
 /// # What a save of an ended session does
 ///
 /// A request that is still running when its session ends (the visitor signs out in another tab, or signs in, which gives the session
-/// another id) gets an error from its save, `Backend` with the text of [`Error::SessionEnded`](crate::Error::SessionEnded), and
+/// another id) gets an error from its save, `Backend` with the text of [`Error::SessionEnded`], and
 /// tower-sessions answers it with a 500: what it changed is not stored. Nobody is signed in
 /// by it, and its answer sets no cookie over a newer one. A request that changed nothing, as with `with_always_save(true)`, gets its
 /// page: nothing of it is lost. Either is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits).
