@@ -36,7 +36,7 @@ use crate::{Error, Owner, Store, clock::duration_ms, store::Kind};
 /// # When a session ends
 ///
 /// When `CookieConfig::max_age` says; without one, after [`Builder::idle_timeout`](crate::Builder::idle_timeout). Either is counted
-/// from the last change, for poem tells its storage of no other use.
+/// from the last change, because poem calls its storage for no other use.
 #[derive(Clone)]
 pub struct PoemSessions(Foreign, Owners<BTreeMap<String, Value>>);
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use actix_session_0_11::storage::{SessionKey, SessionStore, UpdateError};
+use actix_session_0_11::storage::{SaveError, SessionKey, SessionStore, UpdateError};
 use sessile::{
     adapters::ActixSessions,
     testing::contract::{self, Data, Failure, Subject},
@@ -116,6 +116,26 @@ fn an_update_of_a_gone_key_is_an_error_and_makes_nothing() {
     // A request that changed nothing gets its page.
     block_on(actix.sessions.update_ttl(&key(&id), &ttl(Duration::from_hours(1)))).unwrap();
     assert_eq!((actix.disk.store.stats().dropped_commits, actix.disk.store.stats().sessions), (2, 0));
+}
+
+#[test]
+fn what_is_over_a_limit_cannot_be_serialized() {
+    use sessile::{CodecError, Error, testing::FaultDisk};
+
+    let disk = OnDisk::at(&FaultDisk::new(0), sessile::testing::ManualClock::default(), |builder| builder.key_limit(100));
+    let actix = Actix::on(disk);
+    let hour = ttl(Duration::from_hours(1));
+    let long = || HashMap::from([("k".repeat(101), "1".to_owned())]);
+    let is_key = |error: &anyhow::Error| {
+        let expected = CodecError::BadKey { found_bytes: 101, limit_bytes: 100 };
+        assert!(matches!(error.downcast_ref(), Some(Error::Codec(found)) if *found == expected), "{error:?}");
+    };
+    let Err(SaveError::Serialization(error)) = block_on(actix.sessions.save(long(), &hour)) else { panic!("it was saved") };
+    is_key(&error);
+    let id = actix.create(&Data::new(), Duration::from_hours(1)).unwrap();
+    let updated = block_on(actix.sessions.update(key(&id), long(), &hour));
+    let Err(UpdateError::Serialization(error)) = updated else { panic!("{updated:?}") };
+    is_key(&error);
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::Value;
 use sessile::{
     adapters::TowerSessions,
-    testing::contract::{self, Data, Failure, Subject},
+    testing::{
+        FaultDisk, ManualClock,
+        contract::{self, Data, Failure, Subject},
+    },
 };
 use time::OffsetDateTime;
 
@@ -247,6 +250,19 @@ macro_rules! test_version {
                 let unknown = Record { data: reads.data.clone(), ..reads };
                 let tower = Tower { sessions: tower.sessions.merge_budget(0), ..tower };
                 assert!(block_on(SessionStore::save(&tower.sessions, &unknown)).is_err(), "what it changed is not known");
+            }
+
+            #[test]
+            fn what_is_over_a_limit_cannot_be_encoded() {
+                let disk = OnDisk::at(&FaultDisk::new(0), ManualClock::default(), |builder| builder.key_limit(100));
+                let tower = Tower::on(disk);
+                let mut record = created(&tower, &[("cart", 1)]);
+                record.data.insert("k".repeat(101), 1.into());
+                let limit = "a key has 101 bytes, 1 to 100 are allowed";
+                let saved = block_on(SessionStore::save(&tower.sessions, &record));
+                assert!(matches!(saved, Err(Error::Encode(text)) if text.contains(limit)));
+                let created = block_on(tower.sessions.create(&mut record));
+                assert!(matches!(created, Err(Error::Encode(text)) if text.contains(limit)));
             }
 
             #[test]
