@@ -155,12 +155,6 @@ impl Session {
         Self::of_state(store, State::new(kind, None))
     }
 
-    /// As [`new`](Self::new), of a request whose cookie was withheld.
-    #[cfg(feature = "tower")]
-    pub(crate) fn withheld(store: &Store, kind: Kind) -> Self {
-        Self::of_state(store, State::without(kind, true))
-    }
-
     fn of_state(store: &Store, state: State) -> Self {
         Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) }))
     }

@@ -255,26 +255,23 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// The session of a request that `arrived`, and whose `headers` have `carried`.
-    pub(super) fn load(&self, arrived: &Arrived, carried: &Carried<'_>, headers: &HeaderMap) -> Result<Session, Error> {
-        let kind = self.kind(arrived, carried);
-        let is_withheld = || self.is_withheld(arrived, carried, headers);
-        let session = self.load_presented(kind, carried, is_withheld)?;
-        match &self.binding {
-            Some(binding) if !binding.check(&session) => Ok(Session::new(&self.store, kind)),
-            _ => Ok(session),
-        }
-    }
-
-    /// Whether `carried` is of another request than the one that `arrived`, and presents nothing: a handler made it, and whose session the
-    /// visitor has is not for it to say. A middleware that has rewritten the header presents something.
-    pub(super) fn is_another(&self, arrived: &Arrived, carried: &Carried<'_>) -> bool {
-        !arrived.has(carried) && !self.carrier.is_presented(carried)
-    }
-
-    /// The session of such a request: none, and nothing that is set in it is stored.
-    pub(super) fn detached(&self) -> Session {
-        Session::withheld(&self.store, Kind { name: self.name, ..Kind::default() })
+    /// The session that a handler asks for by `headers`, and whether it is the one of the request that `arrived`.
+    pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<(Session, bool), Error> {
+        let carried = Carried::of(headers, self.carrier.asks());
+        let kind = self.kind(arrived, &carried);
+        let mut is_own = true;
+        // Asked only if no session was found, which is seldom.
+        let is_withheld = || {
+            let is_presented = self.carrier.is_presented(&carried);
+            is_own = is_presented || arrived.has(&carried);
+            !is_own || !is_presented && self.may_withhold(arrived, headers)
+        };
+        let session = self.load_presented(kind, &carried, is_withheld)?;
+        let session = match &self.binding {
+            Some(binding) if !binding.check(&session) => Session::new(&self.store, kind),
+            _ => session,
+        };
+        Ok((session, is_own))
     }
 
     fn load_presented(&self, kind: Kind, carried: &Carried<'_>, is_withheld: impl FnOnce() -> bool) -> Result<Session, Error> {
@@ -286,12 +283,9 @@ impl Config {
         self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens, is_withheld))
     }
 
-    /// Whether the browser may have withheld the cookie. One that came was not withheld.
-    #[cold]
-    fn is_withheld(&self, arrived: &Arrived, carried: &Carried<'_>, headers: &HeaderMap) -> bool {
-        matches!(self.carrier, Carrier::Cookie(_))
-            && !self.carrier.is_presented(carried)
-            && arrived.may_withhold(self.blueprint.wanted_same_site(), headers)
+    /// Whether the browser may have withheld the cookie.
+    fn may_withhold(&self, arrived: &Arrived, headers: &HeaderMap) -> bool {
+        matches!(self.carrier, Carrier::Cookie(_)) && arrived.may_withhold(self.blueprint.wanted_same_site(), headers)
     }
 
     #[cfg_attr(not(feature = "sealed"), expect(unused_variables, reason = "only parts of sealed sessions are looked for"))]

@@ -9,11 +9,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use http::HeaderMap;
 
-use super::{
-    arrived::{Arrived, Carried},
-    layer::Config,
-    named::Marker,
-};
+use super::{arrived::Arrived, layer::Config, named::Marker};
 use crate::{Error, Session};
 
 /// What one layer knows of one request.
@@ -120,15 +116,16 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
     // Not under the borrow: this may read the disk and ask a clock of the application's.
-    let carried = Carried::of(headers, config.carrier.asks());
-    let is_another = config.is_another(&arrived, &carried);
-    let loaded = if is_another { Ok(config.detached()) } else { config.load(&arrived, &carried, headers) };
+    let loaded = config.load(&arrived, headers);
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.arrived = arrived;
-        if !is_another {
-            scope.used = loaded.as_ref().map_or(Use::Failed, |session| Use::Loaded(session.clone()));
+        match &loaded {
+            Ok((session, true)) => scope.used = Use::Loaded(session.clone()),
+            // A handler made the request, and whose session the visitor has is not for it to say.
+            Ok((_, false)) => {}
+            Err(_) => scope.used = Use::Failed,
         }
     });
-    loaded
+    loaded.map(|(session, _)| session)
 }
