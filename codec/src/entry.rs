@@ -130,10 +130,30 @@ impl Entry {
         }
     }
 
-    /// A value of the serde lane.
+    /// A value of the serde lane, in the form for people if its type has two, as in JSON.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the same value would not come back, [`Error::TooDeep`], [`Error::ValueTooLarge`].
+    ///
+    /// What would not come back: a map that has a key twice, because a `#[serde(flatten)]` or `#[serde(tag)]` beside it has one of the same name;
+    /// `serde_json::value::RawValue`; a number of `serde_json` that is exactly neither an integer of 64 bits nor an `f64`, which its feature
+    /// `arbitrary_precision` allows; and an `i128` or `u128` in a type that is not the standard library's. serde cannot read one in a type that
+    /// is untagged, internally tagged or flattened, and whether a type is cannot be seen here. `Vec<u128>` is stored.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile_codec::{Entry, Error, Limits};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Account {
+    ///     balance: u128,
+    /// }
+    ///
+    /// let limits = Limits::default();
+    /// assert!(matches!(Entry::serde(&Account { balance: 5 }, &limits), Err(Error::Unsupported { .. })));
+    /// assert_eq!(Entry::serde(&[u128::MAX], &limits)?.get(), Ok([u128::MAX]));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[cfg(feature = "serde")]
     pub fn serde<T: serde_core::Serialize + ?Sized>(value: &T, limits: &crate::Limits) -> Result<Self, Error> {
         use std::cell::Cell;

@@ -1,7 +1,12 @@
 //! The serde lane: any serde type to MessagePack and back, exactly, or an error when it is written.
 //!
-//! What is stored is what rmp-serde writes with structs as maps. Three things are decided here beyond that:
+//! What is stored is what rmp-serde writes with structs as maps. These things are decided here beyond that:
 //!
+//! - **Readable forms.** A type that has a form for people and one for machines is stored in the one for people, as in JSON. serde buffers what is
+//!   untagged, internally tagged or flattened before it knows the type, and its buffer knows the form for people alone. For the same
+//!   reason a unit struct is nil.
+//! - **What a reader could not read.** A key that is twice in a map, which only serde's attributes cause; integers of 128 bits where serde may
+//!   buffer them (`wide.rs`); and what serde_json means for itself alone (`json.rs`) is an error when it is written, or is written as what it means.
 //! - **Depth.** Every level counts, also enums, newtypes and options, of which rmp-serde knows nothing. What is refused when
 //!   read is refused when written.
 //! - **Options.** Plain MessagePack writes `None`, `Some(None)` and `Some(())` alike. A value with such a `Some` in it is written
@@ -15,9 +20,12 @@
 //!
 //! Knows nothing of records.
 
+mod compound;
+mod json;
 mod read;
 #[cfg(test)]
 mod tests;
+mod wide;
 mod write;
 
 use std::fmt::{self, Display};

@@ -253,7 +253,8 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit map struct identifier ignored_any
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct map struct identifier
+        ignored_any
     }
 
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, MessagePackError> {
@@ -280,13 +281,6 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
                 Token::Some(content) => self.some(content, visitor),
                 token => Err(MessagePackError::invalid_type(token.unexpected(), &visitor)),
             },
-        }
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, MessagePackError> {
-        match self.input.token()? {
-            Token::Array(0) => visitor.visit_unit(),
-            token => self.visit(token, visitor),
         }
     }
 
@@ -325,13 +319,13 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     }
 
     fn is_human_readable(&self) -> bool {
-        false
+        true
     }
 }
 
 pub(crate) const NIL: u8 = 0xc0;
 
-/// The bytes of an integer of 128 bits.
+/// The bytes of an integer that 64 bits do not hold.
 fn wide(token: Token<'_>) -> Option<[u8; 16]> {
     if let Token::Bytes(bytes) = token { bytes.try_into().ok() } else { None }
 }

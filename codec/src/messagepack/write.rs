@@ -5,58 +5,100 @@
 //!
 //! The bytes of scalars and headers are rmp-serde's, into a `Vec`, which cannot fail.
 
-use serde_core::{
-    Serialize, Serializer,
-    ser::{
-        SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct,
-        SerializeTupleVariant,
-    },
-};
+use std::ops::Range;
 
-use super::{EXTENSION, MessagePackError, Options, SOME, deeper};
+use serde_core::{Serialize, Serializer};
+
+use super::{
+    EXTENSION, MessagePackError, Options, SOME,
+    compound::{Elements, Entries, Fields, Shape, write_u32},
+    deeper,
+    json::{self, Private},
+    wide,
+};
 
 /// Appends `value` to `out`, plainly if that is unambiguous, and says which way it was.
 pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<Options, MessagePackError> {
     let start = out.len();
-    let mut output = Output { bytes: rmp_serde::Serializer::new(&mut *out), options: Options::Plain, ambiguous: false };
-    let result = value.serialize(Writer::new(&mut output));
-    if !output.ambiguous {
-        return result.map(|()| Options::Plain);
+    let mut options = Options::Plain;
+    let mut output = Output::new(out, options);
+    let mut result = value.serialize(Writer::new(&mut output));
+    if output.ambiguous {
+        options = Options::Explicit;
+        out.truncate(start);
+        output = Output::new(out, options);
+        result = value.serialize(Writer::new(&mut output));
     }
-    out.truncate(start);
-    let mut output = Output { bytes: rmp_serde::Serializer::new(out), options: Options::Explicit, ambiguous: false };
-    value.serialize(Writer::new(&mut output)).map(|()| Options::Explicit)
+    if output.is_wide {
+        wide::check(std::any::type_name::<T>())?;
+    }
+    result.map(|()| options)
 }
 
 /// Where everything goes.
-struct Output<'o> {
+pub(super) struct Output<'o> {
     bytes: rmp_serde::Serializer<&'o mut Vec<u8>>,
     options: Options,
     /// Set when the plain form is given up.
     ambiguous: bool,
+    /// Whether there is an integer of 128 bits.
+    is_wide: bool,
+    /// Where the keys are of each map that is being written and whose length was not known beforehand.
+    pub(super) keys: Vec<Range<usize>>,
 }
 
-impl Output<'_> {
-    fn bytes(&mut self) -> &mut Vec<u8> {
+impl<'o> Output<'o> {
+    fn new(bytes: &'o mut Vec<u8>, options: Options) -> Self {
+        Self { bytes: rmp_serde::Serializer::new(bytes), options, ambiguous: false, is_wide: false, keys: Vec::new() }
+    }
+
+    #[inline]
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         self.bytes.get_mut()
     }
 
-    fn array_header(&mut self, len: usize) -> Result<(), MessagePackError> {
+    #[inline]
+    pub(super) fn bytes_and_keys(&mut self) -> (&mut Vec<u8>, &mut Vec<Range<usize>>) {
+        (self.bytes.get_mut(), &mut self.keys)
+    }
+
+    #[inline]
+    pub(super) fn array_header(&mut self, len: usize) -> Result<(), MessagePackError> {
         self.bytes.serialize_seq(Some(fits(len)?)).map(drop).map_err(refused)
     }
 
-    fn map_header(&mut self, len: usize) -> Result<(), MessagePackError> {
+    #[inline]
+    pub(super) fn map_header(&mut self, len: usize) -> Result<(), MessagePackError> {
         self.bytes.serialize_map(Some(fits(len)?)).map(drop).map_err(refused)
     }
 
-    fn str(&mut self, text: &str) -> Result<(), MessagePackError> {
-        fits(text.len())?;
-        self.bytes.serialize_str(text).map_err(refused)
+    #[inline]
+    pub(super) fn str(&mut self, text: &str) -> Result<(), MessagePackError> {
+        let out = self.bytes.get_mut();
+        match u8::try_from(text.len()) {
+            Ok(len @ 0..0x20) => out.push(0xa0 | len),
+            _ => long_text(out, text.len())?,
+        }
+        out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
+/// Appends the header of a text of more than 31 bytes.
+#[inline(never)]
+fn long_text(out: &mut Vec<u8>, len: usize) -> Result<(), MessagePackError> {
+    let [.., b3, b2, b1, b0] = (fits(len)? as u64).to_be_bytes();
+    match len {
+        ..=0xff => out.extend([0xd9, b0]),
+        0x100..=0xffff => out.extend([0xda, b1, b0]),
+        _ => out.extend([0xdb, b3, b2, b1, b0]),
+    }
+    Ok(())
+}
+
 /// Passes `len` on if MessagePack can express it; rmp-serde would cut it to 32 bits.
-fn fits(len: usize) -> Result<usize, MessagePackError> {
+#[inline]
+pub(super) fn fits(len: usize) -> Result<usize, MessagePackError> {
     match u32::try_from(len) {
         Ok(_) => Ok(len),
         Err(_) => Err(MessagePackError::Unsupported(format!("found a length of {len}, at most {} fits", u32::MAX))),
@@ -70,11 +112,11 @@ fn refused(_: rmp_serde::encode::Error) -> MessagePackError {
 }
 
 /// Writes one value.
-struct Writer<'a, 'o> {
-    output: &'a mut Output<'o>,
-    depth: usize,
+pub(super) struct Writer<'a, 'o> {
+    pub(super) output: &'a mut Output<'o>,
+    pub(super) depth: usize,
     /// Whether the value is the direct content of a plain `Some`, where nil would mean `None`.
-    in_some: bool,
+    pub(super) in_some: bool,
 }
 
 impl<'a, 'o> Writer<'a, 'o> {
@@ -91,16 +133,8 @@ impl<'a, 'o> Writer<'a, 'o> {
     }
 
     /// Begins an array or map of `len` elements, known or to be counted.
-    fn compound(self, shape: Shape, len: Option<usize>) -> Result<Compound<'a, 'o>, MessagePackError> {
-        let depth = deeper(self.depth)?;
-        let header_at = self.output.bytes().len();
-        match (len, shape) {
-            (Some(len), Shape::Array) => self.output.array_header(len)?,
-            (Some(len), Shape::Map) => self.output.map_header(len)?,
-            // The longest form of the header, so that the number of elements can be written over it at the end.
-            (None, shape) => self.output.bytes().extend([shape as u8, 0, 0, 0, 0]),
-        }
-        Ok(Compound { output: self.output, depth, header_at, expected: len, found: 0, in_pair: false, broken: false })
+    fn elements(self, shape: Shape, len: Option<usize>) -> Result<Elements<'a, 'o>, MessagePackError> {
+        Elements::begin(self.output, deeper(self.depth)?, shape, len)
     }
 
     /// Begins a variant that has content: a map of its name to it.
@@ -126,13 +160,13 @@ macro_rules! scalars {
 impl<'a, 'o> Serializer for Writer<'a, 'o> {
     type Ok = ();
     type Error = MessagePackError;
-    type SerializeSeq = Compound<'a, 'o>;
-    type SerializeTuple = Compound<'a, 'o>;
-    type SerializeTupleStruct = Compound<'a, 'o>;
-    type SerializeTupleVariant = Compound<'a, 'o>;
-    type SerializeMap = Compound<'a, 'o>;
-    type SerializeStruct = Compound<'a, 'o>;
-    type SerializeStructVariant = Compound<'a, 'o>;
+    type SerializeSeq = Elements<'a, 'o>;
+    type SerializeTuple = Elements<'a, 'o>;
+    type SerializeTupleStruct = Elements<'a, 'o>;
+    type SerializeTupleVariant = Elements<'a, 'o>;
+    type SerializeMap = Entries<'a, 'o>;
+    type SerializeStruct = Fields<'a, 'o>;
+    type SerializeStructVariant = Fields<'a, 'o>;
 
     scalars! {
         serialize_bool(bool);
@@ -140,15 +174,30 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
         serialize_i16(i16);
         serialize_i32(i32);
         serialize_i64(i64);
-        serialize_i128(i128);
         serialize_u8(u8);
         serialize_u16(u16);
         serialize_u32(u32);
         serialize_u64(u64);
-        serialize_u128(u128);
         serialize_f32(f32);
         serialize_f64(f64);
         serialize_char(char);
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), MessagePackError> {
+        self.output.is_wide = true;
+        match (u64::try_from(value), i64::try_from(value)) {
+            (Ok(value), _) => self.serialize_u64(value),
+            (_, Ok(value)) => self.serialize_i64(value),
+            _ => self.serialize_bytes(&value.to_be_bytes()),
+        }
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<(), MessagePackError> {
+        self.output.is_wide = true;
+        match u64::try_from(value) {
+            Ok(value) => self.serialize_u64(value),
+            Err(_) => self.serialize_bytes(&value.to_be_bytes()),
+        }
     }
 
     fn serialize_str(self, value: &str) -> Result<(), MessagePackError> {
@@ -182,8 +231,8 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), MessagePackError> {
-        // An empty array, so that it is not mistaken for `None`; it counts as the level that a reader finds.
-        self.compound(Shape::Array, Some(0)).map(drop)
+        // Not an empty array, as rmp-serde has it: serde refuses that for a unit struct in an untagged enum.
+        self.nil()
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), MessagePackError> {
@@ -211,16 +260,16 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
         value.serialize(self.variant(variant)?)
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.compound(Shape::Array, len)
+    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'a, 'o>, MessagePackError> {
+        self.elements(Shape::Array, len)
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.compound(Shape::Array, Some(len))
+    fn serialize_tuple(self, len: usize) -> Result<Elements<'a, 'o>, MessagePackError> {
+        self.elements(Shape::Array, Some(len))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.compound(Shape::Array, Some(len))
+    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Elements<'a, 'o>, MessagePackError> {
+        self.elements(Shape::Array, Some(len))
     }
 
     fn serialize_tuple_variant(
@@ -229,16 +278,21 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
         _: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.variant(variant)?.compound(Shape::Array, Some(len))
+    ) -> Result<Elements<'a, 'o>, MessagePackError> {
+        self.variant(variant)?.elements(Shape::Array, Some(len))
     }
 
-    fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.compound(Shape::Map, len)
+    fn serialize_map(self, len: Option<usize>) -> Result<Entries<'a, 'o>, MessagePackError> {
+        self.elements(Shape::Map, len).map(Entries::new)
     }
 
-    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.compound(Shape::Map, Some(len))
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'a, 'o>, MessagePackError> {
+        match json::private(name.as_bytes()) {
+            None => self.elements(Shape::Map, Some(len)).map(Fields::new),
+            // With another length, it is a number in an internally tagged enum, which serde could not read.
+            Some(Private::Number) if len == 1 => Ok(Fields::of_number(self.output, self.depth)),
+            Some(private) => Err(private.refused()),
+        }
     }
 
     fn serialize_struct_variant(
@@ -247,147 +301,12 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
         _: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Compound<'a, 'o>, MessagePackError> {
-        self.variant(variant)?.compound(Shape::Map, Some(len))
+    ) -> Result<Fields<'a, 'o>, MessagePackError> {
+        self.variant(variant)?.elements(Shape::Map, Some(len)).map(Fields::new)
     }
 
+    /// As serde's own buffer says of itself: a type that has two forms would be written in one and read in the other.
     fn is_human_readable(&self) -> bool {
-        false
-    }
-}
-
-/// What has elements; the value is the marker of the longest header.
-#[derive(Clone, Copy)]
-enum Shape {
-    Array = 0xdd,
-    Map = 0xdf,
-}
-
-/// Writes the elements of an array or map, and counts them.
-struct Compound<'a, 'o> {
-    output: &'a mut Output<'o>,
-    depth: usize,
-    header_at: usize,
-    expected: Option<usize>,
-    found: usize,
-    /// Whether a map has a key without its value.
-    in_pair: bool,
-    /// Whether an element failed; a `Serialize` that goes on nevertheless must not leave half of it behind.
-    broken: bool,
-}
-
-impl Compound<'_, '_> {
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), MessagePackError> {
-        self.found += 1;
-        self.write(value)
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), MessagePackError> {
-        self.output.str(name)?;
-        self.element(value)
-    }
-
-    fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), MessagePackError> {
-        let written = value.serialize(Writer { output: &mut *self.output, depth: self.depth, in_some: false });
-        self.broken |= written.is_err();
-        written
-    }
-
-    fn finish(self) -> Result<(), MessagePackError> {
-        if self.broken || self.in_pair {
-            return Err(MessagePackError::Unsupported("its `Serialize` leaves an element incomplete".to_owned()));
-        }
-        match self.expected {
-            Some(expected) if expected == self.found => Ok(()),
-            Some(expected) => Err(MessagePackError::Unsupported(format!(
-                "its `Serialize` wrote {} elements, it announced {expected}",
-                self.found
-            ))),
-            None => write_u32(&mut self.output.bytes()[self.header_at + 1..self.header_at + 5], self.found),
-        }
-    }
-}
-
-/// Writes a length over the place that was left for it.
-fn write_u32(place: &mut [u8], len: usize) -> Result<(), MessagePackError> {
-    let bytes = (fits(len)? as u64).to_be_bytes();
-    place.copy_from_slice(&bytes[4..]);
-    Ok(())
-}
-
-/// The traits for what has elements without names.
-macro_rules! elements {
-    ($($trait:ident $method:ident;)*) => {
-        $(
-            impl $trait for Compound<'_, '_> {
-                type Ok = ();
-                type Error = MessagePackError;
-
-                fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), MessagePackError> {
-                    self.element(value)
-                }
-
-                fn end(self) -> Result<(), MessagePackError> {
-                    self.finish()
-                }
-            }
-        )*
-    };
-}
-
-elements! {
-    SerializeSeq serialize_element;
-    SerializeTuple serialize_element;
-    SerializeTupleStruct serialize_field;
-    SerializeTupleVariant serialize_field;
-}
-
-/// The traits for what has elements with names.
-macro_rules! fields {
-    ($($trait:ident;)*) => {
-        $(
-            impl $trait for Compound<'_, '_> {
-                type Ok = ();
-                type Error = MessagePackError;
-
-                fn serialize_field<T>(&mut self, name: &'static str, value: &T) -> Result<(), MessagePackError>
-                where
-                    T: Serialize + ?Sized,
-                {
-                    self.field(name, value)
-                }
-
-                fn end(self) -> Result<(), MessagePackError> {
-                    self.finish()
-                }
-            }
-        )*
-    };
-}
-
-fields! {
-    SerializeStruct;
-    SerializeStructVariant;
-}
-
-impl SerializeMap for Compound<'_, '_> {
-    type Ok = ();
-    type Error = MessagePackError;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), MessagePackError> {
-        // A second key in a row would stand where the first one's value belongs.
-        self.broken |= self.in_pair;
-        self.in_pair = true;
-        self.element(key)
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), MessagePackError> {
-        self.broken |= !self.in_pair;
-        self.in_pair = false;
-        self.write(value)
-    }
-
-    fn end(self) -> Result<(), MessagePackError> {
-        self.finish()
+        true
     }
 }

@@ -15,6 +15,7 @@ use super::{
 #[derive(Arbitrary, Clone, Debug, PartialEq)]
 pub enum Content {
     Value(Value),
+    Wide((i128, Vec<u128>)),
     Kinds(Kinds),
     Profile(Profile),
     OldProfile(ProfileV1),
@@ -28,6 +29,7 @@ impl Content {
         let limits = Limits::default();
         let entry = match self {
             Self::Value(value) => Entry::serde(value, &limits),
+            Self::Wide(integers) => Entry::serde(integers, &limits),
             Self::Kinds(kinds) => Entry::model(kinds, &limits),
             Self::Profile(profile) => Entry::model(profile, &limits),
             Self::OldProfile(profile) => Entry::model(profile, &limits),
@@ -58,6 +60,7 @@ impl Content {
         assert_eq!(entry.as_ref().bytes().as_ptr().addr() % 16, 0);
         match self {
             Self::Value(value) => assert_eq!(entry.get::<Value>().as_ref(), Ok(value)),
+            Self::Wide(integers) => assert_eq!(entry.get().as_ref(), Ok(integers)),
             Self::Kinds(kinds) => assert!(entry.view::<Kinds>().unwrap().is(kinds), "{kinds:?}"),
             Self::Profile(profile) => assert!(entry.view::<Profile>().unwrap().is(profile), "{profile:?}"),
             Self::OldProfile(ProfileV1 { name, tags, .. }) => {
@@ -69,7 +72,7 @@ impl Content {
             Self::Nothing(_) => drop(entry.view::<Nothing>().unwrap()),
         }
         let is_model = matches!(entry.as_ref().lane(), Lane::Model { .. });
-        assert_ne!(is_model, matches!(self, Self::Value(_)));
+        assert_ne!(is_model, matches!(self, Self::Value(_) | Self::Wide(_)));
     }
 }
 

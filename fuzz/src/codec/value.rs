@@ -1,4 +1,4 @@
-//! A value of the serde lane that can be anything serde knows.
+//! A value of the serde lane that can be anything serde knows, but for integers of 128 bits, which no type of one's own may hold.
 
 use std::{cmp::max, collections::BTreeMap};
 
@@ -12,8 +12,6 @@ pub enum Value {
     Bool(bool),
     Signed(i64),
     Unsigned(u64),
-    WideSigned(i128),
-    WideUnsigned(u128),
     F32(Bits32),
     F64(Bits64),
     Char(char),

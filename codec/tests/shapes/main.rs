@@ -1,0 +1,7 @@
+//! What people store through serde comes back, or is refused when it is stored.
+
+#![allow(clippy::option_option, clippy::zero_sized_map_values, reason = "values of every shape")]
+
+#[allow(unreachable_pub, reason = "shared with the tests of the adapters")]
+mod list;
+mod shapes;
