@@ -1,5 +1,8 @@
 //! What any session store must do: `sessile::testing::contract` for each adapter, and for stores that break it on purpose.
 
+// By the name that it has in the list of shapes.
+extern crate uuid_1 as uuid;
+
 /// Makes a test of each generic function, for each adapter.
 macro_rules! for_each_adapter {
     ($($test:ident)*) => {
@@ -48,6 +51,14 @@ mod poem;
     feature = "poem-3"
 ))]
 mod promises;
+#[cfg(all(
+    feature = "tower-sessions-0_14",
+    feature = "tower-sessions-0_15",
+    feature = "actix-session-0_11",
+    feature = "axum_session-0_22",
+    feature = "poem-3"
+))]
+mod shapes;
 #[cfg(feature = "adapters")]
 mod support;
 #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::option_option, clippy::zero_sized_map_values, reason = "values of every shape")]
 
+mod generated;
 #[allow(unreachable_pub, reason = "shared with the tests of the adapters")]
 mod list;
+mod numbers;
 mod shapes;

@@ -34,11 +34,11 @@ macro_rules! shapes {
 use shapes;
 
 /// A flattened value beside a field.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flat<T> {
-    beside: u8,
+    pub beside: u8,
     #[serde(flatten)]
-    inner: T,
+    pub inner: T,
 }
 
 impl<T> Flat<T> {
@@ -48,9 +48,9 @@ impl<T> Flat<T> {
 }
 
 /// A field, to be flattened or tagged.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field<T> {
-    field: T,
+    pub field: T,
 }
 
 impl<T> Field<T> {
@@ -60,7 +60,7 @@ impl<T> Field<T> {
 }
 
 /// Reads what it holds into a buffer of serde before it knows the type.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Untagged<T> {
     Struct { untagged_field: T, more: Option<bool> },
@@ -79,7 +79,7 @@ impl<T> Untagged<T> {
 }
 
 /// Has its variant's name among its fields.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
 pub enum Tagged<T> {
     Unit,
@@ -88,7 +88,7 @@ pub enum Tagged<T> {
 }
 
 /// Has its variant's name beside its content.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "content")]
 pub enum Adjacent<T> {
     Unit,
@@ -98,7 +98,7 @@ pub enum Adjacent<T> {
 }
 
 /// Has its variant's name as a key.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum External<T> {
     Unit,
     Newtype(T),
@@ -107,20 +107,20 @@ pub enum External<T> {
 }
 
 /// A newtype whose name serde passes on.
-#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Newtype<T>(pub T);
 
 /// A newtype of which serde says nothing.
-#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Transparent<T>(pub T);
 
 /// A struct without content.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitStruct;
 
 /// A struct without fields.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoFields {}
 
 /// Equal if the bits are.
