@@ -60,6 +60,28 @@ fn shapes() -> Vec<Shape> {
     shapes.0
 }
 
+/// A session of this crate, and how many values it took.
+struct Own(sessile::Session, usize);
+
+impl Check for Own {
+    fn shape<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, name: &'static str, value: T) {
+        match self.0.insert("key", &value) {
+            Ok(()) => {
+                assert_eq!(self.0.get("key").unwrap(), Some(value), "{name}");
+                self.1 += 1;
+            }
+            Err(error) => assert!(matches!(error, sessile::Error::Codec(_)), "{name}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_session_of_this_crate_gives_back_what_it_accepts() {
+    let mut own = Own(sessile::testing::store().session(None).unwrap(), 0);
+    list::all(&mut own);
+    assert!(own.1 > 550, "{}", own.1);
+}
+
 fn values_of_every_shape_come_back<A: Adapter>() {
     let shapes: Vec<Shape> = shapes().into_iter().filter(|shape| !shape.is_odd()).collect();
     let data: Data = shapes.iter().map(|shape| (shape.name.to_owned(), shape.json.clone())).collect();

@@ -3,7 +3,8 @@
 //! Invariants: every length that was written is the number of elements that follow, or there is an error; a value that is
 //! written plainly has no `Some` whose content is nil.
 //!
-//! The bytes of scalars and headers are rmp-serde's, into a `Vec`, which cannot fail.
+//! The bytes of scalars and headers are rmp-serde's, into a `Vec`, which cannot fail. Texts are written here, because most of a value is texts and
+//! rmp-serde's code for them is not always compiled in place.
 
 use std::ops::Range;
 
