@@ -29,12 +29,13 @@ impl Session {
         self.state().get_ref(key).filter(|entry| self.is_current(*entry)).map_or(Ok(None), value_of)
     }
 
-    /// Sets the value under `key`, of any serde type.
+    /// Sets the value under `key`, of a serde type.
     ///
-    /// What comes back is what was put, exactly.
+    /// What is accepted, [`get`](Self::get) reads as the same type, exactly. What serde could not read again is refused: an `i128` or `u128` in a
+    /// type of the application's own, say, which may be buffered in an untagged enum, where serde has no place for it.
     ///
     /// # Errors
-    /// [`Error::Codec`] if the value cannot be represented exactly, is nested too deep, or makes the session too large;
+    /// [`Error::Codec`] if the value cannot be represented exactly or read again, is nested too deep, or makes the session too large;
     /// [`Error::ReservedKey`]. The session is then unchanged.
     #[cfg(feature = "serde")]
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
