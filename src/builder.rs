@@ -1,5 +1,7 @@
 //! Settings of a store, and their defaults.
 
+mod check;
+
 use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
 
 use sessile_codec::Limits;
@@ -143,14 +145,14 @@ impl Builder {
         Self { disk_cache: bytes, ..self }
     }
 
-    /// How long a session lasts without being used. Default: 7 days; `Duration::MAX` for ever.
+    /// How long a session lasts without being used. Default: 7 days; at least a millisecond, `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the timeout that they began with.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.timeouts.idle = timeout)
     }
 
-    /// How long a session lasts however much it is used. Default: 30 days; `Duration::MAX` for ever.
+    /// How long a session lasts however much it is used. Default: 30 days; at least a millisecond, `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the deadline that they began with.
     pub fn absolute_timeout(self, timeout: Duration) -> Self {
@@ -185,7 +187,7 @@ impl Builder {
         self.set(|settings| settings.owner_limit = Some((limit, policy)))
     }
 
-    /// How many sessions there may be. Default: any number.
+    /// How many sessions there may be. Default: any number. At least 1.
     ///
     /// The last tenth is for sessions with an owner. A new session beyond that takes the place of one without an owner that lies unused
     /// in memory; if there is none, the commit fails with [`Error::StoreFull`]. A session with an owner is never evicted for
@@ -194,7 +196,8 @@ impl Builder {
         self.set(|settings| settings.max_sessions = Some(limit))
     }
 
-    /// How large the store's file may grow by new sessions, in bytes, its [journal](Self::journal_bytes) apart. Default: any size.
+    /// How large the store's file may grow by new sessions, in bytes, its [journal](Self::journal_bytes) apart. Default: any size. At least
+    /// 1 MiB.
     ///
     /// The file grows when the journal is moved into it, so it may pass the number by what the journal holds.
     /// Once it is so large, new sessions only take the place of ended ones, as with [`max_sessions`](Self::max_sessions). Changes of
@@ -218,7 +221,7 @@ impl Builder {
         Self { wait_for_lock: timeout, ..self }
     }
 
-    /// Largest session, in bytes. Default: 1 MiB; at most 1 GiB.
+    /// Largest session, in bytes. Default: 1 MiB; 256 bytes to 1 GiB.
     pub fn record_limit(self, bytes: usize) -> Self {
         self.set(|settings| {
             settings.limits.record_bytes = bytes;
@@ -226,7 +229,7 @@ impl Builder {
         })
     }
 
-    /// Most keys in a session. Default: 4,096. One more is [`CodecError::TooManyKeys`](crate::CodecError::TooManyKeys) when it is set.
+    /// Most keys in a session. Default: 4,096; at least 1. One more is [`CodecError::TooManyKeys`](crate::CodecError::TooManyKeys) when it is set.
     ///
     /// Sessions of another crate (`adapters`) may have any number by default.
     pub fn keys_limit(self, keys: usize) -> Self {
@@ -236,7 +239,7 @@ impl Builder {
         })
     }
 
-    /// Longest key, in bytes. Default: 255; at most 1 MiB. A longer one is [`CodecError::BadKey`](crate::CodecError::BadKey) when it is set.
+    /// Longest key, in bytes. Default: 255; 16 bytes to 1 MiB. A longer one is [`CodecError::BadKey`](crate::CodecError::BadKey) when it is set.
     ///
     /// Keys of another crate's sessions (`adapters`) may have 1 MiB by default. A lower limit refuses values that are set under longer
     /// keys; those that a session has already stay, and the session can be changed.
@@ -247,18 +250,19 @@ impl Builder {
         })
     }
 
-    /// How often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute.
+    /// How often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute; at least a second.
     pub fn sweep_interval(self, interval: Duration) -> Self {
         Self { sweep_interval: interval, ..self }
     }
 
-    /// How long a commit may wait for the disk before it gives [`Error::TimedOut`]. Default: 10 seconds.
+    /// How long a commit may wait for the disk before it gives [`Error::TimedOut`]. Default: 10 seconds; at least a
+    /// millisecond.
     pub fn commit_timeout(self, timeout: Duration) -> Self {
         Self { commit_timeout: timeout, ..self }
     }
 
     /// Bytes that the journal's files may take together: three to eight, of which up to seven hold what the store's own file does
-    /// not have yet. Default: 256 MiB, at least 192 KiB.
+    /// not have yet. Default: 256 MiB; 192 KiB to 8 GiB.
     ///
     /// The files begin with 256 KiB and double only as a busy store fills them in less than a minute. What is in them is in
     /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
@@ -456,26 +460,7 @@ impl Builder {
         self.keys.as_ref().map_or(Ok(()), Keys::check)?;
         #[cfg(feature = "encryption")]
         self.encryption.keys.as_ref().map_or(Ok(()), Keys::check)?;
-        let Settings { timeouts, limits, owner_limit, max_sessions, .. } = &self.settings;
-        let problem = if timeouts.idle.is_zero() || timeouts.absolute.is_zero() || timeouts.first_life.is_zero() {
-            "a timeout of 0 ends every session at once; give at least a millisecond, or `Duration::MAX` for never".to_owned()
-        } else if !(256..=1 << 30).contains(&limits.record_bytes) {
-            format!("the record limit is {} bytes; give 256 bytes to 1 GiB", limits.record_bytes)
-        } else if !(192 << 10..=8 << 30).contains(&self.journal_bytes) {
-            format!("the journal may have {} bytes; give 192 KiB to 8 GiB", self.journal_bytes)
-        } else if self.commit_timeout.is_zero() {
-            "a commit timeout of 0 fails every commit; give at least as long as the disk may take for a sync".to_owned()
-        } else if limits.keys == 0 || !(16..=1 << 20).contains(&limits.key_bytes) {
-            format!(
-                "{} keys of {} bytes are allowed; give at least 1 key, and 16 bytes to 1 MiB",
-                limits.keys, limits.key_bytes
-            )
-        } else if owner_limit.is_some_and(|(limit, _)| limit == 0) || *max_sessions == Some(0) {
-            "a limit of 0 sessions lets nobody in; give at least 1".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(Error::Config { detail: problem })
+        check::problem(self).map_or(Ok(()), |detail| Err(Error::Config { detail }))
     }
 }
 

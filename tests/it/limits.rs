@@ -201,13 +201,3 @@ fn keys_are_limited_where_they_are_set() {
     let error = session.insert(&long, 1).unwrap_err();
     assert!(matches!(error, Error::Codec(CodecError::BadKey { found_bytes: 17, limit_bytes: 16 })), "{error:?}");
 }
-
-#[test]
-fn limits_without_a_sensible_meaning_are_refused() {
-    let refused = |builder: sessile::Builder| matches!(builder.open_in_memory(), Err(Error::Config { .. }));
-    assert!(refused(Store::builder().sessions_per_owner(0, OwnerLimit::Refuse)));
-    assert!(refused(Store::builder().max_sessions(0)));
-    assert!(refused(Store::builder().keys_limit(0)));
-    assert!(refused(Store::builder().key_limit(0)));
-    assert!(refused(Store::builder().key_limit(2 << 20)));
-}

@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use sessile::{Error, Store};
+use sessile::{Error, OwnerLimit, Store};
 
 use crate::support::{OnDisk, n_of, saved};
 
@@ -111,10 +111,48 @@ fn a_closed_store_says_so() {
 }
 
 #[test]
-fn settings_without_meaning_are_refused() {
-    let refused = |builder: sessile::Builder| matches!(builder.open_in_memory(), Err(Error::Config { .. }));
-    assert!(refused(Store::builder().idle_timeout(Duration::ZERO)));
-    assert!(refused(Store::builder().absolute_timeout(Duration::ZERO)));
-    assert!(refused(Store::builder().record_limit(10)));
-    assert!(refused(Store::builder().record_limit(2 << 30)));
+fn a_setting_without_a_sensible_meaning_is_refused_by_its_name_before_a_file_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.redb");
+    let (new, short) = (Store::builder, Duration::from_micros(999));
+    for (builder, name, range) in [
+        (new().idle_timeout(short), "`idle_timeout` is 999µs", "at least 1ms"),
+        (new().absolute_timeout(Duration::from_nanos(1)), "`absolute_timeout` is 1ns", "at least 1ms"),
+        (new().first_life(Duration::ZERO), "`first_life` is 0ns", "at least 1ms"),
+        (new().commit_timeout(Duration::ZERO), "`commit_timeout` is 0ns", "at least 1ms"),
+        (new().sweep_interval(Duration::ZERO), "`sweep_interval` is 0ns", "at least 1s"),
+        (new().sweep_interval(Duration::from_millis(999)), "`sweep_interval` is 999ms", "at least 1s"),
+        (new().sessions_per_owner(0, OwnerLimit::Refuse), "`sessions_per_owner` is 0", "at least 1"),
+        (new().max_sessions(0), "`max_sessions` is 0", "at least 1"),
+        (new().max_disk_bytes(0), "`max_disk_bytes` is 0", "at least 1048576"),
+        (new().max_disk_bytes((1 << 20) - 1), "`max_disk_bytes` is 1048575", "at least 1048576"),
+        (new().journal_bytes((192 << 10) - 1), "`journal_bytes` is 196607", "196608 to 8589934592"),
+        (new().journal_bytes((8 << 30) + 1), "`journal_bytes` is 8589934593", "196608 to 8589934592"),
+        (new().record_limit(255), "`record_limit` is 255", "256 to 1073741824"),
+        (new().record_limit((1 << 30) + 1), "`record_limit` is 1073741825", "256 to 1073741824"),
+        (new().keys_limit(0), "`keys_limit` is 0", "at least 1"),
+        (new().key_limit(15), "`key_limit` is 15", "16 to 1048576"),
+        (new().key_limit((1 << 20) + 1), "`key_limit` is 1048577", "16 to 1048576"),
+    ] {
+        let Err(error @ Error::Config { .. }) = builder.open(&path) else { panic!("{name} was taken") };
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(range), "{text}");
+        assert!(!path.exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_setting_at_the_end_of_its_range_is_taken() {
+    let (new, long) = (Store::builder, Duration::from_millis(1));
+    for builder in [
+        new().idle_timeout(long).absolute_timeout(long).first_life(long).commit_timeout(long),
+        new().sweep_interval(Duration::from_secs(1)).max_sessions(1).max_disk_bytes(1 << 20).keys_limit(1),
+        new().journal_bytes(192 << 10).record_limit(256).key_limit(16).sessions_per_owner(1, OwnerLimit::Refuse),
+        new().journal_bytes(8 << 30).record_limit(1 << 30).key_limit(1 << 20),
+        new().idle_timeout(Duration::MAX).absolute_timeout(Duration::MAX).first_life(Duration::MAX),
+        new().sweep_interval(Duration::MAX).commit_timeout(Duration::MAX).flush_interval(Duration::MAX),
+        new().flush_interval(Duration::ZERO).memory_budget(0).disk_cache(0).renew_grace(Duration::ZERO),
+    ] {
+        builder.open_in_memory().unwrap().close().unwrap();
+    }
 }
