@@ -355,6 +355,9 @@ impl Builder {
 
     /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
     ///
+    /// The path is resolved once: a later change of the working directory, or of a link on the way, changes nothing. The journal lies
+    /// beside the file that a link leads to.
+    ///
     /// # Errors
     /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
@@ -426,7 +429,8 @@ impl Builder {
 
     /// The directory of a store's file, and its name.
     fn place(path: &Path) -> Result<(Directory, OsString), Error> {
-        Directory::of(path).ok_or_else(|| {
+        let found = Directory::of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
+        found.ok_or_else(|| {
             let detail = format!("{} is no path of a file; give the file's name, too", path.display());
             Error::Config { detail }
         })

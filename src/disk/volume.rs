@@ -48,16 +48,34 @@ pub(crate) trait VolumeFile: fmt::Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A directory of the operating system.
+/// A directory of the operating system, by a path that starts at the root and has no link in it: another working directory, as a daemon
+/// takes, or a link that is set anew, does not part the store's file from its journal.
 #[derive(Debug)]
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    /// The directory of `path` and the name in it. `None`: the path ends in no name.
-    pub(crate) fn of(path: &Path) -> Option<(Self, OsString)> {
-        let name = path.file_name()?.to_owned();
+    /// The directory in which the file of `path` lies, and the file's name in it. A link is followed: the journal lies beside the file and
+    /// not beside the link. `None`: the path ends in no name.
+    pub(crate) fn of(path: &Path) -> io::Result<Option<(Self, OsString)>> {
+        let Some(name) = path.file_name() else { return Ok(None) };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some((Self(parent.into()), name))
+        match fs::canonicalize(path) {
+            Ok(file) => {
+                if !fs::metadata(&file)?.is_file() {
+                    let text = "it is no regular file but a directory, a device, a pipe or a socket; give the path of a file";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                }
+                Ok(file.file_name().zip(file.parent()).map(|(name, parent)| (Self(parent.into()), name.to_owned())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_ok() {
+                    let text = "it is a link that leads to no file; remove the link, or make its target's directory and give that path";
+                    return Err(io::Error::new(io::ErrorKind::NotFound, text));
+                }
+                Ok(Some((Self(fs::canonicalize(parent)?), name.to_owned())))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -104,7 +122,7 @@ impl Volume for Directory {
     }
 
     fn path(&self, name: &OsStr) -> PathBuf {
-        if self.0 == Path::new(".") { name.into() } else { self.0.join(name) }
+        self.0.join(name)
     }
 }
 

@@ -11,6 +11,7 @@ mod csrf;
 mod encryption;
 mod events;
 mod f20_threads;
+mod f5_any_failure;
 mod failures;
 mod flash;
 mod full_disk;
@@ -34,6 +35,8 @@ mod model;
 mod named;
 mod open;
 mod owners;
+#[cfg(unix)]
+mod paths;
 #[cfg(feature = "sealed")]
 mod presented;
 mod quick;
