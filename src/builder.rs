@@ -255,7 +255,7 @@ impl Builder {
         Self { sweep_interval: interval, ..self }
     }
 
-    /// How long a commit may wait for the disk before it gives [`Error::TimedOut`]. Default: 10 seconds; at least a
+    /// How long a commit may wait for the disk before it returns [`Error::TimedOut`]. Default: 10 seconds; at least a
     /// millisecond.
     pub fn commit_timeout(self, timeout: Duration) -> Self {
         Self { commit_timeout: timeout, ..self }

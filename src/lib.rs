@@ -61,13 +61,13 @@
 //!
 //! # Values
 //!
-//! [`Session::insert`] and [`get`](Session::get) take any serde type (feature `serde`). [`Session::insert_model`] and
+//! [`Session::insert`] and [`get`](Session::get) take serde types (feature `serde`). [`Session::insert_model`] and
 //! [`view`](Session::view) take a [`Model`]: an rkyv type with a name and a version, which is read without decoding it and
 //! migrated when its fields change.
 //!
 //! # Features
 //!
-//! `serde` (default): values of any serde type. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`: small
+//! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`: small
 //! sessions in the cookie itself. `encryption`: sessions sealed with keys of yours before they are written. `tracing`: what an operator
 //! wants to hear of, as events. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from
 //! other stores and JSON lines. Stores for other session crates, in [`adapters`]: `tower-sessions-0_14`, `tower-sessions-0_15`,

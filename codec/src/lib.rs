@@ -2,7 +2,7 @@
 //!
 //! Bytes to [`Record`] and back, and nothing else: no I/O, no clock, no randomness, no locks. A record is a small header and an
 //! [rkyv] archive of entries sorted by key. Each entry is in one of two lanes: a [`Model`], which is an archive of its own and
-//! is read in place through a [`View`], or any serde type as MessagePack. Changes gather in a [`Patch`], and applying one
+//! is read in place through a [`View`], or a serde type as MessagePack. Changes gather in a [`Patch`], and applying one
 //! copies the entries that it does not touch as bytes.
 //!
 //! ```

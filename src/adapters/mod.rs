@@ -12,7 +12,7 @@
 //!
 //! - Creating a session never takes the place of another one that is alive, and saving one that was ended never brings it back: such a save
 //!   is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits), and is [`SessionEnded`](crate::Error::SessionEnded) in
-//!   the error of the other crate, so its request is answered with a 500. Only `AxumSessionPool` gives none, and says why.
+//!   the error of the other crate, so its request is answered with a 500. Only `AxumSessionPool` returns `Ok`; its documentation gives the reason.
 //! - A commit is acknowledged as durably as the store's [`Durability`](crate::Durability) asks. A save that only moves the session's end
 //!   to a later time stays in memory until a tenth of the session's time has gone since the last write of it, and as long as the disk is
 //!   full: such a save never fails.

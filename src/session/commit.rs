@@ -71,7 +71,7 @@ pub(super) struct How {
 }
 
 impl State {
-    /// Ends the request. Returns `None` if there is nothing to wait for and nothing to tell the client.
+    /// Ends the request. Returns `None` if there is nothing to wait for and nothing to send to the client.
     #[cfg(feature = "tower")]
     pub(super) fn finish(&mut self, store: &Store, ending: Ending) -> Option<Finish> {
         if !ending.commits {
@@ -79,27 +79,22 @@ impl State {
         }
         // A handler that fails after it has ended the session has ended it all the same.
         let is_untouched = self.is_untouched() || !(ending.commits || self.ends_sessions());
-        if is_untouched {
-            let is_told = !matches!(self.told, Told::Nothing);
+        if is_untouched && matches!(self.told, Told::Nothing) {
             self.answered = true;
-            return is_told.then(|| self.answer(Ok(Ticket::done()), false));
+            return None;
         }
         let is_vital = self.ends_sessions() || !(self.changes.are_none() || self.changes.are_quick());
         let set_values = self.changes.set_values() && !ending.allows_dropped_values;
-        let ticket = self.commit(store, How::default()).or_else(|error| match error {
+        let ticket = if is_untouched { Ok(Ticket::done()) } else { self.commit(store, How::default()) };
+        self.answered = true;
+        let ticket = ticket.or_else(|error| match error {
             Error::CookieWithheld => Ok(Ticket::done()),
             Error::SessionEnded if !set_values => Ok(Ticket::done()),
             // The use was noted in memory when the session was loaded.
             _ if !is_vital => Ok(Ticket::done()),
             error => Err(error),
         });
-        Some(self.answer(ticket, is_vital))
-    }
-
-    #[cfg(feature = "tower")]
-    fn answer(&mut self, ticket: Result<Ticket, Error>, is_vital: bool) -> Finish {
-        self.answered = true;
-        Finish { ticket, is_vital, told: std::mem::take(&mut self.told), parts: self.kind.parts }
+        Some(Finish { ticket, is_vital, told: std::mem::take(&mut self.told), parts: self.kind.parts })
     }
 
     /// Whether the next commit ends a session that is in the store, or in the cookie.

@@ -44,8 +44,8 @@ pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
     Entered { scope, is_in }
 }
 
-/// As [`enter`], for the first time. `scope` is `None` afterwards if a layer around this one gives the request the same session: that one
-/// ends the request.
+/// As [`enter`], when the request arrives. If an outer layer gives the request the same session, that layer commits it, and `scope` stays
+/// `None`.
 #[inline]
 pub(super) fn open(scope: &mut Option<Scope>) -> Entered<'_> {
     let inner = scope.take();

@@ -92,6 +92,8 @@ impl Subject for Axum {
 }
 
 impl Adapter for Axum {
+    const IS_ONE_TEXT: bool = true;
+
     fn over(disk: OnDisk) -> Self {
         Self::on(disk)
     }

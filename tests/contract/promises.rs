@@ -10,10 +10,7 @@ use sessile::{
     },
 };
 
-use crate::{
-    axum_session::Axum,
-    support::{Adapter, OnDisk, error_text},
-};
+use crate::support::{Adapter, OnDisk, error_text};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -195,11 +192,6 @@ fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>()
     assert!(found.store().stats().corrupt > 0);
 }
 
-/// `axum_session` hands its values over as one text: their keys are none of the store's.
-fn is_one_text<A: Adapter>() -> bool {
-    std::any::type_name::<A>() == std::any::type_name::<Axum>()
-}
-
 fn with_key(key: &str) -> Data {
     Data::from([(key.to_owned(), "1".to_owned()), ("name".to_owned(), "\"Ada\"".to_owned())])
 }
@@ -235,7 +227,7 @@ fn keys_of_every_kind_come_back_and_longer_ones_than_a_mebibyte_are_refused<A: A
     for (id, data) in &kept {
         assert!(found.load(id).unwrap().as_ref() == Some(data));
     }
-    if !is_one_text::<A>() {
+    if !A::IS_ONE_TEXT {
         for key in [long("", MOST + 1), long("\0", MOST + 1), long("sessile.", MOST + 1), long("", 3 * MOST)] {
             is_refused_for(MOST, found.create(&with_key(&key), HOUR));
             is_refused_for(MOST, found.save(&known, &with_key(&key), HOUR));
@@ -255,7 +247,7 @@ fn keys_have_the_limits_that_the_application_set<A: Adapter>() {
         limited.create(&with_key(&key(300)), HOUR).unwrap();
         limited.save(&known, &with_key(&key(300)), HOUR).unwrap();
         assert_eq!(limited.load(&known).unwrap(), Some(with_key(&key(300))));
-        if !is_one_text::<A>() {
+        if !A::IS_ONE_TEXT {
             is_refused_for(300, limited.create(&with_key(&key(301)), HOUR));
             is_refused_for(300, limited.save(&known, &with_key(&key(301)), HOUR));
         }
@@ -263,7 +255,7 @@ fn keys_have_the_limits_that_the_application_set<A: Adapter>() {
     let limited = A::over(OnDisk::at(&FaultDisk::new(0), clock(), |builder| builder.keys_limit(4)));
     let keys = |n: usize| (0..n).map(|key| (key.to_string(), "1".to_owned())).collect::<Data>();
     let id = limited.create(&keys(4), HOUR).unwrap();
-    if !is_one_text::<A>() {
+    if !A::IS_ONE_TEXT {
         for refused in [limited.create(&keys(5), HOUR).map(drop), limited.save(&id, &keys(5), HOUR)] {
             let text = error_text(&refused.unwrap_err());
             assert!(text.contains("5 keys, at most 4 are allowed") && text.contains("keys limit"), "{text}");
@@ -302,7 +294,7 @@ fn a_key_limit_that_was_lowered_refuses_no_save_that_leaves_the_key_alone<A: Ada
     assert_eq!(found.load(&id).unwrap().map(|data| data.len()), Some(2));
     found.save(&id, &data, HOUR).unwrap();
     assert_eq!(found.load(&id).unwrap().as_ref(), Some(&data));
-    if !is_one_text::<A>() {
+    if !A::IS_ONE_TEXT {
         let mut changed = data.clone();
         changed.insert(key.clone(), "2".to_owned());
         is_refused_for(100, found.save(&id, &changed, HOUR));
@@ -354,8 +346,8 @@ fn a_save_that_stored_nothing_is_an_error_and_counted<A: Adapter>() {
                 assert_eq!((dropped, adapter.load(&id).unwrap()), (0, Some(data)));
                 continue;
             }
-            // The documentation of `AxumSessionPool` says why it gives no error.
-            if is_one_text::<A>() {
+            // See the documentation of `AxumSessionPool` for the reason.
+            if A::IS_ONE_TEXT {
                 saved.expect("an error would keep the session in the crate's memory");
             } else {
                 let text = error_text(&saved.expect_err("nothing was stored"));

@@ -23,6 +23,9 @@ use tempfile::TempDir;
 
 /// An adapter over a store of its own.
 pub(crate) trait Adapter: Subject + Sized {
+    /// Whether the other crate hands its values over as one text, so that limits of keys do not apply, and takes no error for a late save.
+    const IS_ONE_TEXT: bool = false;
+
     fn over(disk: OnDisk) -> Self;
 
     fn disk(&self) -> &OnDisk;

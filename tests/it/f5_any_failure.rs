@@ -21,7 +21,7 @@ fn f5_whichever_operation_fails_once_or_for_a_while_nothing_is_lost() {
     assert!(failures > 100, "only {failures}: the test has lost its grip");
 }
 
-/// Runs a store whose `n`-th operation of `kind` fails, and those after it too if `lasts`. `false`: there were not so many.
+/// Runs a store whose `n`-th operation of `kind` fails, and those after it too if `lasts`. Returns `false` if the store made fewer operations.
 fn survives_failure(kind: IoKind, n: u64, lasts: bool) -> bool {
     let disk = FaultDisk::new(n);
     if lasts {

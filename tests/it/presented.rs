@@ -2,12 +2,14 @@
 
 use axum::{
     Router,
+    body::Body,
     extract::{Path, Request},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn},
     routing::get,
 };
 use sessile::{Cookie, Error, Keys, Named, SameSite, Session, SessionLayer, SessionName, Store, testing::ManualClock};
+use tower::ServiceExt;
 
 use crate::support::{Answer, OnDisk, ask, ask_with, n_of, saved};
 
@@ -144,7 +146,7 @@ async fn cross_site(app: &Router, path: &str, method: &str, extra: &[(&str, &str
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let response = tower::ServiceExt::oneshot(app.clone(), request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = String::from_utf8(axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
     Answer { status: parts.status, headers: parts.headers, body }
@@ -265,6 +267,16 @@ async fn a_layer_within_a_layer_of_the_same_store_and_name_joins_it() {
     let again = ask_with(&twice, "/read", &first.cookie()).await;
     assert_eq!((again.body.as_str(), again.set_cookies().len()), ("1", 0));
     assert_eq!(again.headers.get_all(header::VARY).iter().count(), 1);
+
+    // Also if the middleware changes the method, as for forms that can only post.
+    let as_get = from_fn(async |session: Session, mut request: Request, next: Next| {
+        session.insert("m", 1_u64).unwrap();
+        *request.method_mut() = Method::GET;
+        next.run(request).await
+    });
+    let twice = app(SessionLayer::new(store.clone())).layer(as_get).layer(SessionLayer::new(store.clone()));
+    let posted = Request::post("/set").body(Body::empty()).unwrap();
+    assert_eq!(twice.oneshot(posted).await.unwrap().headers().get_all(header::SET_COOKIE).iter().count(), 1);
 
     // Another store, another name or another cookie is another session.
     let others = [

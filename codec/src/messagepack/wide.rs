@@ -1,7 +1,7 @@
 //! Decides whether an integer of 128 bits in a value can be read again.
 //!
 //! Facts behind it: serde reads what is untagged, internally tagged or flattened into a buffer of its own first. That buffer has no place for
-//! 128 bits, and gives not even a small number to a type that asks for one. Whether a type is read so cannot be seen where it is written.
+//! 128 bits, and it is an error to read even a small number from it as an `i128` or `u128`. The writer cannot see which types are read so.
 //! But no type of the standard library is, and only a type's own attributes make it so.
 //!
 //! Invariant: a value that is accepted is of a type that is made of the standard library's alone.

@@ -30,10 +30,12 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resu
         output = Output::new(out, options);
         result = value.serialize(Writer::new(&mut output));
     }
-    if output.is_wide {
+    let is_wide = output.is_wide;
+    result?;
+    if is_wide {
         wide::check(std::any::type_name::<T>())?;
     }
-    result.map(|()| options)
+    Ok(options)
 }
 
 /// Where everything goes.

@@ -95,7 +95,7 @@ impl Value {
         }
     }
 
-    /// Whether a map has a key twice in the form that serde gives it.
+    /// Whether serde serializes a map in it with the same key twice.
     fn has_key_twice(&self) -> bool {
         let is_here = match self {
             Self::FlatMap(map) => map.rest.contains_key("a") || map.rest.contains_key("b"),

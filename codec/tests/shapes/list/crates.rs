@@ -11,7 +11,7 @@ use super::{Adjacent, Check, External, Field, Flat, Tagged, Untagged, everywhere
 
 const ID: Uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
 
-/// Times in the forms that `#[serde(with)]` gives them.
+/// Times as functions of `#[serde(with)]` serialize them.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Times {
     #[serde(with = "time::serde::timestamp::nanoseconds")]
