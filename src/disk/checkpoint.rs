@@ -23,7 +23,6 @@ use super::{
     Upstream,
     database::Database,
     journal::{Job, Journal},
-    pending::Pending,
     segment::Label,
     sweep,
     tables::{self, JournalMark, Tables},
@@ -31,6 +30,7 @@ use super::{
 use crate::{
     Error,
     clock::duration_ms,
+    error::Cause,
     event,
     timeline::{Mark, Timeline},
     token::Key,
@@ -100,6 +100,13 @@ impl Checkpointer {
 
     /// Works until the journal is closed. Gives how the last checkpoint and the closing of the database went.
     pub(super) fn run(&self) -> Result<(), Error> {
+        let _panicked = Panicked(&self.journal);
+        let result = self.work();
+        self.journal.ended(result.clone());
+        result
+    }
+
+    fn work(&self) -> Result<(), Error> {
         let mut sweep_at = self.next_sweep();
         let (mut pause, mut retry_at) = (PAUSE.0, None);
         let mut has_another_try = true;
@@ -166,20 +173,9 @@ impl Checkpointer {
         }
     }
 
+    /// Writes what the journal's memory has of a generation, and with the last of it the generation's mark.
     fn checkpoint(&self, label: &Label) -> Result<(), Error> {
-        self.write_slices(label.generation, |write_last| self.journal.pass(label, |mark| write_last(Some(mark))))?;
-        self.journal.pending().write().forget(label.generation);
-        self.journal.checkpointed();
-        Ok(())
-    }
-
-    /// Writes what the journal's memory has of `generation`. `finish` gets what writes the last slice.
-    fn write_slices(
-        &self,
-        generation: u64,
-        finish: impl FnOnce(&dyn Fn(Option<JournalMark>) -> Result<(), Error>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let keys = self.keys_of(generation);
+        let keys = self.keys_of(label.generation);
         let give_up = Instant::now() + PACE.1;
         let len = self.in_transaction(SLICE);
         let (slices, last) = keys.split_at(keys.len().saturating_sub(1) / len * len);
@@ -187,9 +183,12 @@ impl Checkpointer {
             while self.journal.is_ahead(nth * len, keys.len()) && Instant::now() < give_up {
                 thread::sleep(PACE.0);
             }
-            self.write_slice(generation, slice, None)?;
+            self.write_slice(label.generation, slice, None)?;
         }
-        finish(&|mark| self.write_slice(generation, last, mark))
+        self.journal.pass(label, |mark| self.write_slice(label.generation, last, Some(mark)))?;
+        self.journal.pending().write().forget(label.generation);
+        self.journal.checkpointed();
+        Ok(())
     }
 
     /// How many changes make a transaction, of so many and one more for each so many bytes of the file.
@@ -296,17 +295,28 @@ impl Checkpointer {
     }
 
     fn close(&self) -> Result<(), Error> {
-        let written = self.write_slices(Pending::LEFT, |write_last| write_last(None)).and_then(|()| {
-            let mut is_marked = false;
-            self.journal.end(|mark| {
-                is_marked = true;
-                self.transact_and_mark(|tables| tables.set_journal(mark))
-            })?;
-            if !is_marked {
-                self.mark_time(Duration::ZERO)?;
-            }
-            self.journal.remove_all()
+        let mut is_marked = false;
+        let ended = self.journal.end(|mark, left| {
+            is_marked = true;
+            self.transact_and_mark(|tables| {
+                for (key, record) in left.iter().flat_map(|queued| queued.op.changes()) {
+                    tables.change(key, record)?;
+                }
+                tables.set_journal(mark)
+            })
         });
-        written.and(self.database.close())
+        let marked = ended.and_then(|()| if is_marked { Ok(()) } else { self.mark_time(Duration::ZERO) });
+        marked.and_then(|()| self.journal.remove_all()).and(self.database.close())
+    }
+}
+
+/// Answers those who wait for the last checkpoint, if its thread ends without an answer.
+struct Panicked<'a>(&'a Journal);
+
+impl Drop for Panicked<'_> {
+    fn drop(&mut self) {
+        let error = Error::Degraded { source: Cause::text("the thread that writes the last checkpoint panicked") };
+        // The first answer counts.
+        self.0.ended(Err(error));
     }
 }

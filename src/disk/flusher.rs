@@ -58,7 +58,7 @@ impl Flusher {
         self.degraded.load(Ordering::Relaxed)
     }
 
-    /// Works until the queue is closed. What it could not write by then is left to the last checkpoint.
+    /// Works until the queue is closed. What it cannot write then is left to the last checkpoint.
     pub(super) fn run(&self) {
         let mut pen = Pen::default();
         let mut pause = PAUSE.0;
@@ -67,7 +67,7 @@ impl Flusher {
             let (written, result) = self.write(&mut pen, &batch.ops);
             let rest = &batch.ops[written..];
             if batch.closing {
-                return self.finish(pen, rest, &batch, result);
+                return self.finish(pen, rest, &batch);
             }
             if result.is_ok() {
                 pause = PAUSE.0;
@@ -203,20 +203,20 @@ impl Flusher {
         }
     }
 
-    /// Hands everything to the last checkpoint.
-    fn finish(&self, pen: Pen, rest: &[Queued], batch: &Batch, result: Result<(), Stop>) {
+    /// Leaves to the last checkpoint what could not be written, and answers those who wait for it when that is done.
+    fn finish(&self, pen: Pen, rest: &[Queued], batch: &Batch) {
         self.journal.leave(rest);
         if let Some(active) = pen.active {
             self.journal.seal(active, true);
         }
-        self.queue.written();
-        let result = result.map_err(|(Stop::Full(error) | Stop::Failed(error))| error);
-        pen.owed.iter().for_each(|ends| ends.resolve(result.clone()));
-        batch.waiters.resolve(&result);
         if let Some(group) = &batch.sweep {
             self.journal.request_sweep(group.clone());
         }
         self.journal.close();
+        let result = if rest.is_empty() { Ok(()) } else { self.journal.last_checkpoint().wait() };
+        pen.owed.iter().for_each(|ends| ends.resolve(result.clone()));
+        batch.waiters.resolve(&result);
+        self.queue.written();
         self.queue.finish();
     }
 }

@@ -31,7 +31,7 @@ use super::{
     recover::{self, Recovered},
     segment::{Label, MIN_BYTES, OVERHEAD, Segment},
     tables::{self, JournalMark},
-    ticket::Group,
+    ticket::{Group, Ticket},
     volume::{Volume, VolumeFile},
 };
 use crate::{Error, error::Cause, timeline::Timeline, token::Key};
@@ -74,6 +74,11 @@ pub(super) struct Journal {
     /// Whether there is room for the ends of sessions only.
     starved: AtomicBool,
     torn: u64,
+    /// What could not be appended before the store was closed. No segment has it, so redb takes it over in one transaction, after all that
+    /// the segments have: if that fails, what was durable stays as it was.
+    left: Mutex<Vec<Queued>>,
+    /// Resolved when the last checkpoint is done.
+    last_checkpoint: Arc<Group>,
 }
 
 struct State {
@@ -204,6 +209,8 @@ impl Journal {
             filled: AtomicU64::new(0),
             starved: AtomicBool::new(false),
             torn: recovered.torn,
+            left: Mutex::default(),
+            last_checkpoint: Arc::default(),
         }
     }
 
@@ -248,10 +255,12 @@ impl Journal {
 
     /// Leaves what could not be appended to the last checkpoint.
     pub(super) fn leave(&self, ops: &[Queued]) {
-        let mut pending = self.pending.write();
-        for queued in ops {
-            pending.apply(&queued.op, queued.fresh, Pending::LEFT);
-        }
+        self.left.lock().extend_from_slice(ops);
+    }
+
+    /// Waits for the last checkpoint, which takes over what was [left](Self::leave).
+    pub(super) fn last_checkpoint(&self) -> Ticket {
+        Ticket::waiting(&self.last_checkpoint)
     }
 
     pub(super) fn has_ready(&self) -> bool {

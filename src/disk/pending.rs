@@ -42,9 +42,6 @@ impl Entry {
 pub(super) type Change = (Key, Option<Record>);
 
 impl Pending {
-    /// The generation of what never was in a journal, because it could not be written when the store was closed.
-    pub(super) const LEFT: u64 = u64::MAX;
-
     /// Takes over what a synced frame of `generation` says. `fresh`: `op`'s session had no record before.
     pub(super) fn apply(&mut self, op: &Op, fresh: bool, generation: u64) {
         for (nth, (key, record)) in op.changes().enumerate() {

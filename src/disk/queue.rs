@@ -214,7 +214,7 @@ impl Queue {
     }
 
     /// Takes the ends of sessions alone, and with them what they make void: for a disk that has room for nothing else. Waits for one,
-    /// but no longer than `until`.
+    /// but no longer than `until`. When the queue is closed it takes everything, because nothing is taken after that.
     pub(super) fn take_ends(&self, until: Instant) -> Batch {
         let mut state = self.state.lock();
         while !state.closing && !state.queued.iter().any(|queued| queued.op.is_end()) {
@@ -222,7 +222,12 @@ impl Queue {
                 break;
             }
         }
-        let (ends, rest) = extract_ends(state.queued.drain(..).collect());
+        let queued = state.queued.drain(..).collect();
+        if state.closing {
+            self.queued_bytes.store(0, Ordering::Relaxed);
+            return Self::hand_out(&mut state, coalesce(queued));
+        }
+        let (ends, rest) = extract_ends(queued);
         self.queued_bytes.store(rest.iter().map(|queued| queued.op.cost_bytes()).sum(), Ordering::Relaxed);
         state.queued = rest.into();
         // Whoever waits for anything else learns at once that it has to come again.

@@ -261,13 +261,15 @@ impl<'txn> Tables<'txn> {
     }
 
     pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), redb::Error> {
-        for (key, record) in changes {
-            match record {
-                Some(record) => self.put(key, record)?,
-                None => self.delete(key)?,
-            }
+        changes.iter().try_for_each(|(key, record)| self.change(key, record.as_ref()))
+    }
+
+    /// Makes `record` what is under `key`; `None`: nothing.
+    pub(super) fn change(&mut self, key: &Key, record: Option<&Record>) -> Result<(), redb::Error> {
+        match record {
+            Some(record) => self.put(key, record),
+            None => self.delete(key),
         }
-        Ok(())
     }
 
     pub(super) fn set_journal(&mut self, mark: JournalMark) -> Result<(), redb::Error> {

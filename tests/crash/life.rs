@@ -40,7 +40,7 @@ impl Settings {
         }
     }
 
-    fn draw(rng: &mut Rng) -> Self {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
         Self {
             durability: if rng.one_in(3) { Durability::Relaxed } else { Durability::Durable },
             journal_bytes: rng.pick(&[192 << 10, 256 << 10, 320 << 10, 3 << 19]),

@@ -4,9 +4,11 @@
 //! First all short runs, with a crash at each change of the disk; then random points of long runs, some of them with another crash
 //! while the store recovers. `SESSILE_CRASH_POINTS=N` sets how many random points; a failure prints a seed, and
 //! `SESSILE_CRASH_SEED=seed` runs that life again until it fails. In between, lives on disks that fail and work again
-//! (`SESSILE_FAULT_SEED`), a third as many failures. The disk is the same for the same seed, the store's threads are
-//! not, so that it may take a few attempts.
+//! (`SESSILE_FAULT_SEED`), and stores that are closed in any state of the disk (`SESSILE_CLOSE_SEED`; `SESSILE_CLOSE_WRITES=N`
+//! runs these alone). The disk is the same for the same
+//! seed, the store's threads are not, so that it may take a few attempts.
 
+mod closing;
 mod life;
 mod model;
 mod ops;
@@ -88,6 +90,10 @@ fn main() -> ExitCode {
         replay(&format!("SESSILE_CRASH_SEED={seed}"), || life::live(seed));
     } else if let Some(seed) = number("SESSILE_FAULT_SEED") {
         replay(&format!("SESSILE_FAULT_SEED={seed}"), || life::suffer(seed));
+    } else if let Some(seed) = number("SESSILE_CLOSE_SEED") {
+        replay(&format!("SESSILE_CLOSE_SEED={seed}"), || closing::close_anyhow(seed));
+    } else if let Some(writes) = number("SESSILE_CLOSE_WRITES") {
+        close_anyhow(first_seed(), writes);
     } else {
         let began = Instant::now();
         let short = short::runs(if cfg!(debug_assertions) { 3 } else { 4 });
@@ -110,6 +116,7 @@ fn main() -> ExitCode {
             attempt(&format!("SESSILE_FAULT_SEED={seed}"), || life::suffer(seed)).unwrap_or(0)
         });
         println!("{failures} failures of the disk from seed {first}, {:.1?}", began.elapsed());
+        close_anyhow(first, 10 * points);
         let began = Instant::now();
         until(points, |nth| {
             let seed = first.wrapping_add(nth);
@@ -135,6 +142,15 @@ fn attempt(name: &str, work: impl FnOnce() -> Result<u64, Violation>) -> Option<
         Err(_) => println!("FAILED {name}: panicked"),
     }
     None
+}
+
+fn close_anyhow(first: u64, writes: u64) {
+    let began = Instant::now();
+    let writes = until(writes, |nth| {
+        let seed = first.wrapping_add(nth);
+        attempt(&format!("SESSILE_CLOSE_SEED={seed}"), || closing::close_anyhow(seed)).unwrap_or(0)
+    });
+    println!("{writes} writes to stores that were closed in any state from seed {first}, {:.1?}", began.elapsed());
 }
 
 fn replay(name: &str, work: impl Fn() -> Result<u64, Violation>) {

@@ -12,6 +12,7 @@ use super::{Active, Job, Journal, Sealed, Spare, State, degraded};
 use crate::{
     Error,
     disk::{
+        op::Queued,
         segment::{Label, Segment},
         tables::JournalMark,
         ticket::Group,
@@ -120,12 +121,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Lets `write` tell the database that no journal is in use, unless it knows.
-    pub(in crate::disk) fn end(&self, write: impl FnOnce(JournalMark) -> Result<(), Error>) -> Result<(), Error> {
-        let mut mark = self.mark.lock();
-        if mark.in_use {
+    /// Lets `write` put into the database what was left, and that no journal is in use, unless it knows that and nothing was left.
+    pub(in crate::disk) fn end(&self, write: impl FnOnce(JournalMark, &[Queued]) -> Result<(), Error>) -> Result<(), Error> {
+        let (mut mark, left) = (self.mark.lock(), self.left.lock());
+        if mark.in_use || !left.is_empty() {
             let ended = JournalMark { in_use: false, ..*mark };
-            write(ended)?;
+            write(ended, &left)?;
             *mark = ended;
         }
         Ok(())
@@ -174,6 +175,11 @@ impl Journal {
     /// Gives the groups of those who wait for a sweep that will not come.
     pub(in crate::disk) fn take_sweeps(&self) -> Vec<Arc<Group>> {
         std::mem::take(&mut self.state.lock().sweeps)
+    }
+
+    /// The last checkpoint is done, or will not be.
+    pub(in crate::disk) fn ended(&self, result: Result<(), Error>) {
+        self.last_checkpoint.resolve(result);
     }
 
     /// Removes what is left of the journal after the last checkpoint. The database knows by now that none is in use.
