@@ -64,6 +64,13 @@ pub(crate) struct Settings {
     pub(crate) max_disk_bytes: Option<u64>,
 }
 
+impl Settings {
+    /// Whether the store may be full.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.max_sessions.is_some() || self.max_disk_bytes.is_some()
+    }
+}
+
 /// Settings of a [`Store`]; from [`Store::builder`].
 ///
 /// # Examples
@@ -451,6 +458,7 @@ impl Builder {
             sweep_interval: self.sweep_interval,
             timeline: Arc::new(Timeline::new(self.clock.clone())),
             encryption: self.encryption.clone(),
+            lists_anonymous: self.settings.is_bounded(),
         };
         Store::start(&self, settings)
     }

@@ -8,6 +8,8 @@
 //! Invariants: a segment's last slice and the mark that says so are one transaction; a slice leaves the journal's memory only after
 //! its transaction is durable; what fails is tried again, after a pause that doubles.
 
+mod expire;
+
 use std::{
     sync::{
         Arc,
@@ -23,8 +25,8 @@ use super::{
     Upstream,
     database::Database,
     journal::{Job, Journal},
+    queue::Queue,
     segment::Label,
-    sweep,
     tables::{self, JournalMark, Tables},
 };
 use crate::{
@@ -39,12 +41,12 @@ use crate::{
 pub(super) struct Checkpointer {
     journal: Arc<Journal>,
     database: Arc<Database>,
+    queue: Arc<Queue>,
     upstream: Arc<dyn Upstream>,
     timeline: Arc<Timeline>,
     /// What the file has of the time.
     marked: Mutex<Mark>,
     sweep_interval: Duration,
-    records: AtomicU64,
     swept: AtomicU64,
     quarantined: AtomicU64,
     degraded: AtomicBool,
@@ -67,23 +69,19 @@ impl Checkpointer {
     pub(super) fn new(
         journal: Arc<Journal>,
         database: Arc<Database>,
+        queue: Arc<Queue>,
         upstream: Arc<dyn Upstream>,
         timeline: Arc<Timeline>,
         sweep_interval: Duration,
     ) -> Self {
-        let (records, swept, quarantined) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (swept, quarantined) = (AtomicU64::new(0), AtomicU64::new(0));
         let (marked, degraded) = (Mutex::default(), AtomicBool::new(false));
-        Self { journal, database, upstream, timeline, marked, sweep_interval, records, swept, quarantined, degraded }
+        Self { journal, database, queue, upstream, timeline, marked, sweep_interval, swept, quarantined, degraded }
     }
 
-    /// What the file has when the store is opened.
-    pub(super) fn with(self, records: u64, marked: Option<Mark>) -> Self {
-        Self { records: AtomicU64::new(records), marked: Mutex::new(marked.unwrap_or_default()), ..self }
-    }
-
-    /// How many records redb has.
-    pub(super) fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
+    /// The same, with the time that the file has when the store is opened.
+    pub(super) fn since(self, marked: Option<Mark>) -> Self {
+        Self { marked: Mutex::new(marked.unwrap_or_default()), ..self }
     }
 
     pub(super) fn swept(&self) -> u64 {
@@ -121,11 +119,8 @@ impl Checkpointer {
                 Job::Sweep(groups) => {
                     let swept = self.sweep(!groups.is_empty());
                     sweep_at = if matches!(swept, Ok(true)) { Instant::now() } else { self.next_sweep() };
-                    let swept = swept.map(drop);
-                    for group in &groups {
-                        group.resolve(swept.clone());
-                    }
-                    swept
+                    self.queue.answer(groups, swept.as_ref().err());
+                    swept.map(drop)
                 }
                 Job::Close => return self.close(),
             };
@@ -214,22 +209,30 @@ impl Checkpointer {
         if changes.is_empty() && mark.is_none() {
             return Ok(());
         }
-        match mark {
-            None => self.transact(|tables| tables.apply(&changes))?,
+        let clock = self.timeline.mark();
+        let records = self.write(|tables| {
+            tables.apply(&changes)?;
             // The page with the journal's mark is written anyway.
-            Some(mark) => self.transact_and_mark(|tables| {
-                tables.apply(&changes)?;
-                tables.set_journal(mark)
-            })?,
+            let Some(mark) = mark else { return Ok(()) };
+            tables.set_journal(mark)?;
+            tables.set_clock(clock)
+        })?;
+        self.journal.pending().write().settle(&changes, generation, records);
+        if mark.is_some() {
+            *self.marked.lock() = clock;
         }
-        self.journal.pending().write().settle(&changes, generation);
         Ok(())
     }
 
     fn transact(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<(), Error> {
-        let records = self.database.with(|redb| tables::write(redb, self.database.form(), work))?;
-        self.records.store(records, Ordering::Relaxed);
+        let records = self.write(work)?;
+        self.journal.pending().write().set_in_file(records);
         Ok(())
+    }
+
+    /// Runs `work` in one transaction. Returns how many records there are after it.
+    fn write(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<u64, Error> {
+        self.database.with(|redb| tables::write(redb, self.database.form(), work))
     }
 
     /// The same, with the time.
@@ -250,48 +253,6 @@ impl Checkpointer {
             return Ok(());
         }
         self.transact_and_mark(|_| Ok(()))
-    }
-
-    /// Puts aside what is no record. What only another release can read stays where it is.
-    fn quarantine(&self, keys: &[Key]) -> Result<(), Error> {
-        let mut count = 0;
-        self.transact(|tables| {
-            count = 0;
-            for key in keys {
-                count += u64::from(tables.quarantine(key, |bytes| self.database.form().is_damaged(bytes, key))?);
-            }
-            Ok(())
-        })?;
-        self.quarantined.fetch_add(count, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Deletes what is expired: all of it, or one batch, so that checkpoints come in between. Gives whether there is more.
-    fn sweep(&self, all: bool) -> Result<bool, Error> {
-        let clock = self.timeline.mark();
-        loop {
-            let most = self.in_transaction(SWEPT);
-            let swept = self
-                .database
-                .with(|redb| sweep::batch(redb, self.database.form(), clock, most, |key| self.deadline_ms(key)))?;
-            if let Some(records) = swept.records {
-                self.records.store(records, Ordering::Relaxed);
-                *self.marked.lock() = clock;
-            }
-            self.swept.fetch_add(swept.expired.len() as u64, Ordering::Relaxed);
-            swept.expired.iter().for_each(|(key, handle)| self.upstream.expired(key, *handle));
-            if !(swept.more && all) {
-                return self.mark_time(MARK_AGE).map(|()| swept.more);
-            }
-        }
-    }
-
-    /// When the session ends, if memory or the journal has something newer than redb.
-    fn deadline_ms(&self, key: &Key) -> Option<u64> {
-        let in_memory = self.upstream.deadline_ms(key);
-        let pending =
-            self.journal.pending().read().get(key).and_then(|entry| Some(entry.record.as_ref()?.meta().deadline_ms()));
-        in_memory.max(pending)
     }
 
     fn close(&self) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod checkpoint;
 #[cfg(feature = "encryption")]
 mod copy;
 mod database;
+mod expendable;
 #[cfg(feature = "test-util")]
 mod fault;
 mod flusher;
@@ -53,6 +54,7 @@ pub(crate) use self::op::{import_note, is_import_note};
 use self::{
     checkpoint::Checkpointer,
     database::{Database, Options},
+    expendable::Search,
     flusher::Flusher,
     journal::Journal,
     queue::Queue,
@@ -67,7 +69,7 @@ pub(crate) use self::{
 use crate::{
     Error,
     error::Cause,
-    memory::Seq,
+    memory::{Before, Claim, Seq},
     timeline::Timeline,
     token::{Handle, Key},
 };
@@ -78,7 +80,17 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     fn durable(&self, key: &Key, seq: Seq);
     /// When the session ends, if there is something newer to know than the file.
     fn deadline_ms(&self, key: &Key) -> Option<u64>;
-    /// The record was deleted because its session is over. Its handle is known if the record could be read.
+    /// Takes `key`, whose time is over by what the file has, so that its record can be deleted from there.
+    fn claim(&self, key: &Key, now_ms: u64) -> Claim;
+    /// Gives a claimed key back: it was deleted, or it could not be.
+    fn release(&self, key: &Key);
+    /// Ends the session under `key` if it is over, and hands its deletion to `enqueue`. `disk_says_over` says whether the record that the
+    /// journal has is the one to go by.
+    fn expire(&self, key: &Key, now_ms: u64, disk_says_over: &dyn Fn() -> bool, enqueue: &dyn Fn(Before) -> Seq) -> bool;
+    /// Ends the sessions that are over and have changes that were never handed down here. Those of which something was are deleted by
+    /// `enqueue`; without it they stay.
+    fn expire_unsaved(&self, now_ms: u64, enqueue: Option<&dyn Fn(&Key) -> Seq>);
+    /// The record is deleted because its session is over. Its handle is known if the record could be read.
     fn expired(&self, key: &Key, handle: Option<Handle>);
 }
 
@@ -97,6 +109,8 @@ pub(crate) struct Settings {
     pub(crate) sweep_interval: Duration,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) encryption: Encryption,
+    /// Whether somebody asks for [a session that may go](Disk::end_one).
+    pub(crate) lists_anonymous: bool,
 }
 
 pub(crate) struct Disk {
@@ -106,6 +120,7 @@ pub(crate) struct Disk {
     flusher: Arc<Flusher>,
     checkpointer: Arc<Checkpointer>,
     replayed: u64,
+    search: Search,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -142,8 +157,12 @@ impl Disk {
         let Settings { volume, name, timeline, .. } = settings;
         let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
-        let recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
-        let (replayed, records) = (recovered.frames, database.with(tables::len)?);
+        let mut recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
+        recovered.compare(&database)?;
+        if settings.lists_anonymous {
+            recovered.pending.list_anonymous();
+        }
+        let replayed = recovered.frames;
         timeline.resume(meta.clock);
         let path = volume.path(&name);
         let database = Arc::new(database);
@@ -158,9 +177,11 @@ impl Disk {
         ));
         let queue = Arc::new(Queue::new(settings.flush_interval, settings.commit_timeout));
         let flusher = Arc::new(Flusher::new(journal.clone(), database.clone(), queue.clone(), upstream.clone()));
-        let checkpointer = Checkpointer::new(journal.clone(), database.clone(), upstream, timeline, settings.sweep_interval);
-        let checkpointer = Arc::new(checkpointer.with(records, meta.clock));
-        let mut disk = Self { database, journal, queue, flusher, checkpointer, replayed, threads: Mutex::new(None) };
+        let checkpointer =
+            Checkpointer::new(journal.clone(), database.clone(), queue.clone(), upstream, timeline, settings.sweep_interval);
+        let checkpointer = Arc::new(checkpointer.since(meta.clock));
+        let search = Search::default();
+        let mut disk = Self { database, journal, queue, flusher, checkpointer, replayed, search, threads: Mutex::new(None) };
         disk.start().map_err(|source| Error::Open { path, source: Cause::new(source) })?;
         Ok((disk, meta.mac_keys))
     }
@@ -257,13 +278,14 @@ impl Disk {
         Err(Error::Degraded { source: Cause::text("more changes wait for the disk than memory may hold") })
     }
 
-    /// Queues `op`. What it says is not lost, whatever becomes of the ticket.
+    /// Queues `op`, which is not a session's. What it says is not lost, whatever becomes of the ticket.
     pub(crate) fn enqueue(&self, op: Op, urgency: Urgency) -> (Seq, Ticket) {
-        self.queue.push(op, urgency, None)
+        let is_unborn = op.is_first_note();
+        self.queue.push(op, urgency, Before { seq: None, is_unborn })
     }
 
-    /// The same for a write of a key whose last write is `before`, if that is not durable yet.
-    pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Option<Seq>) -> (Seq, Ticket) {
+    /// Queues a change of a session. `before`: what was handed here of its key.
+    pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
         self.queue.push(op, urgency, before)
     }
 
@@ -322,7 +344,6 @@ impl Disk {
     }
 
     pub(crate) fn stats(&self) -> DiskStats {
-        let extra = self.journal.pending().read().extra();
         DiskStats {
             syncs: self.flusher.syncs(),
             swept: self.checkpointer.swept(),
@@ -330,7 +351,7 @@ impl Disk {
             torn: self.journal.torn(),
             replayed: self.replayed,
             degraded: self.flusher.is_degraded() || self.checkpointer.is_degraded(),
-            sessions: self.checkpointer.records().saturating_add_signed(extra),
+            sessions: self.journal.pending().read().records(),
             file_bytes: self.database.len_bytes(),
             journal_bytes: self.journal.file_bytes(),
         }

@@ -64,9 +64,11 @@ impl Op {
         std::iter::once(first).chain(second)
     }
 
-    /// Whether the session had no record before.
-    pub(super) fn is_fresh(&self) -> bool {
-        matches!(self, Self::Put { record, .. } if record.meta().revision == 1)
+    /// Whether it is the first write of a note, or of the end of a sealed session: their revision says so.
+    pub(super) fn is_first_note(&self) -> bool {
+        let Self::Put { record, .. } = self else { return false };
+        let meta = record.meta();
+        meta.revision == 1 && (meta.owner == NOTES || meta.owner == ENDED)
     }
 
     /// Whether it ends a session.
@@ -123,20 +125,23 @@ pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
 /// the end of its old one: so the ends may overtake all that is left. The note that an ended session was imported goes with its end,
 /// or the next import would not know that it has ended.
 pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
-    let mut ended: HashSet<Key, KeyState> = HashSet::default();
+    // Where in `ends` a key ends.
+    let mut ended: HashMap<Key, usize, KeyState> = HashMap::default();
     let mut notes: HashSet<Key, KeyState> = HashSet::default();
-    let (mut ends, mut rest) = (Vec::new(), Vec::new());
+    let (mut ends, mut rest): (Vec<Queued>, Vec<Queued>) = (Vec::new(), Vec::new());
     for queued in coalesce(ops).into_iter().rev() {
         match queued.op {
             Op::Delete { key } => {
-                ended.insert(key);
+                ended.insert(key, ends.len());
                 notes.insert(import_note(&key));
                 ends.push(queued);
             }
             Op::Put { key, .. } if queued.op.is_end() || notes.contains(&key) => ends.push(queued),
-            Op::Put { key, .. } if ended.contains(&key) => {}
-            Op::Rekey { key, new_key, .. } if ended.contains(&new_key) => {
-                ended.insert(key);
+            Op::Put { key, .. } if ended.contains_key(&key) => {}
+            Op::Rekey { key, new_key, .. } if ended.contains_key(&new_key) => {
+                // The disk never hears of the new key.
+                ends[ended[&new_key]].fresh = true;
+                ended.insert(key, ends.len());
                 ends.push(Queued { op: Op::Delete { key }, ..queued });
             }
             _ => rest.push(queued),

@@ -6,21 +6,36 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, Hasher},
+    ops::Bound,
 };
 
 use sessile_codec::Record;
 
 use super::op::Op;
-use crate::token::Key;
+use crate::{owner::NOBODY, token::Key};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
     entries: HashMap<Key, Entry, KeyState>,
     /// The keys that each generation has frames of.
     generations: BTreeMap<u64, Vec<Key>>,
     owners: BTreeSet<([u8; 16], Key)>,
-    /// How many sessions more than in redb there are, or less.
+    /// How many records redb has.
+    in_file: u64,
+    version: u64,
+    /// How many more than in redb there are, or less.
     extra: i64,
+    /// Whether sessions without an owner are listed as nobody's.
+    lists_anonymous: bool,
+    /// No record here ends before this time, in milliseconds since 1970.
+    earliest_ms: u64,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        let (entries, generations, owners) = (HashMap::default(), BTreeMap::new(), BTreeSet::new());
+        Self { entries, generations, owners, in_file: 0, version: 0, extra: 0, lists_anonymous: false, earliest_ms: u64::MAX }
+    }
 }
 
 #[derive(Debug)]
@@ -42,7 +57,7 @@ impl Entry {
 pub(super) type Change = (Key, Option<Record>);
 
 impl Pending {
-    /// Takes over what a synced frame of `generation` says. `fresh`: `op`'s session had no record before.
+    /// Takes over what a synced frame of `generation` says. `fresh`: neither redb nor this has a record under the key of `op`.
     pub(super) fn apply(&mut self, op: &Op, fresh: bool, generation: u64) {
         for (nth, (key, record)) in op.changes().enumerate() {
             // The second key of a rotation is always a new one.
@@ -50,6 +65,9 @@ impl Pending {
             let in_file = before.map_or(!fresh && nth == 0, |entry| entry.in_file);
             if before.is_none_or(|entry| entry.generation != generation) {
                 self.generations.entry(generation).or_default().push(*key);
+            }
+            if let Some(record) = record {
+                self.earliest_ms = self.earliest_ms.min(record.meta().deadline_ms());
             }
             self.set(key, Some(Entry { record: record.cloned(), generation, in_file }));
         }
@@ -64,14 +82,61 @@ impl Pending {
         self.owners.range((*owner, [0; 16])..=(*owner, [0xff; 16])).map(|(_, key)| *key)
     }
 
-    #[cfg(feature = "adapters")]
+    /// Lists sessions without an owner from now on, for [`anonymous`](Self::anonymous).
+    pub(super) fn list_anonymous(&mut self) {
+        self.lists_anonymous = true;
+        let records = self.entries.iter().filter_map(|(key, entry)| Some((key, entry.record.as_ref()?)));
+        let anonymous = records.filter(|(_, record)| record.meta().owner == NOBODY);
+        self.owners.extend(anonymous.map(|(key, _)| (NOBODY, *key)));
+    }
+
+    /// Up to `most` sessions without an owner, in the order of their keys, after `after`.
+    pub(super) fn anonymous(&self, after: Option<&Key>, most: usize) -> Vec<Key> {
+        let from = after.map_or(Bound::Included((NOBODY, [0; 16])), |after| Bound::Excluded((NOBODY, *after)));
+        self.owners.range((from, Bound::Included((NOBODY, [0xff; 16])))).take(most).map(|(_, key)| *key).collect()
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.entries.keys().copied()
     }
 
-    /// How many sessions more than in redb there are, or less.
-    pub(super) fn extra(&self) -> i64 {
-        self.extra
+    /// How many records there are, in redb and here.
+    pub(super) fn records(&self) -> u64 {
+        self.in_file.saturating_add_signed(self.extra)
+    }
+
+    /// Redb has so many records, after a change.
+    pub(super) fn set_in_file(&mut self, records: u64) {
+        self.in_file = records;
+        self.version += 1;
+    }
+
+    /// Another number after each change of redb.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether redb has a record under `key`, which has one here.
+    pub(super) fn set_is_in_file(&mut self, key: &Key, in_file: bool) {
+        if let Some(entry) = self.entries.get(key).filter(|entry| entry.in_file != in_file) {
+            let corrected = Entry { record: entry.record.clone(), in_file, ..*entry };
+            self.set(key, Some(corrected));
+        }
+    }
+
+    /// The keys of all records that may be over at `now_ms`, in parts that are looked at one at a time. Until the next call, those that are
+    /// not must be [noted](Self::note_deadline).
+    pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<Vec<Key>> {
+        if self.earliest_ms > now_ms {
+            return Vec::new();
+        }
+        self.earliest_ms = u64::MAX;
+        self.generations.values().cloned().collect()
+    }
+
+    /// A record here ends at this time.
+    pub(super) fn note_deadline(&mut self, ms: u64) {
+        self.earliest_ms = self.earliest_ms.min(ms);
     }
 
     /// The keys that `generation` has frames of.
@@ -99,8 +164,9 @@ impl Pending {
             .collect()
     }
 
-    /// Redb has `changes` of `generation` durably.
-    pub(super) fn settle(&mut self, changes: &[Change], generation: u64) {
+    /// Redb has `changes` of `generation` durably, and so many records.
+    pub(super) fn settle(&mut self, changes: &[Change], generation: u64, records: u64) {
+        self.set_in_file(records);
         for (key, written) in changes {
             match self.entries.get(key) {
                 Some(entry) if entry.generation == generation => self.set(key, None),
@@ -114,7 +180,11 @@ impl Pending {
     }
 
     fn set(&mut self, key: &Key, entry: Option<Entry>) {
-        let owner = |entry: &Entry| entry.record.as_ref().map(|record| record.meta().owner).filter(|owner| *owner != [0; 16]);
+        let lists_anonymous = self.lists_anonymous;
+        let owner = |entry: &Entry| {
+            let owner = entry.record.as_ref()?.meta().owner;
+            (lists_anonymous || owner != NOBODY).then_some(owner)
+        };
         if let Some(entry) = &entry {
             self.extra += entry.extra();
             if let Some(owner) = owner(entry) {

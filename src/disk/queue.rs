@@ -23,7 +23,11 @@ use super::{
     op::{Op, Queued, coalesce, extract_ends},
     ticket::{Group, Ticket},
 };
-use crate::{Error, memory::Seq, token::Key};
+use crate::{
+    Error,
+    memory::{Before, Seq},
+    token::Key,
+};
 
 /// How soon an operation must be on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,8 @@ pub(super) struct Waiters {
     pub(super) all: Arc<Group>,
     /// For the end of a session in it.
     pub(super) ends: Arc<Group>,
+    /// For all that comes before it.
+    others: Vec<Arc<Group>>,
     since: Option<Instant>,
 }
 
@@ -74,6 +80,7 @@ impl Waiters {
     pub(super) fn resolve(&self, result: &Result<(), Error>) {
         self.ends.resolve(result.clone());
         self.all.resolve(result.clone());
+        self.others.iter().for_each(|group| group.resolve(result.clone()));
     }
 }
 
@@ -123,15 +130,15 @@ impl Queue {
         bytes
     }
 
-    /// Queues `op`. If nobody waits for it, and the write `before` of the same key still waits here, it takes that one's place.
-    pub(super) fn push(&self, op: Op, urgency: Urgency, before: Option<Seq>) -> (Seq, Ticket) {
+    /// Queues `op`. If nobody waits for it, and the last write of the same key still waits here, it takes that one's place.
+    pub(super) fn push(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
         let mut state = self.state.lock();
         if state.closing {
             return (state.number(), Ticket::failed(Error::Closed));
         }
         let (op_bytes, is_end) = (op.cost_bytes(), op.is_end());
         // Who waits may do so because of what was queued between, an eviction say: that must not come later.
-        let (seq, replaced_bytes) = state.place(op, before.filter(|_| urgency == Urgency::Soon));
+        let (seq, replaced_bytes) = state.place(op, before, urgency == Urgency::Soon);
         let queued_bytes = self.change_queued_bytes(op_bytes, replaced_bytes);
         let urgency = if queued_bytes > HIGH_WATER_BYTES { Urgency::Now } else { urgency };
         let ticket = match urgency {
@@ -178,6 +185,24 @@ impl Queue {
         }
         self.wake(&mut state);
         Ticket::waiting(state.sweep.get_or_insert_default())
+    }
+
+    /// Answers `groups`: with the error, or when everything that was queued so far is durable.
+    pub(super) fn answer(&self, groups: Vec<Arc<Group>>, error: Option<&Error>) {
+        if groups.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        let refused = error.cloned().or_else(|| state.closing.then_some(Error::Closed));
+        if let Some(error) = refused {
+            for group in &groups {
+                group.resolve(Err(error.clone()));
+            }
+            return;
+        }
+        self.wake(&mut state);
+        drop(self.wait_for(&mut state, false));
+        state.waiters.others.extend(groups);
     }
 
     /// No operation after this.
@@ -330,12 +355,12 @@ impl State {
         self.next_seq - 1
     }
 
-    /// Puts `op` in the place of the write `before`, if that is queued, else behind all others. Gives its number, and what the replaced
-    /// write took.
-    fn place(&mut self, op: Op, before: Option<Seq>) -> (Seq, usize) {
+    /// Puts `op` in the place of the write before it, if it `may_replace` that and it is queued, else behind all others. Gives its number,
+    /// and what the replaced write took.
+    fn place(&mut self, op: Op, Before { seq: before, is_unborn }: Before, may_replace: bool) -> (Seq, usize) {
         let first = self.queued.front().map_or(Seq::MAX, |queued| queued.seq);
         // Mostly the numbers have no gaps. Where they have, nothing is found, and the write before is left out later.
-        let at = before.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
+        let at = before.filter(|_| may_replace).and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
         if let Some(queued) = at.and_then(|at| self.queued.get_mut(at))
             && Some(queued.seq) == before
             && matches!((&queued.op, &op), (Op::Put { key: older, .. }, Op::Put { key, .. }) if older == key)
@@ -344,8 +369,8 @@ impl State {
             queued.op = op;
             return (queued.seq, replaced_bytes);
         }
-        let (seq, fresh) = (self.number(), op.is_fresh());
-        self.queued.push_back(Queued { seq, op, fresh });
+        let seq = self.number();
+        self.queued.push_back(Queued { seq, op, fresh: is_unborn });
         (seq, 0)
     }
 }
@@ -355,6 +380,12 @@ mod tests {
     use sessile_codec::{Limits, Meta, Patch};
 
     use super::*;
+
+    const UNBORN: Before = Before { seq: None, is_unborn: true };
+
+    fn after(seq: Seq) -> Before {
+        Before { seq: Some(seq), is_unborn: false }
+    }
 
     fn queue() -> Queue {
         Queue::new(Duration::from_hours(1), Duration::from_hours(1))
@@ -376,11 +407,11 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_takes_the_place_of_the_write_before_it() {
         let queue = queue();
-        let (one, _) = queue.push(put(1, 1), Urgency::Soon, None);
-        let (two, _) = queue.push(put(2, 1), Urgency::Soon, None);
+        let (one, _) = queue.push(put(1, 1), Urgency::Soon, UNBORN);
+        let (two, _) = queue.push(put(2, 1), Urgency::Soon, UNBORN);
         let bytes = queue.queued_bytes.load(Ordering::Relaxed);
         for revision in 2..100 {
-            assert_eq!(queue.push(put(1, revision), Urgency::Soon, Some(one)).0, one);
+            assert_eq!(queue.push(put(1, revision), Urgency::Soon, after(one)).0, one);
         }
         assert_eq!(queue.queued_bytes.load(Ordering::Relaxed), bytes);
         let state = queue.state.lock();
@@ -388,7 +419,7 @@ mod tests {
         drop(state);
         assert_eq!(taken(&queue), [(one, Some(99)), (two, Some(1))]);
         // It is being written: what comes now is another write.
-        let (three, _) = queue.push(put(1, 100), Urgency::Soon, Some(one));
+        let (three, _) = queue.push(put(1, 100), Urgency::Soon, after(one));
         assert!(three > two);
         assert_eq!(taken(&queue), [(three, Some(100))]);
     }
@@ -396,28 +427,28 @@ mod tests {
     #[test]
     fn what_somebody_waits_for_comes_after_all_that_was_before_it() {
         let queue = queue();
-        let (one, _) = queue.push(put(1, 1), Urgency::Soon, None);
-        let (two, _) = queue.push(Op::Delete { key: [2; 16] }, Urgency::Soon, None);
-        let (three, _) = queue.push(put(1, 2), Urgency::Now, Some(one));
+        let (one, _) = queue.push(put(1, 1), Urgency::Soon, UNBORN);
+        let (two, _) = queue.push(Op::Delete { key: [2; 16] }, Urgency::Soon, UNBORN);
+        let (three, _) = queue.push(put(1, 2), Urgency::Now, after(one));
         assert_eq!(taken(&queue), [(two, None), (three, Some(2))]);
     }
 
     #[test]
     fn a_write_takes_no_place_but_that_of_its_own_key() {
         let queue = queue();
-        let (one, _) = queue.push(put(1, 1), Urgency::Soon, None);
-        let (two, _) = queue.push(Op::Delete { key: [1; 16] }, Urgency::Soon, None);
-        let (three, _) = queue.push(put(1, 7), Urgency::Soon, Some(two));
-        let (four, _) = queue.push(put(2, 8), Urgency::Soon, Some(one));
-        let (five, _) = queue.push(put(2, 9), Urgency::Soon, Some(1000));
+        let (one, _) = queue.push(put(1, 1), Urgency::Soon, UNBORN);
+        let (two, _) = queue.push(Op::Delete { key: [1; 16] }, Urgency::Soon, UNBORN);
+        let (three, _) = queue.push(put(1, 7), Urgency::Soon, after(two));
+        let (four, _) = queue.push(put(2, 8), Urgency::Soon, after(one));
+        let (five, _) = queue.push(put(2, 9), Urgency::Soon, after(1000));
         assert_eq!((three, four, five), (3, 4, 5));
         assert_eq!(taken(&queue), [(two, None), (three, Some(7)), (five, Some(9))]);
         // Given back, numbers have gaps.
-        let (six, _) = queue.push(put(3, 1), Urgency::Soon, None);
+        let (six, _) = queue.push(put(3, 1), Urgency::Soon, UNBORN);
         let gap = |seq, op| Queued { seq, op, fresh: false };
         queue.give_back(&[gap(two, Op::Delete { key: [1; 16] }), gap(five, put(2, 9))], Duration::ZERO);
         for (key, seq) in [(3, six), (2, five)] {
-            let (later, _) = queue.push(put(key, 10), Urgency::Soon, Some(seq));
+            let (later, _) = queue.push(put(key, 10), Urgency::Soon, after(seq));
             assert!(later == seq || later > six, "{seq} {later}");
         }
         let (seqs, revisions): (Vec<_>, Vec<_>) = taken(&queue).into_iter().unzip();

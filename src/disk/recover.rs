@@ -11,14 +11,15 @@ use std::{
 };
 
 use super::{
+    database::Database,
     form::Form,
     frame::{self, End},
     pending::Pending,
     segment::{self, Found, Label, START},
-    tables::JournalMark,
+    tables::{self, JournalMark},
     volume::Volume,
 };
-use crate::{Error, error::Cause};
+use crate::{Error, error::Cause, token::Key};
 
 /// A segment that nothing is appended to any more.
 #[derive(Debug)]
@@ -83,6 +84,20 @@ pub(super) fn recover(
         Ok(())
     })?;
     Ok(recovered)
+}
+
+impl Recovered {
+    /// Asks redb which of the replayed keys it has: a frame says what was so when it was written, before older segments were moved.
+    pub(super) fn compare(&mut self, database: &Database) -> Result<(), Error> {
+        let mut keys: Vec<Key> = self.pending.keys().collect();
+        keys.sort_unstable();
+        let (in_file, records) = database.with(|redb| Ok((tables::which(redb, &keys)?, tables::len(redb)?)))?;
+        for (key, in_file) in keys.iter().zip(in_file) {
+            self.pending.set_is_in_file(key, in_file);
+        }
+        self.pending.set_in_file(records);
+        Ok(())
+    }
 }
 
 /// Gives `replay` the frames of each segment in turn, while a thread reads those of the next: from a disk that takes as long as to replay

@@ -1,8 +1,10 @@
 //! Deletes expired records, in bounded batches, by the expiry index.
 //!
-//! Invariant: a session that memory knows to be alive is not deleted, whatever its record says: its last use may not be on
-//! disk yet. Expired sessions are not served whether this runs or not; it only makes room. So it goes by the certain time, which no
-//! jump of the clock moves ahead, and notes it: a clock that is set back does not bring back the neighbours of what was deleted.
+//! Invariants:
+//! - A session is over when the latest of its deadlines has passed, of those that memory, the journal and redb know. What memory or the
+//!   journal has of it ends there; only what nobody but redb has is deleted here.
+//! - Expired sessions are not served whether this runs or not; it only makes room. So it goes by the certain time, which no jump of the
+//!   clock moves ahead, and notes it: a clock that is set back does not bring back the neighbours of what was deleted.
 
 use redb::Database;
 
@@ -16,37 +18,52 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Swept {
     pub(super) expired: Vec<(Key, Option<Handle>)>,
-    /// How many records there are, if any was deleted.
+    /// How many records there are, if any was deleted or moved.
     pub(super) records: Option<u64>,
     /// Whether the index may have more that is due.
     pub(super) more: bool,
 }
 
-/// Deletes what has expired by `clock`, of the first `most` entries. `deadline_ms` tells when a session ends, if somebody knows better
-/// than redb.
+/// What becomes of a record whose time comes by the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its session ends at this time, in milliseconds since 1970.
+    Ends(u64),
+    /// Something newer is on its way to redb.
+    Busy,
+    /// It is over, and nobody can bring it back.
+    Over,
+}
+
+/// Deletes what has expired by `clock`, of the first `most` entries that `may_go` lets pass. `standing` gets a key and when its session
+/// ends by what redb has.
 pub(super) fn batch(
     db: &Database,
     form: &Form,
     clock: Mark,
     most: usize,
-    deadline_ms: impl Fn(&Key) -> Option<u64>,
+    may_go: impl Fn(&Key) -> bool,
+    standing: impl Fn(&Key, u64) -> Standing,
 ) -> Result<Swept, redb::Error> {
     let now_ms = clock.certain_ms;
-    let due = tables::due(db, now_ms, most)?;
+    let due = tables::due(db, now_ms, most, may_go)?;
     let (mut expired, mut moved, mut records) = (Vec::new(), 0, None);
     if !due.is_empty() {
         let left = tables::write(db, form, |tables| {
             for (minute, key) in &due {
                 let stored_ms = tables.outline(key)?.map_or(0, |outline| outline.deadline_ms);
-                let deadline_ms = deadline_ms(key).unwrap_or(0).max(stored_ms);
-                // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next run.
-                if deadline_ms / 60_000 > now_ms / 60_000 {
-                    tables.relist(key, *minute, deadline_ms)?;
-                    moved += 1;
-                } else if deadline_ms <= now_ms {
-                    let handle = tables.handle(key)?;
-                    tables.delete(key)?;
-                    expired.push((*key, handle));
+                match standing(key, stored_ms) {
+                    // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next run.
+                    Standing::Ends(ms) if ms / 60_000 > now_ms / 60_000 => {
+                        tables.relist(key, *minute, ms)?;
+                        moved += 1;
+                    }
+                    Standing::Ends(_) | Standing::Busy => {}
+                    Standing::Over => {
+                        let handle = tables.handle(key)?;
+                        tables.delete(key)?;
+                        expired.push((*key, handle));
+                    }
                 }
             }
             tables.set_clock(clock)

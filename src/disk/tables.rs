@@ -17,16 +17,20 @@
 //!
 //! Every transaction uses quick-repair: one that does not costs the next crash a walk through the whole file.
 
+use std::ops::Bound;
+
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 use sessile_codec::Record;
 use zeroize::Zeroizing;
 
 use super::{
     form::{self, Form, Outline},
+    op::{ENDED, NOTES},
     pending::Change,
 };
 use crate::{
     Error,
+    owner::NOBODY,
     timeline::Mark,
     token::{Handle, Key},
 };
@@ -194,7 +198,6 @@ pub(super) fn slice<T>(
     limit: usize,
     read: impl Fn(&[u8], &Key) -> T,
 ) -> Result<Vec<(Key, T)>, redb::Error> {
-    use std::ops::Bound;
     let table = db.begin_read()?.open_table(RECORDS)?;
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let entries = table.range::<&[u8; 16]>((from, Bound::Unbounded))?.take(limit);
@@ -204,6 +207,12 @@ pub(super) fn slice<T>(
             Ok((*key.value(), read(stored_record(value.value()), key.value())))
         })
         .collect()
+}
+
+/// Whether a record is under each of `keys`.
+pub(super) fn which(db: &Database, keys: &[Key]) -> Result<Vec<bool>, redb::Error> {
+    let table = db.begin_read()?.open_table(RECORDS)?;
+    keys.iter().map(|key| Ok(table.get(key)?.is_some())).collect()
 }
 
 /// How many records there are, expired ones that were not swept yet among them.
@@ -226,16 +235,53 @@ pub(super) fn of_owner(db: &Database, owner: &[u8; 16]) -> Result<Vec<Key>, redb
     entries.map(|entry| Ok(tail(entry?.0.value()))).collect()
 }
 
-/// Up to `limit` entries of the expiry index that are due at `now_ms`, oldest first.
-pub(super) fn due(db: &Database, now_ms: u64, limit: usize) -> Result<Vec<(Minute, Key)>, redb::Error> {
+/// Up to `limit` entries of the expiry index that are due at `now_ms` and that `may_go` lets pass, oldest first.
+pub(super) fn due(
+    db: &Database,
+    now_ms: u64,
+    limit: usize,
+    may_go: impl Fn(&Key) -> bool,
+) -> Result<Vec<Position>, redb::Error> {
     let table = db.begin_read()?.open_table(EXPIRY)?;
     let (from, to) = (expiry_entry(0, &[0; 16]), expiry_entry(minute(now_ms), &[0xff; 16]));
-    let entries = table.range::<&[u8; 20]>(&from..=&to)?.take(limit);
-    let parse = |entry: &[u8; 20]| {
-        let minute = entry.first_chunk().expect("an expiry entry begins with four bytes");
-        (u32::from_be_bytes(*minute), tail(entry))
-    };
-    entries.map(|entry| Ok(parse(entry?.0.value()))).collect()
+    let entries = table.range::<&[u8; 20]>(&from..=&to)?.map(|entry| Ok(parse_expiry(entry?.0.value())));
+    let goes = |entry: &Result<Position, redb::Error>| entry.as_ref().map_or(true, |(_, key)| may_go(key));
+    entries.filter(goes).take(limit).collect()
+}
+
+/// A place in the expiry index.
+pub(super) type Position = (Minute, Key);
+
+/// Up to `most` sessions after `after` that are without an owner, or over at `now_ms` by what redb has, the ones that end first first; and
+/// where to go on, unless that was the end.
+pub(super) fn expendable(
+    db: &Database,
+    form: &Form,
+    after: Option<Position>,
+    now_ms: u64,
+    most: usize,
+) -> Result<(Vec<Key>, Option<Position>), redb::Error> {
+    let txn = db.begin_read()?;
+    let (expiry, records) = (txn.open_table(EXPIRY)?, txn.open_table(RECORDS)?);
+    // If all have an owner, the rest of the index need not be read.
+    let all_have_owners = records.len()? <= txn.open_table(OWNERS)?.len()?;
+    let (after, last) = if all_have_owners { (None, minute(now_ms)) } else { (after, Minute::MAX) };
+    let (from, to) = (after.map(|(minute, key)| expiry_entry(minute, &key)), expiry_entry(last, &[0xff; 16]));
+    let range = (from.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Included(&to));
+    let mut found = Vec::new();
+    for entry in expiry.range::<&[u8; 20]>(range)? {
+        let position = parse_expiry(entry?.0.value());
+        let record = records.get(&position.1)?;
+        let Some(outline) = record.and_then(|value| form.outline(stored_record(value.value()))) else { continue };
+        let is_session = outline.owner != ENDED && outline.owner != NOTES;
+        if outline.owner == NOBODY || (is_session && outline.deadline_ms <= now_ms) {
+            found.push(position.1);
+            if found.len() == most {
+                return Ok((found, Some(position)));
+            }
+        }
+    }
+    Ok((found, None))
 }
 
 /// The tables of one write transaction.
@@ -424,6 +470,11 @@ fn expiry_entry(minute: Minute, key: &Key) -> [u8; 20] {
     entry[..4].copy_from_slice(&minute.to_be_bytes());
     entry[4..].copy_from_slice(key);
     entry
+}
+
+fn parse_expiry(entry: &[u8; 20]) -> Position {
+    let minute = entry.first_chunk().expect("an expiry entry begins with four bytes");
+    (u32::from_be_bytes(*minute), tail(entry))
 }
 
 fn owner_entry(owner: &[u8; 16], key: &Key) -> [u8; 32] {

@@ -5,7 +5,7 @@
 use hashbrown::{HashTable, hash_table::Entry};
 use sessile_codec::Record;
 
-use super::{Grace, Seq, order::Turn};
+use super::{Before, Grace, Seq, order::Turn};
 use crate::{expiry, token::Key};
 
 /// What a shard knows of one key: 48 bytes, because the table has one for each session, and up to twice the room.
@@ -121,6 +121,11 @@ impl Slot {
         (self.pinned != FREE).then_some(self.pinned)
     }
 
+    /// What the disk was handed of it.
+    pub(super) fn before(&self) -> Before {
+        Before { seq: self.pinned(), is_unborn: self.saved == Saved::Nothing }
+    }
+
     pub(super) fn pin(&mut self, seq: Seq) {
         self.pinned = seq;
     }
@@ -186,11 +191,14 @@ impl Index {
         Some(entry.remove().0)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
         self.0.iter_mut()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -89,7 +89,7 @@ impl Disk {
 }
 
 impl WriteBack for Disk {
-    fn write_back(&self, key: &Key, record: Record) -> Seq {
+    fn write_back(&self, key: &Key, record: Record, _: bool) -> Seq {
         self.enqueue(key, Some(record))
     }
 }
@@ -111,7 +111,7 @@ struct World {
 impl World {
     /// Sessions in memory that has room for none, so that everything leaves as soon as it may.
     fn new() -> Arc<Self> {
-        let world = Self { memory: Memory::new(0), disk: Disk::default() };
+        let world = Self { memory: Memory::new(0, false), disk: Disk::default() };
         for key in [KEY, OTHER] {
             let mut state = world.disk.0.lock();
             state.records.insert(key, record(&key, 0));
@@ -140,13 +140,13 @@ impl World {
     fn add(&self, key: &Key, quick: bool) -> bool {
         self.change(key, |base, current| {
             let new = record(key, current.meta().revision + 1);
-            let enqueue = |before| ((!quick).then(|| self.disk.enqueue_after(key, Some(new.clone()), before)), ());
+            let enqueue = |before: Before| ((!quick).then(|| self.disk.enqueue_after(key, Some(new.clone()), before.seq)), ());
             self.memory.swap(key, base, &new, &self.disk, enqueue)
         })
     }
 
     fn destroy(&self, key: &Key) -> bool {
-        self.change(key, |base, _| self.memory.kill(key, base, || (self.disk.enqueue(key, None), ())))
+        self.change(key, |base, _| self.memory.kill(key, base, |_| (self.disk.enqueue(key, None), ())))
     }
 
     fn change(&self, key: &Key, attempt: impl Fn(Base<'_>, &Record) -> Swap<()>) -> bool {
@@ -243,7 +243,7 @@ fn interleaved_moves_leave_one_of_the_two() {
             world.change(&KEY, |base, current| {
                 let new = record(&to, current.meta().revision);
                 let rekey = Rekey { key: &to, record: &new, grace: None };
-                world.memory.rekey(&KEY, base, &rekey, &world.disk, || {
+                world.memory.rekey(&KEY, base, &rekey, &world.disk, |_| {
                     let deleted = world.disk.enqueue(&KEY, None);
                     // One number for both, as a rekeying has; the queue of this test has two entries.
                     let mut state = world.disk.0.lock();

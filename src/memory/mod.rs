@@ -16,15 +16,20 @@
 //!
 //! Knows nothing of redb or tokens.
 
+mod anonymous;
 mod ghost;
 mod index;
 #[cfg(all(test, shuttle))]
 mod interleaved;
 mod order;
 mod shard;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) use self::sweep::Claim;
 #[cfg(not(all(test, shuttle)))]
 use parking_lot::{Mutex, MutexGuard};
 use sessile_codec::Record;
@@ -32,6 +37,7 @@ use sessile_codec::Record;
 #[cfg(all(test, shuttle))]
 use self::interleaved::{Mutex, MutexGuard};
 use self::{
+    anonymous::Anonymous,
     index::{Content, Other, Saved, Slot},
     shard::{NoWriteBack, Shard},
 };
@@ -42,7 +48,7 @@ use crate::{
 
 const SHARDS: usize = 64;
 
-/// How many records a shard looks at to find one without an owner.
+/// At how many sessions without an owner a shard looks to find one that was not used lately.
 const VICTIMS: usize = 16;
 
 /// Numbers the writes of this process, in the order in which they were queued for the disk.
@@ -50,8 +56,17 @@ pub(crate) type Seq = u64;
 
 /// Takes what memory lets go and the disk does not know yet.
 pub(crate) trait WriteBack {
-    /// Queues `record` for the disk. It runs under a shard's lock.
-    fn write_back(&self, key: &Key, record: Record) -> Seq;
+    /// Queues `record` for the disk, which has nothing of its session if it `is_unborn`. It runs under a shard's lock.
+    fn write_back(&self, key: &Key, record: Record, is_unborn: bool) -> Seq;
+}
+
+/// What the disk was handed of a key before a change of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// The key's last write, if that is not durable yet.
+    pub(crate) seq: Option<Seq>,
+    /// Whether it was handed nothing.
+    pub(crate) is_unborn: bool,
 }
 
 /// Each shard has cache lines to itself, or one core's lock would slow its neighbours' down.
@@ -61,6 +76,8 @@ struct Padded(Mutex<Shard>);
 pub(crate) struct Memory {
     shards: Box<[Padded; SHARDS]>,
     budget_bytes: usize,
+    /// The shard that is the next to give a session without an owner.
+    next_victim: AtomicUsize,
 }
 
 /// What one shard, or all of them together, have seen.
@@ -94,6 +111,8 @@ pub(crate) enum Base<'a> {
     Record(&'a Record),
     /// What the disk had when this load began.
     Load(&'a Load<'a>),
+    /// The disk had nothing when this load began.
+    Nothing(&'a Load<'a>),
 }
 
 /// A reader on its way to the disk. What it brings is worthless as soon as anything else happens to the key.
@@ -153,9 +172,12 @@ impl Grace {
 }
 
 impl Memory {
-    pub(crate) fn new(budget_bytes: usize) -> Self {
-        let shard = || Shard { budget_bytes: budget_bytes / SHARDS, ..Shard::default() };
-        Self { shards: Box::new(std::array::from_fn(|_| Padded(Mutex::new(shard())))), budget_bytes }
+    /// `lists_anonymous`: somebody asks for an [`anonymous`](Self::anonymous) session now and then.
+    pub(crate) fn new(budget_bytes: usize, lists_anonymous: bool) -> Self {
+        let anonymous = || Anonymous::kept(lists_anonymous);
+        let shard = || Shard { budget_bytes: budget_bytes / SHARDS, anonymous: anonymous(), ..Shard::default() };
+        let shards = Box::new(std::array::from_fn(|_| Padded(Mutex::new(shard()))));
+        Self { shards, budget_bytes, next_victim: AtomicUsize::new(0) }
     }
 
     pub(crate) fn budget_bytes(&self) -> usize {
@@ -251,25 +273,24 @@ impl Memory {
     ) -> T {
         let mut shard = self.shard(key);
         let (seq, ticket) = enqueue();
-        shard.set(key, Content::Live(record.clone()), record.meta().last_seen_ms, seq);
+        shard.set(key, Content::Live(record.clone()), record.meta().last_seen_ms, seq, Before { seq: None, is_unborn: true });
         shard.evict(Some(disk));
         ticket
     }
 
-    /// Puts `new` under `key` if nothing happened since `base`. `enqueue` as for [`insert`](Self::insert); it gets the number of the key's
-    /// last write, if that is not durable yet.
+    /// Puts `new` under `key` if nothing happened since `base`. `enqueue` as for [`insert`](Self::insert).
     pub(crate) fn swap<T>(
         &self,
         key: &Key,
         base: Base<'_>,
         new: &Record,
         disk: &impl WriteBack,
-        enqueue: impl FnOnce(Option<Seq>) -> (Option<Seq>, T),
+        enqueue: impl FnOnce(Before) -> (Option<Seq>, T),
     ) -> Swap<T> {
         let mut shard = self.shard(key);
         shard.compare(key, base).map(|before| {
             let (seq, ticket) = enqueue(before);
-            shard.set(key, Content::Live(new.clone()), new.meta().last_seen_ms, seq);
+            shard.set(key, Content::Live(new.clone()), new.meta().last_seen_ms, seq, before);
             shard.evict(Some(disk));
             ticket
         })
@@ -283,29 +304,30 @@ impl Memory {
         base: Base<'_>,
         to: &Rekey<'_>,
         disk: &impl WriteBack,
-        enqueue: impl FnOnce() -> (Seq, T),
+        enqueue: impl FnOnce(Before) -> (Seq, T),
     ) -> Swap<T> {
         let (mut from_shard, mut to_shard) = self.two_shards(key, to.key);
-        from_shard.compare(key, base).map(|_| {
-            let (seq, ticket) = enqueue();
+        from_shard.compare(key, base).map(|before| {
+            let (seq, ticket) = enqueue(before);
             let old = match to.grace {
                 Some(grace) => from_shard.begin_grace(key, to.key, grace),
                 None => Other::Dead,
             };
-            from_shard.set(key, old.into(), 0, Some(seq));
+            from_shard.set(key, old.into(), 0, Some(seq), before);
             let to_shard = to_shard.as_deref_mut().unwrap_or(&mut *from_shard);
-            to_shard.set(to.key, Content::Live(to.record.clone()), to.record.meta().last_seen_ms, Some(seq));
+            let seen_ms = to.record.meta().last_seen_ms;
+            to_shard.set(to.key, Content::Live(to.record.clone()), seen_ms, Some(seq), Before::default());
             to_shard.evict(Some(disk));
             ticket
         })
     }
 
     /// Puts a tombstone under `key`, if nothing happened since `base`.
-    pub(crate) fn kill<T>(&self, key: &Key, base: Base<'_>, enqueue: impl FnOnce() -> (Seq, T)) -> Swap<T> {
+    pub(crate) fn kill<T>(&self, key: &Key, base: Base<'_>, enqueue: impl FnOnce(Before) -> (Seq, T)) -> Swap<T> {
         let mut shard = self.shard(key);
-        shard.compare(key, base).map(|_| {
-            let (seq, ticket) = enqueue();
-            shard.set(key, Other::Dead.into(), 0, Some(seq));
+        shard.compare(key, base).map(|before| {
+            let (seq, ticket) = enqueue(before);
+            shard.set(key, Other::Dead.into(), 0, Some(seq), before);
             ticket
         })
     }
@@ -360,12 +382,12 @@ impl Memory {
         }
     }
 
-    /// A session without an owner that was not used lately, if memory finds one soon. `start` says where it begins to look.
-    pub(crate) fn idle_anonymous(&self, start: usize) -> Option<Key> {
-        (0..SHARDS).find_map(|at| {
-            let shard = self.shards[(start + at) % SHARDS].0.lock();
-            shard.order.next_ones().take(VICTIMS).find_map(|name| shard.anonymous(name))
-        })
+    /// A session without an owner: an old one that was not used lately, if one is found soon, else any. `None`: memory has none.
+    pub(crate) fn anonymous(&self) -> Option<Key> {
+        let start = self.next_victim.fetch_add(1, Ordering::Relaxed);
+        let look =
+            |most, unused| (0..SHARDS).find_map(|at| self.shards[(start + at) % SHARDS].0.lock().next_anonymous(most, unused));
+        look(VICTIMS, true).or_else(|| look(1, false))
     }
 
     pub(crate) fn counts(&self) -> Counts {

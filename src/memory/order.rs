@@ -117,11 +117,6 @@ impl Order {
         self.stale = 0;
     }
 
-    /// Those whose turn comes next, without taking them out.
-    pub(super) fn next_ones(&self) -> impl Iterator<Item = u64> {
-        self.probation.iter().chain(&self.main).copied()
-    }
-
     #[cfg(test)]
     pub(super) fn names(&self) -> usize {
         self.probation.len() + self.main.len()
@@ -133,7 +128,8 @@ impl Order {
     }
 }
 
-/// What a slot knows of its turn, in one byte: its queue, and how often it was used since eviction last looked at it.
+/// What a slot knows of its turn, in one byte: its queue, how often it was used since eviction last looked at it, and whether it is listed
+/// as a session without an owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turn(u8);
 
@@ -141,6 +137,8 @@ pub(super) struct Turn(u8);
 const USES: u8 = 3;
 const IN_PROBATION: u8 = 4;
 const IN_MAIN: u8 = 8;
+const PLACES: u8 = IN_PROBATION | IN_MAIN;
+const LISTED: u8 = 16;
 
 impl Turn {
     pub(super) fn note_use(&mut self) {
@@ -162,7 +160,7 @@ impl Turn {
     }
 
     pub(super) fn place(self) -> Option<Place> {
-        match self.0 & !USES {
+        match self.0 & PLACES {
             IN_PROBATION => Some(Place::Probation),
             IN_MAIN => Some(Place::Main),
             _ => None,
@@ -175,7 +173,15 @@ impl Turn {
             Some(Place::Main) => IN_MAIN,
             None => 0,
         };
-        self.0 = self.0 & USES | bits;
+        self.0 = self.0 & !PLACES | bits;
+    }
+
+    pub(super) fn is_listed(self) -> bool {
+        self.0 & LISTED != 0
+    }
+
+    pub(super) fn set_listed(&mut self, is_listed: bool) {
+        self.0 = self.0 & !LISTED | if is_listed { LISTED } else { 0 };
     }
 }
 
@@ -188,6 +194,8 @@ mod tests {
         let mut turn = Turn::default();
         for place in [None, Some(Place::Probation), Some(Place::Main)] {
             turn.set_place(place);
+            turn.set_listed(place.is_none());
+            assert_eq!(turn.is_listed(), place.is_none());
             for _ in 0..5 {
                 turn.note_use();
                 assert_eq!((turn.place(), turn.is_used()), (place, true));

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use sessile_codec::Record;
 
 use super::{
-    Base, Counts, Grace, Seq, Swap, WriteBack,
+    Base, Before, Counts, Grace, Seq, Swap, WriteBack,
+    anonymous::Anonymous,
     index::{Content, Index, Other, Saved, Slot, hash},
     order::{Order, Place},
 };
@@ -21,6 +22,7 @@ pub(super) struct Shard {
     pub(super) index: Index,
     pub(super) counts: Counts,
     pub(super) order: Order,
+    pub(super) anonymous: Anonymous,
     pub(super) budget_bytes: usize,
     pub(super) used_bytes: usize,
     /// How many of the used bytes go as soon as they are durable.
@@ -33,13 +35,16 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Whether nothing happened to `key` since `base`. Gives the key's last write, if that is not durable yet.
-    pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<Option<Seq>> {
+    /// Whether nothing happened to `key` since `base`. Gives what the disk was handed of it.
+    pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<Before> {
         let Some(slot) = self.index.get(key) else { return Swap::Changed };
         match (&slot.content, base) {
-            (Content::Live(record), Base::Record(base)) if record.is_same(base) => Swap::Done(slot.pinned()),
+            (Content::Live(record), Base::Record(base)) if record.is_same(base) => Swap::Done(slot.before()),
             (Content::Other(other), base) => match (&**other, base) {
-                (Other::Loading(id), Base::Load(load)) if *id == load.id => Swap::Done(None),
+                (Other::Loading(id), Base::Load(load)) if *id == load.id => Swap::Done(Before::default()),
+                (Other::Loading(id), Base::Nothing(load)) if *id == load.id => {
+                    Swap::Done(Before { seq: None, is_unborn: true })
+                }
                 (Other::Dead, _) => Swap::Dead,
                 _ => Swap::Changed,
             },
@@ -53,7 +58,7 @@ impl Shard {
     }
 
     /// Sets what `key` is: pinned until `seq` is durable, or dirty if there is no such number.
-    pub(super) fn set(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Option<Seq>) {
+    pub(super) fn set(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Option<Seq>, before: Before) {
         let cost = content.cost_bytes();
         let slot = if let Some(slot) = self.index.get_mut(key) {
             self.leaving_bytes -= slot.stay();
@@ -64,16 +69,14 @@ impl Shard {
             slot.note_seen(seen_ms);
             slot
         } else {
-            let slot = self.index.insert(Slot::new(*key, content, seen_ms));
-            slot.saved = Saved::Nothing;
-            slot
+            self.index.insert(Slot::new(*key, content, seen_ms))
         };
         self.used_bytes += cost;
         self.order.costs(slot.turn.place(), cost);
-        slot.saved = match (seq, slot.saved) {
-            (Some(_), _) => Saved::All,
-            (None, Saved::Nothing) => Saved::Nothing,
-            (None, _) => Saved::Older,
+        slot.saved = match seq {
+            Some(_) => Saved::All,
+            None if before.is_unborn => Saved::Nothing,
+            None => Saved::Older,
         };
         self.dirty += usize::from(slot.is_dirty());
         if let Some(seq) = seq {
@@ -82,6 +85,7 @@ impl Shard {
         if slot.pinned().is_none() {
             self.list(key);
         }
+        self.list_anonymous(key);
     }
 
     /// Adds a clean slot.
@@ -90,6 +94,7 @@ impl Shard {
         self.used_bytes += slot.content.cost_bytes();
         self.index.insert(slot);
         self.list(&key);
+        self.list_anonymous(&key);
     }
 
     /// Makes a clean slot evictable, unless it is already.
@@ -190,18 +195,12 @@ impl Shard {
             self.remove(key);
         }
     }
-
-    /// The key of the slot that stands under `name` in the order, if it is a session without an owner.
-    pub(super) fn anonymous(&self, name: u64) -> Option<Key> {
-        let slot = self.index.named(name)?;
-        matches!(&slot.content, Content::Live(record) if record.meta().owner == [0; 16]).then_some(slot.key)
-    }
 }
 
 impl Slot {
     /// Hands `record` to the disk as what this slot is. The caller counts dirty slots.
     pub(super) fn hand_over(&mut self, record: Record, disk: &impl WriteBack) {
-        self.pin(disk.write_back(&self.key, record.clone()));
+        self.pin(disk.write_back(&self.key, record.clone(), self.saved == Saved::Nothing));
         self.content = Content::Live(record);
         if self.is_dirty() {
             self.saved = Saved::All;
@@ -222,7 +221,7 @@ impl Slot {
 pub(super) enum NoWriteBack {}
 
 impl WriteBack for NoWriteBack {
-    fn write_back(&self, _: &Key, _: Record) -> Seq {
+    fn write_back(&self, _: &Key, _: Record, _: bool) -> Seq {
         match *self {}
     }
 }

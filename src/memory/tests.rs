@@ -17,7 +17,7 @@ fn record(n: u64, revision: u64) -> Record {
 
 /// Room for `sessions` empty records in the one shard that the keys of these tests fall in.
 fn memory(sessions: usize) -> Memory {
-    Memory::new((Content::Live(record(0, 0)).cost_bytes() * sessions) * SHARDS)
+    Memory::new((Content::Live(record(0, 0)).cost_bytes() * sessions) * SHARDS, true)
 }
 
 fn fill(memory: &Memory, n: u64) {
@@ -30,7 +30,7 @@ fn fill(memory: &Memory, n: u64) {
 struct Disk(std::cell::RefCell<Vec<(Key, Record)>>);
 
 impl WriteBack for Disk {
-    fn write_back(&self, key: &Key, record: Record) -> Seq {
+    fn write_back(&self, key: &Key, record: Record, _: bool) -> Seq {
         let mut written = self.0.borrow_mut();
         written.push((*key, record));
         100 + written.len() as Seq
@@ -46,7 +46,7 @@ fn peek(memory: &Memory, n: u64) -> Option<Record> {
 
 fn kill(memory: &Memory, n: u64, seq: Seq) {
     let current = peek(memory, n).expect("only what is there is destroyed");
-    assert_eq!(memory.kill(&key(n), Base::Record(&current), || (seq, ())), Swap::Done(()));
+    assert_eq!(memory.kill(&key(n), Base::Record(&current), |_| (seq, ())), Swap::Done(()));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn g3_a_reader_that_was_overtaken_does_not_fill() {
     let load = memory.begin_load(&key(1)).unwrap();
     // While it reads the old record from disk, another loads it too and destroys it, durably.
     let other = memory.begin_load(&key(1)).unwrap();
-    assert_eq!(memory.kill(&key(1), Base::Load(&other), || (1, ())), Swap::Done(()));
+    assert_eq!(memory.kill(&key(1), Base::Load(&other), |_| (1, ())), Swap::Done(()));
     assert!(matches!(memory.get(&key(1), 0), Lookup::Dead));
     memory.unpin(&key(1), 1);
     assert!(!memory.fill(&load, &record(1, 0), 0, &Disk::default()));
@@ -200,7 +200,7 @@ fn rekeying_within_and_between_shards_moves_the_session() {
         let current = peek(&memory, 1).unwrap();
         let moved = record(2, 1);
         let to = Rekey { key: &new_key, record: &moved, grace: None };
-        assert_eq!(memory.rekey(&key(1), Base::Record(&current), &to, &Disk::default(), || (2, ())), Swap::Done(()));
+        assert_eq!(memory.rekey(&key(1), Base::Record(&current), &to, &Disk::default(), |_| (2, ())), Swap::Done(()));
         assert!(matches!(memory.get(&key(1), 0), Lookup::Dead));
         assert!(matches!(memory.get(&new_key, 0), Lookup::Hit(..)));
     }
@@ -302,16 +302,59 @@ fn without_a_disk_at_hand_nothing_dirty_leaves() {
     assert_eq!(peek(&memory, 1).map(|record| record.meta().revision), Some(1));
 }
 
+fn use_once(memory: &Memory, n: u64) {
+    assert!(matches!(memory.get(&key(n), 0), Lookup::Hit(..)));
+}
+
+/// Adds a session of an owner, or of none, which the disk knows.
+fn add(memory: &Memory, n: u64, has_owner: bool) {
+    let meta = Meta { owner: [u8::from(has_owner); 16], ..record(n, 0).meta() };
+    memory.insert(&key(n), &record(n, 0).with_meta(&key(n), &meta), &Disk::default(), || (Some(n + 1), ()));
+    memory.unpin(&key(n), n + 1);
+}
+
 #[test]
-fn an_idle_session_without_an_owner_is_found_among_others() {
-    let (memory, disk) = (memory(10), Disk::default());
-    assert_eq!(memory.idle_anonymous(0), None);
+fn a_session_without_an_owner_is_found_among_others() {
+    let memory = memory(10);
+    assert_eq!(memory.anonymous(), None);
     for n in 0..5 {
-        let meta = Meta { owner: [u8::from(n != 3); 16], ..record(n, 0).meta() };
-        let record = record(n, 0).with_meta(&key(n), &meta);
-        memory.insert(&key(n), &record, &disk, || (None, ()));
+        add(&memory, n, n != 3);
     }
-    assert_eq!(memory.idle_anonymous(63), Some(key(3)));
-    kill(&memory, 3, 1);
-    assert_eq!(memory.idle_anonymous(63), None);
+    assert_eq!(memory.anonymous(), Some(key(3)));
+    // It is not lost by having been found.
+    assert_eq!(memory.anonymous(), Some(key(3)));
+    // A used one is found if there is no other.
+    use_once(&memory, 3);
+    assert_eq!(memory.anonymous(), Some(key(3)));
+    kill(&memory, 3, 9);
+    assert_eq!(memory.anonymous(), None);
+}
+
+#[test]
+fn whoever_came_first_goes_first_and_used_ones_later() {
+    let memory = memory(1000);
+    for n in 0..10 {
+        add(&memory, n, false);
+    }
+    use_once(&memory, 0);
+    use_once(&memory, 2);
+    for n in [1, 3, 4, 5, 6, 7, 8, 9, 0, 2] {
+        let found = memory.anonymous().unwrap();
+        assert_eq!(found, key(n));
+        kill(&memory, n, 100 + n);
+    }
+}
+
+#[test]
+fn the_list_of_those_without_an_owner_holds_no_more_names_than_sessions() {
+    let memory = memory(1000);
+    for n in 0..20_000 {
+        add(&memory, n, false);
+        kill(&memory, n, n + 1);
+        memory.unpin(&key(n), n + 1);
+    }
+    let listed: usize = memory.shards.iter().map(|shard| shard.0.lock().listed()).sum();
+    assert!(listed <= 64 * 40, "{listed} names for no session");
+    add(&memory, 30_000, false);
+    assert_eq!(memory.anonymous(), Some(key(30_000)));
 }

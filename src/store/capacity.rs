@@ -1,6 +1,7 @@
 //! How much a store may hold, and who has to go first.
 //!
-//! Invariant: a session with an owner is never evicted for another, and refused only when no session without one can be found to go.
+//! Invariants: a session with an owner is never evicted for another; a session is refused only when every other one has an owner and is not
+//! over.
 //!
 //! Facts behind it: a redb file does not shrink by itself, its free pages are used again. So once the file has its largest size, the number
 //! of sessions that it had then stands for that size.
@@ -8,12 +9,21 @@
 use std::sync::{OnceLock, atomic::Ordering};
 
 use super::{Store, Why, count};
-use crate::{Capacity, Error, owner::NOBODY};
+use crate::{
+    Capacity, Error,
+    disk::{Op, Urgency},
+    expiry,
+    memory::Swap,
+    owner::NOBODY,
+    token::{Handle, Key},
+};
 
 /// What a full file says of how many sessions are enough.
 #[derive(Default)]
 pub(super) struct FullAt(OnceLock<u64>);
 
+/// How many sessions of memory are tried. Of those that other threads end, or give an owner, at the same moment.
+const TRIES: usize = 64;
 /// Stands for the average while memory has no record to tell.
 const TYPICAL_RECORD_BYTES: u64 = 1024;
 
@@ -21,14 +31,48 @@ impl Store {
     /// Makes room for one more session, or refuses it.
     pub(super) fn make_room(&self, has_owner: bool) -> Result<(), Error> {
         let Some(full) = self.full(has_owner) else { return Ok(()) };
-        let start = usize::try_from(self.0.shared.sessions.load(Ordering::Relaxed)).unwrap_or_default();
-        if let Some(key) = self.0.memory.idle_anonymous(start)
-            && self.destroy_if(&key, Why::StoreFull, |current| current.record.meta().owner == NOBODY)?.is_some()
-        {
+        if self.end_one()? {
             return Ok(());
         }
         count(&self.0.shared.counters.refused);
         Err(full)
+    }
+
+    /// Ends a session without an owner, or one whose time is over. `false`: there is none.
+    fn end_one(&self) -> Result<bool, Error> {
+        for _ in 0..TRIES {
+            let Some(key) = self.0.memory.anonymous() else { break };
+            if self.end_expendable(&key)? {
+                return Ok(true);
+            }
+        }
+        self.0.disk.end_one(self.0.timeline.certain_ms(), |key| self.end_expendable(key))
+    }
+
+    fn end_expendable(&self, key: &Key) -> Result<bool, Error> {
+        let evicted = self.destroy_if(key, Why::StoreFull, |current| current.record.meta().owner == NOBODY)?;
+        Ok(evicted.is_some() || self.end_if_over(key)?)
+    }
+
+    /// Ends the session under `key` if its time is over for certain.
+    fn end_if_over(&self, key: &Key) -> Result<bool, Error> {
+        // At the time 0 nothing has expired.
+        while let Some(current) = self.current_at(key, 0)? {
+            let meta = current.record.meta();
+            if expiry::deadline_ms(&meta, current.seen_ms) > self.0.timeline.certain_ms() {
+                return Ok(false);
+            }
+            let enqueue = |before| self.0.disk.enqueue_after(Op::Delete { key: current.key }, Urgency::Soon, before);
+            match self.0.memory.kill(&current.key, current.base(), enqueue) {
+                Swap::Done(_) => {
+                    self.0.shared.expired(&current.key, Some(Handle::of(&meta)));
+                    return Ok(true);
+                }
+                Swap::Changed => {}
+                Swap::Dead => break,
+            }
+        }
+        Ok(false)
     }
 
     /// Why another session is one too many. The last tenth is for sessions with an owner.

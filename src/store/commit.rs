@@ -11,7 +11,7 @@ use crate::{
     clock::duration_ms,
     disk::{Op, Ticket, Urgency},
     expiry,
-    memory::{Grace, Rekey, Seq, Swap},
+    memory::{Before, Grace, Rekey, Seq, Swap},
     owner::{NOBODY, OwnerHash},
     store::Found,
     token::{Handle, Key, NameHash},
@@ -94,7 +94,8 @@ impl Store {
         let _locks = self.lock_owners([meta.owner, NOBODY]);
         let evicted = self.limit_owner(&meta.owner, &key)?;
         let durability = at_least(durability, meta.owner != NOBODY || evicted);
-        let put = || self.queue(Op::Put { key, record: record.clone() }, durability, None);
+        let unborn = Before { seq: None, is_unborn: true };
+        let put = || self.queue(Op::Put { key, record: record.clone() }, durability, unborn);
         let ticket = self.0.memory.insert(&key, &record, &self.0.disk, put);
         count(&self.0.shared.counters.commits);
         self.0.shared.created(Handle::of(&record.meta()));
@@ -187,13 +188,15 @@ impl Store {
         let now_ms = self.now_ms();
         let until_ms = now_ms.saturating_add(duration_ms(self.0.settings.renew_grace));
         let grace = (new_key == NewKey::RotateWithGrace).then_some(Grace { now_ms, until_ms });
-        let swap = self.0.memory.rekey(&current.key, current.base(), &Rekey { key: to, record, grace }, &self.0.disk, || {
-            if grace.is_some() {
-                // Before another thread can see the new key, and end the session under it.
-                self.0.shared.watchers.follow(&current.key, to);
-            }
-            self.0.disk.enqueue(Op::Rekey { key: current.key, new_key: *to, record: record.clone() }, Urgency::Now)
-        });
+        let swap =
+            self.0.memory.rekey(&current.key, current.base(), &Rekey { key: to, record, grace }, &self.0.disk, |before| {
+                if grace.is_some() {
+                    // Before another thread can see the new key, and end the session under it.
+                    self.0.shared.watchers.follow(&current.key, to);
+                }
+                let op = Op::Rekey { key: current.key, new_key: *to, record: record.clone() };
+                self.0.disk.enqueue_after(op, Urgency::Now, before)
+            });
         if grace.is_none() && matches!(swap, Swap::Done(_)) {
             self.0.shared.watchers.end(&current.key, Ended::Rotated);
         }
@@ -219,13 +222,13 @@ impl Store {
     ) -> Result<Option<Ticket>, Error> {
         let urgency = if why == Why::StoreFull { Urgency::Soon } else { Urgency::Now };
         while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
-            let enqueue = || {
+            let enqueue = |before| {
                 // Its client may come back with the same id when it was only evicted.
                 #[cfg(feature = "adapters")]
                 if why != Why::StoreFull {
                     self.0.shared.ended.note(&current.key);
                 }
-                self.0.disk.enqueue(Op::Delete { key: current.key }, urgency)
+                self.0.disk.enqueue_after(Op::Delete { key: current.key }, urgency, before)
             };
             match self.0.memory.kill(&current.key, current.base(), enqueue) {
                 Swap::Done(ticket) => {
@@ -260,8 +263,8 @@ impl Store {
         Ok(())
     }
 
-    /// Hands `op` to the disk, unless it is quick and stays in memory for now. `before` is the key's last write that is not durable yet.
-    pub(super) fn queue(&self, op: Op, durability: Durability, before: Option<Seq>) -> (Option<Seq>, Ticket) {
+    /// Hands `op` to the disk, unless it is quick and stays in memory for now.
+    pub(super) fn queue(&self, op: Op, durability: Durability, before: Before) -> (Option<Seq>, Ticket) {
         let urgency = match durability {
             // Under the shard's lock: whoever comes after `close` went through the shard sees that the store is closed.
             Durability::Quick if self.is_closed() => return (None, Ticket::failed(Error::Closed)),

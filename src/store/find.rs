@@ -35,13 +35,15 @@ pub(super) struct Current<'a> {
     /// Where it is: not where it was asked for, if it was renewed.
     pub(super) key: Key,
     pub(super) record: Record,
+    /// When it was last used.
+    pub(super) seen_ms: u64,
     load: Option<Load<'a>>,
 }
 
 impl Current<'_> {
     /// The record that memory has, or had a moment ago.
     pub(super) fn of(key: Key, record: Record) -> Self {
-        Self { key, record, load: None }
+        Self { key, seen_ms: record.meta().last_seen_ms, record, load: None }
     }
 
     pub(super) fn base(&self) -> Base<'_> {
@@ -196,14 +198,14 @@ impl Store {
         let mut key = *key;
         loop {
             match self.0.memory.peek(&key, now_ms) {
-                Lookup::Hit(record, _) => return Ok(Some(Current { key, record, load: None })),
+                Lookup::Hit(record, seen_ms) => return Ok(Some(Current { key, record, seen_ms, load: None })),
                 Lookup::Expired => return Ok(self.note_expired(&key)),
                 Lookup::Dead => return Ok(None),
                 Lookup::Moved(to) => key = to,
                 Lookup::Miss => {
                     if let Some(load) = self.0.memory.begin_load(&key) {
                         let record = self.read_disk(&key, now_ms)?;
-                        return Ok(record.map(|record| Current { key, record, load: Some(load) }));
+                        return Ok(record.map(|record| Current { load: Some(load), ..Current::of(key, record) }));
                     }
                 }
             }

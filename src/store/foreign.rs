@@ -228,7 +228,7 @@ impl Store {
     ) -> Result<Option<Ticket>, Error> {
         loop {
             let Occupant::Nothing(load) = self.occupant(key)? else { return Ok(None) };
-            if let Some(ticket) = self.begin_foreign(key, Base::Load(&load), &make(1)?, durability, false)? {
+            if let Some(ticket) = self.begin_foreign(key, Base::Nothing(&load), &make(1)?, durability, false)? {
                 return Ok(Some(ticket));
             }
         }
@@ -250,7 +250,7 @@ impl Store {
                 return Ok(Put::Ended);
             }
             let put = match &occupant {
-                Occupant::Nothing(load) => self.begin_foreign(key, Base::Load(load), &make(1)?, durability, false)?,
+                Occupant::Nothing(load) => self.begin_foreign(key, Base::Nothing(load), &make(1)?, durability, false)?,
                 Occupant::Record { record, seen_ms, load } => {
                     let deadline_ms = expiry::deadline_ms(&record.meta(), *seen_ms);
                     if deadline_ms > self.now_ms() {

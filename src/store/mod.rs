@@ -127,7 +127,7 @@ impl Store {
 
     pub(crate) fn start(builder: &Builder, settings: disk::Settings) -> Result<Self, Error> {
         let path = settings.volume.path(&settings.name);
-        let memory = Arc::new(Memory::new(builder.memory_budget));
+        let memory = Arc::new(Memory::new(builder.memory_budget, builder.settings.is_bounded()));
         let (timeline, shared) = (settings.timeline.clone(), Arc::new(Shared::default()));
         let (revoked, notes) = (Arc::new(Revoked::default()), Arc::new(Notes::default()));
         let upstream = Above {

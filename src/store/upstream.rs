@@ -8,7 +8,7 @@ use super::{notes::Notes, revoked::Revoked, shared::Shared};
 use crate::{
     disk::{Disk, Op, Upstream, Urgency},
     expiry,
-    memory::{Lookup, Memory, Seq, WriteBack},
+    memory::{Before, Claim, Lookup, Memory, Seq, WriteBack},
     timeline::Timeline,
     token::{Handle, Key},
 };
@@ -36,17 +36,39 @@ impl Upstream for Above {
         }
     }
 
-    fn expired(&self, key: &Key, handle: Option<Handle>) {
-        if self.notes.expire(key) || self.revoked.expire(key, self.timeline.certain_ms()) {
-            return;
+    fn claim(&self, key: &Key, now_ms: u64) -> Claim {
+        match (self.memory.claim(key, now_ms), self.revoked.deadline_ms(key)) {
+            (Claim::Claimed, Some(deadline_ms)) if deadline_ms > now_ms => {
+                self.memory.release(key);
+                Claim::Alive(deadline_ms)
+            }
+            (claim, _) => claim,
         }
-        self.memory.forget(key);
-        self.shared.expired(key, handle);
+    }
+
+    fn release(&self, key: &Key) {
+        self.memory.release(key);
+    }
+
+    fn expire(&self, key: &Key, now_ms: u64, disk_says_over: &dyn Fn() -> bool, enqueue: &dyn Fn(Before) -> Seq) -> bool {
+        self.memory.expire(key, now_ms, disk_says_over, enqueue)
+    }
+
+    fn expire_unsaved(&self, now_ms: u64, enqueue: Option<&dyn Fn(&Key) -> Seq>) {
+        for (key, handle) in self.memory.expire_unsaved(now_ms, enqueue) {
+            self.shared.expired(&key, Some(handle));
+        }
+    }
+
+    fn expired(&self, key: &Key, handle: Option<Handle>) {
+        if !self.notes.expire(key) && !self.revoked.expire(key, self.timeline.certain_ms()) {
+            self.shared.expired(key, handle);
+        }
     }
 }
 
 impl WriteBack for Disk {
-    fn write_back(&self, key: &Key, record: Record) -> Seq {
-        self.enqueue(Op::Put { key: *key, record }, Urgency::Soon).0
+    fn write_back(&self, key: &Key, record: Record, is_unborn: bool) -> Seq {
+        self.enqueue_after(Op::Put { key: *key, record }, Urgency::Soon, Before { seq: None, is_unborn }).0
     }
 }
