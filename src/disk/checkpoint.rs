@@ -98,7 +98,7 @@ impl Checkpointer {
 
     /// Works until the journal is closed. Gives how the last checkpoint and the closing of the database went.
     pub(super) fn run(&self) -> Result<(), Error> {
-        let _panicked = Panicked(&self.journal);
+        let _answer = AnswerPanic(&self.journal);
         let result = self.work();
         self.journal.ended(result.clone());
         result
@@ -168,7 +168,7 @@ impl Checkpointer {
         }
     }
 
-    /// Writes what the journal's memory has of a generation, and with the last of it the generation's mark.
+    /// Writes what the journal's memory has of a generation to redb. The last transaction also writes the generation's mark.
     fn checkpoint(&self, label: &Label) -> Result<(), Error> {
         let keys = self.keys_of(label.generation);
         let give_up = Instant::now() + PACE.1;
@@ -271,13 +271,13 @@ impl Checkpointer {
     }
 }
 
-/// Answers those who wait for the last checkpoint, if its thread ends without an answer.
-struct Panicked<'a>(&'a Journal);
+/// Returns an error to everybody who waits for the last checkpoint, if the thread panics.
+struct AnswerPanic<'a>(&'a Journal);
 
-impl Drop for Panicked<'_> {
+impl Drop for AnswerPanic<'_> {
     fn drop(&mut self) {
         let error = Error::Degraded { source: Cause::text("the thread that writes the last checkpoint panicked") };
-        // The first answer counts.
+        // Without effect after a result: the first answer counts.
         self.0.ended(Err(error));
     }
 }

@@ -1,16 +1,20 @@
 //! Finds sessions that may go when the store is full: those without an owner and those that are over, in the journal and in redb.
 //!
-//! Invariants: one thread searches redb at a time, and each search goes on where the last one ended, so that sessions with an owner are not
-//! looked at again for each session that has to go; what one search did not find is not searched for again before redb has changed.
+//! Invariants: one thread searches redb at a time, and each search continues where the last one ended, so that sessions with an owner are
+//! not read again for each session that must go. A search reads the whole index at most twice. If it finds nothing, the next one waits until
+//! redb has changed or a minute of the index is over.
 
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-use super::{Disk, tables};
+use super::{
+    Disk,
+    tables::{self, Minute},
+};
 use crate::{Error, token::Key};
 
-/// How many are looked up at once.
+/// Keys that one look at the journal, or one read of redb, returns: enough that most searches need one, and few to read in vain.
 const BATCH: usize = 32;
 
 /// How far the searches of redb have come.
@@ -23,13 +27,13 @@ struct State {
     found: VecDeque<Key>,
     /// Where to go on after that; `None`: at the beginning.
     position: Option<tables::Position>,
-    /// The version of redb in which nothing was found.
-    barren: Option<u64>,
+    /// The version of redb, and the minute, in which nothing was found.
+    barren: Option<(u64, Minute)>,
 }
 
 impl Disk {
-    /// Shows sessions that may go to `end`, until it returns that it has ended one. Those that it does not end were used since, or have an
-    /// owner now. `now_ms`: sessions that are over then may go, too. Returns whether one was ended.
+    /// Calls `end` with sessions that have no owner or are over at `now_ms`, until it returns `true`: it has ended one. It returns `false`
+    /// for a session that was used since, or has an owner now. Returns whether one was ended.
     pub(crate) fn end_one(&self, now_ms: u64, mut end: impl FnMut(&Key) -> Result<bool, Error>) -> Result<bool, Error> {
         let mut after = None;
         loop {
@@ -47,7 +51,7 @@ impl Disk {
 
     fn end_one_in_redb(&self, now_ms: u64, mut end: impl FnMut(&Key) -> Result<bool, Error>) -> Result<bool, Error> {
         let mut search = self.search.0.lock();
-        let version = self.journal.pending().read().version();
+        let version = (self.journal.pending().read().version(), tables::minute(now_ms));
         // Once more from the beginning, if it does not begin there.
         let mut rounds = if search.position.is_some() || !search.found.is_empty() { 2 } else { 1 };
         loop {

@@ -203,7 +203,7 @@ impl Flusher {
         }
     }
 
-    /// Leaves to the last checkpoint what could not be written, and answers those who wait for it when that is done.
+    /// Passes what could not be written to the last checkpoint, waits for that, and returns its result to everybody who waits.
     fn finish(&self, pen: Pen, rest: &[Queued], batch: &Batch) {
         self.journal.leave(rest);
         if let Some(active) = pen.active {

@@ -82,7 +82,7 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     fn deadline_ms(&self, key: &Key) -> Option<u64>;
     /// Takes `key`, whose time is over by what the file has, so that its record can be deleted from there.
     fn claim(&self, key: &Key, now_ms: u64) -> Claim;
-    /// Gives a claimed key back: it was deleted, or it could not be.
+    /// Ends the claim on `key`, whether its record was deleted or the deletion failed.
     fn release(&self, key: &Key);
     /// Ends the session under `key` if it is over, and hands its deletion to `enqueue`. `disk_says_over` says whether the record that the
     /// journal has is the one to go by.

@@ -105,7 +105,7 @@ impl Pending {
         self.in_file.saturating_add_signed(self.extra)
     }
 
-    /// Redb has so many records, after a change.
+    /// Sets how many records redb has. Called after each transaction.
     pub(super) fn set_in_file(&mut self, records: u64) {
         self.in_file = records;
         self.version += 1;
@@ -164,7 +164,7 @@ impl Pending {
             .collect()
     }
 
-    /// Redb has `changes` of `generation` durably, and so many records.
+    /// Called when `changes` of `generation` are durable in redb, which now has `records` records.
     pub(super) fn settle(&mut self, changes: &[Change], generation: u64, records: u64) {
         self.set_in_file(records);
         for (key, written) in changes {

@@ -156,13 +156,18 @@ impl Queue {
         (seq, ticket)
     }
 
-    fn wait_for(&self, state: &mut State, end: bool) -> Ticket {
+    /// Somebody waits for the next batch.
+    fn begin_wait(&self, state: &mut State) {
         if state.waiters.since.is_none() {
             state.waiters.since = Some(Instant::now());
             if state.watchdog_parked {
                 self.watch.notify_one();
             }
         }
+    }
+
+    fn wait_for(&self, state: &mut State, end: bool) -> Ticket {
+        self.begin_wait(state);
         Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all })
     }
 
@@ -201,7 +206,7 @@ impl Queue {
             return;
         }
         self.wake(&mut state);
-        drop(self.wait_for(&mut state, false));
+        self.begin_wait(&mut state);
         state.waiters.others.extend(groups);
     }
 
@@ -355,8 +360,8 @@ impl State {
         self.next_seq - 1
     }
 
-    /// Puts `op` in the place of the write before it, if it `may_replace` that and it is queued, else behind all others. Gives its number,
-    /// and what the replaced write took.
+    /// Replaces the key's last write with `op` if `may_replace` and that write is still queued. Otherwise appends `op`. Returns the number of
+    /// the write, and the bytes that the replaced one took.
     fn place(&mut self, op: Op, Before { seq: before, is_unborn }: Before, may_replace: bool) -> (Seq, usize) {
         let first = self.queued.front().map_or(Seq::MAX, |queued| queued.seq);
         // Mostly the numbers have no gaps. Where they have, nothing is found, and the write before is left out later.

@@ -252,8 +252,8 @@ pub(super) fn due(
 /// A place in the expiry index.
 pub(super) type Position = (Minute, Key);
 
-/// Up to `most` sessions after `after` that are without an owner, or over at `now_ms` by what redb has, the ones that end first first; and
-/// where to go on, unless that was the end.
+/// Up to `most` sessions after `after` that have no owner, or are over at `now_ms` by what redb has, in the order of the expiry index. Also
+/// returns the position after which to go on; `None` at the end of the index.
 pub(super) fn expendable(
     db: &Database,
     form: &Form,
@@ -265,8 +265,8 @@ pub(super) fn expendable(
     let (expiry, records) = (txn.open_table(EXPIRY)?, txn.open_table(RECORDS)?);
     // If all have an owner, the rest of the index need not be read.
     let all_have_owners = records.len()? <= txn.open_table(OWNERS)?.len()?;
-    let (after, last) = if all_have_owners { (None, minute(now_ms)) } else { (after, Minute::MAX) };
-    let (from, to) = (after.map(|(minute, key)| expiry_entry(minute, &key)), expiry_entry(last, &[0xff; 16]));
+    let last = if all_have_owners { minute(now_ms) } else { Minute::MAX };
+    let Some((from, to)) = expiry_range(after, last) else { return Ok((Vec::new(), None)) };
     let range = (from.as_ref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Included(&to));
     let mut found = Vec::new();
     for entry in expiry.range::<&[u8; 20]>(range)? {
@@ -470,6 +470,12 @@ fn expiry_entry(minute: Minute, key: &Key) -> [u8; 20] {
     entry[..4].copy_from_slice(&minute.to_be_bytes());
     entry[4..].copy_from_slice(key);
     entry
+}
+
+/// The entries after `after` up to the end of minute `last`; `None`: there can be none.
+fn expiry_range(after: Option<Position>, last: Minute) -> Option<(Option<[u8; 20]>, [u8; 20])> {
+    let (from, to) = (after.map(|(minute, key)| expiry_entry(minute, &key)), expiry_entry(last, &[0xff; 16]));
+    from.is_none_or(|from| from < to).then_some((from, to))
 }
 
 fn parse_expiry(entry: &[u8; 20]) -> Position {

@@ -15,7 +15,7 @@ use crate::{owner::NOBODY, token::Key};
 #[derive(Default)]
 pub(super) struct Anonymous(Option<VecDeque<u64>>);
 
-/// A list that is shorter than this is not worth a look at all of it.
+/// Stale names that a shard may keep besides as many as half of its list: 256 bytes, 16 KiB in all shards.
 const SHORT: usize = 32;
 
 impl Anonymous {

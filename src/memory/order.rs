@@ -138,6 +138,7 @@ const USES: u8 = 3;
 const IN_PROBATION: u8 = 4;
 const IN_MAIN: u8 = 8;
 const PLACES: u8 = IN_PROBATION | IN_MAIN;
+/// The bit above those of the places.
 const LISTED: u8 = 16;
 
 impl Turn {

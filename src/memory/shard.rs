@@ -35,7 +35,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Whether nothing happened to `key` since `base`. Gives what the disk was handed of it.
+    /// Checks that `key` has not changed since `base`. Returns what the disk was given of it.
     pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<Before> {
         let Some(slot) = self.index.get(key) else { return Swap::Changed };
         match (&slot.content, base) {

@@ -1,7 +1,7 @@
 //! How much a store may hold, and who has to go first.
 //!
-//! Invariants: a session with an owner is never evicted for another; a session is refused only when every other one has an owner and is not
-//! over.
+//! Invariants: a session with an owner is never evicted for another; a session is refused only when every other one has an owner and none
+//! was over when the last minute began.
 //!
 //! Facts behind it: a redb file does not shrink by itself, its free pages are used again. So once the file has its largest size, the number
 //! of sessions that it had then stands for that size.
@@ -22,7 +22,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct FullAt(OnceLock<u64>);
 
-/// How many sessions of memory are tried. Of those that other threads end, or give an owner, at the same moment.
+/// How many sessions of memory are tried before the disk is searched. A try fails only if another thread ends the session, or gives it an
+/// owner, at the same moment: once for each shard is more than that.
 const TRIES: usize = 64;
 /// Stands for the average while memory has no record to tell.
 const TYPICAL_RECORD_BYTES: u64 = 1024;

@@ -58,7 +58,7 @@ impl Visitor {
     }
 }
 
-/// One store that is closed, or dropped, in some state of its disk. Gives how many writes were checked.
+/// Closes or drops one store in some state of its disk, opens it again and checks it. Returns how many writes were checked.
 pub(crate) fn close_anyhow(seed: u64) -> Result<u64, Violation> {
     let mut rng = Rng::new(seed);
     let (settings, model) = (Settings::draw(&mut rng), Model::new(0));
@@ -83,7 +83,7 @@ pub(crate) fn close_anyhow(seed: u64) -> Result<u64, Violation> {
         if rng.one_in(2) {
             visitors.extend(threads.drain(..).map(|thread| thread.join().expect("the hook has counted it")));
         }
-        // Whoever still commits finds the store closed.
+        // Threads that still commit get `Error::Closed`.
         threads.extend(late);
         finish(store, &disk, threads, visitors, &mut rng)
     });
@@ -107,7 +107,7 @@ pub(crate) fn close_anyhow(seed: u64) -> Result<u64, Violation> {
 
 type Joined = Vec<Result<Vec<Visitor>, Violation>>;
 
-/// Closes the store, with threads that may still commit, and gives whether it said that all is well.
+/// Closes the store while threads may still commit. Returns what they did, and whether `close` returned `Ok`.
 fn finish(
     store: &Store,
     disk: &FaultDisk,

@@ -21,7 +21,7 @@ use std::{
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use model::{Kind, Violation};
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
     } else if let Some(seed) = number("SESSILE_CLOSE_SEED") {
         replay(&format!("SESSILE_CLOSE_SEED={seed}"), || closing::close_anyhow(seed));
     } else if let Some(writes) = number("SESSILE_CLOSE_WRITES") {
-        close_anyhow(first_seed(), writes);
+        close_anyhow(rng::first_seed(), writes);
     } else {
         let began = Instant::now();
         let short = short::runs(if cfg!(debug_assertions) { 3 } else { 4 });
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
             TALLY.points.load(Relaxed),
             began.elapsed()
         );
-        let first = first_seed();
+        let first = rng::first_seed();
         let points = number("SESSILE_CRASH_POINTS").unwrap_or(POINTS);
         let began = Instant::now();
         let failures = until(points, |nth| {
@@ -200,12 +200,6 @@ fn in_parallel(count: u64, work: impl Fn(u64) + Sync) {
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; give a number")))
-}
-
-/// Another one each time, so that each run of the tests looks somewhere else.
-fn first_seed() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.as_secs() << 20 | u64::from(now.subsec_micros())
 }
 
 /// Whether the arguments of `cargo test` mean this target: none, its name, or options alone.

@@ -1,5 +1,7 @@
 //! Numbers that are the same for the same seed.
 
+use std::time::SystemTime;
+
 /// SplitMix64.
 #[derive(Clone)]
 pub(crate) struct Rng(u64);
@@ -28,4 +30,10 @@ impl Rng {
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
+}
+
+/// Another one each time, so that each run of the tests looks somewhere else.
+pub(crate) fn first_seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() << 20 | u64::from(now.subsec_micros())
 }

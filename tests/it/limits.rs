@@ -1,5 +1,7 @@
 //! How many: sessions of an owner, sessions and bytes in a store, keys in a session.
 
+use std::{sync::mpsc, thread, time::Duration};
+
 use sessile::{Capacity, CodecError, Durability, Error, OwnerLimit, Session, Store, Token};
 
 use crate::support::{OnDisk, SECOND, n_of, saved};
@@ -65,7 +67,7 @@ fn the_session_unused_for_longest_makes_room_for_another() {
 fn logins_at_once_do_not_pass_the_limit() {
     for policy in [OwnerLimit::Refuse, OwnerLimit::EvictOldest] {
         let disk = OnDisk::with(|builder| builder.sessions_per_owner(3, policy).durability(Durability::Relaxed));
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for thread in 0..8 {
                 let store = &disk.store;
                 scope.spawn(move || {
@@ -200,4 +202,50 @@ fn keys_are_limited_where_they_are_set() {
     let long = "k".repeat(17);
     let error = session.insert(&long, 1).unwrap_err();
     assert!(matches!(error, Error::Codec(CodecError::BadKey { found_bytes: 17, limit_bytes: 16 })), "{error:?}");
+}
+
+#[test]
+fn owned_sessions_that_only_memory_knows_to_be_alive_are_not_looked_at_for_ever() {
+    let hour = Duration::from_hours(1);
+    let disk = OnDisk::with(|builder| builder.max_sessions(50).idle_timeout(hour).sweep_interval(100 * hour));
+    let tokens: Vec<Token> = (0..50).map(|n| login(&disk.store, &format!("user {n}"), n).unwrap()).collect();
+    disk.store.sweep().wait().unwrap();
+    disk.clock.advance(hour * 5 / 6);
+    for (n, token) in tokens.iter().enumerate() {
+        assert_eq!(n_of(&disk.store, token), Some(n as u64));
+    }
+    // By what redb has, all of them are over now.
+    disk.clock.advance(hour / 3);
+    let (sender, receiver) = mpsc::channel();
+    let store = disk.store.clone();
+    thread::spawn(move || sender.send(login(&store, "one more", 0)));
+    let answer = receiver.recv_timeout(20 * SECOND).expect("the search ends");
+    assert!(matches!(answer, Err(Error::StoreFull { .. })), "{answer:?}");
+    for (n, token) in tokens.iter().enumerate() {
+        assert_eq!(n_of(&disk.store, token), Some(n as u64));
+    }
+    // A minute later some are over indeed, and nothing was swept.
+    disk.clock.advance(hour);
+    login(&disk.store, "one more", 0).unwrap();
+}
+
+#[test]
+fn a_full_store_evicts_on_and_on_also_what_only_the_disk_has() {
+    for memory_budget in [0, 16 << 20] {
+        let mut disk = OnDisk::with(|builder| builder.max_sessions(20).memory_budget(memory_budget));
+        let owned = login(&disk.store, "ada", 1).unwrap();
+        for n in 0..300 {
+            drop(saved(&disk.store, n));
+            assert!(disk.store.stats().sessions <= 20);
+        }
+        // What the file has is not in memory after a restart.
+        disk.store.close().unwrap();
+        let builder = Store::builder().clock(disk.clock.clone()).max_sessions(20).memory_budget(memory_budget);
+        disk.store = builder.open(disk.dir.path().join("sessions.redb")).unwrap();
+        for n in 0..60 {
+            drop(saved(&disk.store, n));
+        }
+        assert_eq!(n_of(&disk.store, &owned), Some(1));
+        assert!((18..=20).contains(&disk.store.stats().sessions));
+    }
 }

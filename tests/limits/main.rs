@@ -1,7 +1,9 @@
-//! Stores at their limits, against a model: who may be refused, who is evicted, whose end is reported, and what every count must be.
+//! Stores at their limits, against a model: which commits may be refused, which sessions are evicted, which ends are reported, and what each
+//! count must be.
 //!
 //! `SESSILE_LIMIT_STEPS=N` sets how many steps; a failure prints a seed, and `SESSILE_LIMIT_SEED=seed` runs that life alone.
 
+#[path = "../crash/rng.rs"]
 mod rng;
 mod world;
 

@@ -37,7 +37,7 @@ impl Settings {
         let by_bytes = rng.one_in(4);
         let policy = if rng.one_in(2) { OwnerLimit::Refuse } else { OwnerLimit::EvictOldest };
         Self {
-            max_sessions: (!by_bytes && !rng.one_in(5)).then(|| rng.pick(&[1, 5, 10, 30])),
+            max_sessions: (!by_bytes && !rng.one_in(5)).then(|| rng.pick(&[1, 5, 10, 30, 60])),
             max_disk_bytes: by_bytes.then_some(1 << 20),
             of_owner: rng.one_in(2).then(|| (rng.pick(&[1, 3]), policy)),
             memory_budget: rng.pick(&[0, 32 << 10, 16 << 20]),
@@ -84,6 +84,8 @@ struct Known {
     over: u64,
     may_be_over: u64,
     ends: u64,
+    /// Whether a power cut may have lost its last use, and it was not found since.
+    may_have_lost_use: bool,
 }
 
 pub(crate) struct World {
@@ -181,6 +183,7 @@ impl World {
         assert!(self.seconds < known.over, "{handle} is over and found: {self}");
         let known = self.known.get_mut(&handle).unwrap();
         known.over = (self.seconds + IDLE.as_secs()).min(known.ends);
+        known.may_have_lost_use = false;
         Some(session)
     }
 
@@ -204,7 +207,7 @@ impl World {
         for handle in std::mem::take(&mut self.begun) {
             let ends = self.seconds + if token.is_some() { ABSOLUTE } else { idle }.as_secs();
             let over = (self.seconds + idle.as_secs()).min(ends);
-            let known = Known { token, owner, over, may_be_over: over, ends };
+            let known = Known { token, owner, over, may_be_over: over, ends, may_have_lost_use: false };
             self.known.insert(handle, known);
         }
     }
@@ -303,7 +306,7 @@ impl World {
                 let ends = self.seconds + ABSOLUTE.as_secs();
                 let over = self.seconds + IDLE.as_secs();
                 let known = self.known.get_mut(&handle).unwrap_or_else(|| panic!("it signed in and ended"));
-                *known = Known { token, owner: Some(owner), over, may_be_over: over, ends };
+                *known = Known { token, owner: Some(owner), over, may_be_over: over, ends, may_have_lost_use: false };
             }
             Err(error) => self.judge(Some(owner), 0, of_owner, Some(error)),
         }
@@ -390,9 +393,13 @@ impl World {
         self.hear();
         self.store = self.settings.builder(&self.clock).open_on(&self.disk).unwrap();
         self.events = self.store.subscribe();
-        // A power cut loses uses that nobody wrote; a clean close writes them.
-        let may_be_over = |known: &Known| if crashes { self.seconds } else { known.over };
-        self.known.values_mut().for_each(|known| known.may_be_over = may_be_over(known));
+        for known in self.known.values_mut() {
+            // A power cut loses uses that were not written, a clean close writes them.
+            known.may_have_lost_use |= crashes;
+            if !known.may_have_lost_use {
+                known.may_be_over = known.over;
+            }
+        }
     }
 
     fn fill(&mut self, rng: &mut Rng) {

@@ -22,7 +22,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use sessile::Store;
@@ -42,11 +42,7 @@ type Result<T> = std::result::Result<T, Failure>;
 
 fn main() -> ExitCode {
     let number = |name| env::var(name).ok().map(|text| text.parse::<u64>().expect("the variable is a number"));
-    let seed = number("SESSILE_SOAK_SEED").unwrap_or_else(|| {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
-        since_epoch.as_secs() ^ u64::from(since_epoch.subsec_nanos())
-    });
-    let lasts = Duration::from_secs(number("SESSILE_SOAK").unwrap_or(20));
+    let seed = number("SESSILE_SOAK_SEED").unwrap_or_else(rng::first_seed);
     println!("SESSILE_SOAK_SEED={seed}, {lasts:?}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
     match runtime.block_on(soak(seed, lasts)) {

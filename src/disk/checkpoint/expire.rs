@@ -51,8 +51,9 @@ impl Checkpointer {
 
     fn sweep_journal(&self, now_ms: u64) {
         let due = self.journal.pending().write().take_due(now_ms);
+        let mut earliest_ms = u64::MAX;
         for keys in due.iter().flat_map(|keys| keys.chunks(SLICE.0)) {
-            for (key, handle) in self.over_in_journal(keys, now_ms) {
+            for (key, handle) in self.over_in_journal(keys, now_ms, &mut earliest_ms) {
                 let is_over = || self.journal.pending().read().get(&key).and_then(deadline_ms).is_some_and(|ms| ms <= now_ms);
                 if self.upstream.expire(&key, now_ms, &is_over, &|before| self.delete(&key, before)) {
                     self.swept.fetch_add(1, Ordering::Relaxed);
@@ -60,23 +61,22 @@ impl Checkpointer {
                 }
             }
         }
+        self.journal.pending().write().note_deadline(earliest_ms);
     }
 
-    /// Which sessions of `keys` are over at `now_ms` by what the journal says. The next look is not before the earliest deadline.
-    fn over_in_journal(&self, keys: &[Key], now_ms: u64) -> Vec<(Key, Handle)> {
-        let (mut over, mut earliest_ms) = (Vec::new(), u64::MAX);
+    /// Returns the sessions of `keys` that are over at `now_ms` by what the journal has, and lowers `earliest_ms` to the earliest deadline.
+    fn over_in_journal(&self, keys: &[Key], now_ms: u64, earliest_ms: &mut u64) -> Vec<(Key, Handle)> {
+        let mut over = Vec::new();
         let pending = self.journal.pending().read();
         for key in keys {
             let Some(record) = pending.get(key).and_then(|entry| entry.record.as_ref()) else { continue };
             let meta = record.meta();
-            earliest_ms = earliest_ms.min(meta.deadline_ms());
+            *earliest_ms = meta.deadline_ms().min(*earliest_ms);
             // What is no session ends when redb has it.
             if meta.deadline_ms() <= now_ms && meta.owner != ENDED && meta.owner != NOTES {
                 over.push((*key, Handle::of(&meta)));
             }
         }
-        drop(pending);
-        self.journal.pending().write().note_deadline(earliest_ms);
         over
     }
 
@@ -116,10 +116,13 @@ impl Checkpointer {
         swept.map(|swept| swept.more)
     }
 
-    /// Puts aside what is no record. What only another release can read stays where it is, and so does what is being replaced.
+    /// Moves damaged records to the quarantine table. What only another release can read stays, and so does what is being replaced.
     pub(super) fn quarantine(&self, keys: &[Key]) -> Result<(), Error> {
         // At the time 0 no session is over, so what memory has is left alone.
         let claimed: Vec<Key> = keys.iter().filter(|key| self.upstream.claim(key, 0) == Claim::Claimed).copied().collect();
+        if claimed.is_empty() {
+            return Ok(());
+        }
         let in_journal = |key: &Key| self.journal.pending().read().get(key).is_some();
         let mut put_aside = Vec::new();
         let done = self.transact(|tables| {
