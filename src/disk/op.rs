@@ -177,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_ends_under_a_new_key_that_the_disk_never_got_is_deleted_under_its_old_one() {
+        let (old, new) = ([1; 16], [2; 16]);
+        let record = Patch::new().apply(None, &new, &Meta::default(), &Limits::default()).unwrap();
+        let ops = [Op::Rekey { key: old, new_key: new, record }, Op::Delete { key: new }];
+        let ops: Vec<_> = (1..).zip(ops).map(|(seq, op)| Queued { seq, op, fresh: false }).collect();
+        let (ends, rest) = extract_ends(ops);
+        let deleted: Vec<_> = ends.iter().map(|end| (*end.op.changes().next().unwrap().0, end.fresh)).collect();
+        assert_eq!((deleted, rest.len()), (vec![(old, false), (new, true)], 0));
+    }
+
+    #[test]
     fn the_note_of_an_import_goes_with_the_end_of_its_session() {
         let note = |n: u8| {
             let key = import_note(&[n; 16]);

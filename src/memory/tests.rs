@@ -358,3 +358,55 @@ fn the_list_of_those_without_an_owner_holds_no_more_names_than_sessions() {
     add(&memory, 30_000, false);
     assert_eq!(memory.anonymous(), Some(key(30_000)));
 }
+
+/// Adds a session that ends at `deadline_ms`; quick if it has no `seq`.
+fn add_until(memory: &Memory, n: u64, deadline_ms: u64, seq: Option<Seq>) {
+    let meta = Meta { idle_deadline_ms: deadline_ms, absolute_deadline_ms: deadline_ms, ..record(n, 0).meta() };
+    memory.insert(&key(n), &record(n, 0).with_meta(&key(n), &meta), &Disk::default(), || (seq, ()));
+}
+
+#[test]
+fn a_session_is_claimed_only_if_it_is_over_and_nothing_of_it_is_on_its_way() {
+    let memory = memory(100);
+    add_until(&memory, 1, 1000, Some(1));
+    assert_eq!(memory.claim(&key(1), 2000), Claim::Busy, "its write is on its way");
+    memory.unpin(&key(1), 1);
+    assert_eq!(memory.claim(&key(1), 999), Claim::Alive(1000));
+    assert_eq!(memory.claim(&key(1), 1000), Claim::Claimed);
+    assert_eq!(memory.claim(&key(1), 1000), Claim::Busy);
+    // Nobody begins it anew meanwhile, and nothing is left of it afterwards.
+    assert!(matches!(memory.peek(&key(1), 0), Lookup::Dead) && memory.begin_load(&key(1)).is_none());
+    memory.release(&key(1));
+    assert!(matches!(memory.peek(&key(1), 0), Lookup::Miss));
+    // Of one that memory does not have, a load is overtaken.
+    let load = memory.begin_load(&key(2)).unwrap();
+    assert_eq!(memory.claim(&key(2), 1000), Claim::Claimed);
+    assert!(!memory.fill(&load, &record(2, 0), 0, &Disk::default()));
+    // A deletion that is on its way is left alone.
+    add_until(&memory, 3, 1000, Some(3));
+    kill(&memory, 3, 4);
+    assert_eq!(memory.claim(&key(3), 2000), Claim::Busy);
+}
+
+#[test]
+fn sessions_that_only_memory_has_end_by_time() {
+    let memory = memory(100);
+    add_until(&memory, 1, 1000, None);
+    add_until(&memory, 2, 2000, None);
+    add_until(&memory, 3, 3000, Some(1));
+    // The disk has an older state of this one.
+    let current = peek(&memory, 3).unwrap();
+    let shorter = current.with_meta(&key(3), &Meta { absolute_deadline_ms: 1000, ..current.meta() });
+    assert_eq!(memory.swap(&key(3), Base::Record(&current), &shorter, &Disk::default(), |_| (None, ())), Swap::Done(()));
+    let keys = |ended: Vec<(Key, Handle)>| ended.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!(keys(memory.expire_unsaved(1000, None)), [key(1)], "without a disk to take the deletion, the third stays");
+    let deleted = std::cell::RefCell::new(Vec::new());
+    let delete = |key: &Key| {
+        deleted.borrow_mut().push(*key);
+        7
+    };
+    assert_eq!(keys(memory.expire_unsaved(1000, Some(&delete))), [key(3)]);
+    assert_eq!(deleted.take(), [key(3)]);
+    assert!(matches!(memory.peek(&key(3), 0), Lookup::Dead), "until its deletion is durable");
+    assert!(peek(&memory, 2).is_some());
+}

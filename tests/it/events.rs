@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sessile::{Ended, Event, OwnerLimit, Session, Store, Why};
+use sessile::{Builder, Durability, Ended, Event, OwnerLimit, Session, Store, Why};
 
 use crate::support::{DAY, OnDisk, SECOND, saved};
 
@@ -84,7 +84,7 @@ fn a_session_evicted_from_a_full_store_is_told() {
 
 #[test]
 fn a_slow_subscriber_learns_how_many_it_missed() {
-    let store = Store::builder().durability(sessile::Durability::Quick).open_in_memory().unwrap();
+    let store = Store::builder().durability(Durability::Quick).open_in_memory().unwrap();
     let mut slow = store.subscribe();
     let handles: Vec<_> = (0..1500).map(|n| handle(&saved(&store, n).0)).collect();
     assert_eq!(slow.try_next(), Some(Event::Missed { count: 1500 - 1024 }));
@@ -312,4 +312,36 @@ fn a_watch_that_is_dropped_is_not_woken() {
     session.save().wait().unwrap();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
     assert_eq!(kept.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ended::Destroyed(Why::Logout)));
+}
+
+#[test]
+fn a_quiet_store_reports_the_end_of_a_session_by_time_wherever_it_is() {
+    for memory_budget in [0, 16 << 20] {
+        let settings = |builder: Builder| builder.sweep_interval(SECOND).idle_timeout(DAY).memory_budget(memory_budget);
+        let disk = OnDisk::with(settings);
+        let (in_redb, _) = saved(&disk.store, 1);
+        disk.store.sweep().wait().unwrap();
+        let (in_journal, _) = saved(&disk.store, 2);
+        let in_memory = disk.store.session(None).unwrap();
+        in_memory.insert("n", 3_u64).unwrap();
+        in_memory.save_with(Durability::Quick).wait().unwrap();
+        let sessions = [in_redb, in_journal, in_memory];
+        let watches = sessions.each_ref().map(|session| session.watch().unwrap().unwrap());
+        let mut events = disk.store.subscribe();
+        disk.clock.advance(DAY);
+        // Nobody asks for them, and nobody writes anything.
+        for watch in &watches {
+            assert_eq!(watch.wait(20 * SECOND), Some(Ended::Expired));
+        }
+        let mut reported: Vec<_> = (0..3).map(|_| events.wait(20 * SECOND)).collect();
+        reported.sort_by_key(|event| format!("{event:?}"));
+        let mut expected = sessions.each_ref().map(|session| Some(Event::Expired { handle: handle(session) })).to_vec();
+        expected.sort_by_key(|event| format!("{event:?}"));
+        assert_eq!(reported, expected);
+        disk.store.flush().wait().unwrap();
+        assert_eq!((disk.store.stats().sessions, disk.store.stats().disk_sessions), (0, 0));
+        // Each once.
+        disk.store.sweep().wait().unwrap();
+        assert_eq!(events.try_next(), None);
+    }
 }

@@ -43,6 +43,7 @@ type Result<T> = std::result::Result<T, Failure>;
 fn main() -> ExitCode {
     let number = |name| env::var(name).ok().map(|text| text.parse::<u64>().expect("the variable is a number"));
     let seed = number("SESSILE_SOAK_SEED").unwrap_or_else(rng::first_seed);
+    let lasts = Duration::from_secs(number("SESSILE_SOAK").unwrap_or(20));
     println!("SESSILE_SOAK_SEED={seed}, {lasts:?}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
     match runtime.block_on(soak(seed, lasts)) {
