@@ -187,47 +187,12 @@ impl Memory {
 
     /// Looks `key` up and, if its session is alive, notes the use at `now_ms`.
     pub(crate) fn get(&self, key: &Key, now_ms: u64) -> Lookup {
-        self.look(key, now_ms, true)
+        look(&mut self.shard(key), key, now_ms, true)
     }
 
     /// Looks `key` up without noting a use.
     pub(crate) fn peek(&self, key: &Key, now_ms: u64) -> Lookup {
-        self.look(key, now_ms, false)
-    }
-
-    #[inline]
-    fn look(&self, key: &Key, now_ms: u64, is_use: bool) -> Lookup {
-        let mut shard = self.shard(key);
-        let shard = &mut *shard;
-        let Some(slot) = shard.index.get_mut(key) else { return Lookup::Miss };
-        match &slot.content {
-            Content::Live(record) => {
-                if is_use {
-                    record.prefetch();
-                }
-                let meta = record.meta();
-                // Before the use is noted: it must not revive what is over.
-                if expiry::deadline_ms(&meta, slot.seen_ms()) <= now_ms {
-                    return Lookup::Expired;
-                }
-                let record = record.clone();
-                if is_use {
-                    slot.turn.note_use();
-                    slot.note_use(now_ms);
-                    shard.counts.hits += 1;
-                }
-                Lookup::Hit(record, slot.seen_ms())
-            }
-            Content::Other(other) => match **other {
-                Other::Dead => Lookup::Dead,
-                Other::Loading(_) => Lookup::Miss,
-                Other::Moved { to, grace } if !grace.is_over(now_ms) => Lookup::Moved(to),
-                Other::Moved { .. } => {
-                    shard.end_grace(key);
-                    Lookup::Dead
-                }
-            },
-        }
+        look(&mut self.shard(key), key, now_ms, false)
     }
 
     /// Announces a read of the disk after a miss. `None`: it is there by now, look again.
@@ -422,6 +387,39 @@ impl Memory {
                 (self.shard(a), Some(second))
             }
         }
+    }
+}
+
+#[inline]
+fn look(shard: &mut Shard, key: &Key, now_ms: u64, is_use: bool) -> Lookup {
+    let Some(slot) = shard.index.get_mut(key) else { return Lookup::Miss };
+    match &slot.content {
+        Content::Live(record) => {
+            if is_use {
+                record.prefetch();
+            }
+            let meta = record.meta();
+            // Before the use is noted: it must not revive what is over.
+            if expiry::deadline_ms(&meta, slot.seen_ms()) <= now_ms {
+                return Lookup::Expired;
+            }
+            let record = record.clone();
+            if is_use {
+                slot.turn.note_use();
+                slot.note_use(now_ms);
+                shard.counts.hits += 1;
+            }
+            Lookup::Hit(record, slot.seen_ms())
+        }
+        Content::Other(other) => match **other {
+            Other::Dead => Lookup::Dead,
+            Other::Loading(_) => Lookup::Miss,
+            Other::Moved { to, grace } if !grace.is_over(now_ms) => Lookup::Moved(to),
+            Other::Moved { .. } => {
+                shard.end_grace(key);
+                Lookup::Dead
+            }
+        },
     }
 }
 

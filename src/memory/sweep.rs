@@ -50,6 +50,14 @@ impl Memory {
         Claim::Claimed
     }
 
+    /// As [`peek`](Self::peek). `None`: `key` is [claimed](Self::claim), and free as soon as the file has deleted it.
+    #[cfg(feature = "adapters")]
+    pub(crate) fn peek_unclaimed(&self, key: &Key, now_ms: u64) -> Option<super::Lookup> {
+        let mut shard = self.shard(key);
+        let is_claimed = shard.index.get(key).is_some_and(|slot| slot.pinned() == Some(SWEPT));
+        (!is_claimed).then(|| super::look(&mut shard, key, now_ms, false))
+    }
+
     /// Ends a [claim](Self::claim).
     pub(crate) fn release(&self, key: &Key) {
         self.unpin(key, SWEPT);

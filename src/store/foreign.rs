@@ -4,6 +4,11 @@
 //! visitor's; a session that merely moves its end later is never refused, since its request changed nothing. Such an id carries no MAC
 //! of ours, so one that leads nowhere costs a look at the disk.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use sessile_codec::{Limits, Meta, Record};
 use sha2::{Digest, Sha256};
 
@@ -26,6 +31,10 @@ pub(crate) enum Kind {
     AxumSession = 3,
     Poem = 4,
 }
+
+/// How often a key is looked at that the sweeper deletes from the file, and for how long: one transaction takes some milliseconds.
+const CLAIM_POLL: Duration = Duration::from_micros(200);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a record's flags hold the number of its [`Kind`]; 0 for a session of this crate.
 const KIND_SHIFT: u32 = 8;
@@ -329,14 +338,21 @@ impl Store {
         swap
     }
 
-    /// What is under `key`, in memory or on disk.
+    /// What is under `key`, in memory or on disk. Waits while the sweeper deletes from the file what was there: a new session may have the
+    /// same id.
     pub(super) fn occupant(&self, key: &Key) -> Result<Occupant<'_>, Error> {
+        let began = Instant::now();
         loop {
             // At the time 0 nothing has expired.
-            match self.0.memory.peek(key, 0) {
-                Lookup::Hit(record, seen_ms) => return Ok(Occupant::Record { record, seen_ms, load: None }),
-                Lookup::Dead | Lookup::Moved(_) | Lookup::Expired => return Ok(Occupant::Ending),
-                Lookup::Miss => {}
+            match self.0.memory.peek_unclaimed(key, 0) {
+                Some(Lookup::Hit(record, seen_ms)) => return Ok(Occupant::Record { record, seen_ms, load: None }),
+                Some(Lookup::Dead | Lookup::Moved(_) | Lookup::Expired) => return Ok(Occupant::Ending),
+                Some(Lookup::Miss) => {}
+                None if began.elapsed() > CLAIM_TIMEOUT => return Err(Error::TimedOut { after: CLAIM_TIMEOUT }),
+                None => {
+                    thread::sleep(CLAIM_POLL);
+                    continue;
+                }
             }
             let Some(load) = self.0.memory.begin_load(key) else { continue };
             return Ok(match self.0.disk.load(key)? {
