@@ -458,7 +458,7 @@ impl Builder {
             sweep_interval: self.sweep_interval,
             timeline: Arc::new(Timeline::new(self.clock.clone())),
             encryption: self.encryption.clone(),
-            lists_anonymous: self.settings.is_bounded(),
+            is_bounded: self.settings.is_bounded(),
         };
         Store::start(&self, settings)
     }

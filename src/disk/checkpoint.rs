@@ -115,6 +115,7 @@ impl Checkpointer {
                 Job::Reopen => self.database.reopen(),
                 Job::Prepare => self.journal.prepare(),
                 Job::Checkpoint(label) => self.checkpoint(&label),
+                Job::Recount(keys) => self.recount(&keys),
                 Job::Quarantine(keys) => self.quarantine(&keys),
                 Job::Sweep(groups) => {
                     let swept = self.sweep(!groups.is_empty());
@@ -204,7 +205,29 @@ impl Checkpointer {
         kept
     }
 
+    /// Asks redb which of `keys` it has. A replayed frame says what was so when it was written, which was before older segments were moved.
+    /// To ask for all when the store is opened would take seconds where nothing of a large file is in memory.
+    fn recount(&self, keys: &[Key]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let in_file = self.database.with(|redb| tables::which(redb, keys))?;
+        let mut pending = self.journal.pending().write();
+        let before = pending.records();
+        for (key, in_file) in keys.iter().zip(in_file) {
+            pending.set_is_in_file(key, in_file);
+        }
+        let more = pending.records().wrapping_sub(before).cast_signed();
+        drop(pending);
+        self.journal.is_sure(keys);
+        if more != 0 {
+            self.upstream.recounted(more);
+        }
+        Ok(())
+    }
+
     fn write_slice(&self, generation: u64, keys: &[Key], mark: Option<JournalMark>) -> Result<(), Error> {
+        self.recount(&self.journal.unsure(keys))?;
         let changes = self.journal.pending().read().changes(keys, generation);
         if changes.is_empty() && mark.is_none() {
             return Ok(());

@@ -93,6 +93,8 @@ struct State {
     planned_bytes: u64,
     file_bytes: u64,
     quarantine: Vec<Key>,
+    /// The replayed keys of which nobody has asked redb yet whether it has them.
+    unsure: BTreeSet<Key>,
     sweeps: Vec<Arc<Group>>,
     /// Why the checkpointer cannot go on.
     trouble: Option<Error>,
@@ -135,6 +137,8 @@ pub(super) enum Job {
     Reopen,
     Prepare,
     Checkpoint(Label),
+    /// Asks redb which of these replayed keys it has.
+    Recount(Vec<Key>),
     Quarantine(Vec<Key>),
     /// All that is expired, for those who wait for it; or a batch because it is time, if nobody does.
     Sweep(Vec<Arc<Group>>),
@@ -190,6 +194,7 @@ impl Journal {
             planned_bytes: longest.unwrap_or(FIRST_BYTES).min(max_bytes),
             file_bytes,
             quarantine: Vec::new(),
+            unsure: recovered.unsure,
             sweeps: Vec::new(),
             trouble: None,
             closing: false,

@@ -90,6 +90,8 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     /// Ends the sessions that are over and have changes that were never handed down here. Those of which something was are deleted by
     /// `enqueue`; without it they stay.
     fn expire_unsaved(&self, now_ms: u64, enqueue: Option<&dyn Fn(&Key) -> Seq>);
+    /// There are so many records more than the sum of the calls before, or fewer. The first call comes before the threads start.
+    fn recounted(&self, more: i64);
     /// The record is deleted because its session is over. Its handle is known if the record could be read.
     fn expired(&self, key: &Key, handle: Option<Handle>);
 }
@@ -110,7 +112,7 @@ pub(crate) struct Settings {
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) encryption: Encryption,
     /// Whether somebody asks for [a session that may go](Disk::end_one).
-    pub(crate) lists_anonymous: bool,
+    pub(crate) is_bounded: bool,
 }
 
 pub(crate) struct Disk {
@@ -158,10 +160,13 @@ impl Disk {
         let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
         let mut recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
-        recovered.compare(&database)?;
-        if settings.lists_anonymous {
+        recovered.pending.set_in_file(database.with(tables::len)?);
+        if settings.is_bounded {
             recovered.pending.list_anonymous();
+            // The count decides who may begin a session. Nobody else waits for it: the file may lie on a slow disk.
+            recovered.compare(&database)?;
         }
+        upstream.recounted(recovered.pending.records().cast_signed());
         let replayed = recovered.frames;
         timeline.resume(meta.clock);
         let path = volume.path(&name);

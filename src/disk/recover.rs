@@ -4,8 +4,9 @@
 //! never skipped; a file without a header was being made when the process ended, so nothing in it was acknowledged.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
-    io,
+    io, mem,
     sync::mpsc,
     thread,
 };
@@ -34,6 +35,8 @@ pub(super) struct Recovered {
     /// Oldest first.
     pub(super) segments: Vec<Left>,
     pub(super) pending: Pending,
+    /// The keys of which redb has not been asked whether it has them.
+    pub(super) unsure: BTreeSet<Key>,
     /// Frames that were read.
     pub(super) frames: u64,
     /// Writes that a crash had cut short.
@@ -83,19 +86,19 @@ pub(super) fn recover(
         *torn += u64::from(replay(volume, left, bytes, form, pending, frames, salvage)?);
         Ok(())
     })?;
+    // A frame says what was so when it was written, which was before older segments were moved.
+    recovered.unsure = recovered.pending.keys().collect();
     Ok(recovered)
 }
 
 impl Recovered {
-    /// Asks redb which of the replayed keys it has: a frame says what was so when it was written, before older segments were moved.
+    /// Asks redb which of the keys it has.
     pub(super) fn compare(&mut self, database: &Database) -> Result<(), Error> {
-        let mut keys: Vec<Key> = self.pending.keys().collect();
-        keys.sort_unstable();
-        let (in_file, records) = database.with(|redb| Ok((tables::which(redb, &keys)?, tables::len(redb)?)))?;
+        let keys: Vec<Key> = mem::take(&mut self.unsure).into_iter().collect();
+        let in_file = database.with(|redb| tables::which(redb, &keys))?;
         for (key, in_file) in keys.iter().zip(in_file) {
             self.pending.set_is_in_file(key, in_file);
         }
-        self.pending.set_in_file(records);
         Ok(())
     }
 }

@@ -145,7 +145,7 @@ impl Store {
         };
         let lost = revoked.load(&disk)?;
         notes.load(&disk)?;
-        shared.sessions.store(disk.stats().sessions.saturating_sub(revoked.len() + notes.len()), Ordering::Relaxed);
+        shared.uncount(revoked.len() + notes.len());
         let inner = Arc::new(Inner {
             memory,
             disk,

@@ -79,7 +79,19 @@ impl Shared {
     }
 
     fn one_less(&self) {
+        self.uncount(1);
+    }
+
+    /// The file has so many records more than was counted before, or fewer.
+    pub(super) fn recount(&self, more: i64) {
+        let recounted = |sessions: u64| Some(sessions.saturating_add_signed(more));
+        let _ = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, recounted);
+    }
+
+    /// So many of the records that were counted are gone, or are no sessions.
+    pub(super) fn uncount(&self, records: u64) {
         // Not below zero: a file may lose records to damage that were counted when it was opened.
-        let _ = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sessions| sessions.checked_sub(1));
+        let left = |sessions: u64| Some(sessions.saturating_sub(records));
+        let _ = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
     }
 }

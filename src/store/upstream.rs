@@ -60,6 +60,10 @@ impl Upstream for Above {
         }
     }
 
+    fn recounted(&self, more: i64) {
+        self.shared.recount(more);
+    }
+
     fn expired(&self, key: &Key, handle: Option<Handle>) {
         if !self.notes.expire(key) && !self.revoked.expire(key, self.timeline.certain_ms()) {
             self.shared.expired(key, handle);

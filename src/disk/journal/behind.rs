@@ -17,7 +17,11 @@ use crate::{
         tables::JournalMark,
         ticket::Group,
     },
+    token::Key,
 };
+
+/// Keys that redb is asked for at once, while a segment that is wanted waits: some 10 ms if nothing of the file is in memory.
+const RECOUNTED: usize = 100;
 
 impl Journal {
     /// Waits for something to do: until `sweep_at` at most, and after a failure until `retry_at` at least.
@@ -46,6 +50,9 @@ impl Journal {
         if let Some(due) = state.due(self.kept) {
             return Some(Job::Checkpoint(due.label));
         }
+        if !state.unsure.is_empty() && !state.closing {
+            return Some(Job::Recount(state.unsure.iter().take(RECOUNTED).copied().collect()));
+        }
         if !state.quarantine.is_empty() && !state.closing {
             return Some(Job::Quarantine(std::mem::take(&mut state.quarantine)));
         }
@@ -53,6 +60,24 @@ impl Journal {
             return Some(Job::Sweep(std::mem::take(&mut state.sweeps)));
         }
         state.closing.then_some(Job::Close)
+    }
+
+    /// Those of `keys` of which redb has not been asked whether it has them.
+    pub(in crate::disk) fn unsure(&self, keys: &[Key]) -> Vec<Key> {
+        let state = self.state.lock();
+        if state.unsure.is_empty() {
+            Vec::new()
+        } else {
+            keys.iter().filter(|key| state.unsure.contains(*key)).copied().collect()
+        }
+    }
+
+    /// Redb was asked for `keys`.
+    pub(in crate::disk) fn is_sure(&self, keys: &[Key]) {
+        let mut state = self.state.lock();
+        for key in keys {
+            state.unsure.remove(key);
+        }
     }
 
     /// Makes a segment ready, if one is wanted: of the spare file, if there is one.
