@@ -274,7 +274,8 @@ impl Builder {
     /// The files begin with 256 KiB and double only as a busy store fills them in less than a minute. What is in them is in
     /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
     /// a session that changes often is moved to the store's file once per checkpoint; and a longer start after a crash, by
-    /// about a microsecond per change. For a record larger than an eighth of it, a file of its size is made.
+    /// about a microsecond per change. Where commits come faster than the store's file takes them over, they wait for room. For a record
+    /// larger than an eighth of it, a file of its size is made: it may be exceeded by two of these.
     pub fn journal_bytes(self, bytes: u64) -> Self {
         Self { journal_bytes: bytes, ..self }
     }

@@ -47,7 +47,7 @@ const FIRST_BYTES: u64 = 256 << 10;
 const MOST_KEPT: usize = 5;
 /// One that is appended to, one that is ready, and one that is on its way to redb or spare.
 const OTHERS: usize = 3;
-/// While redb takes none over, no more segments are begun than so many beyond those that are kept.
+/// While redb takes none over, no more segments are begun than so many beyond those that are kept, however short they are.
 const MAX_SEALED: usize = 4;
 /// How long the flusher waits for a ready segment before it looks at its other work.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -62,6 +62,8 @@ pub(super) struct Journal {
     max_bytes: u64,
     /// How many sealed segments stay.
     kept: usize,
+    /// What the files may take together.
+    total_bytes: u64,
     pending: RwLock<Pending>,
     state: Mutex<State>,
     /// What the database knows of the journal; locked while that is being changed.
@@ -86,8 +88,8 @@ struct State {
     newest: u64,
     ready: Option<Active>,
     spare: Option<Spare>,
-    /// Whether the checkpointer is to make one ready.
-    wanted: bool,
+    /// The checkpointer is to make one ready, of so many bytes at least.
+    wanted: Option<u64>,
     sealed: VecDeque<Sealed>,
     numbers: BTreeSet<u32>,
     planned_bytes: u64,
@@ -147,9 +149,20 @@ pub(super) enum Job {
 
 impl State {
     /// The segment that is to be moved into redb now. One whose file cannot be used again is kept for nothing.
-    fn due(&self, kept: usize) -> Option<&Sealed> {
-        let is_full = self.sealed.len() > kept || self.closing || !self.sweeps.is_empty();
+    fn due(&self, journal: &Journal) -> Option<&Sealed> {
+        let is_full = self.sealed.len() > journal.kept || self.closing || !self.sweeps.is_empty() || self.is_crowded(journal);
         self.sealed.front().filter(|sealed| is_full || sealed.file.is_none())
+    }
+
+    /// Whether there is room for another segment of `len_bytes`. If redb has all that the others say, there is nothing to wait for.
+    fn has_room(&self, len_bytes: u64, journal: &Journal) -> bool {
+        let spare_bytes = self.spare.as_ref().map_or(0, |spare| spare.len_bytes);
+        self.file_bytes - spare_bytes + len_bytes.max(spare_bytes) <= journal.total_bytes || self.sealed.is_empty()
+    }
+
+    /// Whether the flusher waits for room.
+    fn is_crowded(&self, journal: &Journal) -> bool {
+        self.wanted.is_some_and(|least_bytes| !self.has_room(self.planned_bytes.max(least_bytes), journal))
     }
 }
 
@@ -188,7 +201,7 @@ impl Journal {
             newest,
             ready: None,
             spare: None,
-            wanted: false,
+            wanted: None,
             sealed,
             numbers,
             planned_bytes: longest.unwrap_or(FIRST_BYTES).min(max_bytes),
@@ -206,6 +219,7 @@ impl Journal {
             store_id,
             max_bytes,
             kept,
+            total_bytes,
             pending: RwLock::new(recovered.pending),
             state: Mutex::new(state),
             mark: Mutex::new(mark),
@@ -276,22 +290,22 @@ impl Journal {
     /// here. Waits a moment for the checkpointer; `Ok(None)`: it may be ready later.
     pub(super) fn next(&self, needed: u64, first: bool) -> Result<Option<Next>, Error> {
         let give_up = Instant::now() + PATIENCE;
+        let least_bytes = (needed + OVERHEAD).next_multiple_of(4096);
         let mut state = self.state.lock();
         let next = loop {
-            if state.ready.as_ref().is_some_and(|ready| ready.segment.capacity() < needed) {
+            let is_too_short = state.ready.as_ref().is_some_and(|ready| ready.segment.capacity() < needed);
+            if is_too_short && state.has_room(least_bytes, self) {
                 drop(state);
-                break self.make_long(needed)?;
+                break self.make_long(least_bytes)?;
             }
-            if let Some(ready) = state.ready.take() {
-                state.wanted = true;
-                self.changed.notify_all();
+            if let Some(ready) = state.ready.take_if(|_| !is_too_short) {
+                self.want(&mut state, 0);
                 drop(state);
                 break Next { skipped: None, active: ready };
             }
-            if first && state.sealed.len() < self.kept + MAX_SEALED {
-                state.wanted = true;
-                self.changed.notify_all();
-                let len_bytes = state.planned_bytes.max(needed + OVERHEAD).next_multiple_of(4096);
+            let len_bytes = state.planned_bytes.max(least_bytes);
+            if first && !is_too_short && state.sealed.len() < self.kept + MAX_SEALED && state.has_room(len_bytes, self) {
+                self.want(&mut state, 0);
                 drop(state);
                 let _making = self.making.lock();
                 if !self.has_ready() {
@@ -303,8 +317,7 @@ impl Journal {
             if let Some(trouble) = &state.trouble {
                 return Err(trouble.clone());
             }
-            state.wanted = true;
-            self.changed.notify_all();
+            self.want(&mut state, least_bytes);
             if self.changed.wait_until(&mut state, give_up).timed_out() {
                 return Ok(None);
             }
@@ -314,15 +327,20 @@ impl Journal {
         Ok(Some(Next { active, ..next }))
     }
 
-    /// Makes a segment for a record that neither the ready one nor a planned one can hold. The ready one keeps its place in the order,
-    /// and is left unused; if this fails, nothing has changed.
-    fn make_long(&self, needed: u64) -> Result<Next, Error> {
+    /// Lets the checkpointer make a segment ready, of `least_bytes` at least.
+    fn want(&self, state: &mut State, least_bytes: u64) {
+        state.wanted = Some(least_bytes);
+        self.changed.notify_all();
+    }
+
+    /// Makes a segment for a record that the ready one cannot hold. The ready one keeps its place in the order, and is left unused; if this
+    /// fails, nothing has changed.
+    fn make_long(&self, len_bytes: u64) -> Result<Next, Error> {
         let _making = self.making.lock();
-        let active = self.make((needed + OVERHEAD).next_multiple_of(4096))?;
+        let active = self.make(len_bytes)?;
         let mut state = self.state.lock();
         let skipped = state.ready.take();
-        state.wanted = true;
-        self.changed.notify_all();
+        self.want(&mut state, 0);
         Ok(Next { skipped, active })
     }
 

@@ -249,3 +249,37 @@ fn a_full_store_evicts_on_and_on_also_what_only_the_disk_has() {
         assert!((18..=20).contains(&disk.store.stats().sessions));
     }
 }
+
+/// The most bytes that the journal's files took while `commit` ran again and again.
+fn most_journal_bytes(store: &Store, commits: u64, mut commit: impl FnMut(u64)) -> u64 {
+    let most = (0..commits).map(|n| {
+        commit(n);
+        store.stats().journal_bytes
+    });
+    most.max().unwrap()
+}
+
+#[test]
+fn the_journal_stays_within_its_bound_while_commits_wait_for_no_disk() {
+    for bound in [192 << 10, 1 << 20] {
+        let disk = OnDisk::with(|builder| builder.journal_bytes(bound).durability(Durability::Relaxed));
+        let most = most_journal_bytes(&disk.store, 20_000, |n| drop(saved(&disk.store, n)));
+        assert!(most <= bound, "{most} of {bound} bytes");
+        assert_eq!(disk.store.stats().sessions, 20_000);
+    }
+}
+
+#[test]
+fn records_longer_than_a_segment_wait_until_the_journal_has_room() {
+    let (bound, len) = (192 << 10, 150 << 10);
+    let disk = OnDisk::with(|builder| builder.journal_bytes(bound).durability(Durability::Relaxed));
+    let filler = "x".repeat(len);
+    let most = most_journal_bytes(&disk.store, 200, |_| {
+        let session = disk.store.session(None).unwrap();
+        session.insert("filler", &filler).unwrap();
+        session.save().wait().unwrap();
+    });
+    // The one that is written, and the one after it.
+    let longest = (len as u64 * 8 / 7).next_multiple_of(4096) + 8192;
+    assert!(most <= bound + 2 * longest, "{most} of {bound} bytes");
+}

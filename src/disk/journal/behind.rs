@@ -44,10 +44,10 @@ impl Journal {
     }
 
     fn pick(&self, state: &mut MutexGuard<'_, State>, sweep: bool) -> Option<Job> {
-        if state.wanted && state.ready.is_none() && !state.closing {
+        if state.wanted.is_some() && state.ready.is_none() && !state.closing && !state.is_crowded(self) {
             return Some(Job::Prepare);
         }
-        if let Some(due) = state.due(self.kept) {
+        if let Some(due) = state.due(self) {
             return Some(Job::Checkpoint(due.label));
         }
         if !state.unsure.is_empty() && !state.closing {
@@ -85,8 +85,8 @@ impl Journal {
         let _making = self.making.lock();
         let (len_bytes, spare) = {
             let mut state = self.state.lock();
-            state.wanted = false;
-            (state.planned_bytes, state.spare.take())
+            let least_bytes = state.wanted.take().unwrap_or(0);
+            (state.planned_bytes.max(least_bytes), state.spare.take())
         };
         let made = match spare {
             Some(spare) => self.reuse(spare, len_bytes),
@@ -100,7 +100,7 @@ impl Journal {
                 Ok(())
             }
             Err(error) => {
-                state.wanted = true;
+                state.wanted = Some(len_bytes);
                 Err(error)
             }
         }
@@ -178,13 +178,14 @@ impl Journal {
     /// How far a checkpoint of `total` records may be before it has to wait for the active segment to fill up.
     pub(in crate::disk) fn is_ahead(&self, done: usize, total: usize) -> bool {
         let state = self.state.lock();
-        let hurry = state.closing || state.ready.is_none() || !state.sweeps.is_empty() || state.sealed.len() > self.kept + 1;
+        let is_late = state.ready.is_none() || state.is_crowded(self) || state.sealed.len() > self.kept + 1;
+        let hurry = is_late || state.closing || !state.sweeps.is_empty();
         !hurry && (done as u64) * 1000 > self.filled.load(Ordering::Relaxed) * total as u64
     }
 
     /// Whether a segment is to be moved into redb now.
     pub(in crate::disk) fn has_due(&self) -> bool {
-        self.state.lock().due(self.kept).is_some()
+        self.state.lock().due(self).is_some()
     }
 
     /// Whether the store is being closed.
