@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::DatabaseError::DatabaseAlreadyOpen;
 
 use super::{
@@ -49,10 +49,14 @@ pub(super) struct Database {
     lock: RwLock<Option<Lock>>,
     /// Whether a call failed since it was opened.
     failed: AtomicBool,
+    /// When a reader last opened redb again, or tried to.
+    tried: Mutex<Option<Instant>>,
 }
 
 /// How often a file that another process holds is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(10);
+/// Between two times that a reader opens redb again.
+const REVIVAL: Duration = Duration::from_millis(20);
 
 impl Database {
     /// Opens the store `name`, or makes one where no file is.
@@ -86,6 +90,7 @@ impl Database {
             redb: RwLock::new(Some(redb)),
             lock: RwLock::new(Some(lock)),
             failed: AtomicBool::new(false),
+            tried: Mutex::default(),
         };
         if is_outdated {
             // The old key is to be dropped one day, and the store to be opened without it.
@@ -125,14 +130,39 @@ impl Database {
 
     /// Closes redb and opens it again.
     pub(super) fn reopen(&self) -> Result<(), Error> {
+        self.renew(&mut self.redb.write())
+    }
+
+    /// Opens redb again for a reader that found it closed, unless somebody has by now. Returns whether the reader may try again. A disk that
+    /// fails on and on is asked no more often than each [`REVIVAL`].
+    pub(super) fn revive(&self) -> bool {
         let mut slot = self.redb.write();
+        if slot.is_some() && !self.has_failed() {
+            return true;
+        }
+        let is_closed = self.lock.read().is_none();
+        let (mut tried, now) = (self.tried.lock(), Instant::now());
+        if is_closed || tried.is_some_and(|at| now < at + REVIVAL) {
+            return false;
+        }
+        *tried = Some(now);
+        drop(tried);
+        self.renew(&mut slot).is_ok()
+    }
+
+    fn renew(&self, slot: &mut Option<redb::Database>) -> Result<(), Error> {
         // A database that failed may fail to close, too; what it held back is still in the journal.
         let old = slot.take();
         drop(bounded(|| old.map_or(Ok(()), redb::Database::close)));
         if self.volume.len_bytes(&self.name).is_ok_and(|len| len == 0) {
             return Err(Error::EmptyFile { path: self.volume.path(&self.name) });
         }
-        let (redb, meta) = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options })?;
+        let opened = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options });
+        let (redb, meta) = opened.map_err(|error| match error {
+            // The store is open: this is the disk's state, and passes.
+            Error::Open { source, .. } => Error::Degraded { source },
+            error => error,
+        })?;
         if meta.store_id != self.store_id {
             let error = io::Error::other("another store has taken the place of the one that was open");
             return Err(cannot_open(&*self.volume, &self.name, error));
@@ -143,7 +173,9 @@ impl Database {
     }
 
     pub(super) fn close(&self) -> Result<(), Error> {
-        let redb = self.redb.write().take();
+        // Held to the end, so that no reader opens it again meanwhile.
+        let mut slot = self.redb.write();
+        let redb = slot.take();
         let closed = bounded(|| redb.map_or(Ok(()), redb::Database::close)).map_err(|source| Error::Degraded { source });
         *self.lock.write() = None;
         closed

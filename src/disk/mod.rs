@@ -257,10 +257,14 @@ impl Disk {
         }
     }
 
-    fn read<T>(&self, work: impl FnOnce(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {
-        let result = self.database.with(work);
+    /// Runs `work` on redb, once more if redb had to be opened again: what fails on a full disk is a write, and that fails no reader.
+    fn read<T>(&self, work: impl Fn(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {
+        let mut result = self.database.with(&work);
+        if result.is_err() && self.database.revive() {
+            result = self.database.with(work);
+        }
         if result.is_err() {
-            // The checkpointer is the one who opens redb again.
+            // The checkpointer opens redb again when the disk works.
             self.journal.nudge();
         }
         result

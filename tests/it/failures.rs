@@ -176,6 +176,32 @@ fn f7_a_full_disk_serves_reads_and_takes_logouts_and_heals() {
 }
 
 #[test]
+fn f7_reads_go_on_while_redb_closes_again_and_again() {
+    let disk = FaultDisk::new(0);
+    let store = builder().memory_budget(0).open_on(&disk).unwrap();
+    let tokens: Vec<_> = (0..60)
+        .map(|n| {
+            let (session, token) = saved(&store, n);
+            // Pages of their own, which redb has to read again each time that it is opened.
+            session.insert("long", "x".repeat(5000)).unwrap();
+            session.save().wait().unwrap();
+            token
+        })
+        .collect();
+    checkpoint(&store);
+    for n in 0..20 {
+        heal(&disk, &store);
+        let _ = saved(&store, n);
+        // The journal marks its last frame, and redb cannot write what it takes over: that closes it.
+        disk.fail_from(IoKind::Write, 1, ErrorKind::StorageFull);
+        assert_transient(&store.sweep().wait().unwrap_err());
+        disk.heal();
+        assert_eq!(all(&store, &tokens), (0..60).map(Some).collect::<Vec<_>>());
+    }
+    heal(&disk, &store);
+}
+
+#[test]
 fn f7_a_record_too_long_for_a_full_disk_loses_nothing_that_was_acknowledged() {
     let disk = FaultDisk::new(0);
     let store = open(&disk);
