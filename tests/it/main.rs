@@ -12,6 +12,7 @@ mod encryption;
 mod events;
 mod f20_threads;
 mod f5_any_failure;
+mod f7_rotated;
 mod failures;
 mod flash;
 mod full_disk;
