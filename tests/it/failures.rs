@@ -336,6 +336,24 @@ fn f13_a_backup_of_another_moment_is_told_from_its_journal() {
 }
 
 #[test]
+fn f13_a_backup_beside_a_journal_of_its_generation_and_another_history_is_refused() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    saved(&store, 1);
+    store.close().unwrap();
+    // Two copies go on, each with commits of its own.
+    let (backup, lived_on) = (disk.copy(), disk);
+    let store = open(&backup);
+    saved(&store, 2);
+    store.close().unwrap();
+    let store = open(&lived_on);
+    let token = saved(&store, 3).1;
+    let error = builder().open_on(&mixed(&backup, &lived_on)).map(drop).unwrap_err();
+    assert!(matches!(error, Error::JournalMismatch { journal: Some(of), database, .. } if of == database), "{error:?}");
+    assert_eq!(n_of(&open(&lived_on.copy()), &token), Some(3), "that journal alone has what was acknowledged");
+}
+
+#[test]
 fn f13_a_journal_of_another_store_or_without_one_is_refused() {
     let (other, _) = two_moments();
     let (own, _) = two_moments();
