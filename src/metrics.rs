@@ -105,3 +105,166 @@ fn describe() {
     describe_gauge!("sessile.journal.size", Unit::Bytes, "Size of the journal's files");
     describe_gauge!("sessile.degraded", Unit::Count, "1 while the disk refuses to work");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, atomics::AtomicU64};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Keeps what is published, by name and attributes.
+    #[derive(Default)]
+    struct Kept {
+        counters: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+        gauges: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+        described: Mutex<BTreeMap<String, Option<Unit>>>,
+    }
+
+    impl Kept {
+        fn slot(of: &Mutex<BTreeMap<String, Arc<AtomicU64>>>, key: &Key) -> Arc<AtomicU64> {
+            let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            of.lock().entry(format!("{} {}", key.name(), labels.join(" "))).or_default().clone()
+        }
+
+        fn describe(&self, name: &KeyName, unit: Option<Unit>) {
+            self.described.lock().insert(name.as_str().to_owned(), unit);
+        }
+
+        /// The counters and the gauges.
+        fn values(&self) -> [BTreeMap<String, u64>; 2] {
+            let values = |of: &Mutex<BTreeMap<String, Arc<AtomicU64>>>, number: fn(u64) -> u64| {
+                let of = of.lock();
+                of.iter()
+                    .map(|(name, value)| (name.clone(), number(value.load(std::sync::atomic::Ordering::Relaxed))))
+                    .collect()
+            };
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they were small integers")]
+            let gauge = |bits| f64::from_bits(bits) as u64;
+            [values(&self.counters, |number| number), values(&self.gauges, gauge)]
+        }
+    }
+
+    impl Recorder for Kept {
+        fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.describe(&name, unit);
+        }
+
+        fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.describe(&name, unit);
+        }
+
+        fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            panic!("{} is no counter and no gauge", name.as_str());
+        }
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(Self::slot(&self.counters, key))
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Self::slot(&self.gauges, key))
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            panic!("{} is no counter and no gauge", key.name());
+        }
+    }
+
+    /// Every number another one. A field that is added has to be given here, and with it its metric below.
+    fn stats() -> Stats {
+        Stats {
+            memory_hits: 1,
+            disk_hits: 2,
+            misses: 3,
+            forged: 4,
+            ambiguous: 5,
+            commits: 6,
+            dropped_commits: 7,
+            syncs: 8,
+            evictions: 9,
+            expired: 10,
+            swept: 11,
+            clock_jumps: 12,
+            corrupt: 13,
+            unreadable: 14,
+            refused: 15,
+            limited: 16,
+            sealed: 17,
+            revoked: 18,
+            sessions: 19,
+            memory_sessions: 20,
+            memory_bytes: 21,
+            memory_budget_bytes: 22,
+            disk_sessions: 23,
+            file_bytes: 24,
+            journal_bytes: 25,
+            quarantined: 26,
+            torn_writes: 27,
+            replayed: 28,
+            degraded: true,
+        }
+    }
+
+    #[test]
+    fn every_metric_has_the_number_of_its_own_field() {
+        let kept = Kept::default();
+        metrics::with_local_recorder(&kept, || publish(&stats(), "main"));
+        let table = |expected: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            expected.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+        };
+        let [counters, gauges] = kept.values();
+        assert_eq!(
+            counters,
+            table(&[
+                ("sessile.requests store=main outcome=hit tier=memory", 1),
+                ("sessile.requests store=main outcome=hit tier=disk", 2),
+                ("sessile.requests store=main outcome=miss", 3),
+                ("sessile.requests store=main outcome=forged", 4),
+                ("sessile.requests store=main outcome=ambiguous", 5),
+                ("sessile.requests store=main outcome=expired", 10),
+                ("sessile.commits store=main outcome=stored", 6),
+                ("sessile.commits store=main outcome=dropped", 7),
+                ("sessile.commits store=main outcome=refused", 15),
+                ("sessile.syncs store=main", 8),
+                ("sessile.evictions store=main", 9),
+                ("sessile.limited store=main", 16),
+                ("sessile.swept store=main", 11),
+                ("sessile.corrupt_records store=main", 13),
+                ("sessile.unreadable_values store=main", 14),
+                ("sessile.quarantined_records store=main", 26),
+                ("sessile.torn_writes store=main", 27),
+            ])
+        );
+        let expected = [
+            ("sessile.sessions store=main tier=all", 19),
+            ("sessile.sessions store=main tier=memory", 20),
+            ("sessile.sessions store=main tier=disk", 23),
+            ("sessile.memory.usage store=main", 21),
+            ("sessile.memory.limit store=main", 22),
+            ("sessile.file.size store=main", 24),
+            ("sessile.journal.size store=main", 25),
+            ("sessile.degraded store=main", 1),
+        ];
+        assert_eq!(gauges, table(&expected));
+        // Each is described, in the unit of its number, and none that is not there.
+        let names = counters.keys().chain(gauges.keys()).map(|name| name.split(' ').next().unwrap_or_default());
+        let in_bytes = ["sessile.memory.usage", "sessile.memory.limit", "sessile.file.size", "sessile.journal.size"];
+        let unit = |name: &str| if in_bytes.contains(&name) { Unit::Bytes } else { Unit::Count };
+        let units: BTreeMap<_, _> = names.map(|name| (name.to_owned(), Some(unit(name)))).collect();
+        assert_eq!(*kept.described.lock(), units);
+    }
+
+    #[test]
+    fn what_is_published_again_is_the_newest_of_a_gauge_and_the_total_of_a_counter() {
+        let kept = Kept::default();
+        let later = Stats { memory_hits: 100, sessions: 0, degraded: false, ..stats() };
+        metrics::with_local_recorder(&kept, || [stats(), later].iter().for_each(|stats| publish(stats, "main")));
+        let [counters, gauges] = kept.values();
+        assert_eq!(counters["sessile.requests store=main outcome=hit tier=memory"], 100);
+        let now = |name: &str| gauges[&format!("{name} store=main")];
+        assert_eq!((gauges["sessile.sessions store=main tier=all"], now("sessile.degraded")), (0, 0));
+    }
+}
