@@ -410,3 +410,42 @@ fn sessions_that_only_memory_has_end_by_time() {
     assert!(matches!(memory.peek(&key(3), 0), Lookup::Dead), "until its deletion is durable");
     assert!(peek(&memory, 2).is_some());
 }
+
+#[test]
+fn what_renewals_leave_behind_goes_after_the_grace() {
+    let memory = memory(1000);
+    let renew = |from: u64, to: u64, now_ms: u64, seq: Seq| {
+        let current = peek(&memory, from).expect("it was just put there");
+        let grace = Some(Grace { now_ms, until_ms: now_ms + 10 });
+        let rekey = Rekey { key: &key(to), record: &record(to, 0), grace };
+        assert_eq!(memory.rekey(&key(from), Base::Record(&current), &rekey, &Disk::default(), |_| (seq, ())), Swap::Done(()));
+        memory.unpin(&key(from), seq);
+        memory.unpin(&key(to), seq);
+    };
+    let kept = || {
+        let shard = memory.shard(&key(0));
+        (shard.index.len(), shard.moved.len())
+    };
+    fill(&memory, 0);
+    // Ten at a time within a grace of 10 ms.
+    for n in 0..1000 {
+        renew(n, n + 1, n, n + 1);
+        assert!(kept().0 <= 11 && kept().1 <= 10, "{:?} after {n}", kept());
+    }
+    // Many within one grace all lead on, and go with the next one.
+    for n in 1000..2000 {
+        renew(n, n + 1, 2000, n + 1);
+    }
+    assert_eq!(kept(), (1001, 1000));
+    renew(2000, 2001, 2010, 2001);
+    assert_eq!(kept(), (2, 1));
+    // Also one that is not durable yet when its grace ends: it goes when it is.
+    let current = peek(&memory, 2001).unwrap();
+    let grace = Some(Grace { now_ms: 2020, until_ms: 2030 });
+    let rekey = Rekey { key: &key(2002), record: &record(2002, 0), grace };
+    assert_eq!(memory.rekey(&key(2001), Base::Record(&current), &rekey, &Disk::default(), |_| (2002, ())), Swap::Done(()));
+    renew(2002, 2003, 2030, 2003);
+    assert_eq!(kept(), (3, 1));
+    memory.unpin(&key(2001), 2002);
+    assert_eq!(kept(), (2, 1));
+}
