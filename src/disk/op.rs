@@ -177,6 +177,32 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_the_disk_never_got_stays_new_to_it_whatever_is_left_out() {
+        let (put, delete) = (|key| put(key, &Meta::default()), |key| Op::Delete { key: [key; 16] });
+        let rekey = |from: u8, to: u8| {
+            let Op::Put { record, .. } = put(to) else { unreachable!("it is a put") };
+            Op::Rekey { key: [from; 16], new_key: [to; 16], record }
+        };
+        // 1 and 2 are new and written again, 2 ends; 3 is new and moves to 4; 5 and 6 are known, and 6 ends.
+        let ops = [
+            (put(1), true),
+            (put(2), true),
+            (put(3), true),
+            (put(5), false),
+            (put(1), false),
+            (delete(2), false),
+            (rekey(3, 4), false),
+            (put(6), false),
+            (put(5), false),
+            (put(1), false),
+            (delete(6), false),
+        ];
+        let ops: Vec<_> = (1..).zip(ops).map(|(seq, (op, fresh))| Queued { seq, op, fresh }).collect();
+        let left: Vec<_> = coalesce(ops).into_iter().map(|queued| (queued.seq, queued.fresh)).collect();
+        assert_eq!(left, [(6, true), (7, true), (9, false), (10, true), (11, false)]);
+    }
+
+    #[test]
     fn a_session_that_ends_under_a_new_key_that_the_disk_never_got_is_deleted_under_its_old_one() {
         let (old, new) = ([1; 16], [2; 16]);
         let record = Patch::new().apply(None, &new, &Meta::default(), &Limits::default()).unwrap();
