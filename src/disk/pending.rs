@@ -224,3 +224,60 @@ impl Hasher for KeyHasher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sessile_codec::{Limits, Meta, Patch};
+
+    use super::*;
+
+    const ADA: [u8; 16] = [1; 16];
+    const BOB: [u8; 16] = [2; 16];
+
+    fn record(key: u8, owner: [u8; 16]) -> Record {
+        let meta = Meta { owner, ..Meta::default() };
+        Patch::new().apply(None, &[key; 16], &meta, &Limits::default()).unwrap()
+    }
+
+    fn put(key: u8, owner: [u8; 16]) -> Op {
+        Op::Put { key: [key; 16], record: record(key, owner) }
+    }
+
+    #[test]
+    fn the_index_of_owners_has_the_records_that_are_here_and_no_others() {
+        for lists_anonymous in [false, true] {
+            let mut pending = Pending::default();
+            if lists_anonymous {
+                pending.list_anonymous();
+            }
+            let ops = [
+                (put(1, ADA), vec![(ADA, 1)]),
+                (put(1, ADA), vec![(ADA, 1)]),
+                (put(2, NOBODY), vec![(ADA, 1), (NOBODY, 2)]),
+                // An owner that changes, and one that is taken away.
+                (put(1, BOB), vec![(BOB, 1), (NOBODY, 2)]),
+                (put(3, ADA), vec![(BOB, 1), (NOBODY, 2), (ADA, 3)]),
+                (put(3, NOBODY), vec![(BOB, 1), (NOBODY, 2), (NOBODY, 3)]),
+                (Op::Delete { key: [3; 16] }, vec![(BOB, 1), (NOBODY, 2)]),
+                (Op::Rekey { key: [1; 16], new_key: [4; 16], record: record(4, BOB) }, vec![(BOB, 4), (NOBODY, 2)]),
+                (Op::Rekey { key: [2; 16], new_key: [5; 16], record: record(5, ADA) }, vec![(BOB, 4), (ADA, 5)]),
+                (put(6, ADA), vec![(BOB, 4), (ADA, 5), (ADA, 6)]),
+                (Op::Delete { key: [4; 16] }, vec![(ADA, 5), (ADA, 6)]),
+            ];
+            for (nth, (op, expected)) in ops.into_iter().enumerate() {
+                pending.apply(&op, false, 1 + nth as u64 / 6);
+                let expected = expected.into_iter().filter(|(owner, _)| lists_anonymous || *owner != NOBODY);
+                let expected: BTreeSet<_> = expected.map(|(owner, key)| (owner, [key; 16])).collect();
+                assert_eq!(pending.owners, expected, "after {nth}");
+            }
+            // What redb has goes.
+            for generation in [1, 2] {
+                let keys = pending.keys_of(generation);
+                let changes = pending.changes(&keys, generation);
+                pending.settle(&changes, generation, 2);
+                pending.forget(generation);
+            }
+            assert!(pending.owners.is_empty() && pending.entries.is_empty() && pending.generations.is_empty());
+        }
+    }
+}

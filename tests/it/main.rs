@@ -54,6 +54,7 @@ mod session;
 mod sign_in;
 mod strict;
 mod support;
+mod sweeps;
 mod test_kit;
 mod tidy;
 mod timeouts;
