@@ -87,6 +87,14 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
+    /// A file has the name of one of the store's journal files and is none: the store did not make it, so it neither removes it nor writes
+    /// to it.
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
     /// The journal does not go on where the store's file ends: one of the two was restored from a backup, or removed.
     JournalMismatch {
         /// The store.
@@ -312,6 +320,11 @@ impl fmt::Display for Error {
                 f,
                 "{} is the journal of another store, or of one whose file is gone; restore that store's file beside it, or move \
                  the journal away",
+                path.display()
+            ),
+            Self::NotAJournal { path, found } => write!(
+                f,
+                "{} has a name that the store needs for its journal, but {found}; move it away, or open the store under another name",
                 path.display()
             ),
             Self::JournalMismatch { path, journal, database } => {

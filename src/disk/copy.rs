@@ -35,7 +35,7 @@ const SLICE: usize = 500;
 
 /// Gives how many sessions were copied. The journal of `from` must be empty, as a clean close leaves it.
 pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, Error> {
-    if to.volume.len_bytes(&to.name).is_ok() {
+    if to.volume.look(&to.name).is_ok() {
         return Err(to.cannot_open(io::Error::from(io::ErrorKind::AlreadyExists).into()));
     }
     recover::refuse_orphans(&*to.volume, &to.name)?;

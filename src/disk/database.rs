@@ -67,7 +67,7 @@ impl Database {
         encryption: &Encryption,
         wait_for_lock: Duration,
     ) -> Result<(Self, StoreMeta), Error> {
-        match volume.len_bytes(name) {
+        match volume.look(name).map(|seen| seen.len_bytes) {
             Ok(0) => return Err(Error::EmptyFile { path: volume.path(name) }),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -154,7 +154,7 @@ impl Database {
         // A database that failed may fail to close, too; what it held back is still in the journal.
         let old = slot.take();
         drop(bounded(|| old.map_or(Ok(()), redb::Database::close)));
-        if self.volume.len_bytes(&self.name).is_ok_and(|len| len == 0) {
+        if self.volume.look(&self.name).is_ok_and(|seen| seen.len_bytes == 0) {
             return Err(Error::EmptyFile { path: self.volume.path(&self.name) });
         }
         let opened = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options });
@@ -187,7 +187,7 @@ impl Database {
     }
 
     pub(super) fn len_bytes(&self) -> u64 {
-        self.volume.len_bytes(&self.name).unwrap_or(0)
+        self.volume.look(&self.name).map_or(0, |seen| seen.len_bytes)
     }
 }
 

@@ -8,6 +8,7 @@
 //! - The database knows that a journal is in use before the first frame is written, so a journal that has gone is missed.
 //! - A segment goes, or is used again, only after the database has what it says and knows that it has.
 //! - A segment with a failed write or sync is never written to again, nor is its file.
+//! - A file that is not this store's is neither removed nor written to, also if it has the name of a segment.
 
 mod behind;
 
@@ -27,6 +28,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::{
     database::Database,
     op::Queued,
+    own,
     pending::Pending,
     recover::{self, Recovered},
     segment::{Label, MIN_BYTES, OVERHEAD, Segment},
@@ -91,7 +93,10 @@ struct State {
     /// The checkpointer is to make one ready, of so many bytes at least.
     wanted: Option<u64>,
     sealed: VecDeque<Sealed>,
+    /// Of our files.
     numbers: BTreeSet<u32>,
+    /// Of names that somebody else's files have.
+    taken: BTreeSet<u32>,
     planned_bytes: u64,
     file_bytes: u64,
     quarantine: Vec<Key>,
@@ -204,6 +209,7 @@ impl Journal {
             wanted: None,
             sealed,
             numbers,
+            taken: BTreeSet::new(),
             planned_bytes: longest.unwrap_or(FIRST_BYTES).min(max_bytes),
             file_bytes,
             quarantine: Vec::new(),
@@ -346,28 +352,15 @@ impl Journal {
 
     /// Makes a new segment under a free name. The caller holds `making`.
     fn make(&self, len_bytes: u64) -> Result<Active, Error> {
-        let (number, generation) = {
-            let mut state = self.state.lock();
-            let number =
-                (0..u32::MAX).find(|number| !state.numbers.contains(number)).expect("there are fewer files than numbers");
-            state.numbers.insert(number);
-            (number, state.newest + 1)
-        };
-        let name = self.file_name(number);
+        let generation = self.state.lock().newest + 1;
+        let (number, file) = self.create()?;
         let made = Label::new(self.store_id, generation, len_bytes).and_then(|label| {
-            let file = match self.volume.create(&name) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    // Left over, and of no use: otherwise its number would be taken.
-                    self.volume.remove(&name).and_then(|()| self.volume.create(&name))
-                }
-                created => created,
-            };
-            let segment = file.and_then(|file| Segment::prepare(file, label));
-            let segment = segment.and_then(|segment| self.volume.sync().map(|()| segment));
-            segment.map_err(|error| {
-                let _ = self.volume.remove(&name);
-                degraded(error)
-            })
+            let segment = Segment::prepare(file, label);
+            segment.and_then(|segment| self.volume.sync().map(|()| segment)).map_err(degraded)
+        });
+        let made = made.inspect_err(|_| {
+            // What stays is found to be unfinished, or unused.
+            let _ = self.volume.remove(&self.file_name(number));
         });
         let mut state = self.state.lock();
         match made {
@@ -380,6 +373,37 @@ impl Journal {
                 state.numbers.remove(&number);
                 Err(error)
             }
+        }
+    }
+
+    /// Makes a file of a number that is free. A file that is there already keeps its name, unless it is of no use and ours.
+    fn create(&self) -> Result<(u32, Box<dyn VolumeFile>), Error> {
+        loop {
+            let number = {
+                let mut state = self.state.lock();
+                let is_free = |number: &u32| !state.numbers.contains(number) && !state.taken.contains(number);
+                let number = (0..u32::MAX).find(is_free).expect("there are fewer files than numbers");
+                state.numbers.insert(number);
+                number
+            };
+            let name = self.file_name(number);
+            let created = match self.volume.create(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if own::remove(&*self.volume, &name, &self.store_id).is_ok_and(|is_ours| is_ours) {
+                        self.volume.create(&name)
+                    } else {
+                        let mut state = self.state.lock();
+                        state.numbers.remove(&number);
+                        state.taken.insert(number);
+                        continue;
+                    }
+                }
+                created => created,
+            };
+            return created.map(|file| (number, file)).map_err(|error| {
+                self.state.lock().numbers.remove(&number);
+                degraded(error)
+            });
         }
     }
 

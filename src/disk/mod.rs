@@ -26,6 +26,7 @@ mod form;
 mod frame;
 mod journal;
 mod op;
+mod own;
 mod pending;
 mod queue;
 mod recover;

@@ -1,7 +1,7 @@
 //! Finds what the journal holds when a store is opened: every acknowledged change that redb does not have yet.
 //!
 //! Invariants: what is not this store's, not next after what redb has, or damaged where it had been synced is an error that says so,
-//! never skipped; a file without a header was being made when the process ended, so nothing in it was acknowledged.
+//! never skipped; a segment without a header was being made when the process ended, so nothing in it was acknowledged.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +15,9 @@ use super::{
     database::Database,
     form::Form,
     frame::{self, End},
+    own::{self, Whose},
     pending::Pending,
-    segment::{self, Found, Label, START},
+    segment::{self, Label, START},
     tables::{self, JournalMark},
     volume::Volume,
 };
@@ -56,22 +57,27 @@ pub(super) fn recover(
 ) -> Result<Recovered, Error> {
     let mut recovered = Recovered::default();
     for name in file_names(volume, name)? {
-        match read_label(volume, &name)? {
-            Found::Nothing => recovered.empty.push(name),
-            Found::OtherFormat(found) => {
+        let found = match own::whose(volume, &name, Some(&store_id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found.map_err(|error| cannot_read(volume, &name, error))?,
+        };
+        match found {
+            Whose::Unfinished => recovered.empty.push(name),
+            Whose::OtherFormat(found) => {
                 return Err(Error::StoreFormat { path: volume.path(&name), found, expected: segment::FORMAT });
             }
-            Found::Label(label) if label.store_id != store_id => return Err(foreign(volume, &name)),
+            Whose::Foreign(found) => return Err(Error::NotAJournal { path: volume.path(&name), found }),
+            Whose::Segment(label) if label.store_id != store_id => return Err(foreign(volume, &name)),
             // Its content is in the database: the process ended before it was used again.
-            Found::Label(label) if label.generation < mark.generation => recovered.empty.push(name),
-            Found::Label(label) if label.generation == mark.generation => {
+            Whose::Segment(label) if label.generation < mark.generation => recovered.empty.push(name),
+            Whose::Segment(label) if label.generation == mark.generation => {
                 let left = Left { name, label };
                 if label.salt != mark.salt && !is_unused(volume, &left)? {
                     return Err(mismatch(volume, &left.name, Some(&left), mark));
                 }
                 recovered.empty.push(left.name);
             }
-            Found::Label(label) => recovered.segments.push(Left { name, label }),
+            Whose::Segment(label) => recovered.segments.push(Left { name, label }),
         }
     }
     recovered.segments.sort_unstable_by_key(|left| left.label.generation);
@@ -149,22 +155,15 @@ pub(super) fn file_name(name: &OsStr, number: &str) -> OsString {
 /// A journal without its database: to begin anew would lose what it holds.
 pub(super) fn refuse_orphans(volume: &dyn Volume, name: &OsStr) -> Result<(), Error> {
     for name in file_names(volume, name)? {
-        if read_label(volume, &name)? != Found::Nothing {
-            return Err(foreign(volume, &name));
+        match own::whose(volume, &name, None) {
+            Ok(Whose::Unfinished) => {}
+            Ok(Whose::Foreign(found)) => return Err(Error::NotAJournal { path: volume.path(&name), found }),
+            Ok(Whose::Segment(_) | Whose::OtherFormat(_)) => return Err(foreign(volume, &name)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot_read(volume, &name, error)),
         }
     }
     Ok(())
-}
-
-fn read_label(volume: &dyn Volume, name: &OsStr) -> Result<Found, Error> {
-    let read = || -> io::Result<Vec<u8>> {
-        let file = volume.open(name)?;
-        let len = file.len_bytes()?.min(START);
-        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-        file.read_at(0, &mut bytes)?;
-        Ok(bytes)
-    };
-    Ok(segment::read_label(&read().map_err(|error| cannot_read(volume, name, error))?))
 }
 
 /// Syncs what a killed process may have left to the page cache alone: the generations after it build on it, and a power cut must not take

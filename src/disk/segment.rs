@@ -92,6 +92,24 @@ pub(super) fn read_label(bytes: &[u8]) -> Found {
     copies.into_iter().map(read_copy).find(|found| *found != Found::Nothing).unwrap_or(Found::Nothing)
 }
 
+/// Whether these first bytes of a file may be those of a segment whose header was cut short: of what is the same in each header of the
+/// store, each byte is right or was not written, and behind the header nothing is.
+pub(super) fn may_be_unfinished(bytes: &[u8], store_id: Option<&[u8; 16]>) -> bool {
+    let is_part = |found: &[u8], whole: &[u8]| found.iter().zip(whole).all(|(found, byte)| *found == 0 || found == byte);
+    bytes.chunks(COPY).all(|copy| {
+        let part = |from: usize, to: usize| copy.get(from.min(copy.len())..to.min(copy.len())).unwrap_or_default();
+        is_part(part(0, 8), &MAGIC)
+            && store_id.is_none_or(|id| is_part(part(16, 32), id))
+            && part(HEADER_BYTES, COPY).iter().all(|byte| *byte == 0)
+    })
+}
+
+/// Whether a header is in these first bytes, of this store if its id is given, whose checksum may be wrong.
+pub(super) fn is_named(bytes: &[u8], store_id: Option<&[u8; 16]>) -> bool {
+    let has_id = |copy: &[u8]| store_id.is_none_or(|id| copy.get(16..32) == Some(id));
+    bytes.chunks(COPY).any(|copy| copy.starts_with(&MAGIC) && has_id(copy))
+}
+
 fn read_copy(bytes: &[u8]) -> Found {
     let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Found::Nothing };
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

@@ -19,8 +19,8 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
     fn open(&self, name: &OsStr) -> io::Result<Box<dyn VolumeFile>>;
     /// Makes a file that does not exist. Its name is not durable before [`Volume::sync`].
     fn create(&self, name: &OsStr) -> io::Result<Box<dyn VolumeFile>>;
-    /// The length of the file `name`; `NotFound` if there is none.
-    fn len_bytes(&self, name: &OsStr) -> io::Result<u64>;
+    /// What is under `name`, without opening it; `NotFound` if nothing is.
+    fn look(&self, name: &OsStr) -> io::Result<Seen>;
     /// The names of all files.
     fn names(&self) -> io::Result<Vec<OsString>>;
     /// Gives the file `from` the name `to`, unless a file has that name already: then both stay as they are.
@@ -31,6 +31,23 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// What messages call the file `name`.
     fn path(&self, name: &OsStr) -> PathBuf;
+}
+
+/// What is under a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) kind: Kind,
+    pub(crate) len_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    /// A symbolic link, wherever it leads.
+    Link,
+    /// A device, a pipe or a socket.
+    Other,
 }
 
 /// One open file of a [`Volume`].
@@ -93,8 +110,15 @@ impl Volume for Directory {
         Ok(Box::new(options.open(self.path(name))?))
     }
 
-    fn len_bytes(&self, name: &OsStr) -> io::Result<u64> {
-        Ok(fs::metadata(self.path(name))?.len())
+    fn look(&self, name: &OsStr) -> io::Result<Seen> {
+        let found = fs::symlink_metadata(self.path(name))?;
+        let kind = match found.file_type() {
+            kind if kind.is_file() => Kind::File,
+            kind if kind.is_dir() => Kind::Directory,
+            kind if kind.is_symlink() => Kind::Link,
+            _ => Kind::Other,
+        };
+        Ok(Seen { kind, len_bytes: found.len() })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {

@@ -55,6 +55,8 @@ mod sign_in;
 mod strict;
 mod support;
 mod sweeps;
+#[cfg(unix)]
+mod surroundings;
 mod test_kit;
 mod tidy;
 mod timeouts;

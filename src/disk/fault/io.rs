@@ -14,7 +14,7 @@ use super::{
     state::{Change, Fate, FileId, FileState, NameChange, State},
     survive,
 };
-use crate::disk::volume::{Volume, VolumeFile};
+use crate::disk::volume::{Kind, Seen, Volume, VolumeFile};
 
 impl FaultDisk {
     fn state(&self, kind: IoKind) -> (MutexGuard<'_, State>, Fate) {
@@ -92,12 +92,12 @@ impl Volume for FaultDisk {
         file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn len_bytes(&self, name: &OsStr) -> io::Result<u64> {
+    fn look(&self, name: &OsStr) -> io::Result<Seen> {
         let (state, fate) = self.state(IoKind::Len);
         if let Fate::Fail(error) = fate {
             return Err(error);
         }
-        Ok(state.files[&state.id_of(name)?].content.len() as u64)
+        Ok(Seen { kind: Kind::File, len_bytes: state.files[&state.id_of(name)?].content.len() as u64 })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {

@@ -13,6 +13,7 @@ use crate::{
     Error,
     disk::{
         op::Queued,
+        own,
         segment::{Label, Segment},
         tables::JournalMark,
         ticket::Group,
@@ -125,7 +126,7 @@ impl Journal {
     /// Removes a file of which redb has all that it says.
     fn give_up(&self, number: u32, len_bytes: u64) {
         // A file that cannot be removed is found empty at the next open: its generation is below the mark.
-        let _ = self.volume.remove(&self.file_name(number));
+        let _ = own::remove(&*self.volume, &self.file_name(number), &self.store_id);
         let mut state = self.state.lock();
         state.file_bytes -= len_bytes;
         state.numbers.remove(&number);
@@ -219,7 +220,7 @@ impl Journal {
             return Ok(());
         }
         for number in numbers {
-            match self.volume.remove(&self.file_name(number)) {
+            match own::remove(&*self.volume, &self.file_name(number), &self.store_id) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(degraded(error)),
                 _ => {}
             }

@@ -1,0 +1,65 @@
+//! What is around a store: other files in its directory, other processes, and what is done to its files while they are in use.
+
+mod neighbours;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sessile::{Builder, Store, Token};
+
+use crate::support::{n_of, saved};
+
+/// A directory and the path of a store in it.
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) path: PathBuf,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { path: dir.path().join("a"), dir }
+    }
+
+    /// A file beside the store.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+/// A store with the shortest journal, so that it needs many segments.
+pub(super) fn builder() -> Builder {
+    Store::builder().journal_bytes(192 << 10).memory_budget(0)
+}
+
+/// Writes more than the journal holds, so that segments are made, moved to the file and used again. Returns what must be found afterwards.
+pub(super) fn use_much(store: &Store) -> Vec<Token> {
+    let save = |n| {
+        let session = store.session(None).unwrap();
+        session.insert("n", n).unwrap();
+        session.insert("long", "x".repeat(4000)).unwrap();
+        session.save().wait().unwrap();
+        session.token().unwrap()
+    };
+    let mut tokens: Vec<_> = (0..150).map(save).collect();
+    store.sweep().wait().unwrap();
+    tokens.push(saved(store, 150).1);
+    tokens
+}
+
+#[track_caller]
+pub(super) fn assert_all(store: &Store, tokens: &[Token]) {
+    for (n, token) in tokens.iter().enumerate() {
+        assert_eq!(n_of(store, token), Some(n as u64));
+    }
+}
+
+/// The names in `directory`, sorted.
+pub(super) fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
