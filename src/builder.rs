@@ -11,7 +11,7 @@ use crate::disk::FaultDisk;
 use crate::{
     Error, Keys, Store,
     clock::{Clock, SystemClock},
-    disk::{self, Directory, Encryption, Volume},
+    disk::{self, Encryption, Volume},
     expiry::Timeouts,
     timeline::Timeline,
 };
@@ -363,14 +363,14 @@ impl Builder {
 
     /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
     ///
-    /// The path is resolved once: a later change of the working directory, or of a link on the way, changes nothing. The journal lies
-    /// beside the file that a link leads to.
+    /// The path is resolved once: a later change of the working directory, of the root or of a link on the way changes nothing, nor does a
+    /// new name of the directory (on Unix). The journal lies beside the file that a link leads to.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let (directory, name) = Self::place(path.as_ref())?;
-        self.open_in(Arc::new(directory), name)
+        self.open_in(directory, name)
     }
 
     /// Opens a store without a file, which is gone when it is closed.
@@ -421,8 +421,8 @@ impl Builder {
     #[cfg(feature = "encryption")]
     pub fn copy(&self, from: impl AsRef<Path>, into: &Self, to: impl AsRef<Path>) -> Result<u64, Error> {
         let place = |path: &Path, builder: &Self| {
-            let (directory, name) = Self::place(path)?;
-            Ok::<_, Error>(disk::Place { volume: Arc::new(directory), name, encryption: builder.encryption.clone() })
+            let (volume, name) = Self::place(path)?;
+            Ok::<_, Error>(disk::Place { volume, name, encryption: builder.encryption.clone() })
         };
         into.check()?;
         let (from_place, to_place) = (place(from.as_ref(), self)?, place(to.as_ref(), into)?);
@@ -436,8 +436,9 @@ impl Builder {
     }
 
     /// The directory of a store's file, and its name.
-    fn place(path: &Path) -> Result<(Directory, OsString), Error> {
-        let found = Directory::of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
+    fn place(path: &Path) -> Result<(Arc<dyn Volume>, OsString), Error> {
+        let found = disk::directory_of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
+        let found = found.map(|(directory, name)| (Arc::new(directory) as Arc<dyn Volume>, name));
         found.ok_or_else(|| {
             let detail = format!("{} is no path of a file; give the file's name, too", path.display());
             Error::Config { detail }

@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_child_that_is_being_started_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let volume = super::super::Directory::of(&dir.path().join("store")).unwrap().unwrap().0;
+        let volume = super::super::directory::of(&dir.path().join("store")).unwrap().unwrap().0;
         let name = OsStr::new("store");
         let file = std::fs::File::create(dir.path().join("store")).unwrap();
         // As a child has it, before it runs its own program.

@@ -18,6 +18,7 @@ mod checkpoint;
 #[cfg(feature = "encryption")]
 mod copy;
 mod database;
+mod directory;
 mod expendable;
 #[cfg(feature = "test-util")]
 mod fault;
@@ -61,11 +62,12 @@ use self::{
     queue::Queue,
 };
 pub(crate) use self::{
+    directory::of as directory_of,
     form::{Encryption, Unreadable},
     op::{ENDED, NOTES, Op, is_note},
     queue::Urgency,
     ticket::Ticket,
-    volume::{Directory, Volume},
+    volume::Volume,
 };
 use crate::{
     Error,

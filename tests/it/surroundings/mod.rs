@@ -1,10 +1,12 @@
 //! What is around a store: other files in its directory, other processes, and what is done to its files while they are in use.
 
+mod moved;
 mod neighbours;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use sessile::{Builder, Store, Token};
@@ -62,4 +64,44 @@ pub(super) fn names(directory: &Path) -> Vec<String> {
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Says to a child which store is meant.
+const STORE: &str = "SESSILE_SURROUNDINGS";
+
+/// A child of this process, which runs the test `name` of this module with `path`: see [`path_of_child`].
+pub(super) fn child(name: &str, path: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args([&format!("surroundings::{name}"), "--exact", "--nocapture", "--test-threads=1"]).env(STORE, path);
+    command
+}
+
+/// `None` in the process of the tests.
+pub(super) fn path_of_child() -> Option<PathBuf> {
+    env::var_os(STORE).map(PathBuf::from)
+}
+
+/// Runs `command` to its end and returns what it printed behind `said `, a text for each line.
+#[track_caller]
+pub(super) fn output_of(mut command: Command) -> Vec<String> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said = text.lines().filter_map(|line| line.split_once("said ")).map(|(_, said)| said.to_owned());
+    said.collect()
+}
+
+/// The tokens that a child printed.
+#[track_caller]
+pub(super) fn tokens_of(said: &[String]) -> Vec<Token> {
+    assert!(!said.is_empty());
+    said.iter().map(|token| Token::parse(token.as_bytes()).unwrap()).collect()
+}
+
+/// Prints tokens for [`tokens_of`] and ends the process as a kill would, without a close.
+pub(super) fn say_and_exit(tokens: &[Token]) -> ! {
+    for token in tokens {
+        println!("said {}", token.expose());
+    }
+    std::process::exit(0)
 }
