@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_directory_does_the_same_whether_it_is_held_or_named() {
         let (held, named) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        check(&held::Directory::open(held.path().into()).unwrap(), held.path());
+        check(&Directory::open(held.path().into()).unwrap(), held.path());
         check(&named::Directory::open(named.path().into()).unwrap(), named.path());
     }
 
@@ -184,7 +184,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (old, new) = (root.path().join("old"), root.path().join("new"));
         fs::create_dir(&old).unwrap();
-        let directory = held::Directory::open(old.clone()).unwrap();
+        let directory = Directory::open(old.clone()).unwrap();
         fs::rename(&old, &new).unwrap();
         fs::create_dir(&old).unwrap();
         directory.create(OsStr::new("a")).unwrap();
