@@ -23,6 +23,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The store's file was removed or replaced while the store was open. Nothing is moved from the journal to a file without a name, and the
+    /// journal's files stay where they are: what they hold is lost to nobody, and not mixed with what is there now. The store goes on when the
+    /// file has its name again.
+    FileReplaced {
+        /// The name that the file had.
+        path: PathBuf,
+    },
     /// The file could not be opened or created.
     Open {
         /// The file.
@@ -238,6 +245,7 @@ impl Error {
             self,
             Self::AlreadyOpen { .. }
                 | Self::Degraded { .. }
+                | Self::FileReplaced { .. }
                 | Self::TimedOut { .. }
                 | Self::NoRandomness { .. }
                 | Self::StoreFull { .. }
@@ -271,6 +279,12 @@ impl fmt::Display for Error {
             Self::EmptyFile { path } => {
                 write!(f, "{} is empty, a store never is; restore it from a backup, or delete it to begin anew", path.display())
             }
+            Self::FileReplaced { path } => write!(
+                f,
+                "{0} is not the file any more that the store has open: it was removed or replaced; move that file back, before the process \
+                 ends if it has no other name (Linux: copy it from /proc/PID/fd), and keep {0}.journal* with it",
+                path.display()
+            ),
             Self::Open { path, .. } => write!(
                 f,
                 "cannot open {} as a store; see the cause, and check that the directory exists and may be written",

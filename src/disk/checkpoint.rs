@@ -5,7 +5,7 @@
 //! wait for one another it was five times; a bare log, to which nothing but commits is written, has twelve to fifty where the disk is a virtual
 //! machine's. Sorted by key, neighbours share pages; of the frames of one key only the last is written.
 //!
-//! Invariants: a segment's last slice and the mark that says so are one transaction; a slice leaves the journal's memory only after
+//! Invariants: nothing is written to, or removed because of, a file that has lost its name; a segment's last slice and the mark that says so are one transaction; a slice leaves the journal's memory only after
 //! its transaction is durable; what fails is tried again, after a pause that doubles.
 
 mod expire;
@@ -118,7 +118,7 @@ impl Checkpointer {
                 Job::Recount(keys) => self.recount(&keys),
                 Job::Quarantine(keys) => self.quarantine(&keys),
                 Job::Sweep(groups) => {
-                    let swept = self.sweep(!groups.is_empty());
+                    let swept = self.database.check_name().and_then(|()| self.sweep(!groups.is_empty()));
                     sweep_at = if matches!(swept, Ok(true)) { Instant::now() } else { self.next_sweep() };
                     self.queue.answer(groups, swept.as_ref().err());
                     swept.map(drop)
@@ -182,6 +182,8 @@ impl Checkpointer {
             self.write_slice(label.generation, slice, None)?;
         }
         self.journal.pass(label, |mark| self.write_slice(label.generation, last, Some(mark)))?;
+        // What only a file without a name has would go with the process: the segment is kept, and moved again.
+        self.database.check_name()?;
         self.journal.pending().write().forget(label.generation);
         self.journal.checkpointed();
         Ok(())
@@ -255,6 +257,7 @@ impl Checkpointer {
 
     /// Runs `work` in one transaction. Returns how many records there are after it.
     fn write(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<u64, Error> {
+        self.database.check_name()?;
         self.database.with(|redb| tables::write(redb, self.database.form(), work))
     }
 
@@ -290,7 +293,8 @@ impl Checkpointer {
             })
         });
         let marked = ended.and_then(|()| if is_marked { Ok(()) } else { self.mark_time(Duration::ZERO) });
-        marked.and_then(|()| self.journal.remove_all()).and(self.database.close())
+        let checked = marked.and_then(|()| self.database.check_name());
+        checked.and_then(|()| self.journal.remove_all()).and(self.database.close())
     }
 }
 

@@ -5,7 +5,7 @@
 //! created, every call runs inside a panic boundary, and after a failure the file is opened anew.
 //!
 //! Invariants: a new store appears under its name complete or not at all; one process at a time has the file, also while redb
-//! is closed after a failure.
+//! is closed after a failure; the file that is opened again is the one that was locked.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -77,7 +77,7 @@ impl Database {
             Err(error) => return Err(cannot_open(&*volume, name, error)),
         }
         let lock = take_lock(&*volume, name, wait_for_lock)?;
-        let (redb, mut meta) = open_redb(&*volume, name, options)?;
+        let (redb, mut meta) = open_redb(&*volume, name, options, &lock)?;
         let path = volume.path(name);
         let form = encryption.form_of(&meta, &path)?;
         let (mac_keys, is_outdated) = form.open_secret(&meta.mac_keys, &path)?;
@@ -128,6 +128,15 @@ impl Database {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Whether the store's file still has its name. If not, nothing may be removed that only this file has taken over: what is there now is
+    /// another file, or nothing.
+    pub(super) fn check_name(&self) -> Result<(), Error> {
+        match &*self.lock.read() {
+            Some(lock) => lock.check_name(&*self.volume, &self.name),
+            None => Err(Error::Closed),
+        }
+    }
+
     /// Closes redb and opens it again.
     pub(super) fn reopen(&self) -> Result<(), Error> {
         self.renew(&mut self.redb.write())
@@ -157,7 +166,9 @@ impl Database {
         if self.volume.look(&self.name).is_ok_and(|seen| seen.len_bytes == 0) {
             return Err(Error::EmptyFile { path: self.volume.path(&self.name) });
         }
-        let opened = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options });
+        let lock = self.lock.read();
+        let Some(lock) = &*lock else { return Err(Error::Closed) };
+        let opened = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options }, lock);
         let (redb, meta) = opened.map_err(|error| match error {
             // The store is open: this is the disk's state, and passes.
             Error::Open { source, .. } => Error::Degraded { source },
@@ -195,6 +206,19 @@ impl Database {
 /// it is started until it runs its own program, and the store could not be opened for so long.
 struct Lock(Box<dyn VolumeFile>);
 
+impl Lock {
+    /// Whether the file that is locked has this name.
+    fn check_name(&self, volume: &dyn Volume, name: &OsStr) -> Result<(), Error> {
+        let degraded = |error| Error::Degraded { source: Cause::new(error) };
+        let id = self.0.id().map_err(degraded)?;
+        match volume.look(name) {
+            Ok(seen) if seen.id == id => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(degraded(error)),
+            Ok(_) | Err(_) => Err(Error::FileReplaced { path: volume.path(name) }),
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // A lock that stays is one that the system takes back with the process.
@@ -215,8 +239,12 @@ fn take_lock(volume: &dyn Volume, name: &OsStr, wait: Duration) -> Result<Lock, 
     Ok(Lock(file))
 }
 
-fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options) -> Result<(redb::Database, StoreMeta), Error> {
+fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options, lock: &Lock) -> Result<(redb::Database, StoreMeta), Error> {
     let file = volume.open(name).map_err(|error| cannot_open(volume, name, error))?;
+    let ids = file.id().and_then(|id| Ok((id, lock.0.id()?)));
+    if ids.map(|(id, locked)| id != locked).map_err(|error| cannot_open(volume, name, error))? {
+        return Err(Error::FileReplaced { path: volume.path(name) });
+    }
     // With a backend of one's own, redb's `open` is this one, and it takes an empty file for a new database.
     if file.len_bytes().map_err(|error| cannot_open(volume, name, error))? == 0 {
         return Err(Error::EmptyFile { path: volume.path(name) });

@@ -28,7 +28,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::{
     database::Database,
     op::Queued,
-    own,
+    own::{self, Whose},
     pending::Pending,
     recover::{self, Recovered},
     segment::{Label, MIN_BYTES, OVERHEAD, Segment},
@@ -187,7 +187,7 @@ impl Journal {
             text[text.trim_end_matches(|c: char| c.is_ascii_digit()).len()..].parse().ok()
         };
         for name in &recovered.empty {
-            // A file that stays is made anew when its number comes up.
+            // A file that stays is found to be empty again at the next open.
             let _ = volume.remove(name);
         }
         let newest = recovered.segments.last().map_or(mark.generation, |left| left.label.generation);
@@ -271,6 +271,7 @@ impl Journal {
     pub(super) fn announce(&self, database: &Database) -> Result<(), Error> {
         let mut mark = self.mark.lock();
         if !mark.in_use {
+            database.check_name()?;
             let announced = JournalMark { in_use: true, ..*mark };
             database.with(|redb| tables::write(redb, database.form(), |tables| tables.set_journal(announced)))?;
             *mark = announced;
@@ -359,7 +360,7 @@ impl Journal {
             segment.and_then(|segment| self.volume.sync().map(|()| segment)).map_err(degraded)
         });
         let made = made.inspect_err(|_| {
-            // What stays is found to be unfinished, or unused.
+            // What stays is found to be unfinished, or unused, at the next open.
             let _ = self.volume.remove(&self.file_name(number));
         });
         let mut state = self.state.lock();
@@ -376,7 +377,8 @@ impl Journal {
         }
     }
 
-    /// Makes a file of a number that is free. A file that is there already keeps its name, unless it is of no use and ours.
+    /// Makes a file of a number that is free. A file that is there already keeps its name, unless it is one of ours that was never finished:
+    /// also a segment of this store, which may be of a backup that somebody has put there.
     fn create(&self) -> Result<(u32, Box<dyn VolumeFile>), Error> {
         loop {
             let number = {
@@ -389,8 +391,8 @@ impl Journal {
             let name = self.file_name(number);
             let created = match self.volume.create(&name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if own::remove(&*self.volume, &name, &self.store_id).is_ok_and(|is_ours| is_ours) {
-                        self.volume.create(&name)
+                    if matches!(own::whose(&*self.volume, &name, Some(&self.store_id)), Ok(Whose::Unfinished)) {
+                        self.volume.remove(&name).and_then(|()| self.volume.create(&name))
                     } else {
                         let mut state = self.state.lock();
                         state.numbers.remove(&number);

@@ -37,7 +37,11 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct Seen {
     pub(crate) kind: Kind,
     pub(crate) len_bytes: u64,
+    pub(crate) id: Option<FileId>,
 }
+
+/// Tells a file from every other that exists: its device and its number there. Some systems do not say.
+pub(crate) type FileId = (u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -56,6 +60,7 @@ pub(crate) trait VolumeFile: fmt::Debug + Send + Sync + 'static {
     /// Lets go of the lock, whoever else has a copy of this handle.
     fn unlock(&self) -> io::Result<()>;
     fn len_bytes(&self) -> io::Result<u64>;
+    fn id(&self) -> io::Result<Option<FileId>>;
     /// Fills `into` from `offset` on; a file that ends before is an error.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;

@@ -54,9 +54,9 @@ mod session;
 mod sign_in;
 mod strict;
 mod support;
-mod sweeps;
 #[cfg(unix)]
 mod surroundings;
+mod sweeps;
 mod test_kit;
 mod tidy;
 mod timeouts;

@@ -58,7 +58,11 @@ impl Volume for Directory {
             FileType::Symlink => Kind::Link,
             _ => Kind::Other,
         };
-        Ok(Seen { kind, len_bytes: u64::try_from(found.st_size).map_err(io::Error::other)? })
+        let len_bytes = u64::try_from(found.st_size).map_err(io::Error::other)?;
+        // Their types differ between systems.
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_lossless)]
+        let id = (found.st_dev as u64, found.st_ino as u64);
+        Ok(Seen { kind, len_bytes, id: Some(id) })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {

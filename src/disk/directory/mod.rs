@@ -11,7 +11,7 @@ mod named;
 
 use std::{
     ffi::OsString,
-    fs::{self, File, TryLockError},
+    fs::{self, File, Metadata, TryLockError},
     io,
     path::{Path, PathBuf},
 };
@@ -20,7 +20,7 @@ use std::{
 pub(crate) use self::held::Directory;
 #[cfg(not(unix))]
 pub(crate) use self::named::Directory;
-use super::volume::VolumeFile;
+use super::volume::{FileId, VolumeFile};
 
 /// The directory in which the file of `path` lies, and the file's name in it. A link is followed: the journal lies beside the file and not
 /// beside the link. `None`: the path ends in no name.
@@ -53,6 +53,19 @@ fn resolve(path: &Path) -> io::Result<Option<(PathBuf, OsString)>> {
     }
 }
 
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems do not say")]
+fn id_of(found: &Metadata) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn id_of(_: &Metadata) -> Option<FileId> {
+    None
+}
+
 /// Gives a new file the one mode that a store's files have: sessions and MAC keys are in it. It was made with that mode, but the umask of a
 /// daemon may take even the owner's rights away, and then no later process could open it.
 #[cfg(unix)]
@@ -83,6 +96,10 @@ impl VolumeFile for File {
 
     fn len_bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(id_of(&self.metadata()?))
     }
 
     #[cfg(unix)]
@@ -149,7 +166,8 @@ mod tests {
         volume.open(name("a")).unwrap().read_at(3, &mut bytes).unwrap();
         assert_eq!(bytes, *b"bytes");
         let seen = volume.look(name("a")).unwrap();
-        assert_eq!((seen.kind, seen.len_bytes), (Kind::File, 8));
+        assert_eq!((seen.kind, seen.len_bytes, seen.id), (Kind::File, 8, file.id().unwrap()));
+        assert!(seen.id.is_some());
         assert_eq!(volume.path(name("a")), path.join("a"));
 
         volume.publish(name("a"), name("b")).unwrap();

@@ -36,7 +36,7 @@ impl Volume for Directory {
             kind if kind.is_symlink() => Kind::Link,
             _ => Kind::Other,
         };
-        Ok(Seen { kind, len_bytes: found.len() })
+        Ok(Seen { kind, len_bytes: found.len(), id: super::id_of(&found) })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {

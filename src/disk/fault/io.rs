@@ -14,7 +14,7 @@ use super::{
     state::{Change, Fate, FileId, FileState, NameChange, State},
     survive,
 };
-use crate::disk::volume::{Kind, Seen, Volume, VolumeFile};
+use crate::disk::volume::{FileId as VolumeFileId, Kind, Seen, Volume, VolumeFile};
 
 impl FaultDisk {
     fn state(&self, kind: IoKind) -> (MutexGuard<'_, State>, Fate) {
@@ -97,7 +97,8 @@ impl Volume for FaultDisk {
         if let Fate::Fail(error) = fate {
             return Err(error);
         }
-        Ok(Seen { kind: Kind::File, len_bytes: state.files[&state.id_of(name)?].content.len() as u64 })
+        let id = state.id_of(name)?;
+        Ok(Seen { kind: Kind::File, len_bytes: state.files[&id].content.len() as u64, id: Some((0, id)) })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
@@ -187,6 +188,10 @@ impl VolumeFile for Handle {
 
     fn len_bytes(&self) -> io::Result<u64> {
         self.with(IoKind::Len, |file| Ok(file.content.len() as u64))
+    }
+
+    fn id(&self) -> io::Result<Option<VolumeFileId>> {
+        Ok(Some((0, self.id)))
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {

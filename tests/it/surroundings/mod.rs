@@ -2,6 +2,7 @@
 
 mod moved;
 mod neighbours;
+mod replaced;
 
 use std::{
     env, fs,
