@@ -11,7 +11,7 @@ use std::{
 use sessile::{Ack, Durability, Error, Session, Store, testing::FaultDisk};
 
 use crate::{
-    failures::{builder, heal, open},
+    failures::{assert_transient, builder, heal, open},
     support::{SECOND, n_of, saved},
 };
 
@@ -49,11 +49,11 @@ fn answer(ack: Ack) -> Result<(), Error> {
     }
 }
 
-/// A commit that the journal's thread is stuck with.
-fn stuck(disk: &FaultDisk, store: &Store) -> (Session, Ack) {
+/// What `commit` begins, and the journal's thread is stuck with.
+fn stuck(disk: &FaultDisk, commit: impl FnOnce() -> (Session, Ack)) -> (Session, Ack) {
     let before = disk.contents(JOURNAL).expect("a journal is in use");
     disk.stall_syncs();
-    let first = begin(store, 1);
+    let first = commit();
     let began = Instant::now();
     // It is written, and its sync does not return.
     while disk.contents(JOURNAL).as_ref() == Some(&before) {
@@ -70,7 +70,7 @@ fn f19_whoever_queues_behind_a_stuck_write_is_answered_in_time_too() {
     let store = builder().commit_timeout(patience).open_on(&disk).unwrap();
     let _healed = Healed(&disk);
     let (ended, ended_token) = saved(&store, 7);
-    let (first, written) = stuck(&disk, &store);
+    let (first, written) = stuck(&disk, || begin(&store, 1));
     let (second, queued) = begin(&store, 2);
     ended.destroy();
     let end = ended.save();
@@ -93,6 +93,35 @@ fn f19_whoever_queues_behind_a_stuck_write_is_answered_in_time_too() {
 }
 
 #[test]
+fn f19_whoever_signs_in_while_the_disk_is_stuck_is_listed_and_signed_out_everywhere() {
+    let disk = FaultDisk::new(0);
+    let store = builder().memory_budget(0).open_on(&disk).unwrap();
+    let _healed = Healed(&disk);
+    saved(&store, 0);
+    let signing_in = |store: &Store| {
+        let session = store.session(None).unwrap();
+        session.sign_in("ada").unwrap();
+        let ack = session.save();
+        (session, ack)
+    };
+    // One in the write, and one behind it.
+    let (in_write, written) = stuck(&disk, || signing_in(&store));
+    let (behind, queued) = signing_in(&store);
+    assert_eq!(store.sessions_of("ada").unwrap().len(), 2);
+    let everywhere = store.destroy_all("ada");
+    assert_eq!(store.sessions_of("ada").unwrap().len(), 0);
+    disk.heal();
+    assert_eq!(everywhere.wait().unwrap(), 2);
+    answer(written).unwrap();
+    answer(queued).unwrap();
+    for session in [in_write, behind] {
+        for store in [&store, &open(&disk.crash(0))] {
+            assert!(store.session(session.token().as_ref()).unwrap().owner().is_none());
+        }
+    }
+}
+
+#[test]
 fn f19_relaxed_commits_wait_once_more_is_queued_than_the_high_water_mark() {
     const MARK: usize = 16 << 20;
     const LONG: usize = 256 << 10;
@@ -101,7 +130,7 @@ fn f19_relaxed_commits_wait_once_more_is_queued_than_the_high_water_mark() {
     let store = builder.commit_timeout(Duration::from_hours(1)).flush_interval(3600 * SECOND).open_on(&disk).unwrap();
     let _healed = Healed(&disk);
     saved(&store, 0);
-    let (_, written) = stuck(&disk, &store);
+    let (_, written) = stuck(&disk, || begin(&store, 1));
     let relaxed = || {
         let session = store.session(None).unwrap();
         session.insert("long", "x".repeat(LONG)).unwrap();
@@ -129,4 +158,40 @@ fn f19_relaxed_commits_wait_once_more_is_queued_than_the_high_water_mark() {
     assert_eq!(found.session(Some(&token)).unwrap().get::<String>("long").unwrap().map(|long| long.len()), Some(LONG));
     // And then nobody waits again.
     assert!(is_ready(&mut relaxed().1));
+}
+
+#[test]
+fn f19_commits_are_refused_once_more_is_queued_than_memory_may_hold_and_ends_are_not() {
+    const FULL: usize = 64 << 20;
+    const LONG: usize = 1 << 20;
+    let disk = FaultDisk::new(0);
+    let builder = || Store::builder().memory_budget(0).record_limit(2 << 20);
+    let store = builder().commit_timeout(Duration::from_hours(1)).open_on(&disk).unwrap();
+    let _healed = Healed(&disk);
+    let (ended, ended_token) = saved(&store, 0);
+    let (_, written) = stuck(&disk, || begin(&store, 1));
+    let mut waiting = Vec::new();
+    let error = loop {
+        let session = store.session(None).unwrap();
+        session.insert("long", "x".repeat(LONG)).unwrap();
+        let mut ack = session.save();
+        match pin!(&mut ack).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => waiting.push((session, ack)),
+            Poll::Ready(result) => break result.unwrap_err(),
+        }
+        assert!(waiting.len() < 2 * FULL / LONG, "nobody is refused");
+    };
+    assert_transient(&error);
+    assert!((FULL / LONG - 1..=FULL / LONG).contains(&waiting.len()), "{} MiB are queued", waiting.len());
+    ended.destroy();
+    let end = ended.save();
+    assert_eq!(n_of(&store, &ended_token), None);
+    disk.heal();
+    for ack in [written, end].into_iter().chain(waiting.into_iter().map(|(_, ack)| ack)) {
+        answer(ack).unwrap();
+    }
+    let (last, ack) = begin(&store, 2);
+    answer(ack).expect("there is room again");
+    let found = builder().open_on(&disk.crash(0)).unwrap();
+    assert_eq!((n_of(&found, &ended_token), n_of(&found, &last.token().unwrap())), (None, Some(2)));
 }
