@@ -176,6 +176,30 @@ async fn replay_of_the_newest_cookie_after_a_logout_by_an_older_one_is_refused_f
 }
 
 #[tokio::test]
+async fn replay_of_a_session_without_timeouts_is_refused_for_all_400_days_of_its_cookie() {
+    const MS: Duration = Duration::from_millis(1);
+    const BUT_ONE_MS: Duration = Duration::from_millis(24 * 3_600_000 - 1);
+    let mut disk = OnDisk::with(|builder| builder.idle_timeout(Duration::MAX).absolute_timeout(Duration::MAX));
+    let begun = app(&disk.store);
+    let [here, everywhere] = [visit(&begun, "/set/7", "").await, visit(&begun, "/login", "").await];
+    let twin = visit(&begun, "/set/8", "").await;
+    visit(&begun, "/logout", &here).await;
+    disk.store.destroy_all("ada").wait().unwrap();
+    drop(begun);
+    // Its twin shows for how long a cookie of that moment is valid.
+    for (wait, is_valid) in [(DAY, true), (398 * DAY, true), (BUT_ONE_MS, true), (MS, false)] {
+        disk.clock.advance(wait);
+        disk.store.sweep().wait().unwrap();
+        disk.reopen();
+        let app = app(&disk.store);
+        assert_eq!(body(&app, &twin).await == "8", is_valid, "{wait:?}");
+        for cookie in [&here, &everywhere] {
+            assert_eq!(ask_with(&app, "/is_there", cookie).await.body, "false", "{wait:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn replay_from_before_any_change_of_privilege_is_refused() {
     for path in ["/rotate", "/renew", "/login", "/unbind", "/clear", "/clear_scope", "/longer"] {
         let disk = OnDisk::new();
