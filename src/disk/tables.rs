@@ -544,4 +544,30 @@ mod tests {
             assert_eq!(of_owner(&db, &NOBODY).unwrap(), keys(Vec::new()), "after {nth}");
         }
     }
+
+    #[test]
+    fn a_record_that_is_listed_anew_is_listed_once_and_leaves_nothing() {
+        let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &Form::Plain)).unwrap();
+        let key = [1; 16];
+        let listed = |work: &dyn Fn(&mut Tables<'_>) -> Result<(), redb::Error>| {
+            write(&db, &Form::Plain, work).unwrap();
+            due(&db, u64::MAX, 100, |_| true).unwrap()
+        };
+        assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 10))), [(10, key)]);
+        assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 30))), [(10, key)]);
+        // As the sweep does when it comes by: at the end that redb has, or at a later one that only memory knows.
+        assert_eq!(listed(&|tables| tables.relist(&key, 10, 30 * 60_000)), [(30, key)]);
+        assert_eq!(listed(&|tables| tables.relist(&key, 30, 40 * 60_000 + 59_999)), [(40, key)]);
+        assert_eq!(load(&db, &key, <[u8]>::to_vec).unwrap().unwrap(), record(1, ADA, 30).bytes(), "the record is as it was");
+        assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 35))), [(35, key)]);
+        assert_eq!(listed(&|tables| tables.delete(&key)), []);
+        // An entry without a record goes.
+        let orphan = |tables: &mut Tables<'_>| {
+            tables.expiry.insert(&expiry_entry(5, &key), ())?;
+            Ok(())
+        };
+        assert_eq!(listed(&orphan), [(5, key)]);
+        assert_eq!(listed(&|tables| tables.relist(&key, 5, u64::MAX)), []);
+    }
 }
