@@ -87,15 +87,19 @@ fn a_timed_sweep_ends_no_session_whose_last_use_only_the_journal_knows() {
 }
 
 #[test]
-fn a_session_that_is_over_is_counted_as_expired_also_if_only_the_disk_has_it() {
-    let mut disk = OnDisk::new();
-    let tokens = [saved(&disk.store, 1).1, saved(&disk.store, 2).1];
-    disk.reopen();
-    disk.clock.advance(7 * DAY);
-    for (token, asked) in tokens.iter().zip(1..) {
-        assert_eq!(n_of(&disk.store, token), None);
-        let stats = disk.store.stats();
-        assert_eq!((stats.expired, stats.misses, stats.memory_hits, stats.disk_hits), (asked, asked, 0, 0));
+fn a_session_that_is_over_is_counted_as_expired_whether_memory_or_only_the_disk_has_it() {
+    for only_the_disk in [true, false] {
+        let mut disk = OnDisk::new();
+        let tokens = [saved(&disk.store, 1).1, saved(&disk.store, 2).1];
+        if only_the_disk {
+            disk.reopen();
+        }
+        disk.clock.advance(7 * DAY);
+        for (token, asked) in tokens.iter().zip(1..) {
+            assert_eq!(n_of(&disk.store, token), None);
+            let stats = disk.store.stats();
+            assert_eq!((stats.expired, stats.misses, stats.memory_hits, stats.disk_hits), (asked, asked, 0, 0));
+        }
     }
 }
 
