@@ -298,7 +298,7 @@ impl Builder {
     }
 
     /// Whether to go on with what is readable if the journal is damaged, incomplete or does not fit the store's file, instead of
-    /// [`Error::JournalDamaged`] and [`Error::JournalMismatch`]. Default: no.
+    /// [`Error::JournalDamaged`], [`Error::JournalIncomplete`] and [`Error::JournalMismatch`]. Default: no.
     ///
     /// Copy the files away first. Sessions whose last changes are lost are then as they were before, among them those that
     /// had been ended: let everybody sign in again who must not be signed in by mistake.

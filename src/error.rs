@@ -111,6 +111,15 @@ pub enum Error {
         /// The generation up to which the store's file has everything; the next one was expected.
         database: u64,
     },
+    /// The newest files of the journal are missing, and with them acknowledged changes. What is there is sound.
+    JournalIncomplete {
+        /// The store.
+        path: PathBuf,
+        /// The newest generation that is there.
+        found: u64,
+        /// The newest one that is known to have been in use.
+        newest: u64,
+    },
     /// Bytes of the journal are damaged that had been synced. What stands before them and what the store's file has is sound.
     JournalDamaged {
         /// The journal.
@@ -357,6 +366,12 @@ impl fmt::Display for Error {
                      with what is there",
                 )
             }
+            Self::JournalIncomplete { path, found, newest } => write!(
+                f,
+                "{0} has its journal up to generation {found}, but it goes on up to {newest} at least: the newest of {0}.journal* are missing, \
+                 with acknowledged changes; restore them, or open with `Builder::salvage_journal` to go on without",
+                path.display()
+            ),
             Self::JournalDamaged { path, offset } => write!(
                 f,
                 "{} is damaged at byte {offset}, where acknowledged changes stood; restore it, or open with \

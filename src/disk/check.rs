@@ -7,7 +7,7 @@ use sessile_codec::{Limits, Meta, Patch};
 use super::{
     Op,
     form::Form,
-    frame::{self, End, Position, SECTOR},
+    frame::{self, End, Position, Replayed, SECTOR},
     segment::{self, Found},
     tables::{self, Contents, JournalMark},
 };
@@ -31,7 +31,8 @@ fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
     let (mut keys, mut from, mut is_whole) = (Vec::new(), 0, true);
     loop {
         let end = frame::replay(bytes, salt, &Form::Plain, from, |replayed| {
-            for (key, record) in replayed.op.changes() {
+            let Replayed::Change { op, .. } = replayed else { return };
+            for (key, record) in op.changes() {
                 assert!(record.is_none_or(|record| record.bytes().len() <= bytes.len()));
                 keys.push(*key);
             }
@@ -79,7 +80,7 @@ fn written(data: &[u8]) {
         let first = if begins_write { next } else { frame_first(&bytes, SALT) };
         let at = Position { number: next, first };
         if what % 8 == 7 {
-            frame::encode_mark(&mut bytes, SALT, at);
+            frame::encode_mark(&mut bytes, SALT, at, (what & 32 != 0).then_some(u64::from(*n) + 1));
         } else {
             frame::encode(&mut bytes, SALT, at, &op, what & 16 != 0, &Form::Plain).expect("nothing is sealed");
             expected.extend(op.changes().map(|(key, _)| *key));

@@ -120,6 +120,10 @@ impl Checkpointer {
                 Job::Sweep(groups) => {
                     let swept = self.database.check_name().and_then(|()| self.sweep(!groups.is_empty()));
                     sweep_at = if matches!(swept, Ok(true)) { Instant::now() } else { self.next_sweep() };
+                    // Before anybody hears of it: whoever is refused finds the store degraded.
+                    if let Err(error) = &swept {
+                        self.note(Some(error.clone()));
+                    }
                     self.queue.answer(groups, swept.as_ref().err());
                     swept.map(drop)
                 }

@@ -154,7 +154,6 @@ impl Flusher {
         let needed = frame::len_bytes(&ops[0].op, self.database.form()) as u64;
         let needed = needed + needed.div_ceil(RESERVE - 1);
         let Some(active) = &mut pen.active else {
-            pen.announced = false;
             let refused = |error| if self.journal.has_ready() { Stop::Full(error) } else { Stop::Failed(error) };
             if let Some(next) = self.journal.next(needed, true).map_err(refused)? {
                 self.turn_to(pen, next);
@@ -163,7 +162,9 @@ impl Flusher {
         };
         if !pen.announced {
             // The checkpointer is the one who opens redb again.
-            self.journal.announce(&self.database).inspect_err(|_| self.journal.nudge()).map_err(Stop::Failed)?;
+            let generation = active.segment.label().generation;
+            let announced = self.journal.announce(&self.database, generation, pen.named);
+            announced.inspect_err(|_| self.journal.nudge()).map_err(Stop::Failed)?;
             pen.announced = true;
         }
         let only_ends = self.journal.is_starved();
@@ -196,10 +197,14 @@ impl Flusher {
         Ok(count)
     }
 
-    /// Goes on in the next segment, and seals what comes before it in the order in which it was made.
+    /// Goes on in the next segment, and seals what comes before it in the order in which it was made. The one before names the next.
     fn turn_to(&self, pen: &mut Pen, next: Next) {
-        for done in pen.active.replace(next.active).into_iter().chain(next.skipped) {
-            self.journal.seal(done, true);
+        let generation = next.active.segment.label().generation;
+        (pen.announced, pen.named) = (false, false);
+        for mut done in pen.active.replace(next.active).into_iter().chain(next.skipped) {
+            // If it fails, the database names the next one, and the file is not written to again.
+            pen.named = done.segment.go_on(generation).is_ok();
+            self.journal.seal(done, pen.named);
         }
     }
 
@@ -225,8 +230,10 @@ impl Flusher {
 #[derive(Default)]
 struct Pen {
     active: Option<Active>,
-    /// Whether the database knows of the active segment.
+    /// Whether the database, or the segment before it, tells of the active segment.
     announced: bool,
+    /// Whether the segment before it does.
+    named: bool,
     buffer: Vec<u8>,
     /// Whether it was the length of a record that there was no room for.
     too_long: bool,

@@ -81,10 +81,13 @@ fn put(into: &mut Vec<u8>, key: &Key, record: &Record, form: &Form) -> Result<()
     form.write(&mut into[start..], key, record)
 }
 
-/// Appends a frame that changes nothing: it says that every frame before it was synced.
-pub(super) fn encode_mark(into: &mut Vec<u8>, salt: Salt, at: Position) {
+/// Appends a frame that changes nothing: it says that every frame before it was synced. `goes_on`: the generation that the journal goes on
+/// in, if this is the last frame of its own.
+pub(super) fn encode_mark(into: &mut Vec<u8>, salt: Salt, at: Position, goes_on: Option<u64>) {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&goes_on.unwrap_or_default().to_le_bytes());
     // A frame without a payload cannot fail.
-    let _ = append(into, salt, at, MARK, &[0; 16], |_| Ok(()));
+    let _ = append(into, salt, at, MARK, &key, |_| Ok(()));
 }
 
 fn append(
@@ -150,14 +153,18 @@ fn raw(bytes: &[u8], salt: Salt) -> Option<Raw<'_>> {
     })
 }
 
-/// What a frame asks for.
-pub(super) struct Replayed {
-    pub(super) op: Op,
-    pub(super) fresh: bool,
+/// What a frame says.
+pub(super) enum Replayed {
+    Change {
+        op: Op,
+        fresh: bool,
+    },
+    /// The journal goes on in this generation.
+    GoesOn(u64),
 }
 
 impl Raw<'_> {
-    /// `Ok(None)`: a mark. `Err`: no frame that this build writes, though its CRC is right.
+    /// `Ok(None)`: a mark that says no more. `Err`: no frame that this build writes, though its CRC is right.
     fn parse(&self, form: &Form) -> Result<Option<Replayed>, Bad> {
         let record = |bytes: &[u8], key: &Key| form.read(bytes, key).map_err(Bad::from);
         let key = self.key;
@@ -168,10 +175,14 @@ impl Raw<'_> {
                 let (new_key, rest) = self.payload.split_first_chunk().ok_or(Bad::Damaged)?;
                 Op::Rekey { key, new_key: *new_key, record: record(rest, new_key)? }
             }
-            MARK => return Ok(None),
+            MARK => {
+                let (generation, _) = key.split_first_chunk().expect("a record key is longer");
+                let generation = u64::from_le_bytes(*generation);
+                return Ok((generation != 0).then_some(Replayed::GoesOn(generation)));
+            }
             _ => return Err(Bad::Damaged),
         };
-        Ok(Some(Replayed { op, fresh: self.kind & FRESH != 0 }))
+        Ok(Some(Replayed::Change { op, fresh: self.kind & FRESH != 0 }))
     }
 }
 

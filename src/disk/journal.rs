@@ -6,6 +6,7 @@
 //! Invariants:
 //! - Generations count up without a gap; the database's mark says which of them it has as a whole.
 //! - The database knows that a journal is in use before the first frame is written, so a journal that has gone is missed.
+//! - Before the first frame of a segment is acknowledged, the segment before it or the database names it, so that it is missed, too.
 //! - A segment goes, or is used again, only after the database has what it says and knows that it has.
 //! - A segment with a failed write or sync is never written to again, nor is its file.
 //! - A file that is not this store's is neither removed nor written to, also if it has the name of a segment.
@@ -88,6 +89,8 @@ pub(super) struct Journal {
 struct State {
     /// The newest generation that there is.
     newest: u64,
+    /// The newest generation that the flusher was given to append to.
+    turned_to: u64,
     ready: Option<Active>,
     spare: Option<Spare>,
     /// The checkpointer is to make one ready, of so many bytes at least.
@@ -204,6 +207,7 @@ impl Journal {
         let (kept, max_bytes) = (files - OTHERS, (total_bytes / files as u64).max(MIN_BYTES));
         let state = State {
             newest,
+            turned_to: newest,
             ready: None,
             spare: None,
             wanted: None,
@@ -267,14 +271,23 @@ impl Journal {
 
     // What the flusher calls.
 
-    /// Lets the database know that a journal is in use. The segment is there, and nothing is in it yet.
-    pub(super) fn announce(&self, database: &Database) -> Result<(), Error> {
+    /// Lets the database know that a journal is in use, and that `generation` is, unless the segment before it names it (`is_named`). The
+    /// segment is there, and nothing is in it yet.
+    ///
+    /// Where only the name is missing and the database does not work, that is no error: the next checkpoint names it, and meanwhile
+    /// sign-outs must not fail.
+    pub(super) fn announce(&self, database: &Database, generation: u64, is_named: bool) -> Result<(), Error> {
         let mut mark = self.mark.lock();
-        if !mark.in_use {
-            database.check_name()?;
-            let announced = JournalMark { in_use: true, ..*mark };
-            database.with(|redb| tables::write(redb, database.form(), |tables| tables.set_journal(announced)))?;
-            *mark = announced;
+        if mark.in_use && (is_named || mark.newest >= generation) {
+            return Ok(());
+        }
+        let announced = JournalMark { in_use: true, newest: generation, ..*mark };
+        let write = |redb: &_| tables::write(redb, database.form(), |tables| tables.set_journal(announced));
+        match database.check_name().and_then(|()| database.with(write)) {
+            Ok(_) => *mark = announced,
+            Err(error) if !mark.in_use => return Err(error),
+            // The checkpointer is the one who opens it again.
+            Err(_) => self.nudge(),
         }
         Ok(())
     }
@@ -331,6 +344,7 @@ impl Journal {
         };
         self.filled.store(0, Ordering::Relaxed);
         let active = Active { since: self.timeline.uptime(), ..next.active };
+        self.state.lock().turned_to = active.segment.label().generation;
         Ok(Some(Next { active, ..next }))
     }
 

@@ -14,7 +14,7 @@ use std::{
 use super::{
     database::Database,
     form::Form,
-    frame::{self, End},
+    frame::{self, End, Replayed},
     own::{self, Whose},
     pending::Pending,
     segment::{self, Label, START},
@@ -42,6 +42,8 @@ pub(super) struct Recovered {
     pub(super) frames: u64,
     /// Writes that a crash had cut short.
     pub(super) torn: u64,
+    /// The newest generation that is known to be in use; 0 if none is.
+    newest: u64,
     /// Files that hold nothing.
     pub(super) empty: Vec<OsString>,
 }
@@ -87,17 +89,57 @@ pub(super) fn recover(
     drop_unused_twins(volume, &mut recovered)?;
     check_order(volume, name, &recovered.segments, mark, salvage)?;
     make_durable(volume, &recovered.segments)?;
-    let Recovered { segments, pending, frames, torn, .. } = &mut recovered;
-    read_ahead(volume, segments, |left, bytes| {
-        *torn += u64::from(replay(volume, left, bytes, form, pending, frames, salvage)?);
+    recovered.newest = if mark.in_use { mark.newest } else { 0 };
+    let segments = mem::take(&mut recovered.segments);
+    read_ahead(volume, &segments, |left, bytes| {
+        let is_torn = recovered.replay(volume, left, bytes, form, salvage)?;
+        recovered.torn += u64::from(is_torn);
         Ok(())
     })?;
+    let found = segments.last().map_or(mark.generation, |left| left.label.generation);
+    if recovered.newest > found && !salvage {
+        return Err(Error::JournalIncomplete { path: volume.path(name), found, newest: recovered.newest });
+    }
+    recovered.segments = segments;
     // A frame says what was so when it was written, which was before older segments were moved.
     recovered.unsure = recovered.pending.keys().collect();
     Ok(recovered)
 }
 
 impl Recovered {
+    /// Takes over the frames of a segment. Returns whether its last write was cut short.
+    fn replay(&mut self, volume: &dyn Volume, left: &Left, bytes: &[u8], form: &Form, salvage: bool) -> Result<bool, Error> {
+        let damaged = |offset: usize| Error::JournalDamaged { path: volume.path(&left.name), offset: START + offset as u64 };
+        let expected = usize::try_from(left.label.len_bytes.saturating_sub(START)).unwrap_or(usize::MAX);
+        let mut from = 0;
+        loop {
+            let end = frame::replay(bytes, left.label.salt, form, from, |replayed| match replayed {
+                Replayed::Change { op, fresh } => {
+                    self.frames += 1;
+                    self.pending.apply(&op, fresh, left.label.generation);
+                }
+                Replayed::GoesOn(generation) => self.newest = self.newest.max(generation),
+            });
+            match end {
+                End::Damaged { offset } if salvage => match frame::next_valid(bytes, left.label.salt, form, offset) {
+                    Some(next) => from = next,
+                    None => return Ok(true),
+                },
+                End::Damaged { offset } => return Err(damaged(offset)),
+                #[cfg(feature = "encryption")]
+                End::UnknownKey(key) => return Err(form.unknown_key(key, &volume.path(&left.name))),
+                #[cfg(feature = "encryption")]
+                End::OtherSeal(found) => return Err(Error::SealVersion { found, expected: crate::keys::VERSION }),
+                // With `salvage` too: the release that wrote it reads it.
+                End::OtherFormat(error) => return Err(error.into()),
+                // Space was made before the header was written, so a file that lacks some was cut afterwards.
+                End::Torn { .. } | End::Clean if bytes.len() < expected && !salvage => return Err(damaged(bytes.len())),
+                End::Torn { .. } => return Ok(true),
+                End::Clean => return Ok(false),
+            }
+        }
+    }
+
     /// Asks redb which of the keys it has.
     pub(super) fn compare(&mut self, database: &Database) -> Result<(), Error> {
         let keys: Vec<Key> = mem::take(&mut self.unsure).into_iter().collect();
@@ -225,43 +267,6 @@ fn drop_unused_twins(volume: &dyn Volume, recovered: &mut Recovered) -> Result<(
 
 fn is_unused(volume: &dyn Volume, left: &Left) -> Result<bool, Error> {
     Ok(!frame::has_any(&read_frames(volume, left)?, left.label.salt))
-}
-
-fn replay(
-    volume: &dyn Volume,
-    left: &Left,
-    bytes: &[u8],
-    form: &Form,
-    pending: &mut Pending,
-    frames: &mut u64,
-    salvage: bool,
-) -> Result<bool, Error> {
-    let damaged = |offset: usize| Error::JournalDamaged { path: volume.path(&left.name), offset: START + offset as u64 };
-    let expected = usize::try_from(left.label.len_bytes.saturating_sub(START)).unwrap_or(usize::MAX);
-    let mut from = 0;
-    loop {
-        let end = frame::replay(bytes, left.label.salt, form, from, |replayed| {
-            *frames += 1;
-            pending.apply(&replayed.op, replayed.fresh, left.label.generation);
-        });
-        match end {
-            End::Damaged { offset } if salvage => match frame::next_valid(bytes, left.label.salt, form, offset) {
-                Some(next) => from = next,
-                None => return Ok(true),
-            },
-            End::Damaged { offset } => return Err(damaged(offset)),
-            #[cfg(feature = "encryption")]
-            End::UnknownKey(key) => return Err(form.unknown_key(key, &volume.path(&left.name))),
-            #[cfg(feature = "encryption")]
-            End::OtherSeal(found) => return Err(Error::SealVersion { found, expected: crate::keys::VERSION }),
-            // With `salvage` too: the release that wrote it reads it.
-            End::OtherFormat(error) => return Err(error.into()),
-            // Space was made before the header was written, so a file that lacks some was cut afterwards.
-            End::Torn { .. } | End::Clean if bytes.len() < expected && !salvage => return Err(damaged(bytes.len())),
-            End::Torn { .. } => return Ok(true),
-            End::Clean => return Ok(false),
-        }
-    }
 }
 
 fn read_frames(volume: &dyn Volume, left: &Left) -> Result<Vec<u8>, Error> {

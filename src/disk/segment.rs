@@ -32,8 +32,10 @@ const MAGIC: [u8; 8] = *b"sessileJ";
 pub(super) const FORMAT: u32 = 1;
 /// A mark goes behind the frames, in a sector of its own.
 const MARK_BYTES: u64 = SECTOR as u64;
+/// Room for two behind the frames: that they are durable, and where the journal goes on.
+const MARKS_BYTES: u64 = 2 * MARK_BYTES;
 /// Bytes of a segment that are not for frames.
-pub(super) const OVERHEAD: u64 = START + MARK_BYTES;
+pub(super) const OVERHEAD: u64 = START + MARKS_BYTES;
 /// A write that is longer than this is ended: the memory for it is kept.
 const MAX_WRITE: usize = 1 << 20;
 const COPY: usize = 4096;
@@ -161,7 +163,7 @@ impl Segment {
 
     /// Bytes that are left for frames.
     pub(super) fn room(&self) -> u64 {
-        self.label.len_bytes.saturating_sub(self.end + MARK_BYTES)
+        self.label.len_bytes.saturating_sub(self.end + MARKS_BYTES)
     }
 
     /// Bytes for frames when it is unused.
@@ -225,12 +227,24 @@ impl Segment {
         if self.next == 0 || self.marked || self.end + MARK_BYTES > self.label.len_bytes {
             return Ok(());
         }
+        self.write_mark(self.next, None)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Says behind the last frame in which generation the journal goes on, durably, so that a journal whose newest segments are missing is
+    /// told from one that ends here. Nothing is appended after it.
+    pub(super) fn go_on(&mut self, generation: u64) -> io::Result<()> {
+        self.write_mark(self.first(), Some(generation))?;
+        self.file.sync()
+    }
+
+    fn write_mark(&mut self, first: u32, goes_on: Option<u64>) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(SECTOR);
-        frame::encode_mark(&mut bytes, self.label.salt, Position { number: self.next, first: self.next });
+        frame::encode_mark(&mut bytes, self.label.salt, Position { number: self.next, first }, goes_on);
         bytes.resize(SECTOR, 0);
         self.file.write_at(self.end, &bytes)?;
         self.end += MARK_BYTES;
-        self.next += 1;
         self.marked = true;
         Ok(())
     }

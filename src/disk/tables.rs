@@ -6,7 +6,7 @@
 //! owners      owner [16], record key [16]         -> ()
 //! meta        "format" | "store_id" | "mac_keys"  -> bytes; the keys are sealed if the records are
 //!             "sealed"                            -> the form of sealed records u32 LE; not there if they are not sealed
-//!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8
+//!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8, newest in use u64 LE if one is named
 //!             "clock"                             -> certain time u64 LE, what the clock said when it was first ahead u64 LE
 //! quarantine  record key [16]                     -> what stood under it in `records`, damaged
 //! ```
@@ -77,23 +77,32 @@ pub(super) struct JournalMark {
     pub(super) salt: u64,
     /// Whether a later generation may hold acknowledged changes.
     pub(super) in_use: bool,
+    /// The newest generation that is known to be in use; 0 if none is named here. A segment names the one after it, too.
+    pub(super) newest: u64,
 }
 
 impl JournalMark {
-    pub(super) fn encode(self) -> [u8; 17] {
-        let mut bytes = [0; 17];
-        bytes[..8].copy_from_slice(&self.generation.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.salt.to_le_bytes());
-        bytes[16] = u8::from(self.in_use);
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(25);
+        bytes.extend_from_slice(&self.generation.to_le_bytes());
+        bytes.extend_from_slice(&self.salt.to_le_bytes());
+        bytes.push(u8::from(self.in_use));
+        if self.newest != 0 {
+            bytes.extend_from_slice(&self.newest.to_le_bytes());
+        }
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; 17] = bytes.try_into().ok()?;
         let (generation, rest) = bytes.split_first_chunk()?;
-        let (salt, in_use) = rest.split_first_chunk()?;
+        let (salt, rest) = rest.split_first_chunk()?;
+        let (in_use, rest) = rest.split_first()?;
+        let newest = match rest {
+            [] => 0,
+            newest => Some(u64::from_le_bytes(newest.try_into().ok()?)).filter(|newest| *newest != 0)?,
+        };
         let (generation, salt) = (u64::from_le_bytes(*generation), u64::from_le_bytes(*salt));
-        (in_use[0] <= 1).then_some(Self { generation, salt, in_use: in_use[0] == 1 })
+        (*in_use <= 1).then_some(Self { generation, salt, in_use: *in_use == 1, newest })
     }
 }
 

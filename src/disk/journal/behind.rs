@@ -140,8 +140,11 @@ impl Journal {
     ) -> Result<(), Error> {
         let mut mark = self.mark.lock();
         // Without a later segment, the journal is not in use: nothing would be there to find after a crash.
-        let in_use = self.state.lock().newest > label.generation;
-        let passed = JournalMark { generation: label.generation, salt: label.salt, in_use };
+        let state = self.state.lock();
+        let in_use = state.newest > label.generation;
+        let newest = if state.turned_to > label.generation { state.turned_to } else { 0 };
+        drop(state);
+        let passed = JournalMark { generation: label.generation, salt: label.salt, in_use, newest };
         write(passed)?;
         *mark = passed;
         Ok(())
@@ -151,7 +154,7 @@ impl Journal {
     pub(in crate::disk) fn end(&self, write: impl FnOnce(JournalMark, &[Queued]) -> Result<(), Error>) -> Result<(), Error> {
         let (mut mark, left) = (self.mark.lock(), self.left.lock());
         if mark.in_use || !left.is_empty() {
-            let ended = JournalMark { in_use: false, ..*mark };
+            let ended = JournalMark { in_use: false, newest: 0, ..*mark };
             write(ended, &left)?;
             *mark = ended;
         }

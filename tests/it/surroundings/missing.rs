@@ -1,0 +1,124 @@
+//! Files of the journal are missing when the store is opened: nothing acknowledged is lost without a word.
+
+use std::io::ErrorKind;
+
+use sessile::{
+    Builder, Error, Store, Token,
+    testing::{FaultDisk, IoKind},
+};
+
+use crate::support::n_of;
+
+/// A store that keeps five full segments of 64 KiB.
+fn builder() -> Builder {
+    Store::builder().journal_bytes(512 << 10)
+}
+
+fn save(store: &Store, tokens: &mut Vec<Token>, bytes: usize) {
+    let session = store.session(None).unwrap();
+    session.insert("n", tokens.len() as u64).unwrap();
+    session.insert("long", "x".repeat(bytes)).unwrap();
+    if session.save().wait().is_ok() {
+        tokens.push(session.token().unwrap());
+    }
+}
+
+/// The journal's files with their generations, the newest first.
+fn journals(disk: &FaultDisk) -> Vec<(u64, std::ffi::OsString)> {
+    let mut found: Vec<_> = disk
+        .names()
+        .into_iter()
+        .filter(|name| name.to_string_lossy().contains("journal"))
+        .map(|name| (u64::from_le_bytes(disk.contents(&name).unwrap()[32..40].try_into().unwrap()), name))
+        .collect();
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    found
+}
+
+/// Whether all `tokens` are found on `disk` after it has lost `missing`, or the store refuses to open. Returns whether it refused.
+#[track_caller]
+fn refuses_or_has_all(disk: &FaultDisk, missing: &[&std::ffi::OsString], tokens: &[Token]) -> bool {
+    let found = disk.copy();
+    for name in missing {
+        found.delete(name);
+    }
+    match builder().open_on(&found) {
+        Ok(store) => {
+            let lost = tokens.iter().enumerate().filter(|(n, token)| n_of(&store, token) != Some(*n as u64)).count();
+            assert_eq!(lost, 0, "without {missing:?} of {:?}", journals(disk));
+            false
+        }
+        Err(Error::JournalIncomplete { .. } | Error::JournalMismatch { .. }) => {
+            let salvaged = builder().salvage_journal(true).open_on(&found).map(drop);
+            assert!(salvaged.is_ok(), "{salvaged:?}");
+            true
+        }
+        Err(error) => panic!("another error: {error:?}"),
+    }
+}
+
+/// Looks at every way to lose the newest files, and at each file alone. Returns how often the store refused.
+#[track_caller]
+fn check(disk: &FaultDisk, tokens: &[Token]) -> usize {
+    let journals = journals(disk);
+    let newest = (0..=journals.len()).map(|count| journals[..count].iter().map(|(_, name)| name).collect::<Vec<_>>());
+    let single = journals.iter().map(|(_, name)| vec![name]);
+    newest.chain(single).filter(|missing| refuses_or_has_all(disk, missing, tokens)).count()
+}
+
+#[test]
+fn a_journal_whose_newest_files_are_missing_is_refused() {
+    let disk = FaultDisk::new(0);
+    let store = builder().open_on(&disk).unwrap();
+    let mut tokens = Vec::new();
+    let mut refused = 0;
+    // Full segments of which none, some and all but five are in the file.
+    for n in 0..160 {
+        save(&store, &mut tokens, 4000);
+        if n % 10 == 0 {
+            refused += check(&disk, &tokens);
+        }
+    }
+    assert!(journals(&disk).len() > 4 && refused > 100, "{refused}");
+}
+
+#[test]
+fn what_comes_after_a_sweep_a_crash_a_failure_or_a_long_record_is_missed_too() {
+    let mut disk = FaultDisk::new(0);
+    let mut store = builder().open_on(&disk).unwrap();
+    let mut tokens = Vec::new();
+    for n in 0..60 {
+        for _ in 0..n % 7 {
+            save(&store, &mut tokens, 4000);
+        }
+        match n % 5 {
+            0 => store.sweep().wait().unwrap(),
+            1 => {
+                disk = disk.kill();
+                store = builder().open_on(&disk).unwrap();
+            }
+            2 => {
+                disk.fail_nth(IoKind::Sync, 0, ErrorKind::Other);
+                save(&store, &mut tokens, 10);
+                while store.flush().wait().is_err() {}
+            }
+            3 => save(&store, &mut tokens, 200_000),
+            _ => {}
+        }
+        save(&store, &mut tokens, 10);
+        check(&disk, &tokens);
+    }
+}
+
+#[test]
+fn a_file_that_was_only_ready_is_not_missed() {
+    let disk = FaultDisk::new(0);
+    let store = builder().open_on(&disk).unwrap();
+    let mut tokens = Vec::new();
+    save(&store, &mut tokens, 10);
+    while journals(&disk).len() < 2 {
+        std::thread::yield_now();
+    }
+    let ready = &journals(&disk)[0].1;
+    assert!(!refuses_or_has_all(&disk, &[ready], &tokens));
+}
