@@ -362,7 +362,7 @@ impl fmt::Display for Error {
                     None => f.write_str("no journal")?,
                 }
                 f.write_str(
-                    ". Restore the file and its journals from one backup, or open with `Builder::salvage_journal` to go on \
+                    " of another time or copy. Restore the file and its journals from one backup, or open with `Builder::salvage_journal` to go on \
                      with what is there",
                 )
             }

@@ -32,7 +32,7 @@ use super::{
     own::{self, Whose},
     pending::Pending,
     recover::{self, Recovered},
-    segment::{Label, MIN_BYTES, OVERHEAD, Segment},
+    segment::{Generation, Label, MIN_BYTES, OVERHEAD, Segment},
     tables::{self, JournalMark},
     ticket::{Group, Ticket},
     volume::{Volume, VolumeFile},
@@ -87,8 +87,8 @@ pub(super) struct Journal {
 }
 
 struct State {
-    /// The newest generation that there is.
-    newest: u64,
+    /// The newest generation that there is, and its salt.
+    newest: Generation,
     /// The newest generation that the flusher was given to append to.
     turned_to: u64,
     ready: Option<Active>,
@@ -193,7 +193,7 @@ impl Journal {
             // A file that stays is found to be empty again at the next open.
             let _ = volume.remove(name);
         }
-        let newest = recovered.segments.last().map_or(mark.generation, |left| left.label.generation);
+        let newest = recovered.segments.last().map_or(mark.as_generation(), |left| left.label.as_generation());
         let file_bytes = recovered.segments.iter().map(|left| left.label.len_bytes).sum();
         let longest = recovered.segments.iter().map(|left| left.label.len_bytes).max();
         let mut numbers = BTreeSet::new();
@@ -207,7 +207,7 @@ impl Journal {
         let (kept, max_bytes) = (files - OTHERS, (total_bytes / files as u64).max(MIN_BYTES));
         let state = State {
             newest,
-            turned_to: newest,
+            turned_to: newest.number,
             ready: None,
             spare: None,
             wanted: None,
@@ -367,9 +367,9 @@ impl Journal {
 
     /// Makes a new segment under a free name. The caller holds `making`.
     fn make(&self, len_bytes: u64) -> Result<Active, Error> {
-        let generation = self.state.lock().newest + 1;
+        let before = self.state.lock().newest;
         let (number, file) = self.create()?;
-        let made = Label::new(self.store_id, generation, len_bytes).and_then(|label| {
+        let made = Label::new(self.store_id, before, len_bytes).and_then(|label| {
             let segment = Segment::prepare(file, label);
             segment.and_then(|segment| self.volume.sync().map(|()| segment)).map_err(degraded)
         });
@@ -380,7 +380,7 @@ impl Journal {
         let mut state = self.state.lock();
         match made {
             Ok(segment) => {
-                state.newest = generation;
+                state.newest = segment.label().as_generation();
                 state.file_bytes += len_bytes;
                 Ok(Active { number, segment, since: self.timeline.uptime() })
             }

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::disk::{
         FaultDisk,
-        segment::{MIN_BYTES, Segment},
+        segment::{Generation, MIN_BYTES, Segment},
     };
 
     const STORE: [u8; 16] = [7; 16];
@@ -103,7 +103,7 @@ mod tests {
     /// A segment of `store_id`, as it is before anything is appended.
     fn segment(store_id: [u8; 16]) -> (Label, Vec<u8>) {
         let disk = FaultDisk::new(0);
-        let label = Label::new(store_id, 1, MIN_BYTES).unwrap();
+        let label = Label::new(store_id, Generation { number: 0, salt: 0 }, MIN_BYTES).unwrap();
         Segment::prepare(disk.create(OsStr::new(NAME)).unwrap(), label).unwrap();
         (label, disk.contents(NAME).unwrap())
     }
@@ -113,8 +113,8 @@ mod tests {
         let (label, bytes) = segment(STORE);
         assert_eq!(whose_is(&bytes), Whose::Segment(label));
         // Both copies of the header, cut before or behind the same byte: without a checksum that holds.
-        for cut in 0..56 {
-            for (from, to) in [(0, cut), (cut + 1, 56)] {
+        for cut in 0..64 {
+            for (from, to) in [(0, cut), (cut + 1, 64)] {
                 let mut torn = vec![0; bytes.len()];
                 for copy in [0, 4096] {
                     torn[copy + from..copy + to].copy_from_slice(&bytes[copy + from..copy + to]);
@@ -123,7 +123,7 @@ mod tests {
                 assert!(matches!(found, Whose::Unfinished | Whose::Segment(_)), "{from}..{to}: {found:?}");
             }
         }
-        for len in [0, 1, 56, 4096, 8192, 8193, 300_000] {
+        for len in [0, 1, 64, 4096, 8192, 8193, 300_000] {
             assert_eq!(whose_is(&vec![0; len]), Whose::Unfinished, "{len} zeros");
         }
     }
@@ -133,7 +133,7 @@ mod tests {
         let (_, bytes) = segment(STORE);
         let mut strangers = vec![b"notes".to_vec(), b"sessileJ".repeat(100), bytes[1..].to_vec()];
         // One byte that is not zero, anywhere in a file that has no header.
-        for at in [0, 7, 20, 56, 4095, 4096, 8191, 8192, 299_999] {
+        for at in [0, 7, 20, 64, 4095, 4096, 8191, 8192, 299_999] {
             let mut zeros = vec![0; 300_000];
             zeros[at] = 1;
             strangers.push(zeros);

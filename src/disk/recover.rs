@@ -223,12 +223,12 @@ fn make_durable(volume: &dyn Volume, segments: &[Left]) -> Result<(), Error> {
 
 /// The journal must go on exactly where the database ends.
 fn check_order(volume: &dyn Volume, name: &OsStr, segments: &[Left], mark: JournalMark, salvage: bool) -> Result<(), Error> {
-    let mut expected = mark.generation;
+    let mut before = mark.as_generation();
     for left in segments {
-        expected += 1;
-        if left.label.generation != expected && !salvage {
+        if !left.label.follows(before) && !salvage {
             return Err(mismatch(volume, name, Some(left), mark));
         }
+        before = left.label.as_generation();
     }
     if segments.is_empty() && mark.in_use && !salvage {
         return Err(mismatch(volume, name, None, mark));
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::disk::{
         FaultDisk, Op,
-        segment::{MIN_BYTES, Segment},
+        segment::{Generation, MIN_BYTES, Segment},
     };
 
     const STORE: [u8; 16] = [7; 16];
@@ -309,7 +309,7 @@ mod tests {
     /// Makes the segment of `generation` on `disk`, and gives its file.
     fn segment(disk: &FaultDisk, generation: u64) -> (OsString, Segment) {
         let name = file_name(OsStr::new("store"), &generation.to_string());
-        let label = Label::new(STORE, generation, MIN_BYTES).unwrap();
+        let label = Label::new(STORE, Generation { number: generation - 1, salt: 0 }, MIN_BYTES).unwrap();
         let file = disk.create(&name).unwrap();
         (name, Segment::prepare(file, label).unwrap())
     }

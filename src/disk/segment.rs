@@ -1,7 +1,8 @@
 //! One file of the journal: its header, its preallocated space, and appending to it.
 //!
 //! ```text
-//! 0      header, 4096 bytes: magic [8] | format u32 | crc u32 | store id [16] | generation u64 | salt u64 | length u64 | zeros
+//! 0      header, 4096 bytes: magic [8] | format u32 | crc u32 | store id [16] | generation u64 | salt u64 | length u64 |
+//!        salt of the generation before u64 | zeros
 //! 4096   the same header again
 //! 8192   frames; writes begin at multiples of 512
 //! ```
@@ -39,7 +40,14 @@ pub(super) const OVERHEAD: u64 = START + MARKS_BYTES;
 /// A write that is longer than this is ended: the memory for it is kept.
 const MAX_WRITE: usize = 1 << 20;
 const COPY: usize = 4096;
-const HEADER_BYTES: usize = 56;
+const HEADER_BYTES: usize = 64;
+
+/// A generation of the journal, of one history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation {
+    pub(super) number: u64,
+    pub(super) salt: Salt,
+}
 
 /// What tells one generation of the journal from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +57,24 @@ pub(super) struct Label {
     pub(super) generation: u64,
     pub(super) salt: Salt,
     pub(super) len_bytes: u64,
+    /// The salt of the generation before: the numbers of another history may be the same.
+    pub(super) after: Salt,
 }
 
 impl Label {
-    /// A label for the next use of a file, with a salt that nobody has seen.
-    pub(super) fn new(store_id: [u8; 16], generation: u64, len_bytes: u64) -> Result<Self, Error> {
-        Ok(Self { store_id, generation, salt: u64::from_le_bytes(random_bytes()?), len_bytes })
+    /// A label for the next use of a file, behind `before`, with a salt that nobody has seen.
+    pub(super) fn new(store_id: [u8; 16], before: Generation, len_bytes: u64) -> Result<Self, Error> {
+        let salt = u64::from_le_bytes(random_bytes()?);
+        Ok(Self { store_id, generation: before.number + 1, salt, len_bytes, after: before.salt })
+    }
+
+    pub(super) fn as_generation(&self) -> Generation {
+        Generation { number: self.generation, salt: self.salt }
+    }
+
+    /// Whether the journal goes on here behind `before`.
+    pub(super) fn follows(&self, before: Generation) -> bool {
+        (self.generation, self.after) == (before.number + 1, before.salt)
     }
 
     pub(super) fn encode(&self) -> [u8; COPY] {
@@ -65,6 +85,7 @@ impl Label {
         block[32..40].copy_from_slice(&self.generation.to_le_bytes());
         block[40..48].copy_from_slice(&self.salt.to_le_bytes());
         block[48..56].copy_from_slice(&self.len_bytes.to_le_bytes());
+        block[56..64].copy_from_slice(&self.after.to_le_bytes());
         let crc = header_crc(&block);
         block[12..16].copy_from_slice(&crc.to_le_bytes());
         block
@@ -122,8 +143,8 @@ fn read_copy(bytes: &[u8]) -> Found {
     if word(8) != FORMAT {
         return Found::OtherFormat(word(8));
     }
-    let store_id = *header[16..].first_chunk().expect("a header is 56 bytes");
-    Found::Label(Label { store_id, generation: long(32), salt: long(40), len_bytes: long(48) })
+    let store_id = *header[16..].first_chunk().expect("a header is 64 bytes");
+    Found::Label(Label { store_id, generation: long(32), salt: long(40), len_bytes: long(48), after: long(56) })
 }
 
 /// A segment that frames are appended to.
@@ -277,7 +298,7 @@ mod tests {
     #[test]
     fn a_mark_that_a_crash_loses_is_not_taken_for_damage() {
         let (disk, name) = (FaultDisk::new(0), OsStr::new("journal"));
-        let label = Label::new([1; 16], 1, MIN_BYTES).unwrap();
+        let label = Label::new([1; 16], Generation { number: 0, salt: 0 }, MIN_BYTES).unwrap();
         let mut segment = Segment::prepare(disk.create(name).unwrap(), label).unwrap();
         let op = |n: u8| Op::Delete { key: [n; 16] };
         let mut buffer = Vec::new();

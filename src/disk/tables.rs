@@ -27,6 +27,7 @@ use super::{
     form::{self, Form, Outline},
     op::{ENDED, NOTES},
     pending::Change,
+    segment::Generation,
 };
 use crate::{
     Error,
@@ -82,6 +83,10 @@ pub(super) struct JournalMark {
 }
 
 impl JournalMark {
+    pub(super) fn as_generation(self) -> Generation {
+        Generation { number: self.generation, salt: self.salt }
+    }
+
     pub(super) fn encode(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(25);
         bytes.extend_from_slice(&self.generation.to_le_bytes());

@@ -354,6 +354,28 @@ fn f13_a_backup_beside_a_journal_of_its_generation_and_another_history_is_refuse
 }
 
 #[test]
+fn f13_a_backup_beside_the_next_generation_of_another_history_is_refused() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    saved(&store, 1);
+    store.close().unwrap();
+    let (backup, lived_on) = (disk.copy(), disk);
+    let stores = [open(&backup), open(&lived_on)];
+    // In each, redb has one commit of its own, and the journal another.
+    for (n, store) in (2..).zip(&stores) {
+        saved(store, n);
+        checkpoint(store);
+        saved(store, 10 * n);
+    }
+    let mixed = mixed(&backup, &lived_on);
+    // A spare file: it tells of the generation that both have.
+    mixed.delete(JOURNAL);
+    let error = builder().open_on(&mixed).map(drop).unwrap_err();
+    assert!(matches!(error, Error::JournalMismatch { journal: Some(of), database, .. } if of == database + 1), "{error:?}");
+    assert_eq!([&backup, &lived_on].map(|disk| open(&disk.copy()).stats().sessions), [3, 3]);
+}
+
+#[test]
 fn f13_a_journal_of_another_store_or_without_one_is_refused() {
     let (other, _) = two_moments();
     let (own, _) = two_moments();
@@ -370,7 +392,7 @@ fn f13_a_journal_of_another_format_is_refused_by_its_number() {
     let (disk, _) = two_moments();
     let mut bytes = disk.contents(JOURNAL).unwrap();
     bytes[8..12].copy_from_slice(&9_u32.to_le_bytes());
-    let crc = crc32(bytes[..12].iter().chain(&bytes[16..56]));
+    let crc = crc32(bytes[..12].iter().chain(&bytes[16..64]));
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     disk.replace(JOURNAL, &bytes);
     let error = builder().open_on(&disk).unwrap_err();

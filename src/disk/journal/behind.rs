@@ -110,15 +110,15 @@ impl Journal {
     /// Makes a segment of a file that has been one. The caller holds `making`.
     fn reuse(&self, spare: Spare, len_bytes: u64) -> Result<Active, Error> {
         let (number, len_bytes) = (spare.number, len_bytes.max(spare.len_bytes));
-        let generation = self.state.lock().newest + 1;
-        let made = Label::new(self.store_id, generation, len_bytes)
+        let before = self.state.lock().newest;
+        let made = Label::new(self.store_id, before, len_bytes)
             .and_then(|label| Segment::prepare(spare.file, label).map_err(degraded));
         if made.is_err() {
             self.give_up(number, spare.len_bytes);
         }
         let segment = made?;
         let mut state = self.state.lock();
-        state.newest = generation;
+        state.newest = segment.label().as_generation();
         state.file_bytes += len_bytes - spare.len_bytes;
         Ok(Active { number, segment, since: self.timeline.uptime() })
     }
@@ -141,7 +141,7 @@ impl Journal {
         let mut mark = self.mark.lock();
         // Without a later segment, the journal is not in use: nothing would be there to find after a crash.
         let state = self.state.lock();
-        let in_use = state.newest > label.generation;
+        let in_use = state.newest.number > label.generation;
         let newest = if state.turned_to > label.generation { state.turned_to } else { 0 };
         drop(state);
         let passed = JournalMark { generation: label.generation, salt: label.salt, in_use, newest };
