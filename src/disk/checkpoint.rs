@@ -132,7 +132,9 @@ impl Checkpointer {
             match done {
                 Ok(()) => {
                     (pause, retry_at) = (PAUSE.0, None);
-                    if is_checkpoint || !self.journal.has_due() {
+                    // A job that needs no file says nothing of one that has lost its name.
+                    let has_name = !self.is_degraded() || self.database.check_name().is_ok();
+                    if has_name && (is_checkpoint || !self.journal.has_due()) {
                         self.note(None);
                     }
                 }
@@ -145,8 +147,8 @@ impl Checkpointer {
                     return Err(error);
                 }
                 Err(error) => {
+                    self.note(Some(error.clone()));
                     self.give_up(&error);
-                    self.note(Some(error));
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(PAUSE.1);
                 }
