@@ -140,6 +140,11 @@ pub enum Error {
     },
     /// The store was closed.
     Closed,
+    /// The process was forked after the store was opened, and this is the child: the threads that write are the parent's, and so is the store.
+    Forked {
+        /// The process that opened it.
+        opened_by: u32,
+    },
     /// A setting has no sensible meaning.
     Config {
         /// Which setting, what it was, and what it may be.
@@ -388,6 +393,11 @@ impl fmt::Display for Error {
                  room and works",
             ),
             Self::Closed => f.write_str("the store is closed; open it again"),
+            Self::Forked { opened_by } => write!(
+                f,
+                "the store was opened by process {opened_by}, and this is a process that was forked from it; open the store after the fork, as \
+                 a daemon does, and let the parent exit without it"
+            ),
             Self::Config { detail } => f.write_str(detail),
             Self::SessionEnded => f.write_str(
                 "the session has ended, or another request gave it a new token, so nothing was stored; load the session again, or \

@@ -35,6 +35,7 @@ impl Disk {
     /// Calls `end` with sessions that have no owner or are over at `now_ms`, until it returns `true`: it has ended one. It returns `false`
     /// for a session that was used since, or has an owner now. Returns whether one was ended.
     pub(crate) fn end_one(&self, now_ms: u64, mut end: impl FnMut(&Key) -> Result<bool, Error>) -> Result<bool, Error> {
+        self.check_process()?;
         let mut after = None;
         loop {
             let keys = self.journal.pending().read().anonymous(after.as_ref(), BATCH);

@@ -29,6 +29,7 @@ mod journal;
 mod op;
 mod own;
 mod pending;
+mod process;
 mod queue;
 mod recover;
 #[cfg(feature = "encryption")]
@@ -59,6 +60,7 @@ use self::{
     expendable::Search,
     flusher::Flusher,
     journal::Journal,
+    process::Process,
     queue::Queue,
 };
 pub(crate) use self::{
@@ -119,6 +121,7 @@ pub(crate) struct Settings {
 }
 
 pub(crate) struct Disk {
+    process: Process,
     database: Arc<Database>,
     journal: Arc<Journal>,
     queue: Arc<Queue>,
@@ -143,7 +146,7 @@ pub(crate) struct LoadedEnd {
 }
 
 /// What the disk tier has done so far, and holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DiskStats {
     pub(crate) syncs: u64,
     pub(crate) swept: u64,
@@ -189,7 +192,9 @@ impl Disk {
             Checkpointer::new(journal.clone(), database.clone(), queue.clone(), upstream, timeline, settings.sweep_interval);
         let checkpointer = Arc::new(checkpointer.since(meta.clock));
         let search = Search::default();
-        let mut disk = Self { database, journal, queue, flusher, checkpointer, replayed, search, threads: Mutex::new(None) };
+        let process = Process::this();
+        let mut disk =
+            Self { process, database, journal, queue, flusher, checkpointer, replayed, search, threads: Mutex::new(None) };
         disk.start().map_err(|source| Error::Open { path, source: Cause::new(source) })?;
         Ok((disk, meta.mac_keys))
     }
@@ -198,6 +203,11 @@ impl Disk {
     #[cfg(any(feature = "tower", feature = "import"))]
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.database.store_id()
+    }
+
+    /// Whether this is the process that opened the store.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        self.process.check()
     }
 
     fn start(&mut self) -> std::io::Result<()> {
@@ -225,6 +235,7 @@ impl Disk {
 
     /// The record under `key`, or why its bytes are not one. It may be larger than records may be by now.
     pub(crate) fn load(&self, key: &Key) -> Result<Option<Result<Record, Unreadable>>, Error> {
+        self.check_process()?;
         // The journal first: what it hands over in between is then found in redb.
         if let Some(entry) = self.journal.pending().read().get(key) {
             return Ok(entry.record.clone().map(Ok));
@@ -244,6 +255,7 @@ impl Disk {
     /// The record under `key` of what ended, for when the store opens. A damaged one is not set aside as a session's is: what it said
     /// must not be forgotten before something stands for it.
     pub(crate) fn load_end(&self, key: &Key) -> Result<Option<LoadedEnd>, Error> {
+        self.check_process()?;
         if let Some(entry) = self.journal.pending().read().get(key) {
             // It is sealed anew on its way to redb.
             return Ok(entry.record.clone().map(|record| LoadedEnd { record: Ok(record), is_outdated: false }));
@@ -275,6 +287,7 @@ impl Disk {
 
     /// Whether a commit may begin.
     pub(crate) fn admit(&self) -> Result<(), Error> {
+        self.check_process()?;
         if self.journal.is_starved() {
             let text = "the journal is full, and the database takes nothing over";
             return Err(self.journal.trouble().unwrap_or_else(|| Error::Degraded { source: Cause::text(text) }));
@@ -284,6 +297,7 @@ impl Disk {
 
     /// Whether a commit may begin that stays in memory for now.
     pub(crate) fn admit_to_memory(&self) -> Result<(), Error> {
+        self.check_process()?;
         if self.queue.has_room() {
             return Ok(());
         }
@@ -293,16 +307,21 @@ impl Disk {
     /// Queues `op`, which is not a session's. What it says is not lost, whatever becomes of the ticket.
     pub(crate) fn enqueue(&self, op: Op, urgency: Urgency) -> (Seq, Ticket) {
         let is_unborn = op.is_first_note();
-        self.queue.push(op, urgency, Before { seq: None, is_unborn })
+        self.enqueue_after(op, urgency, Before { seq: None, is_unborn })
     }
 
     /// Queues a change of a session. `before`: what was handed here of its key.
     pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
-        self.queue.push(op, urgency, before)
+        match self.check_process() {
+            Ok(()) => self.queue.push(op, urgency, before),
+            // A number that never becomes durable.
+            Err(error) => (Seq::MAX, Ticket::failed(error)),
+        }
     }
 
     /// The keys of every record that has or may have this owner: ask the record itself.
     pub(crate) fn of_owner(&self, owner: &[u8; 16]) -> Result<Vec<Key>, Error> {
+        self.check_process()?;
         let mut keys = Vec::new();
         // In the order in which a record travels: what is handed over in between is then found where it has gone.
         self.queue.pending(|key, record| {
@@ -320,6 +339,7 @@ impl Disk {
     /// The keys of every record there is, or was a moment ago.
     #[cfg(feature = "adapters")]
     pub(crate) fn keys(&self) -> Result<Vec<Key>, Error> {
+        self.check_process()?;
         let mut keys = Vec::new();
         // In the order in which a record travels, as above.
         self.queue.pending(|key, _| keys.push(*key));
@@ -331,16 +351,17 @@ impl Disk {
     }
 
     pub(crate) fn flush(&self) -> Ticket {
-        self.queue.flush()
+        self.check_process().map_or_else(Ticket::failed, |()| self.queue.flush())
     }
 
     /// Deletes what is expired now.
     pub(crate) fn sweep(&self) -> Ticket {
-        self.queue.sweep()
+        self.check_process().map_or_else(Ticket::failed, |()| self.queue.sweep())
     }
 
     /// Writes what is queued, moves the journal into redb and closes the file. The second time does nothing.
     pub(crate) fn close(&self) -> Result<(), Error> {
+        self.check_process().inspect_err(|_| self.abandon())?;
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
         self.queue.close();
         let panicked = || Error::Degraded { source: Cause::text("a thread of the disk tier panicked") };
@@ -355,7 +376,19 @@ impl Disk {
         flushed.and(watched).and(closed)
     }
 
+    /// Leaves everything to the process that this one is a copy of: there are no threads here to wait for, and to close the database's file
+    /// would write to it and let go of the parent's lock.
+    fn abandon(&self) {
+        if let Some(mut threads) = self.threads.try_lock() {
+            std::mem::forget(threads.take());
+        }
+        std::mem::forget(self.database.clone());
+    }
+
     pub(crate) fn stats(&self) -> DiskStats {
+        if self.check_process().is_err() {
+            return DiskStats { degraded: true, ..DiskStats::default() };
+        }
         DiskStats {
             syncs: self.flusher.syncs(),
             swept: self.checkpointer.swept(),

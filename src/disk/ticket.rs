@@ -9,6 +9,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+use super::process::Process;
 use crate::Error;
 
 /// Those who wait for the same write.
@@ -46,7 +47,8 @@ pub(crate) struct Ticket(Wait);
 #[derive(Debug)]
 enum Wait {
     Done(Result<(), Error>),
-    For(Arc<Group>),
+    /// The group, and the process whose threads resolve it.
+    For(Arc<Group>, Process),
 }
 
 impl Ticket {
@@ -59,14 +61,15 @@ impl Ticket {
     }
 
     pub(super) fn waiting(group: &Arc<Group>) -> Self {
-        Self(Wait::For(group.clone()))
+        Self(Wait::For(group.clone(), Process::this()))
     }
 
     /// Blocks the thread until the group is resolved.
     pub(crate) fn wait(&self) -> Result<(), Error> {
         match &self.0 {
             Wait::Done(result) => result.clone(),
-            Wait::For(group) => {
+            Wait::For(group, process) => {
+                process.check()?;
                 let mut state = group.state.lock();
                 loop {
                     if let Some(result) = &state.result {
@@ -81,7 +84,8 @@ impl Ticket {
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &self.0 {
             Wait::Done(result) => Poll::Ready(result.clone()),
-            Wait::For(group) => {
+            Wait::For(group, process) => {
+                process.check()?;
                 let mut state = group.state.lock();
                 if let Some(result) = &state.result {
                     return Poll::Ready(result.clone());

@@ -169,6 +169,9 @@ impl Store {
 
     /// Makes everything durable that was committed until now, quick changes too.
     pub fn flush(&self) -> Ack {
+        if let Err(error) = self.0.disk.check_process() {
+            return Ack::settled(Err(error));
+        }
         self.0.memory.write_back(&self.0.disk, false);
         Ack::new(self.0.disk.flush(), ())
     }
@@ -176,7 +179,8 @@ impl Store {
     /// Writes what is not on disk yet and closes the file, for all clones of this store. Later commits give [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::Degraded`] if the disk refuses: then the last relaxed and quick commits may be lost.
+    /// [`Error::Degraded`] if the disk refuses: then the last relaxed and quick commits may be lost. [`Error::Forked`] in a child process: the
+    /// parent's store stays open.
     pub fn close(&self) -> Result<(), Error> {
         self.0.close()
     }
@@ -322,6 +326,10 @@ impl Store {
 
 impl Inner {
     fn close(&self) -> Result<(), Error> {
+        if let Err(error) = self.disk.check_process() {
+            // Locks of memory may be held by threads that are not in this process. The disk tier leaves its files alone.
+            return self.disk.close().and(Err(error));
+        }
         // Before memory is gone through: a quick commit sees either that the store is closed, or that its change is taken along.
         self.closed.store(true, Ordering::SeqCst);
         self.memory.write_back(&self.disk, true);

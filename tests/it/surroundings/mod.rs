@@ -1,5 +1,6 @@
 //! What is around a store: other files in its directory, other processes, and what is done to its files while they are in use.
 
+mod forked;
 mod missing;
 mod moved;
 mod neighbours;
