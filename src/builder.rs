@@ -106,6 +106,7 @@ pub struct Builder {
     commit_timeout: Duration,
     journal_bytes: u64,
     verify_on_open: bool,
+    accept_empty_file: bool,
     salvage_journal: bool,
 }
 
@@ -133,6 +134,7 @@ impl Default for Builder {
             commit_timeout: Duration::from_secs(10),
             journal_bytes: 256 << 20,
             verify_on_open: false,
+            accept_empty_file: false,
             salvage_journal: false,
         }
     }
@@ -297,6 +299,16 @@ impl Builder {
         Self { verify_on_open: verify, ..self }
     }
 
+    /// Whether a file that is there and empty is made into a store, instead of [`Error::EmptyFile`]. Default: no; a store's file that has become
+    /// empty is a loss that somebody should hear of.
+    ///
+    /// For a container into which a single file is mounted, which has to be there before. Better mount the directory: the journal lies beside
+    /// the file, and if that place goes with the container, so does what was acknowledged since the last checkpoint. After a clean
+    /// [`close`](Store::close) the file has everything.
+    pub fn accept_empty_file(self, accept: bool) -> Self {
+        Self { accept_empty_file: accept, ..self }
+    }
+
     /// Whether to go on with what is readable if the journal is damaged, incomplete or does not fit the store's file, instead of
     /// [`Error::JournalDamaged`], [`Error::JournalIncomplete`] and [`Error::JournalMismatch`]. Default: no.
     ///
@@ -453,6 +465,7 @@ impl Builder {
             cache_bytes: self.disk_cache,
             journal_bytes: self.journal_bytes,
             verify: self.verify_on_open,
+            accept_empty: self.accept_empty_file,
             salvage: self.salvage_journal,
             wait_for_lock: self.wait_for_lock,
             flush_interval: self.flush_interval,

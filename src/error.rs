@@ -37,6 +37,13 @@ pub enum Error {
         /// What the operating system or the database said.
         source: Cause,
     },
+    /// The store's directory cannot be written, and the journal is made there.
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Cause,
+    },
     /// The file is a database, but not a store of this crate.
     NotAStore {
         /// The file.
@@ -291,7 +298,8 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::EmptyFile { path } => {
-                write!(f, "{} is empty, a store never is; restore it from a backup, or delete it to begin anew", path.display())
+                write!(f, "{} is empty, a store never is; restore it from a backup, delete it to begin anew, or open it with \
+                 `Builder::accept_empty_file` if it was made for a container to mount", path.display())
             }
             Self::FileReplaced { path } => write!(
                 f,
@@ -302,6 +310,12 @@ impl fmt::Display for Error {
             Self::Open { path, .. } => write!(
                 f,
                 "cannot open {} as a store; see the cause, and check that the directory exists and may be written",
+                path.display()
+            ),
+            Self::ReadOnly { path, .. } => write!(
+                f,
+                "the directory of {} cannot be written, and a store makes its journal there; give this user the right to make files in it, or \
+                 mount it for writing, the whole directory and not the file alone",
                 path.display()
             ),
             Self::NotAStore { path } => {
@@ -459,7 +473,10 @@ impl error::Error for Error {
         match self {
             // The codec's error is shown as this one, so its own cause follows.
             Self::Codec(source) => source.source(),
-            Self::Open { source, .. } | Self::Degraded { source } | Self::NoRandomness { source } => Some(&*source.0),
+            Self::Open { source, .. }
+            | Self::ReadOnly { source, .. }
+            | Self::Degraded { source }
+            | Self::NoRandomness { source } => Some(&*source.0),
             _ => None,
         }
     }

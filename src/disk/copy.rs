@@ -39,7 +39,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
         return Err(to.cannot_open(io::Error::from(io::ErrorKind::AlreadyExists).into()));
     }
     recover::refuse_orphans(&*to.volume, &to.name)?;
-    let options = Options { cache_bytes, verify: false };
+    let options = Options { cache_bytes, verify: false, accept_empty: false };
     let (old, meta) = Database::open(from.volume.clone(), &from.name, options, &from.encryption, Duration::ZERO)?;
     if meta.journal.in_use {
         let text = "another process has used the store since it was closed";

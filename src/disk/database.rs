@@ -36,6 +36,8 @@ pub(super) struct Options {
     pub(super) cache_bytes: usize,
     /// Read the whole file and check it.
     pub(super) verify: bool,
+    /// Make a store of a file that is there and empty.
+    pub(super) accept_empty: bool,
 }
 
 pub(super) struct Database {
@@ -67,8 +69,15 @@ impl Database {
         encryption: &Encryption,
         wait_for_lock: Duration,
     ) -> Result<(Self, StoreMeta), Error> {
+        match volume.check_writable() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => {
+                return Err(Error::ReadOnly { path: volume.path(name), source: Cause::new(error) });
+            }
+            // What else is in the way shows at once.
+            Ok(()) | Err(_) => {}
+        }
         match volume.look(name).map(|seen| seen.len_bytes) {
-            Ok(0) => return Err(Error::EmptyFile { path: volume.path(name) }),
+            Ok(0) if !options.accept_empty => return Err(Error::EmptyFile { path: volume.path(name) }),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 recover::refuse_orphans(&*volume, name)?;
@@ -77,6 +86,11 @@ impl Database {
             Err(error) => return Err(cannot_open(&*volume, name, error)),
         }
         let lock = take_lock(&*volume, name, wait_for_lock)?;
+        // Whoever had the lock before may have filled it.
+        if options.accept_empty && lock.0.len_bytes().map_err(|error| cannot_open(&*volume, name, error))? == 0 {
+            recover::refuse_orphans(&*volume, name)?;
+            fill(&*volume, name, &*lock.0, options, encryption)?;
+        }
         let (redb, mut meta) = open_redb(&*volume, name, options, &lock)?;
         let path = volume.path(name);
         let form = encryption.form_of(&meta, &path)?;
@@ -274,10 +288,51 @@ fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options, lock: &Lock) -
 
 /// Makes a new store.
 fn create(volume: &dyn Volume, name: &OsStr, options: Options, encryption: &Encryption) -> Result<(), Error> {
+    make(volume, name, options, &new_meta(encryption)?, |_| Ok(()))
+}
+
+fn new_meta(encryption: &Encryption) -> Result<StoreMeta, Error> {
     let store_id = random_bytes()?;
     let form = encryption.form(store_id);
-    let meta = StoreMeta::new(store_id, form.seal_secret(&KeyRing::generate()?.to_bytes())?, &form);
-    make(volume, name, options, &meta, |_| Ok(()))
+    Ok(StoreMeta::new(store_id, form.seal_secret(&KeyRing::generate()?.to_bytes())?, &form))
+}
+
+/// Makes a new store of the file `into`, which is there and empty, and may have no other name: the mount point of a single file. A crash in
+/// between leaves a file that is no store, because its first page comes last.
+fn fill(
+    volume: &dyn Volume,
+    name: &OsStr,
+    into: &dyn VolumeFile,
+    options: Options,
+    encryption: &Encryption,
+) -> Result<(), Error> {
+    const PAGE: usize = 4096;
+    let (draft, meta) = (draft_name(name)?, new_meta(encryption)?);
+    let failed = |source| Error::Open { path: volume.path(name), source };
+    let copy = || {
+        let file = volume.open(&draft)?;
+        let mut bytes = vec![0; usize::try_from(file.len_bytes()?).map_err(io::Error::other)?];
+        file.read_at(0, &mut bytes)?;
+        let (first, rest) = bytes.split_at(bytes.len().min(PAGE));
+        into.write_at(PAGE as u64, rest)?;
+        into.sync()?;
+        into.write_at(0, first)?;
+        into.sync()
+    };
+    let made = draw_up(volume, &draft, &meta, options).map_err(failed).and_then(|redb| {
+        bounded(|| redb.close()).map_err(failed)?;
+        copy().map_err(|error| failed(error.into()))
+    });
+    let _ = volume.remove(&draft);
+    made
+}
+
+/// A name that nobody has.
+fn draft_name(name: &OsStr) -> Result<OsString, Error> {
+    let suffix = u64::from_ne_bytes(random_bytes()?);
+    let mut draft = name.to_owned();
+    draft.push(format!(".new-{suffix:016x}"));
+    Ok(draft)
 }
 
 /// Makes a complete store under a name of its own, with what `fill` puts into it, then gives it the name it was asked for.
@@ -288,9 +343,7 @@ pub(super) fn make(
     meta: &StoreMeta,
     fill: impl FnOnce(&redb::Database) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let suffix = u64::from_ne_bytes(random_bytes()?);
-    let mut draft = name.to_owned();
-    draft.push(format!(".new-{suffix:016x}"));
+    let draft = draft_name(name)?;
     let failed = |source| Error::Open { path: volume.path(name), source };
     let made = draw_up(volume, &draft, meta, options).map_err(failed).and_then(|redb| {
         fill(&redb)?;

@@ -102,6 +102,7 @@ pub(crate) trait Upstream: Send + Sync + 'static {
 }
 
 /// How the disk tier is opened.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting with a name, and any may go with any")]
 pub(crate) struct Settings {
     pub(crate) volume: Arc<dyn Volume>,
     /// The redb file; the journal's begin with it.
@@ -109,6 +110,7 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: usize,
     pub(crate) journal_bytes: u64,
     pub(crate) verify: bool,
+    pub(crate) accept_empty: bool,
     pub(crate) salvage: bool,
     pub(crate) wait_for_lock: Duration,
     pub(crate) flush_interval: Duration,
@@ -163,7 +165,8 @@ impl Disk {
     /// Opens the files and starts the threads. Also gives the bytes of the store's MAC keys.
     pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Zeroizing<Vec<u8>>), Error> {
         let Settings { volume, name, timeline, .. } = settings;
-        let options = Options { cache_bytes: settings.cache_bytes, verify: settings.verify };
+        let Settings { cache_bytes, verify, accept_empty, .. } = settings;
+        let options = Options { cache_bytes, verify, accept_empty };
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
         let mut recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
         recovered.pending.set_in_file(database.with(tables::len)?);

@@ -26,6 +26,10 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
     fn publish(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
+    /// Whether files can be made here, as far as that is known without making one.
+    fn check_writable(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Makes the names of files durable.
     fn sync(&self) -> io::Result<()>;
     /// What messages call the file `name`.

@@ -107,9 +107,9 @@ fn what_is_no_file_is_refused_as_what_it_is() {
     fs::create_dir(&inside).unwrap();
     for (path, says) in [
         (link.as_path(), "a link that leads to no file"),
-        (Path::new("/dev/null"), "no regular file"),
-        (socket.as_path(), "no regular file"),
-        (inside.as_path(), "no regular file"),
+        (Path::new("/dev/null"), "a device, a pipe or a socket and no regular file"),
+        (socket.as_path(), "a device, a pipe or a socket and no regular file"),
+        (inside.as_path(), "a directory and no regular file"),
     ] {
         let error = Store::open(path).unwrap_err();
         assert!(matches!(&error, Error::Open { path: found, .. } if found == path), "{error:?}");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Dir, FileType, Mode, OFlags},
+    fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags},
     io::{Errno, retry_on_intr},
 };
 
@@ -91,6 +91,10 @@ impl Volume for Directory {
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(fs::unlinkat(&self.handle, name, AtFlags::empty())?)
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        Ok(fs::accessat(&self.handle, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -35,8 +35,14 @@ fn resolve(path: &Path) -> io::Result<Option<(PathBuf, OsString)>> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::canonicalize(path) {
         Ok(file) => {
-            if !fs::metadata(&file)?.is_file() {
-                let text = "it is no regular file but a directory, a device, a pipe or a socket; give the path of a file";
+            let kind = fs::metadata(&file)?.file_type();
+            if kind.is_dir() {
+                let text = "it is a directory and no regular file; give the path of a file in it, such as `sessions.redb`";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            if !kind.is_file() {
+                let text = "it is a device, a pipe or a socket and no regular file, so nothing can be kept in it; leave it as it is, and give \
+                            the path of a file of the store's own";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
             Ok(file.parent().zip(file.file_name()).map(|(parent, name)| (parent.into(), name.to_owned())))

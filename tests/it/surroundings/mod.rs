@@ -2,6 +2,7 @@
 
 mod forked;
 mod missing;
+mod mounted;
 mod moved;
 mod neighbours;
 mod replaced;
