@@ -1,6 +1,8 @@
 //! What is around a store: other files in its directory, other processes, and what is done to its files while they are in use.
 
 mod forked;
+#[cfg(target_os = "linux")]
+mod limits;
 mod missing;
 mod mounted;
 mod moved;

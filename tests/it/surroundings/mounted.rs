@@ -12,11 +12,11 @@ use super::{Place, assert_all, builder, names, use_much};
 use crate::support::{n_of, saved};
 
 /// Something that is mounted until this is dropped.
-struct Mount(PathBuf);
+pub(super) struct Mount(PathBuf);
 
 impl Mount {
     /// `None` where this process may not mount.
-    fn new(arguments: &[&str], at: &Path) -> Option<Self> {
+    pub(super) fn new(arguments: &[&str], at: &Path) -> Option<Self> {
         let mounted = Command::new("mount").args(arguments).arg(at).output();
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(at.into()));

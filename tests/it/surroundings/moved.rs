@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use sessile::{Error, Store};
+
 use super::{Place, assert_all, builder, child, names, output_of, path_of_child, say_and_exit, tokens_of, use_much};
 
 #[test]
@@ -81,4 +83,19 @@ fn a_umask_neither_takes_the_owners_rights_away_nor_gives_rights_to_others() {
         let tokens = tokens_of(&output_of(command));
         assert_all(&builder().open(&place.path).unwrap(), &tokens);
     }
+}
+
+#[test]
+fn a_hard_link_is_the_same_store_without_its_journal() {
+    let place = Place::new();
+    let tokens = tokens_of(&output_of(child("moved::child_that_makes_files", &place.path)));
+    let link = place.beside("b");
+    fs::hard_link(&place.path, &link).unwrap();
+    let error = builder().open(&link).unwrap_err();
+    assert!(matches!(error, Error::JournalMismatch { journal: None, .. }), "{error:?}");
+    let store = builder().open(&place.path).unwrap();
+    assert!(matches!(Store::open(&link), Err(Error::AlreadyOpen { .. })), "one file by two names");
+    assert_all(&store, &tokens);
+    store.close().unwrap();
+    assert_all(&builder().open(&link).unwrap(), &tokens);
 }
