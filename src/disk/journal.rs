@@ -31,6 +31,7 @@ use super::{
     op::Queued,
     own::{self, Whose},
     pending::Pending,
+    process::Process,
     recover::{self, Recovered},
     segment::{Generation, Label, MIN_BYTES, OVERHEAD, Segment},
     tables::{self, JournalMark},
@@ -299,7 +300,7 @@ impl Journal {
 
     /// Waits for the last checkpoint, which takes over what was [left](Self::leave).
     pub(super) fn last_checkpoint(&self) -> Ticket {
-        Ticket::waiting(&self.last_checkpoint)
+        Ticket::waiting(&self.last_checkpoint, Process::this())
     }
 
     pub(super) fn has_ready(&self) -> bool {

@@ -290,9 +290,9 @@ impl Disk {
 
     /// Whether a commit may begin.
     pub(crate) fn admit(&self) -> Result<(), Error> {
-        self.check_process()?;
         if self.journal.is_starved() {
             let text = "the journal is full, and the database takes nothing over";
+            self.check_process()?;
             return Err(self.journal.trouble().unwrap_or_else(|| Error::Degraded { source: Cause::text(text) }));
         }
         self.admit_to_memory()

@@ -21,6 +21,7 @@ use sessile_codec::Record;
 
 use super::{
     op::{Op, Queued, coalesce, extract_ends},
+    process::Process,
     ticket::{Group, Ticket},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub(crate) enum Urgency {
 }
 
 pub(super) struct Queue {
+    /// Whose threads answer. Asked for once: it takes a system call.
+    process: Process,
     state: Mutex<State>,
     /// What the queued operations take. Changed under the lock, and read without it by who wants to know whether there is room.
     queued_bytes: AtomicUsize,
@@ -116,7 +119,16 @@ impl Queue {
         };
         let (work, watch) = (Condvar::new(), Condvar::new());
         let (flush_interval, commit_timeout) = (flush_interval.min(FOREVER), commit_timeout.min(FOREVER));
-        Self { state: Mutex::new(state), queued_bytes: AtomicUsize::new(0), work, flush_interval, commit_timeout, watch }
+        let process = Process::this();
+        Self {
+            process,
+            state: Mutex::new(state),
+            queued_bytes: AtomicUsize::new(0),
+            work,
+            flush_interval,
+            commit_timeout,
+            watch,
+        }
     }
 
     /// Whether another operation may come.
@@ -168,7 +180,7 @@ impl Queue {
 
     fn wait_for(&self, state: &mut State, end: bool) -> Ticket {
         self.begin_wait(state);
-        Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all })
+        Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all }, self.process)
     }
 
     /// A ticket for everything that was queued so far.
@@ -189,7 +201,7 @@ impl Queue {
             return Ticket::failed(Error::Closed);
         }
         self.wake(&mut state);
-        Ticket::waiting(state.sweep.get_or_insert_default())
+        Ticket::waiting(state.sweep.get_or_insert_default(), self.process)
     }
 
     /// Answers `groups`: with the error, or when everything that was queued so far is durable.

@@ -60,8 +60,9 @@ impl Ticket {
         Self(Wait::Done(Err(error)))
     }
 
-    pub(super) fn waiting(group: &Arc<Group>) -> Self {
-        Self(Wait::For(group.clone(), Process::this()))
+    /// A ticket for `group`, which the threads of `process` resolve.
+    pub(super) fn waiting(group: &Arc<Group>, process: Process) -> Self {
+        Self(Wait::For(group.clone(), process))
     }
 
     /// Blocks the thread until the group is resolved.

@@ -10,6 +10,7 @@ mod csrf;
 #[cfg(feature = "encryption")]
 mod encryption;
 mod events;
+mod f13_journals;
 mod f19_waiting;
 mod f20_threads;
 mod f5_any_failure;
