@@ -8,6 +8,7 @@ mod mounted;
 mod moved;
 mod neighbours;
 mod replaced;
+mod together;
 
 use std::{
     env, fs,
