@@ -164,6 +164,34 @@ mod tests {
     }
 
     #[test]
+    fn notes_and_their_first_writes_are_told_from_everything_else() {
+        let subject = *b"subject ";
+        let (note, import) = (note_key(subject, 7), import_note(&[7; 16]));
+        assert_eq!([is_note(&note), is_note(&import), is_note(&[7; 16])], [true, true, false]);
+        #[cfg(feature = "import")]
+        {
+            let mut no_note = import;
+            no_note[8] = 0;
+            assert_eq!([note, import, no_note].map(|key| is_import_note(&key)), [false, true, false]);
+        }
+        for (owner, is_note) in [(NOTES, true), (ENDED, true), ([0; 16], false), ([7; 16], false)] {
+            for revision in [1, 2] {
+                let op = put(1, &Meta { owner, revision, ..Meta::default() });
+                assert_eq!(op.is_first_note(), is_note && revision == 1, "{owner:?} {revision}");
+            }
+        }
+        assert!(!Op::Delete { key: note }.is_first_note());
+    }
+
+    #[test]
+    fn what_an_operation_takes_is_itself_and_its_record() {
+        let put = put(1, &Meta::default());
+        let record = put.changes().find_map(|(_, record)| record).unwrap();
+        assert_eq!(Op::Delete { key: [1; 16] }.cost_bytes(), size_of::<Op>());
+        assert_eq!(put.cost_bytes(), size_of::<Op>() + record.bytes().len());
+    }
+
+    #[test]
     fn ends_overtake_what_is_no_end_and_never_each_other() {
         let delete = |key| Op::Delete { key: [key; 16] };
         let (put, end) = (|key| put(key, &Meta::default()), |key| put(key, &Meta { owner: ENDED, ..Meta::default() }));
