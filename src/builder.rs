@@ -276,8 +276,8 @@ impl Builder {
     /// The files begin with 256 KiB and double only as a busy store fills them in less than a minute. What is in them is in
     /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
     /// a session that changes often is moved to the store's file once per checkpoint; and a longer start after a crash, by
-    /// about a microsecond per change. Where commits come faster than the store's file takes them over, they wait for room. For a record
-    /// larger than an eighth of it, a file of its size is made: it may be exceeded by two of these.
+    /// about a microsecond per change. If commits arrive faster than the journal can be moved to the store's file, they wait. A record
+    /// larger than an eighth of this gets a journal file of its own size; up to two such files may exceed the bound.
     pub fn journal_bytes(self, bytes: u64) -> Self {
         Self { journal_bytes: bytes, ..self }
     }
@@ -299,12 +299,26 @@ impl Builder {
         Self { verify_on_open: verify, ..self }
     }
 
-    /// Whether a file that is there and empty is made into a store, instead of [`Error::EmptyFile`]. Default: no; a store's file that has become
-    /// empty is a loss that somebody should hear of.
+    /// Whether [`open`](Self::open) makes a store of an existing file of 0 bytes, instead of returning [`Error::EmptyFile`]. Default: no, because
+    /// a store's file that has become empty means lost sessions.
     ///
-    /// For a container into which a single file is mounted, which has to be there before. Better mount the directory: the journal lies beside
-    /// the file, and if that place goes with the container, so does what was acknowledged since the last checkpoint. After a clean
-    /// [`close`](Store::close) the file has everything.
+    /// For containers with a single file as a mount: that file must exist before the container starts. Mounting the directory is better. The
+    /// journal is in the same directory as the file; if only the file outlives the container, commits since the last checkpoint are lost unless
+    /// the store was [closed](Store::close).
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Error, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("sessions.redb");
+    /// std::fs::write(&path, "").unwrap();
+    /// assert!(matches!(Store::open(&path), Err(Error::EmptyFile { .. })));
+    /// let store = Store::builder().accept_empty_file(true).open(&path)?;
+    /// store.close()?;
+    /// assert!(Store::open(&path).is_ok());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn accept_empty_file(self, accept: bool) -> Self {
         Self { accept_empty_file: accept, ..self }
     }
@@ -375,8 +389,8 @@ impl Builder {
 
     /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
     ///
-    /// The path is resolved once: a later change of the working directory, of the root or of a link on the way changes nothing, nor does a
-    /// new name of the directory (on Unix). The journal lies beside the file that a link leads to.
+    /// The path is resolved once. Later changes of the working directory, of the root directory (`chroot`) or of a symbolic link have no
+    /// effect; on Unix, renaming the directory has none either. If the path is a symbolic link, the journal is in the directory of its target.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.

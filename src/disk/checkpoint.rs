@@ -5,8 +5,9 @@
 //! wait for one another it was five times; a bare log, to which nothing but commits is written, has twelve to fifty where the disk is a virtual
 //! machine's. Sorted by key, neighbours share pages; of the frames of one key only the last is written.
 //!
-//! Invariants: nothing is written to, or removed because of, a file that has lost its name; a segment's last slice and the mark that says so are one transaction; a slice leaves the journal's memory only after
-//! its transaction is durable; what fails is tried again, after a pause that doubles.
+//! Invariants: no record is moved to a file that has lost its name, and no segment is removed because of one; a segment's last slice and
+//! the mark that says so are one transaction; a slice leaves the journal's memory only after its transaction is durable; what fails is
+//! tried again, after a pause that doubles.
 
 mod expire;
 
@@ -120,7 +121,7 @@ impl Checkpointer {
                 Job::Sweep(groups) => {
                     let swept = self.database.check_name().and_then(|()| self.sweep(!groups.is_empty()));
                     sweep_at = if matches!(swept, Ok(true)) { Instant::now() } else { self.next_sweep() };
-                    // Before anybody hears of it: whoever is refused finds the store degraded.
+                    // Before the waiters are answered: a caller that gets the error finds `Stats::degraded` set.
                     if let Err(error) = &swept {
                         self.note(Some(error.clone()));
                     }
@@ -132,7 +133,7 @@ impl Checkpointer {
             match done {
                 Ok(()) => {
                     (pause, retry_at) = (PAUSE.0, None);
-                    // A job that needs no file says nothing of one that has lost its name.
+                    // A job that does not use the file succeeds although the file has lost its name.
                     let has_name = !self.is_degraded() || self.database.check_name().is_ok();
                     if has_name && (is_checkpoint || !self.journal.has_due()) {
                         self.note(None);
@@ -188,7 +189,7 @@ impl Checkpointer {
             self.write_slice(label.generation, slice, None)?;
         }
         self.journal.pass(label, |mark| self.write_slice(label.generation, last, Some(mark)))?;
-        // What only a file without a name has would go with the process: the segment is kept, and moved again.
+        // If the file has lost its name, its contents are lost when the process ends: keep the segment, and move it again.
         self.database.check_name()?;
         self.journal.pending().write().forget(label.generation);
         self.journal.checkpointed();
@@ -213,24 +214,16 @@ impl Checkpointer {
         kept
     }
 
-    /// Asks redb which of `keys` it has. A replayed frame says what was so when it was written, which was before older segments were moved.
-    /// To ask for all when the store is opened would take seconds where nothing of a large file is in memory.
+    /// Asks redb which of the replayed `keys` it has, and corrects the count. A frame says what redb had when the frame was written, before
+    /// older segments were moved. Asking for all of them at open can take seconds if a large file is not in the page cache.
     fn recount(&self, keys: &[Key]) -> Result<(), Error> {
         if keys.is_empty() {
             return Ok(());
         }
         let in_file = self.database.with(|redb| tables::which(redb, keys))?;
-        let mut pending = self.journal.pending().write();
-        let before = pending.records();
-        for (key, in_file) in keys.iter().zip(in_file) {
-            pending.set_is_in_file(key, in_file);
-        }
-        let more = pending.records().wrapping_sub(before).cast_signed();
-        drop(pending);
+        let difference = self.journal.pending().write().compare(keys, &in_file);
         self.journal.is_sure(keys);
-        if more != 0 {
-            self.upstream.recounted(more);
-        }
+        self.upstream.recounted(difference);
         Ok(())
     }
 

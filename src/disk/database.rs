@@ -57,7 +57,8 @@ pub(super) struct Database {
 
 /// How often a file that another process holds is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(10);
-/// Between two times that a reader opens redb again.
+/// The least time between two attempts of readers to reopen redb: as long as one takes on a slow disk, so that a disk which fails on and on
+/// is not kept busy by them.
 const REVIVAL: Duration = Duration::from_millis(20);
 
 impl Database {
@@ -86,7 +87,7 @@ impl Database {
             Err(error) => return Err(cannot_open(&*volume, name, error)),
         }
         let lock = take_lock(&*volume, name, wait_for_lock)?;
-        // Whoever had the lock before may have filled it.
+        // Another process may have filled the file while this one waited for the lock.
         if options.accept_empty && lock.0.len_bytes().map_err(|error| cannot_open(&*volume, name, error))? == 0 {
             recover::refuse_orphans(&*volume, name)?;
             fill(&*volume, name, &*lock.0, options, encryption)?;
@@ -306,6 +307,7 @@ fn fill(
     options: Options,
     encryption: &Encryption,
 ) -> Result<(), Error> {
+    // The first page has redb's magic number, without which the file is not a database.
     const PAGE: usize = 4096;
     let (draft, meta) = (draft_name(name)?, new_meta(encryption)?);
     let failed = |source| Error::Open { path: volume.path(name), source };

@@ -230,9 +230,9 @@ impl Flusher {
 #[derive(Default)]
 struct Pen {
     active: Option<Active>,
-    /// Whether the database, or the segment before it, tells of the active segment.
+    /// Whether the database's mark or the segment before names the active segment.
     announced: bool,
-    /// Whether the segment before it does.
+    /// Whether the segment before names it.
     named: bool,
     buffer: Vec<u8>,
     /// Whether it was the length of a record that there was no room for.

@@ -51,7 +51,7 @@ const FIRST_BYTES: u64 = 256 << 10;
 const MOST_KEPT: usize = 5;
 /// One that is appended to, one that is ready, and one that is on its way to redb or spare.
 const OTHERS: usize = 3;
-/// While redb takes none over, no more segments are begun than so many beyond those that are kept, however short they are.
+/// Closed segments beyond those that are kept, after which no segment is begun until redb takes one over, even if `journal_bytes` has room.
 const MAX_SEALED: usize = 4;
 /// How long the flusher waits for a ready segment before it looks at its other work.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -94,17 +94,17 @@ struct State {
     turned_to: u64,
     ready: Option<Active>,
     spare: Option<Spare>,
-    /// The checkpointer is to make one ready, of so many bytes at least.
+    /// Set while the flusher wants a ready segment: its least length in bytes, 0 for any.
     wanted: Option<u64>,
     sealed: VecDeque<Sealed>,
-    /// Of our files.
+    /// The numbers in the names of our files.
     numbers: BTreeSet<u32>,
-    /// Of names that somebody else's files have.
+    /// Numbers that are skipped, because a file that is not ours has the name.
     taken: BTreeSet<u32>,
     planned_bytes: u64,
     file_bytes: u64,
     quarantine: Vec<Key>,
-    /// The replayed keys of which nobody has asked redb yet whether it has them.
+    /// Replayed keys for which redb has not been asked yet whether it has a record.
     unsure: BTreeSet<Key>,
     sweeps: Vec<Arc<Group>>,
     /// Why the checkpointer cannot go on.
@@ -148,7 +148,7 @@ pub(super) enum Job {
     Reopen,
     Prepare,
     Checkpoint(Label),
-    /// Asks redb which of these replayed keys it has.
+    /// Ask redb which of these replayed keys it has.
     Recount(Vec<Key>),
     Quarantine(Vec<Key>),
     /// All that is expired, for those who wait for it; or a batch because it is time, if nobody does.
@@ -163,7 +163,8 @@ impl State {
         self.sealed.front().filter(|sealed| is_full || sealed.file.is_none())
     }
 
-    /// Whether there is room for another segment of `len_bytes`. If redb has all that the others say, there is nothing to wait for.
+    /// Whether another segment of `len_bytes` keeps the files within `journal_bytes`. Always true if no segment waits for a checkpoint:
+    /// waiting would free nothing.
     fn has_room(&self, len_bytes: u64, journal: &Journal) -> bool {
         let spare_bytes = self.spare.as_ref().map_or(0, |spare| spare.len_bytes);
         self.file_bytes - spare_bytes + len_bytes.max(spare_bytes) <= journal.total_bytes || self.sealed.is_empty()
@@ -272,11 +273,11 @@ impl Journal {
 
     // What the flusher calls.
 
-    /// Lets the database know that a journal is in use, and that `generation` is, unless the segment before it names it (`is_named`). The
-    /// segment is there, and nothing is in it yet.
+    /// Stores in the database's mark that a journal is in use and that `generation` is part of it, unless the segment before names it
+    /// (`is_named`). The segment exists, and has no frame yet.
     ///
-    /// Where only the name is missing and the database does not work, that is no error: the next checkpoint names it, and meanwhile
-    /// sign-outs must not fail.
+    /// If the mark already says that a journal is in use and the database does not work, this is not an error: the next checkpoint stores the
+    /// generation, and sign-outs must not fail meanwhile.
     pub(super) fn announce(&self, database: &Database, generation: u64, is_named: bool) -> Result<(), Error> {
         let mut mark = self.mark.lock();
         if mark.in_use && (is_named || mark.newest >= generation) {
@@ -287,7 +288,7 @@ impl Journal {
         match database.check_name().and_then(|()| database.with(write)) {
             Ok(_) => *mark = announced,
             Err(error) if !mark.in_use => return Err(error),
-            // The checkpointer is the one who opens it again.
+            // The checkpointer reopens the database.
             Err(_) => self.nudge(),
         }
         Ok(())

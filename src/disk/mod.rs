@@ -95,8 +95,8 @@ pub(crate) trait Upstream: Send + Sync + 'static {
     /// Ends the sessions that are over and have changes that were never handed down here. Those of which something was are deleted by
     /// `enqueue`; without it they stay.
     fn expire_unsaved(&self, now_ms: u64, enqueue: Option<&dyn Fn(&Key) -> Seq>);
-    /// There are so many records more than the sum of the calls before, or fewer. The first call comes before the threads start.
-    fn recounted(&self, more: i64);
+    /// Adds `difference` to the number of records. The first call, with all records, comes before the threads start.
+    fn recounted(&self, difference: i64);
     /// The record is deleted because its session is over. Its handle is known if the record could be read.
     fn expired(&self, key: &Key, handle: Option<Handle>);
 }
@@ -172,7 +172,7 @@ impl Disk {
         recovered.pending.set_in_file(database.with(tables::len)?);
         if settings.is_bounded {
             recovered.pending.list_anonymous();
-            // The count decides who may begin a session. Nobody else waits for it: the file may lie on a slow disk.
+            // `max_sessions` and `max_disk_bytes` need the exact count. A store without them opens sooner and counts in the background.
             recovered.compare(&database)?;
         }
         upstream.recounted(recovered.pending.records().cast_signed());
@@ -275,7 +275,7 @@ impl Disk {
         }
     }
 
-    /// Runs `work` on redb, once more if redb had to be opened again: what fails on a full disk is a write, and that fails no reader.
+    /// Runs `work` on redb. If redb is closed after a failed write, reopens it and retries once.
     fn read<T>(&self, work: impl Fn(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {
         let mut result = self.database.with(&work);
         if result.is_err() && self.database.revive() {
@@ -310,16 +310,17 @@ impl Disk {
     /// Queues `op`, which is not a session's. What it says is not lost, whatever becomes of the ticket.
     pub(crate) fn enqueue(&self, op: Op, urgency: Urgency) -> (Seq, Ticket) {
         let is_unborn = op.is_first_note();
-        self.enqueue_after(op, urgency, Before { seq: None, is_unborn })
-    }
-
-    /// Queues a change of a session. `before`: what was handed here of its key.
-    pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
         match self.check_process() {
-            Ok(()) => self.queue.push(op, urgency, before),
+            Ok(()) => self.queue.push(op, urgency, Before { seq: None, is_unborn }),
             // A number that never becomes durable.
             Err(error) => (Seq::MAX, Ticket::failed(error)),
         }
+    }
+
+    /// Queues a change of a session. `before`: what was handed here of its key. The caller has [checked the process](Self::check_process), or
+    /// asked whether the commit may [begin](Self::admit): this is called under a lock of memory, and the check is a system call.
+    pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
+        self.queue.push(op, urgency, before)
     }
 
     /// The keys of every record that has or may have this owner: ask the record itself.
@@ -353,8 +354,9 @@ impl Disk {
         Ok(keys)
     }
 
+    /// A ticket for everything that was queued so far. The caller has [checked the process](Self::check_process).
     pub(crate) fn flush(&self) -> Ticket {
-        self.check_process().map_or_else(Ticket::failed, |()| self.queue.flush())
+        self.queue.flush()
     }
 
     /// Deletes what is expired now.

@@ -25,7 +25,7 @@ pub(super) enum Whose {
 
 /// How redb's files begin.
 const REDB: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-/// Bytes that are read at once to see whether a file is empty.
+/// Bytes per read when a file is checked for anything but zeros. The first segment of a store is as long, so one read is enough for it.
 const CHUNK: usize = 256 << 10;
 
 /// Looks at the file `name`. Without the id of a store, no unfinished segment of any store is taken for a stranger's.

@@ -116,12 +116,16 @@ impl Pending {
         self.version
     }
 
-    /// Whether redb has a record under `key`, which has one here.
-    pub(super) fn set_is_in_file(&mut self, key: &Key, in_file: bool) {
-        if let Some(entry) = self.entries.get(key).filter(|entry| entry.in_file != in_file) {
-            let corrected = Entry { record: entry.record.clone(), in_file, ..*entry };
-            self.set(key, Some(corrected));
+    /// Corrects which of `keys` redb has: `in_file` has the answer for each. Returns by how much the number of records changes.
+    pub(super) fn compare(&mut self, keys: &[Key], in_file: &[bool]) -> i64 {
+        let before = self.extra;
+        for (key, &in_file) in keys.iter().zip(in_file) {
+            if let Some(entry) = self.entries.get(key).filter(|entry| entry.in_file != in_file) {
+                let corrected = Entry { record: entry.record.clone(), in_file, ..*entry };
+                self.set(key, Some(corrected));
+            }
         }
+        self.extra - before
     }
 
     /// The keys of all records that may be over at `now_ms`, in parts that are looked at one at a time. Until the next call, those that are

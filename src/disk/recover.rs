@@ -36,7 +36,7 @@ pub(super) struct Recovered {
     /// Oldest first.
     pub(super) segments: Vec<Left>,
     pub(super) pending: Pending,
-    /// The keys of which redb has not been asked whether it has them.
+    /// Keys for which redb has not been asked yet whether it has a record.
     pub(super) unsure: BTreeSet<Key>,
     /// Frames that were read.
     pub(super) frames: u64,
@@ -101,7 +101,7 @@ pub(super) fn recover(
         return Err(Error::JournalIncomplete { path: volume.path(name), found, newest: recovered.newest });
     }
     recovered.segments = segments;
-    // A frame says what was so when it was written, which was before older segments were moved.
+    // A frame says what redb had when the frame was written, before older segments were moved.
     recovered.unsure = recovered.pending.keys().collect();
     Ok(recovered)
 }
@@ -144,9 +144,7 @@ impl Recovered {
     pub(super) fn compare(&mut self, database: &Database) -> Result<(), Error> {
         let keys: Vec<Key> = mem::take(&mut self.unsure).into_iter().collect();
         let in_file = database.with(|redb| tables::which(redb, &keys))?;
-        for (key, in_file) in keys.iter().zip(in_file) {
-            self.pending.set_is_in_file(key, in_file);
-        }
+        self.pending.compare(&keys, &in_file);
         Ok(())
     }
 }

@@ -253,8 +253,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Says behind the last frame in which generation the journal goes on, durably, so that a journal whose newest segments are missing is
-    /// told from one that ends here. Nothing is appended after it.
+    /// Appends a mark that names the next generation, and syncs it. Recovery uses it to detect that the newest segments are missing. Nothing
+    /// may be appended after it.
     pub(super) fn go_on(&mut self, generation: u64) -> io::Result<()> {
         self.write_mark(self.first(), Some(generation))?;
         self.file.sync()

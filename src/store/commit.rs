@@ -220,6 +220,7 @@ impl Store {
         why: Why,
         is_meant: impl Fn(&Current<'_>) -> bool,
     ) -> Result<Option<Ticket>, Error> {
+        self.0.disk.check_process()?;
         let urgency = if why == Why::StoreFull { Urgency::Soon } else { Urgency::Now };
         while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
             let enqueue = |before| {
@@ -250,6 +251,7 @@ impl Store {
 
     /// Its client came back with the cookie: the session's first, short life is over, and it lasts as long as any.
     pub(super) fn prove(&self, found: &mut Found, now_ms: u64) -> Result<(), Error> {
+        self.0.disk.check_process()?;
         let Some(current) = self.current(&found.key)?.filter(|current| expiry::is_unproven(&current.record.meta())) else {
             return Ok(());
         };

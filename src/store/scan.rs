@@ -15,6 +15,7 @@ use crate::{
 impl Store {
     /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970.
     pub(crate) fn scan(&self, mut visit: impl FnMut(&Key, &Record, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.0.disk.check_process()?;
         // What only memory has goes to the disk's queue, and so is among the keys.
         self.0.memory.write_back(&self.0.disk, false);
         let ended = self.0.disk.of_owner(&ENDED)?;

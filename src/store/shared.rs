@@ -82,13 +82,13 @@ impl Shared {
         self.uncount(1);
     }
 
-    /// The file has so many records more than was counted before, or fewer.
-    pub(super) fn recount(&self, more: i64) {
-        let recounted = |sessions: u64| Some(sessions.saturating_add_signed(more));
+    /// Adds `difference` to the number of sessions.
+    pub(super) fn recount(&self, difference: i64) {
+        let recounted = |sessions: u64| Some(sessions.saturating_add_signed(difference));
         let _ = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, recounted);
     }
 
-    /// So many of the records that were counted are gone, or are no sessions.
+    /// Subtracts `records` from the number of sessions: they are gone, or are not sessions.
     pub(super) fn uncount(&self, records: u64) {
         // Not below zero: a file may lose records to damage that were counted when it was opened.
         let left = |sessions: u64| Some(sessions.saturating_sub(records));

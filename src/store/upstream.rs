@@ -60,8 +60,8 @@ impl Upstream for Above {
         }
     }
 
-    fn recounted(&self, more: i64) {
-        self.shared.recount(more);
+    fn recounted(&self, difference: i64) {
+        self.shared.recount(difference);
     }
 
     fn expired(&self, key: &Key, handle: Option<Handle>) {

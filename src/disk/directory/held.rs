@@ -60,7 +60,7 @@ impl Volume for Directory {
         };
         let len_bytes = u64::try_from(found.st_size).map_err(io::Error::other)?;
         // Their types differ between systems.
-        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_lossless)]
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_lossless, reason = "depends on the system")]
         let id = (found.st_dev as u64, found.st_ino as u64);
         Ok(Seen { kind, len_bytes, id: Some(id) })
     }

@@ -72,8 +72,8 @@ fn id_of(_: &Metadata) -> Option<FileId> {
     None
 }
 
-/// Gives a new file the one mode that a store's files have: sessions and MAC keys are in it. It was made with that mode, but the umask of a
-/// daemon may take even the owner's rights away, and then no later process could open it.
+/// Sets the mode of a new file to 0600: sessions and MAC keys are in it. It was created with that mode, but a daemon's umask may remove even
+/// the owner's permissions, and then no later process could open it.
 #[cfg(unix)]
 fn give_to_owner(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
