@@ -147,7 +147,8 @@ pub enum Error {
     },
     /// The store was closed.
     Closed,
-    /// The process was forked after the store was opened, and this is the child: the threads that write are the parent's, and so is the store.
+    /// The process was forked after the store was opened, and this is the child: the threads that write are the parent's, and so is the store. A child that
+    /// was made by the system call itself, without the system's C library, is not noticed.
     Forked {
         /// The process that opened it.
         opened_by: u32,

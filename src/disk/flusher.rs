@@ -218,7 +218,7 @@ impl Flusher {
             self.journal.request_sweep(group.clone());
         }
         self.journal.close();
-        let result = if rest.is_empty() { Ok(()) } else { self.journal.last_checkpoint().wait() };
+        let result = if rest.is_empty() { Ok(()) } else { self.journal.wait_for_last_checkpoint() };
         pen.owed.iter().for_each(|ends| ends.resolve(result.clone()));
         batch.waiters.resolve(&result);
         self.queue.written();

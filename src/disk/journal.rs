@@ -31,11 +31,10 @@ use super::{
     op::Queued,
     own::{self, Whose},
     pending::Pending,
-    process::Process,
     recover::{self, Recovered},
     segment::{Generation, Label, MIN_BYTES, OVERHEAD, Segment},
     tables::{self, JournalMark},
-    ticket::{Group, Ticket},
+    ticket::Group,
     volume::{Volume, VolumeFile},
 };
 use crate::{Error, error::Cause, timeline::Timeline, token::Key};
@@ -300,8 +299,8 @@ impl Journal {
     }
 
     /// Waits for the last checkpoint, which takes over what was [left](Self::leave).
-    pub(super) fn last_checkpoint(&self) -> Ticket {
-        Ticket::waiting(&self.last_checkpoint, Process::this())
+    pub(super) fn wait_for_last_checkpoint(&self) -> Result<(), Error> {
+        self.last_checkpoint.wait()
     }
 
     pub(super) fn has_ready(&self) -> bool {

@@ -167,6 +167,9 @@ impl Disk {
         let Settings { volume, name, timeline, .. } = settings;
         let Settings { cache_bytes, verify, accept_empty, .. } = settings;
         let options = Options { cache_bytes, verify, accept_empty };
+        let path = volume.path(&name);
+        let failed = |source| Error::Open { path, source: Cause::new(source) };
+        let process = Process::this().map_err(failed.clone())?;
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
         let mut recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
         recovered.pending.set_in_file(database.with(tables::len)?);
@@ -178,7 +181,6 @@ impl Disk {
         upstream.recounted(recovered.pending.records().cast_signed());
         let replayed = recovered.frames;
         timeline.resume(meta.clock);
-        let path = volume.path(&name);
         let database = Arc::new(database);
         let journal = Arc::new(Journal::new(
             volume,
@@ -189,16 +191,15 @@ impl Disk {
             settings.journal_bytes,
             recovered,
         ));
-        let queue = Arc::new(Queue::new(settings.flush_interval, settings.commit_timeout));
+        let queue = Arc::new(Queue::new(process.clone(), settings.flush_interval, settings.commit_timeout));
         let flusher = Arc::new(Flusher::new(journal.clone(), database.clone(), queue.clone(), upstream.clone()));
         let checkpointer =
             Checkpointer::new(journal.clone(), database.clone(), queue.clone(), upstream, timeline, settings.sweep_interval);
         let checkpointer = Arc::new(checkpointer.since(meta.clock));
         let search = Search::default();
-        let process = Process::this();
         let mut disk =
             Self { process, database, journal, queue, flusher, checkpointer, replayed, search, threads: Mutex::new(None) };
-        disk.start().map_err(|source| Error::Open { path, source: Cause::new(source) })?;
+        disk.start().map_err(failed)?;
         Ok((disk, meta.mac_keys))
     }
 
@@ -318,7 +319,7 @@ impl Disk {
     }
 
     /// Queues a change of a session. `before`: what was handed here of its key. The caller has [checked the process](Self::check_process), or
-    /// asked whether the commit may [begin](Self::admit): this is called under a lock of memory, and the check is a system call.
+    /// asked whether the commit may [begin](Self::admit): this is called under a lock of memory, which a child may wait for without end.
     pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
         self.queue.push(op, urgency, before)
     }
@@ -391,9 +392,6 @@ impl Disk {
     }
 
     pub(crate) fn stats(&self) -> DiskStats {
-        if self.check_process().is_err() {
-            return DiskStats { degraded: true, ..DiskStats::default() };
-        }
         DiskStats {
             syncs: self.flusher.syncs(),
             swept: self.checkpointer.swept(),

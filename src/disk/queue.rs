@@ -104,7 +104,7 @@ pub(super) struct Batch {
 }
 
 impl Queue {
-    pub(super) fn new(flush_interval: Duration, commit_timeout: Duration) -> Self {
+    pub(super) fn new(process: Process, flush_interval: Duration, commit_timeout: Duration) -> Self {
         let state = State {
             queued: VecDeque::new(),
             writing: Arc::default(),
@@ -119,7 +119,6 @@ impl Queue {
         };
         let (work, watch) = (Condvar::new(), Condvar::new());
         let (flush_interval, commit_timeout) = (flush_interval.min(FOREVER), commit_timeout.min(FOREVER));
-        let process = Process::this();
         Self {
             process,
             state: Mutex::new(state),
@@ -180,7 +179,7 @@ impl Queue {
 
     fn wait_for(&self, state: &mut State, end: bool) -> Ticket {
         self.begin_wait(state);
-        Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all }, self.process)
+        Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all }, &self.process)
     }
 
     /// A ticket for everything that was queued so far.
@@ -201,7 +200,7 @@ impl Queue {
             return Ticket::failed(Error::Closed);
         }
         self.wake(&mut state);
-        Ticket::waiting(state.sweep.get_or_insert_default(), self.process)
+        Ticket::waiting(state.sweep.get_or_insert_default(), &self.process)
     }
 
     /// Answers `groups`: with the error, or when everything that was queued so far is durable.
@@ -405,7 +404,7 @@ mod tests {
     }
 
     fn queue() -> Queue {
-        Queue::new(Duration::from_hours(1), Duration::from_hours(1))
+        Queue::new(Process::this().unwrap(), Duration::from_hours(1), Duration::from_hours(1))
     }
 
     fn put(key: u8, revision: u64) -> Op {

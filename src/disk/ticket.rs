@@ -38,6 +38,17 @@ impl Group {
         self.resolved.notify_all();
         wakers.into_iter().for_each(Waker::wake);
     }
+
+    /// Blocks the thread until the group is resolved.
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(result) = &state.result {
+                return result.clone();
+            }
+            self.resolved.wait(&mut state);
+        }
+    }
 }
 
 /// A promise that an operation will be durable, to wait for or to drop.
@@ -61,8 +72,8 @@ impl Ticket {
     }
 
     /// A ticket for `group`, which the threads of `process` resolve.
-    pub(super) fn waiting(group: &Arc<Group>, process: Process) -> Self {
-        Self(Wait::For(group.clone(), process))
+    pub(super) fn waiting(group: &Arc<Group>, process: &Process) -> Self {
+        Self(Wait::For(group.clone(), process.clone()))
     }
 
     /// Blocks the thread until the group is resolved.
@@ -71,13 +82,7 @@ impl Ticket {
             Wait::Done(result) => result.clone(),
             Wait::For(group, process) => {
                 process.check()?;
-                let mut state = group.state.lock();
-                loop {
-                    if let Some(result) = &state.result {
-                        return result.clone();
-                    }
-                    group.resolved.wait(&mut state);
-                }
+                group.wait()
             }
         }
     }

@@ -97,6 +97,7 @@ impl Store {
 
     /// The session of `token`, with its use noted.
     pub(crate) fn find(&self, token: Token) -> Result<Option<Found>, Error> {
+        self.0.disk.check_process()?;
         let (mut key, now_ms) = (token.key(), self.now_ms());
         let mut is_old = false;
         let found = loop {

@@ -211,8 +211,11 @@ impl Store {
         self.0.shared.events.subscribe()
     }
 
-    /// What the store has done and holds.
+    /// What the store has done and holds. In a child process, only `degraded` is set.
     pub fn stats(&self) -> Stats {
+        if self.0.disk.check_process().is_err() {
+            return Stats { degraded: true, ..Stats::default() };
+        }
         let (memory, disk, counters) = (self.0.memory.counts(), self.0.disk.stats(), &self.0.shared.counters);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {

@@ -33,11 +33,13 @@ fn calls(store: Store, session: &Session, token: Token, stalled: &Store, pending
         Err(Error::Forked { .. }) => "forked".to_owned(),
         other => format!("{other:?}"),
     };
+    let in_memory = session.token();
     let mut said = vec![
         format!("what waited before: {}", forked(pending.wait())),
         format!("a flush of a stuck store: {}", forked(stalled.flush().wait())),
         format!("a new session: {}", forked(change(&store).save().wait())),
     ];
+    said.push(format!("a session in memory: {}", forked(store.session(in_memory.as_ref()).map(drop))));
     session.insert("n", 8_u64).unwrap();
     said.push(format!("a change: {}", forked(session.save().wait())));
     session.insert_quick("q", 8_u64).unwrap();
@@ -63,7 +65,9 @@ fn child_that_forks() {
     let stalled = Store::builder().open_on(&disk).unwrap();
     let store = relaxed().open(&path).unwrap();
     let mut tokens = use_much(&store);
-    let (session, _) = saved(&store, 7);
+    let (session, token) = saved(&store, 7);
+    // Its cookie came back, so that to find it again changes nothing.
+    assert_eq!(store.session(Some(&token)).unwrap().get::<u64>("n").unwrap(), Some(7));
     disk.stall_syncs();
     let pending = change(&stalled).save();
     let (said, pid) = (path.with_extension("said"), path.with_extension("pid"));
@@ -113,6 +117,7 @@ fn a_forked_process_gets_an_error_from_each_call_and_does_the_store_no_harm() {
         "what waited before: forked",
         "a flush of a stuck store: forked",
         "a new session: forked",
+        "a session in memory: forked",
         "a change: forked",
         "a quick change: forked",
         "an end: forked",
