@@ -1,13 +1,21 @@
 //! F5: any one operation of the disk fails, once or from then on until it heals.
 
-use std::{collections::BTreeMap, io::ErrorKind, thread};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    thread,
+    time::{Duration, Instant},
+};
 
 use sessile::{
     Error, Token,
     testing::{FaultDisk, IoKind},
 };
 
-use crate::failures::{all, assert_transient, builder, heal, open};
+use crate::{
+    failures::{all, assert_transient, builder, checkpoint, heal, open},
+    support::saved,
+};
 
 #[test]
 fn f5_whichever_operation_fails_once_or_for_a_while_nothing_is_lost() {
@@ -85,4 +93,26 @@ fn survives_failure(kind: IoKind, n: u64, lasts: bool) -> bool {
     store.close().unwrap();
     assert_eq!(all(&open(&disk.crash(3)), &tokens), expected, "{kind:?} {n}, closed");
     disk.counts().operations.get(&kind).is_some_and(|count| *count > n)
+}
+
+#[test]
+fn f5_a_store_is_degraded_no_longer_than_its_disk_although_nobody_asks_for_anything() {
+    const AT_MOST: Duration = Duration::from_secs(20);
+    for (kind, has_work) in IoKind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let disk = FaultDisk::new(0);
+        // The next sweep by time is in an hour.
+        let store = open(&disk);
+        checkpoint(&store);
+        if has_work {
+            saved(&store, 1);
+        }
+        disk.fail_from(kind, 0, ErrorKind::Other);
+        let swept = store.sweep().wait();
+        disk.heal();
+        let healed = Instant::now();
+        while store.stats().degraded {
+            assert!(healed.elapsed() < AT_MOST, "{kind:?}, {has_work}: still degraded, after {swept:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
