@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use sessile::{Error, Store, Token};
 
 use super::{
@@ -169,4 +170,47 @@ fn another_user_is_told_what_is_missing() {
     assert_eq!(output_of(user(&place.path)), ["read-only"]);
     fs::set_permissions(place.dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     assert_eq!(output_of(user(&place.path)), ["open"], "the file is its owner's alone");
+}
+
+#[test]
+fn child_that_becomes_another_user() {
+    let Some(path) = path_of_child() else { return };
+    let store = builder().open(&path).unwrap();
+    let mut tokens = use_much(&store);
+    // As a server does that needs root for its port alone: from here on, it may not look into the directory.
+    setgroups(&[]).and_then(|()| setgid(Gid::from_raw(65534))).and_then(|()| setuid(Uid::from_raw(65534))).unwrap();
+    fs::read_dir(path.parent().unwrap()).unwrap_err();
+    tokens.push(saved(&store, tokens.len() as u64).1);
+    let swept = store.sweep().wait();
+    assert!(matches!(swept, Err(Error::Degraded { .. })), "whether its file is still there: {swept:?}");
+    assert!(store.stats().degraded);
+    for n in tokens.len()..tokens.len() + 100 {
+        let session = store.session(None).unwrap();
+        session.insert("n", n as u64).unwrap();
+        session.insert("long", "x".repeat(4000)).unwrap();
+        match session.save().wait() {
+            Ok(()) => tokens.push(session.token().unwrap()),
+            Err(error) => {
+                assert!(matches!(error, Error::Degraded { .. }) && error.is_transient(), "{error:?}");
+                break;
+            }
+        }
+    }
+    assert_all(&store, &tokens);
+    // Whether it says so or not: there is nothing to be lost by now.
+    let _ = store.close();
+    say_and_exit(&tokens);
+}
+
+#[test]
+fn a_process_that_becomes_another_user_loses_nothing_that_it_acknowledged() {
+    if !Uid::effective().is_root() {
+        println!("skipped: only root may become another user");
+        return;
+    }
+    let place = Place::new();
+    fs::set_permissions(place.dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let tokens = tokens_of(&output_of(child("limits::child_that_becomes_another_user", &place.path)));
+    assert!(tokens.len() > 151, "{}", tokens.len());
+    assert_all(&builder().open(&place.path).unwrap(), &tokens);
 }

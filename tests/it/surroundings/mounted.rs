@@ -91,3 +91,23 @@ fn a_file_that_is_mounted_alone_can_be_a_store() {
     // A new container has the file, and nothing else.
     assert_all(&builder().open(&outside.path).unwrap(), &tokens);
 }
+
+#[test]
+fn a_directory_that_is_mounted_twice_has_one_store() {
+    let (outside, inside) = (Place::new(), Place::new());
+    let Some(mount) = Mount::new(&["--bind", outside.dir.path().to_str().unwrap()], inside.dir.path()) else { return };
+    let store = builder().open(&inside.path).unwrap();
+    let mut tokens = use_much(&store);
+    assert!(matches!(Store::open(&outside.path), Err(Error::AlreadyOpen { .. })), "it is the same file");
+    assert_eq!(names(outside.dir.path()), names(inside.dir.path()));
+    // At once although files in it are open.
+    assert!(Command::new("umount").arg("--lazy").arg(inside.dir.path()).status().unwrap().success());
+    std::mem::forget(mount);
+    assert_eq!(names(inside.dir.path()), Vec::<String>::new());
+    tokens.push(saved(&store, tokens.len() as u64).1);
+    store.sweep().wait().unwrap();
+    assert_all(&store, &tokens);
+    store.close().unwrap();
+    assert_eq!(names(inside.dir.path()), Vec::<String>::new());
+    assert_all(&builder().open(&outside.path).unwrap(), &tokens);
+}
