@@ -144,7 +144,7 @@ impl KeyRing {
 
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.keys.len() * size_of::<[u8; 16]>());
-        self.keys.iter().for_each(|key| bytes.extend_from_slice(&key.key));
+        self.keys.iter().for_each(|key| bytes.extend_from_slice(&*key.key));
         Zeroizing::new(bytes)
     }
 
@@ -177,7 +177,7 @@ impl fmt::Debug for KeyRing {
 /// One key. It is overwritten when it is dropped.
 #[derive(Clone)]
 struct MacKey {
-    key: [u8; 16],
+    key: Zeroizing<[u8; 16]>,
     id: u8,
 }
 
@@ -185,7 +185,7 @@ impl MacKey {
     fn new(key: [u8; 16]) -> Self {
         // Of another length than what is signed, so that it is never the MAC of anything.
         let [id, ..] = SipHasher24::new_with_key(&key).hash(b"sessile key id").to_le_bytes();
-        Self { key, id }
+        Self { key: Zeroizing::new(key), id }
     }
 
     /// The key of a secret of any length.
@@ -200,13 +200,7 @@ impl MacKey {
     fn tag(&self, random: &[u8; RANDOM]) -> [u8; TAG] {
         let mac = SipHasher24::new_with_key(&self.key).hash(random);
         let mac = mac & ((1 << MAC_BITS) - 1);
-        (mac | u64::from(self.id) << MAC_BITS).to_le_bytes()
-    }
-}
-
-impl Drop for MacKey {
-    fn drop(&mut self) {
-        self.key.zeroize();
+        (mac + (u64::from(self.id) << MAC_BITS)).to_le_bytes()
     }
 }
 

@@ -121,8 +121,8 @@ pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
     kept
 }
 
-/// Parts the ends of sessions from the rest. A write that an end makes void is dropped, and a rotation whose new key ends becomes
-/// the end of its old one: so the ends may overtake all that is left. The note that an ended session was imported goes with its end,
+/// Parts the ends of sessions from the rest. A write that an end makes void is dropped ([`coalesce`]), and a rotation whose new key ends
+/// becomes the end of its old one: so the ends may overtake all that is left. The note that an ended session was imported goes with its end,
 /// or the next import would not know that it has ended.
 pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
     // Where in `ends` a key ends.
@@ -137,7 +137,6 @@ pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
                 ends.push(queued);
             }
             Op::Put { key, .. } if queued.op.is_end() || notes.contains(&key) => ends.push(queued),
-            Op::Put { key, .. } if ended.contains_key(&key) => {}
             Op::Rekey { key, new_key, .. } if ended.contains_key(&new_key) => {
                 // The disk never hears of the new key.
                 ends[ended[&new_key]].fresh = true;
@@ -202,6 +201,12 @@ mod tests {
         assert_eq!(seqs(&coalesce(ops.clone())), [2, 3, 4, 5, 6]);
         let (ends, rest) = extract_ends(ops);
         assert_eq!((seqs(&ends), seqs(&rest)), (vec![2, 4, 5, 6], vec![3]));
+    }
+
+    #[test]
+    fn of_two_writes_of_a_session_one_is_left() {
+        let ops = (1..=2).map(|seq| Queued { seq, op: put(1, &Meta::default()), fresh: false }).collect();
+        assert_eq!(coalesce(ops).iter().map(|queued| queued.seq).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

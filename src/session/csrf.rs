@@ -73,7 +73,7 @@ fn parse(text: &str) -> Option<([u8; BYTES], [u8; BYTES])> {
     let mut bytes = [0; 2 * BYTES];
     for (pair, byte) in text.as_chunks::<2>().0.iter().zip(&mut bytes) {
         let digit = |character: u8| char::from(character).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
     }
     Some((*bytes.first_chunk()?, *bytes.last_chunk()?))
 }

@@ -1,13 +1,18 @@
 //! Requests that another site makes a visitor's browser send.
 
+use std::{
+    future::{Ready, ready},
+    task::{Context, Poll, Waker},
+};
+
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode, header},
+    http::{Request, Response, StatusCode, header},
     routing::any,
 };
 use sessile::{CsrfError, CsrfLayer, Session, SessionLayer};
-use tower::ServiceExt;
+use tower::{Layer, Service, ServiceExt};
 
 use crate::support::{Answer, OnDisk, saved};
 
@@ -358,4 +363,50 @@ fn a_forms_token_does_not_outlive_a_login() {
     session.rotate();
     session.save().wait().unwrap();
     assert!(!session.is_csrf_token(&fresh), "and so at every rotation");
+}
+
+/// A service that is ready at the second time it is asked, or says that it is broken.
+#[derive(Clone)]
+struct Slow {
+    asked: u8,
+    is_broken: bool,
+}
+
+impl Service<Request<Body>> for Slow {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.asked += 1;
+        match self.asked {
+            1 => Poll::Pending,
+            _ => Poll::Ready(if self.is_broken { Err("broken") } else { Ok(()) }),
+        }
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        ready(Ok(Response::new(Body::empty())))
+    }
+}
+
+#[test]
+fn layers_are_ready_when_what_they_are_around_is() {
+    fn readiness(mut service: impl Service<Request<Body>, Error = &'static str>) -> Vec<Poll<Result<(), &'static str>>> {
+        (0..2).map(|_| service.poll_ready(&mut Context::from_waker(Waker::noop()))).collect()
+    }
+    let sessions = SessionLayer::new(OnDisk::new().store.clone());
+    for (is_broken, second) in [(false, Ok(())), (true, Err("broken"))] {
+        let slow = Slow { asked: 0, is_broken };
+        let expected = [Poll::Pending, Poll::Ready(second)];
+        assert_eq!(readiness(CsrfLayer::new().layer(slow.clone())), expected);
+        assert_eq!(readiness(sessions.layer(slow)), expected);
+    }
+}
+
+#[test]
+fn an_answer_under_way_shows_nothing_of_the_request() {
+    let mut service = CsrfLayer::new().layer(Slow { asked: 0, is_broken: false });
+    let request = Request::get("/").header("cookie", "__Host-id=secret").body(Body::empty()).unwrap();
+    assert_eq!(format!("{:?}", service.call(request)), "CsrfFuture { .. }");
 }
