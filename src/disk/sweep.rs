@@ -72,3 +72,58 @@ pub(super) fn batch(
     }
     Ok(Swept { more: due.len() == most && expired.len() + moved > 0, expired, records })
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use sessile_codec::{Limits, Meta, Patch};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::disk::tables::StoreMeta;
+
+    const MINUTE_MS: u64 = 60_000;
+
+    /// Sweeps three records that are listed under the tenth minute, in the twelfth, two at a time, until nothing is left to do. Returns
+    /// what each batch deleted.
+    fn sweep(standing: impl Fn(u8) -> Standing) -> Vec<Vec<u8>> {
+        let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        tables::create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &Form::Plain)).unwrap();
+        let meta = Meta { idle_deadline_ms: 10 * MINUTE_MS, absolute_deadline_ms: 10 * MINUTE_MS, ..Meta::default() };
+        tables::write(&db, &Form::Plain, |tables| {
+            (1..=3).map(|n| [n; 16]).try_for_each(|key| {
+                let record = Patch::new().apply(None, &key, &meta, &Limits::default()).unwrap();
+                tables.change(&key, Some(&record))
+            })
+        })
+        .unwrap();
+        let clock = Mark { certain_ms: 12 * MINUTE_MS + 7, ..Mark::default() };
+        let mut batches = Vec::new();
+        loop {
+            let swept = batch(&db, &Form::Plain, clock, 2, |_| true, |key, _| standing(key[0])).unwrap();
+            batches.push(swept.expired.iter().map(|(key, _)| key[0]).collect());
+            assert!(batches.len() < 10, "it has no end: {batches:?}");
+            if !swept.more {
+                return batches;
+            }
+        }
+    }
+
+    #[test]
+    fn what_ends_in_a_later_minute_makes_way_for_what_is_over() {
+        let later = |key| if key == 3 { Standing::Over } else { Standing::Ends(13 * MINUTE_MS) };
+        assert_eq!(sweep(later), [vec![], vec![3]]);
+    }
+
+    #[test]
+    fn what_ends_later_in_this_minute_waits_for_the_next_sweep() {
+        let nothing = [Vec::<u8>::new()];
+        assert_eq!(sweep(|_| Standing::Ends(12 * MINUTE_MS + 8)), nothing);
+        assert_eq!(sweep(|_| Standing::Busy), nothing);
+    }
+
+    #[test]
+    fn what_is_over_is_deleted_batch_by_batch() {
+        assert_eq!(sweep(|_| Standing::Over), [vec![1, 2], vec![3]]);
+    }
+}
