@@ -57,7 +57,7 @@
 //! - What is put is what comes back, exactly, or setting it is an error. A failure is an [`Error`], never "no session".
 //! - The file and what `Debug` prints hold no token. A forged token costs no I/O.
 //!
-//! The README says how far each is tested and what does not hold yet; ARCHITECTURE.md says how it works.
+//! ARCHITECTURE.md says what each depends on and how it is tested, and how all of it works.
 //!
 //! # Values
 //!
