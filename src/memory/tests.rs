@@ -386,6 +386,15 @@ fn a_session_is_claimed_only_if_it_is_over_and_nothing_of_it_is_on_its_way() {
     add_until(&memory, 3, 1000, Some(3));
     kill(&memory, 3, 4);
     assert_eq!(memory.claim(&key(3), 2000), Claim::Busy);
+    // So is a token that leads on to another for its grace, although its write is durable.
+    add_until(&memory, 4, 3000, None);
+    let grace = Some(Grace { now_ms: 0, until_ms: 3000 });
+    let rekey = Rekey { key: &key(5), record: &record(5, 0), grace };
+    let current = peek(&memory, 4).unwrap();
+    assert_eq!(memory.rekey(&key(4), Base::Record(&current), &rekey, &Disk::default(), |_| (6, ())), Swap::Done(()));
+    memory.unpin(&key(4), 6);
+    assert_eq!(memory.claim(&key(4), 2000), Claim::Busy);
+    assert!(matches!(memory.peek(&key(4), 0), Lookup::Moved(to) if to == key(5)));
 }
 
 #[test]
