@@ -10,8 +10,8 @@ use sessile_benches::{Random, Target, USER_ID, compare, report, row, sized, writ
 
 fn main() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room for two stores");
-    // Without a first life: a read writes nothing.
-    let plain = Store::builder().first_life(Duration::MAX);
+    // Confirmed from the beginning: a read writes nothing.
+    let plain = Store::builder().unconfirmed_timeout(Duration::MAX);
     let sealed = plain.clone().encrypt([7; 32]);
     reads(dir.path(), &plain, &sealed);
     commits(dir.path(), &plain, &sealed);

@@ -146,7 +146,7 @@ mod hit_ratio {
     impl RealStore {
         fn new(sessions: usize, room: usize) -> Self {
             // Nobody signs in here, and a first read is not to write that the visitor came back.
-            let builder = Store::builder().durability(Durability::Relaxed).first_life(Duration::MAX);
+            let builder = Store::builder().durability(Durability::Relaxed).unconfirmed_timeout(Duration::MAX);
             let scratch = builder.clone().open_in_memory().expect("a store without a file needs no disk");
             add(&scratch, 1000);
             let cost_bytes = scratch.stats().memory_bytes / scratch.stats().memory_sessions;

@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     /// Of the sessions of other crates.
     pub(crate) foreign_limits: Limits,
     pub(crate) durability: Durability,
-    pub(crate) renew_grace: Duration,
+    pub(crate) rotation_grace: Duration,
     pub(crate) owner_limit: Option<(usize, OwnerLimit)>,
     pub(crate) max_sessions: Option<u64>,
     pub(crate) max_disk_bytes: Option<u64>,
@@ -119,7 +119,7 @@ impl Default for Builder {
                 limits: Limits::default(),
                 foreign_limits: Limits { record_bytes: Limits::default().record_bytes, ..Limits::UNLIMITED },
                 durability: Durability::Durable,
-                renew_grace: Duration::from_secs(10),
+                rotation_grace: Duration::from_secs(10),
                 owner_limit: None,
                 max_sessions: None,
                 max_disk_bytes: None,
@@ -157,6 +157,8 @@ impl Builder {
     /// How long a session lasts without being used. Default: 7 days; at least a millisecond, `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the timeout that they began with.
+    #[doc(alias = "set_expiry")]
+    #[doc(alias = "max_age")]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.timeouts.idle = timeout)
     }
@@ -168,20 +170,23 @@ impl Builder {
         self.set(|settings| settings.timeouts.absolute = timeout)
     }
 
-    /// How long a session lasts whose cookie has not come back yet, as with visitors who keep none. Default: 1 hour.
+    /// Lifetime of a session until its cookie is seen again. Default: 1 hour. `Duration::MAX` turns it off.
     ///
-    /// It ends with the first request that brings the cookie, and is not for sessions that have an owner or an idle timeout
-    /// [of their own](crate::Session::set_idle_timeout). `Duration::MAX` turns it off.
-    pub fn first_life(self, timeout: Duration) -> Self {
-        self.set(|settings| settings.timeouts.first_life = timeout)
+    /// It keeps bots and clients that drop cookies from filling the store. The first request with the cookie confirms the session, and the idle
+    /// timeout applies from then on. Sessions with an owner, or with an idle timeout
+    /// [of their own](crate::Session::set_idle_timeout), are confirmed from the beginning.
+    #[doc(alias = "first_life")]
+    #[doc(alias = "save_uninitialized")]
+    pub fn unconfirmed_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.timeouts.unconfirmed = timeout)
     }
 
     /// How long the old token goes on leading to a session after [`Session::rotate_with_grace`](crate::Session::rotate_with_grace), so that requests under way get
     /// through. Default: 10 seconds.
     ///
     /// It does not outlive this process, and [`Session::rotate`](crate::Session::rotate) has none.
-    pub fn renew_grace(self, grace: Duration) -> Self {
-        self.set(|settings| settings.renew_grace = grace)
+    pub fn rotation_grace(self, grace: Duration) -> Self {
+        self.set(|settings| settings.rotation_grace = grace)
     }
 
     /// How many sessions an owner may have at once, and what happens to the next. Default: any number. At least 1.

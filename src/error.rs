@@ -172,7 +172,7 @@ pub enum Error {
         /// Bytes that it may have.
         limit_bytes: usize,
     },
-    /// The session changed since it was loaded, so [`Session::commit_if_unchanged`](crate::Session::commit_if_unchanged) stored nothing.
+    /// The session changed since it was loaded, so [`Session::save_if_unchanged`](crate::Session::save_if_unchanged) stored nothing.
     Conflict {
         /// Revision of the session now.
         found: u64,

@@ -38,9 +38,9 @@ pub(crate) fn dropped_commit(handle: Option<Handle>) {
 }
 
 /// A session had to go for another.
-pub(crate) fn evicted_session(handle: Handle, why: crate::Why) {
+pub(crate) fn evicted_session(handle: Handle, reason: crate::EndReason) {
     #[cfg(feature = "tracing")]
-    tracing::info!(%handle, ?why, "ended a session to make room for another");
+    tracing::info!(%handle, ?reason, "ended a session to make room for another");
 }
 
 /// The value of a session is of a type that this build cannot read: it counts as absent.

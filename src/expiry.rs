@@ -15,11 +15,11 @@ use crate::{clock::duration_ms, timeline::BELIEVED_MS};
 pub(crate) struct Timeouts {
     pub(crate) idle: Duration,
     pub(crate) absolute: Duration,
-    pub(crate) first_life: Duration,
+    pub(crate) unconfirmed: Duration,
 }
 
-/// Flag of a session in its first life: its client has not come back with the cookie yet, and its idle timeout is the shorter one.
-const UNPROVEN: u16 = 1;
+/// Flag of an unconfirmed session: its client has not sent the cookie back yet, so the shorter idle timeout applies.
+const UNCONFIRMED: u16 = 1;
 /// Flag of a session with an idle timeout of its own, which a sign-in keeps.
 const OWN_IDLE: u16 = 2;
 /// The same for the absolute timeout.
@@ -27,7 +27,7 @@ const OWN_ABSOLUTE: u16 = 4;
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle: Duration::from_hours(168), absolute: Duration::from_hours(720), first_life: Duration::from_hours(1) }
+        Self { idle: Duration::from_hours(168), absolute: Duration::from_hours(720), unconfirmed: Duration::from_hours(1) }
     }
 }
 
@@ -43,22 +43,22 @@ impl Timeouts {
         }
     }
 
-    /// The same in its first life, if that is shorter.
-    pub(crate) fn unproven(&self, meta: &Meta) -> Meta {
-        let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.first_life));
+    /// The same for a session that is unconfirmed, if that timeout is shorter.
+    pub(crate) fn unconfirmed(&self, meta: &Meta) -> Meta {
+        let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.unconfirmed));
         if idle_deadline_ms >= meta.idle_deadline_ms {
             return *meta;
         }
-        Meta { idle_deadline_ms, flags: meta.flags | UNPROVEN, ..*meta }
+        Meta { idle_deadline_ms, flags: meta.flags | UNCONFIRMED, ..*meta }
     }
 
-    /// The same after its first life.
-    pub(crate) fn proven(&self, meta: &Meta) -> Meta {
-        if !is_unproven(meta) {
+    /// The same once it is confirmed.
+    pub(crate) fn confirmed(&self, meta: &Meta) -> Meta {
+        if !is_unconfirmed(meta) {
             return *meta;
         }
         let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.idle));
-        Meta { idle_deadline_ms, flags: meta.flags & !UNPROVEN, ..*meta }
+        Meta { idle_deadline_ms, flags: meta.flags & !UNCONFIRMED, ..*meta }
     }
 
     /// The same when an owner has signed in at its last use: a new life begins, as long as the store's timeouts, or the session's own.
@@ -70,7 +70,7 @@ impl Timeouts {
             authenticated_ms: now_ms,
             idle_deadline_ms: now_ms.saturating_add(idle_ms),
             absolute_deadline_ms: now_ms.saturating_add(absolute_ms),
-            flags: meta.flags & !UNPROVEN,
+            flags: meta.flags & !UNCONFIRMED,
             ..*meta
         }
     }
@@ -83,7 +83,7 @@ impl Timeouts {
             idle_deadline_ms: fresh.idle_deadline_ms,
             // From the session's beginning on, as an absolute timeout that is set later will be.
             absolute_deadline_ms: fresh.absolute_deadline_ms,
-            flags: meta.flags & !(UNPROVEN | OWN_IDLE | OWN_ABSOLUTE),
+            flags: meta.flags & !(UNCONFIRMED | OWN_IDLE | OWN_ABSOLUTE),
             ..*meta
         }
     }
@@ -99,10 +99,10 @@ fn absolute_ms(meta: &Meta) -> u64 {
     if meta.absolute_deadline_ms == u64::MAX { u64::MAX } else { meta.absolute_deadline_ms.saturating_sub(life_began_ms(meta)) }
 }
 
-/// Whether the session is in its first life.
+/// Whether the session is unconfirmed: its cookie has not come back yet.
 #[inline]
-pub(crate) fn is_unproven(meta: &Meta) -> bool {
-    meta.flags & UNPROVEN != 0
+pub(crate) fn is_unconfirmed(meta: &Meta) -> bool {
+    meta.flags & UNCONFIRMED != 0
 }
 
 /// The meta data with timeouts of its own: `idle` from its last use on, `absolute` from the beginning of its life.
@@ -111,7 +111,7 @@ pub(crate) fn with_timeouts(meta: &Meta, idle: Option<Duration>, absolute: Optio
     if let Some(idle) = idle {
         meta.idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(idle));
         // An application that sets it knows the visitor.
-        meta.flags = meta.flags & !UNPROVEN | OWN_IDLE;
+        meta.flags = meta.flags & !UNCONFIRMED | OWN_IDLE;
     }
     if let Some(absolute) = absolute {
         meta.absolute_deadline_ms = life_began_ms(&meta).saturating_add(duration_ms(absolute));

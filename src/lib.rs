@@ -44,7 +44,7 @@
 //!
 //! # assert!(store.session(Some(&planted))?.token().is_none());
 //! assert_eq!(store.sessions_of(7_u64)?.len(), 1);
-//! assert_eq!(store.destroy_all(7_u64).wait()?, 1); // signed out everywhere
+//! assert_eq!(store.destroy_sessions_of(7_u64).wait()?, 1); // signed out everywhere
 //! # assert!(store.sessions_of(7_u64)?.is_empty());
 //! # Ok::<(), sessile::Error>(())
 //! ```
@@ -128,7 +128,7 @@ pub use crate::{
     owner::Owner,
     session::{Flash, Level, Scope, Session},
     stats::{Stats, Tier},
-    store::{Ended, Event, Events, SessionInfo, Store, Watch, Why},
+    store::{EndReason, Event, Events, SessionEnd, SessionInfo, Store, Watch},
     token::{Handle, ParseHandleError, Token},
 };
 

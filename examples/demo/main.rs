@@ -167,7 +167,7 @@ async fn sign_out_device(State(app): State<App>, session: Session, Form(device):
     let owner = signed_in(&session)?;
     // The store ends it only if it is this user's: a handle guessed or copied from elsewhere ends nobody else's.
     let ended = match device.handle.parse::<Handle>() {
-        Ok(handle) => app.store.destroy_one(&owner, &handle).await?,
+        Ok(handle) => app.store.destroy_session_of(&owner, &handle).await?,
         Err(_) => false,
     };
     if ended {
@@ -181,7 +181,7 @@ async fn sign_out_device(State(app): State<App>, session: Session, Form(device):
 async fn sign_out_others(State(app): State<App>, session: Session) -> Result<Redirect, AppError> {
     let owner = signed_in(&session)?;
     let here = session.handle().ok_or(AppError::NotSignedIn)?;
-    let text = match app.store.destroy_others(&owner, here).await? {
+    let text = match app.store.destroy_other_sessions_of(&owner, here).await? {
         1 => "One other device is signed out.".to_owned(),
         count => format!("{count} other devices are signed out."),
     };

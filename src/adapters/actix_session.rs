@@ -70,7 +70,7 @@ impl ActixSessions {
     }
 
     /// Says whose a session is, from its values, each of which is JSON in a text, as actix-session keeps them. Then
-    /// [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit of
+    /// [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit of
     /// [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
@@ -87,7 +87,7 @@ impl ActixSessions {
     /// });
     /// sessions.index_owners(1)?;
     ///
-    /// store.destroy_all("ada").wait()?; // signs Ada out everywhere
+    /// store.destroy_sessions_of("ada").wait()?; // signs Ada out everywhere
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[must_use]

@@ -31,7 +31,7 @@ use crate::{Ack, Error, Owner, Store, store::Kind};
 /// # What to know
 ///
 /// - `axum_session` keeps sessions in memory itself, above its database, and asks the database only on a miss. So the memory tier of
-///   this crate serves little, and a session that [`Store::destroy_all`] and the like end goes on until `axum_session` forgets it:
+///   this crate serves little, and a session that [`Store::destroy_sessions_of`] and the like end goes on until `axum_session` forgets it:
 ///   `SessionConfig::with_memory_lifetime`.
 /// - A session is one text to its database: of two processes or requests that store one, the later wins.
 /// - It has one call to create a session and to change one. So the store remembers which sessions ended last, 65,536 of them, and drops what
@@ -59,7 +59,7 @@ impl AxumSessionPool {
         Self(store.clone(), Foreign::new(store, Kind::AxumSession), Owners::default())
     }
 
-    /// Says whose a session is, from the text that `axum_session` makes of it, so that [`Store::sessions_of`], [`Store::destroy_all`] and
+    /// Says whose a session is, from the text that `axum_session` makes of it, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and
     /// the like work, and the limit of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
     ///
     /// The text is JSON with the values in `data`, each of which is JSON in a text; with
@@ -80,7 +80,7 @@ impl AxumSessionPool {
     /// });
     /// sessions.index_owners(1)?;
     ///
-    /// store.destroy_all("7").wait()?; // signs user 7 out everywhere
+    /// store.destroy_sessions_of("7").wait()?; // signs user 7 out everywhere
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[must_use]

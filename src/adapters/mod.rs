@@ -17,7 +17,7 @@
 //!   to a later time stays in memory until a tenth of the session's time has gone since the last write of it, and as long as the disk is
 //!   full: such a save never fails.
 //! - Whose a session is, the application says with `owned_by`. Then [`Store::sessions_of`](crate::Store::sessions_of),
-//!   [`Store::destroy_all`](crate::Store::destroy_all) and the like, and the limit of
+//!   [`Store::destroy_sessions_of`](crate::Store::destroy_sessions_of) and the like, and the limit of
 //!   [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner), work as for sessions of this crate. See
 //!   [Owners of sessions that are there already](#owners-of-sessions-that-are-there-already).
 //! - Keys may have any bytes, none at all too, and up to 1 MiB; a session may have any number of them, and

@@ -47,7 +47,7 @@ impl PoemSessions {
         Self(Foreign::new(store, Kind::Poem), Owners::default())
     }
 
-    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit
+    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit
     /// of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
@@ -61,7 +61,7 @@ impl PoemSessions {
     ///     .owned_by(|entries| entries.get("user")?.as_str().map(str::to_owned));
     /// sessions.index_owners(1)?;
     ///
-    /// store.destroy_all("ada").wait()?; // signs Ada out everywhere
+    /// store.destroy_sessions_of("ada").wait()?; // signs Ada out everywhere
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[must_use]

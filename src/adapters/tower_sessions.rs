@@ -95,7 +95,7 @@ impl TowerSessions {
         Self { bases: Arc::new(Bases::new(bytes)), ..self }
     }
 
-    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_all`] and the like work, and the limit
+    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit
     /// of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner). Default: nobody's.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
@@ -110,7 +110,7 @@ impl TowerSessions {
     ///     .owned_by(|data| data.get("axum-login.data")?.get("user_id").map(ToString::to_string));
     /// sessions.index_owners(1)?;
     ///
-    /// store.destroy_all("7").wait()?; // signs user 7 out everywhere
+    /// store.destroy_sessions_of("7").wait()?; // signs user 7 out everywhere
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[must_use]

@@ -17,7 +17,7 @@ pub(super) fn problem(builder: &Builder) -> Option<String> {
     [
         too_short("idle_timeout", timeouts.idle, MILLISECOND),
         too_short("absolute_timeout", timeouts.absolute, MILLISECOND),
-        too_short("first_life", timeouts.first_life, MILLISECOND),
+        too_short("unconfirmed_timeout", timeouts.unconfirmed, MILLISECOND),
         too_short("commit_timeout", builder.commit_timeout, MILLISECOND),
         too_short("sweep_interval", builder.sweep_interval, SECOND),
         outside("sessions_per_owner", per_owner as u64, 1, u64::MAX),

@@ -243,7 +243,7 @@ impl<'a> Import<'a> {
         Self { source: Some(name.into()), ..self }
     }
 
-    /// Says whose a session is, from its values, as the adapters' `owned_by` does: then [`Store::sessions_of`], [`Store::destroy_all`] and
+    /// Says whose a session is, from its values, as the adapters' `owned_by` does: then [`Store::sessions_of`], [`Store::destroy_sessions_of`] and
     /// the like know the sessions at once. Default: nobody's, until the adapter's `index_owners` sets the owner.
     ///
     /// The values of actix-session are texts that hold JSON, as they are in the source. What [`export_json_lines`] wrote has its owners.

@@ -281,7 +281,7 @@ impl State {
         }
         let Changes { patch, idle, .. } = &self.changes;
         if meta.owner == NOBODY && idle.is_none() {
-            meta = store.timeouts().unproven(&meta);
+            meta = store.timeouts().unconfirmed(&meta);
         }
         // Its ticket stands for the end before it too, which is durable in every class.
         let class = || self.changes.class(store, self.durability, how);
@@ -398,7 +398,7 @@ impl Changes {
             OwnerChange::Unbind => store.timeouts().signed_out(&Meta { owner: NOBODY, ..meta }),
         };
         if meta.owner != NOBODY {
-            meta = store.timeouts().proven(&meta);
+            meta = store.timeouts().confirmed(&meta);
         }
         meta.revision += u64::from(!self.is_empty());
         expiry::with_timeouts(&meta, self.idle, self.absolute)

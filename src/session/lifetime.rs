@@ -84,13 +84,15 @@ impl Session {
 
     /// Gives the session a new token at commit and keeps its values; the old token leads nowhere from then on, and what was opened with it
     /// ends. For a change of privilege within a sign-in; [`sign_in`](Self::sign_in) does this by itself.
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "regenerate")]
     pub fn rotate(&self) {
         let mut state = self.state();
         csrf::forget(&mut state);
         state.rotate();
     }
 
-    /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::renew_grace) of 10 seconds the old token
+    /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::rotation_grace) of 10 seconds the old token
     /// still leads to it, so that requests under way get through. For renewal from time to time.
     ///
     /// It is no protection at a sign-in: [`sign_in`](Self::sign_in) is. If a request came with a token that has been replaced, its response
@@ -109,6 +111,7 @@ impl Session {
     /// assert_eq!(store.session(Some(&old))?.get("name")?, Some("Ada".to_owned()));
     /// # Ok::<(), sessile::Error>(())
     /// ```
+    #[doc(alias = "renew")]
     pub fn rotate_with_grace(&self) {
         self.state().rotate_with_grace();
     }
@@ -133,6 +136,7 @@ impl Session {
 
     /// Leaves the session without an owner at commit, and keeps its values: it gets a new token without a grace and begins a new life, with
     /// the store's timeouts. Remove what belongs to the owner, by [`clear_scope`](Self::clear_scope) say.
+    #[doc(alias = "logout")]
     pub fn unbind_owner(&self) {
         let mut state = self.state();
         csrf::forget(&mut state);
@@ -156,6 +160,9 @@ impl Session {
     /// }
     /// # Ok::<(), sessile::Error>(())
     /// ```
+    #[doc(alias = "set_expiry")]
+    #[doc(alias = "max_age")]
+    #[doc(alias = "session_ttl")]
     pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), Error> {
         check_timeout(timeout)?;
         self.state().set_idle_timeout(timeout);
@@ -167,6 +174,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    #[doc(alias = "set_expiry")]
     pub fn set_absolute_timeout(&self, timeout: Duration) -> Result<(), Error> {
         check_timeout(timeout)?;
         self.state().set_absolute_timeout(timeout);

@@ -236,11 +236,15 @@ impl Session {
     /// this gives is random then, and leads nowhere. The answer to the request that moved it tells the client.
     ///
     /// It is a secret: for the client, not for a log. The layer sends it by itself.
+    #[doc(alias = "id")]
+    #[doc(alias = "session_id")]
     pub fn token(&self) -> Option<Token> {
         self.state().token()
     }
 
     /// Names this session for as long as it exists, over every change of its token; `None` before it is stored for the first time.
+    #[doc(alias = "id")]
+    #[doc(alias = "session_id")]
     pub fn handle(&self) -> Option<Handle> {
         self.state().handle()
     }
@@ -264,6 +268,8 @@ impl Session {
     /// assert_eq!(session.owner().unwrap().as_str(), "7");
     /// # Ok::<(), sessile::Error>(())
     /// ```
+    #[doc(alias = "user_id")]
+    #[doc(alias = "identity")]
     pub fn owner(&self) -> Option<Owner> {
         self.state().owner()
     }
@@ -356,11 +362,12 @@ impl Session {
     /// other.save().wait()?;
     ///
     /// session.insert("seats", 2)?;
-    /// assert!(matches!(session.commit_if_unchanged().wait(), Err(sessile::Error::Conflict { .. })));
+    /// assert!(matches!(session.save_if_unchanged().wait(), Err(sessile::Error::Conflict { .. })));
     /// assert_eq!(session.get("seats")?, Some(0));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn commit_if_unchanged(&self) -> Ack {
+    #[doc(alias = "commit_if_unchanged")]
+    pub fn save_if_unchanged(&self) -> Ack {
         self.save_as(How { durability: None, strict: true })
     }
 
@@ -374,7 +381,7 @@ impl Session {
     /// Waits for the end of this session, by whomever: for a WebSocket or an event stream that must not outlive it. `None` before the
     /// session is stored for the first time, and while it travels sealed in its client's cookie.
     ///
-    /// The watch follows the session to a new token that has a grace, and ends with [`Ended::Rotated`](crate::Ended::Rotated) when an owner
+    /// The watch follows the session to a new token that has a grace, and ends with [`SessionEnd::Rotated`](crate::SessionEnd::Rotated) when an owner
     /// signs in or the session rotates: what was opened with the old token must not go on. That a session's time is over is noticed when somebody asks for the session, and
     /// within [`Builder::sweep_interval`](crate::Builder::sweep_interval) and a minute. To keep a watch is no use of the session, which
     /// its connection may want to [save](Self::save) now and then.
@@ -388,7 +395,7 @@ impl Session {
     /// # let session = store.session(None)?;
     /// use std::time::Duration;
     ///
-    /// use sessile::{Ended, Why};
+    /// use sessile::{SessionEnd, EndReason};
     ///
     /// session.insert("name", "Ada")?;
     /// session.save().wait()?;
@@ -396,7 +403,7 @@ impl Session {
     ///
     /// session.destroy();
     /// session.save().wait()?;
-    /// assert_eq!(watch.wait(Duration::ZERO), Some(Ended::Destroyed(Why::Logout))); // or `watch.await`
+    /// assert_eq!(watch.wait(Duration::ZERO), Some(SessionEnd::Destroyed(EndReason::Logout))); // or `watch.await`
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn watch(&self) -> Result<Option<Watch>, Error> {

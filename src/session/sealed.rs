@@ -228,7 +228,7 @@ impl State {
         let Ok(to) = random_bytes() else { return ticket };
         let Ok(Some((epoch, ticket))) = store.let_go(self.kind.name, key, record, &to) else { return ticket };
         // Nobody looks whether a cookie that holds its session comes back: it does, or there is no session.
-        let mut meta = store.timeouts().proven(&record.meta());
+        let mut meta = store.timeouts().confirmed(&record.meta());
         let lasts = cookie_lasts(&meta);
         let deadline_ms = renew_cookie(&mut meta, lasts);
         let record = record.with_meta(&to, &meta);

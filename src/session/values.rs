@@ -38,6 +38,7 @@ impl Session {
     /// [`Error::Codec`] if the value cannot be represented exactly or read again, is nested too deep, or makes the session too large;
     /// [`Error::ReservedKey`]. The session is then unchanged.
     #[cfg(feature = "serde")]
+    #[doc(alias = "set")]
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         check_key(key)?;
         let entry = Entry::serde(&value, self.store().limits())?;
@@ -236,6 +237,7 @@ impl Session {
     }
 
     /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
+    #[doc(alias = "flush")]
     pub fn clear(&self) {
         self.state().clear();
     }

@@ -8,7 +8,7 @@
 
 use std::sync::{OnceLock, atomic::Ordering};
 
-use super::{Store, Why, count};
+use super::{EndReason, Store, count};
 use crate::{
     Capacity, Error,
     disk::{Op, Urgency},
@@ -51,7 +51,7 @@ impl Store {
     }
 
     fn end_expendable(&self, key: &Key) -> Result<bool, Error> {
-        let evicted = self.destroy_if(key, Why::StoreFull, |current| current.record.meta().owner == NOBODY)?;
+        let evicted = self.destroy_if(key, EndReason::StoreFull, |current| current.record.meta().owner == NOBODY)?;
         Ok(evicted.is_some() || self.end_if_over(key)?)
     }
 

@@ -5,7 +5,7 @@
 
 use sessile_codec::{Meta, Record};
 
-use super::{Ended, Store, Why, count, find::Current};
+use super::{EndReason, SessionEnd, Store, count, find::Current};
 use crate::{
     Durability, Error, Token,
     clock::duration_ms,
@@ -186,7 +186,7 @@ impl Store {
     /// Moves the session to `new_key`. Durable whatever the class: the old token must not come back.
     fn rekey(&self, current: &Current<'_>, new_key: NewKey, to: &Key, record: &Record) -> Swap<Ticket> {
         let now_ms = self.now_ms();
-        let until_ms = now_ms.saturating_add(duration_ms(self.0.settings.renew_grace));
+        let until_ms = now_ms.saturating_add(duration_ms(self.0.settings.rotation_grace));
         let grace = (new_key == NewKey::RotateWithGrace).then_some(Grace { now_ms, until_ms });
         let swap =
             self.0.memory.rekey(&current.key, current.base(), &Rekey { key: to, record, grace }, &self.0.disk, |before| {
@@ -198,14 +198,14 @@ impl Store {
                 self.0.disk.enqueue_after(op, Urgency::Now, before)
             });
         if grace.is_none() && matches!(swap, Swap::Done(_)) {
-            self.0.shared.watchers.end(&current.key, Ended::Rotated);
+            self.0.shared.watchers.end(&current.key, SessionEnd::Rotated);
         }
         swap
     }
 
     /// Ends the session, under a new key too if it was renewed. `None`: it was over before.
     pub(crate) fn destroy(&self, key: &Key) -> Result<Option<Ticket>, Error> {
-        let ended = self.destroy_if(key, Why::Logout, |_| true)?;
+        let ended = self.destroy_if(key, EndReason::Logout, |_| true)?;
         #[cfg(feature = "sealed")]
         if ended.is_none() && self.0.revoked.is_in_use() {
             return self.end_left_long_ago(key);
@@ -217,23 +217,23 @@ impl Store {
     pub(super) fn destroy_if(
         &self,
         key: &Key,
-        why: Why,
+        reason: EndReason,
         is_meant: impl Fn(&Current<'_>) -> bool,
     ) -> Result<Option<Ticket>, Error> {
         self.0.disk.check_process()?;
-        let urgency = if why == Why::StoreFull { Urgency::Soon } else { Urgency::Now };
+        let urgency = if reason == EndReason::StoreFull { Urgency::Soon } else { Urgency::Now };
         while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
             let enqueue = |before| {
                 // Its client may come back with the same id when it was only evicted.
                 #[cfg(feature = "adapters")]
-                if why != Why::StoreFull {
+                if reason != EndReason::StoreFull {
                     self.0.shared.ended.note(&current.key);
                 }
                 self.0.disk.enqueue_after(Op::Delete { key: current.key }, urgency, before)
             };
             match self.0.memory.kill(&current.key, current.base(), enqueue) {
                 Swap::Done(ticket) => {
-                    self.0.shared.destroyed(&current.key, Handle::of(&current.record.meta()), why);
+                    self.0.shared.destroyed(&current.key, Handle::of(&current.record.meta()), reason);
                     #[cfg(feature = "sealed")]
                     if self.0.revoked.is_in_use()
                         && let Some(later) = self.end_left(&current.record)?
@@ -249,13 +249,13 @@ impl Store {
         Ok(None)
     }
 
-    /// Its client came back with the cookie: the session's first, short life is over, and it lasts as long as any.
-    pub(super) fn prove(&self, found: &mut Found, now_ms: u64) -> Result<(), Error> {
+    /// The client sent the cookie back: the session is confirmed, and the idle timeout applies from now on.
+    pub(super) fn confirm(&self, found: &mut Found, now_ms: u64) -> Result<(), Error> {
         self.0.disk.check_process()?;
-        let Some(current) = self.current(&found.key)?.filter(|current| expiry::is_unproven(&current.record.meta())) else {
+        let Some(current) = self.current(&found.key)?.filter(|current| expiry::is_unconfirmed(&current.record.meta())) else {
             return Ok(());
         };
-        let meta = self.0.settings.timeouts.proven(&expiry::touched(&current.record.meta(), now_ms));
+        let meta = self.0.settings.timeouts.confirmed(&expiry::touched(&current.record.meta(), now_ms));
         let record = current.record.with_meta(&current.key, &meta);
         let put = |before| self.queue(Op::Put { key: current.key, record: record.clone() }, Durability::Relaxed, before);
         // If another request was faster, it did the same or the next one does.

@@ -42,7 +42,7 @@ pub enum Event {
         /// The session.
         handle: Handle,
         /// By whom.
-        why: Why,
+        reason: EndReason,
     },
     /// A session was deleted because its time was over. The store notices within [`Builder::sweep_interval`](crate::Builder::sweep_interval)
     /// and a minute.
@@ -60,11 +60,11 @@ pub enum Event {
 /// Why a session was ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
+pub enum EndReason {
     /// [`Session::destroy`](crate::Session::destroy): its visitor signed out.
     Logout,
-    /// [`Store::destroy_one`](crate::Store::destroy_one), [`destroy_all`](crate::Store::destroy_all) or
-    /// [`destroy_others`](crate::Store::destroy_others).
+    /// [`Store::destroy_session_of`](crate::Store::destroy_session_of), [`destroy_sessions_of`](crate::Store::destroy_sessions_of) or
+    /// [`destroy_other_sessions_of`](crate::Store::destroy_other_sessions_of).
     Revoked,
     /// Its owner began another and has [as many as allowed](crate::Builder::sessions_per_owner).
     OwnerLimit,

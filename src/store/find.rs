@@ -123,8 +123,8 @@ impl Store {
             return Ok(None);
         };
         let mut found = Found { key, record, seen_ms, tier, is_old };
-        if expiry::is_unproven(&found.record.meta()) {
-            self.prove(&mut found, now_ms)?;
+        if expiry::is_unconfirmed(&found.record.meta()) {
+            self.confirm(&mut found, now_ms)?;
         }
         Ok(Some(found))
     }

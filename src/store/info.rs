@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Names the session for as long as it exists, for [`Store::destroy_one`](crate::Store::destroy_one). It is not the token.
+    /// Names the session for as long as it exists, for [`Store::destroy_session_of`](crate::Store::destroy_session_of). It is not the token.
     pub handle: Handle,
     /// When it began.
     pub created: SystemTime,

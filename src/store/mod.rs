@@ -52,9 +52,9 @@ pub(crate) use self::{
     lease::Lease,
 };
 pub use self::{
-    events::{Event, Events, Why},
+    events::{EndReason, Event, Events},
     info::SessionInfo,
-    watch::{Ended, Watch},
+    watch::{SessionEnd, Watch},
 };
 use crate::{
     Ack, Builder, Durability, Error, Stats,
@@ -193,7 +193,7 @@ impl Store {
     /// # Examples
     /// ```
     /// # let store = sessile::testing::store();
-    /// use sessile::{Event, Why};
+    /// use sessile::{Event, EndReason};
     ///
     /// let mut events = store.subscribe();
     /// let session = store.session(None)?;
@@ -203,7 +203,7 @@ impl Store {
     /// session.destroy();
     /// session.save().wait()?;
     /// assert_eq!(events.try_next(), Some(Event::Created { handle }));
-    /// assert_eq!(events.try_next(), Some(Event::Destroyed { handle, why: Why::Logout }));
+    /// assert_eq!(events.try_next(), Some(Event::Destroyed { handle, reason: EndReason::Logout }));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[must_use]
@@ -310,7 +310,7 @@ impl Store {
         // After the watch began, and again after it moved: an end that came before it had nobody to tell.
         loop {
             match self.current(&key)? {
-                None => self.0.shared.watchers.end(&key, Ended::Before),
+                None => self.0.shared.watchers.end(&key, SessionEnd::Before),
                 Some(current) if current.key != key => {
                     self.0.shared.watchers.follow(&key, &current.key);
                     key = current.key;

@@ -5,7 +5,7 @@
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{SessionInfo, Store, Why, find::Current};
+use super::{EndReason, SessionInfo, Store, find::Current};
 use crate::{
     Ack, Error, Owner, OwnerLimit,
     disk::Ticket,
@@ -46,7 +46,7 @@ impl Store {
     /// assert_eq!(sessions.len(), 2);
     ///
     /// let phone = sessions.iter().find(|session| session.label.as_deref() == Some("phone")).unwrap();
-    /// assert!(store.destroy_one("ada", &phone.handle).wait()?);
+    /// assert!(store.destroy_session_of("ada", &phone.handle).wait()?);
     /// assert_eq!(store.sessions_of("ada")?.len(), 1);
     /// # Ok::<(), sessile::Error>(())
     /// ```
@@ -74,22 +74,24 @@ impl Store {
     /// Ends the session of `owner` that `handle` names. `false`: this owner has no such session, or not any more.
     ///
     /// Durable whatever the store's class, and effective for the next read of any thread.
-    pub fn destroy_one(&self, owner: impl Into<Owner>, handle: &Handle) -> Ack<bool> {
+    #[doc(alias = "destroy_one")]
+    pub fn destroy_session_of(&self, owner: impl Into<Owner>, handle: &Handle) -> Ack<bool> {
         map_ack(self.destroy_where(&owner.into(), |_| None, |found| found == *handle), |count| count > 0)
     }
 
-    /// Ends every session of `owner`, and returns how many. See [`destroy_one`](Self::destroy_one).
+    /// Ends every session of `owner`, and returns how many. See [`destroy_session_of`](Self::destroy_session_of).
     ///
     /// Sessions sealed in cookies end with them, and are not in the number: nobody counts them.
-    pub fn destroy_all(&self, owner: impl Into<Owner>) -> Ack<usize> {
+    #[doc(alias = "destroy_all")]
+    pub fn destroy_sessions_of(&self, owner: impl Into<Owner>) -> Ack<usize> {
         map_ack(self.destroy_where(&owner.into(), |owner| self.cut_off(owner, None), |_| true), |count| count)
     }
 
-    /// Ends every session of `owner` except `kept`, and returns how many. See [`destroy_one`](Self::destroy_one).
+    /// Ends every session of `owner` except `kept`, and returns how many. See [`destroy_session_of`](Self::destroy_session_of).
     ///
     /// `kept` is a [`Session`](crate::Session), most often the request's own, or a [`Handle`]. A session that was not stored yet keeps none.
     ///
-    /// Sessions sealed in cookies end with them, as by [`destroy_all`](Self::destroy_all).
+    /// Sessions sealed in cookies end with them, as by [`destroy_sessions_of`](Self::destroy_sessions_of).
     ///
     /// # Examples
     /// ```
@@ -100,11 +102,12 @@ impl Store {
     ///     session.save().wait()?;
     /// }
     /// // On the laptop: "sign out everywhere else".
-    /// assert_eq!(store.destroy_others("ada", &laptop).wait()?, 1);
+    /// assert_eq!(store.destroy_other_sessions_of("ada", &laptop).wait()?, 1);
     /// assert!(store.session(phone.token().as_ref())?.owner().is_none());
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn destroy_others(&self, owner: impl Into<Owner>, kept: impl Into<Option<Handle>>) -> Ack<usize> {
+    #[doc(alias = "destroy_others")]
+    pub fn destroy_other_sessions_of(&self, owner: impl Into<Owner>, kept: impl Into<Option<Handle>>) -> Ack<usize> {
         let kept = kept.into();
         let cut_off = |owner: &_| self.cut_off(owner, kept.as_ref());
         map_ack(self.destroy_where(&owner.into(), cut_off, |found| Some(found) != kept), |count| count)
@@ -122,7 +125,7 @@ impl Store {
         let (mut destroyed, mut last) = (0, cut_off(&owner).unwrap_or_else(Ticket::done));
         for key in self.0.disk.of_owner(&owner)? {
             let is_meant = |current: &Current<'_>| is_at(current, &key, &owner) && is_meant(Handle::of(&current.record.meta()));
-            if let Some(ticket) = self.destroy_if(&key, Why::Revoked, is_meant)? {
+            if let Some(ticket) = self.destroy_if(&key, EndReason::Revoked, is_meant)? {
                 destroyed += 1;
                 // Groups become durable in their order, so the last one speaks for all.
                 last = ticket;
@@ -144,7 +147,7 @@ impl Store {
         }
         let mut evicted = false;
         for (other, _) in &others[limit - 1..] {
-            evicted |= self.destroy_if(other, Why::OwnerLimit, |current| is_at(current, other, owner))?.is_some();
+            evicted |= self.destroy_if(other, EndReason::OwnerLimit, |current| is_at(current, other, owner))?.is_some();
         }
         Ok(evicted)
     }

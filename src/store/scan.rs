@@ -35,7 +35,7 @@ mod tests {
     fn ends_of_sealed_sessions_are_no_sessions() {
         let store = crate::testing::store();
         store.begin_sealing();
-        store.destroy_all("ada").wait().unwrap();
+        store.destroy_sessions_of("ada").wait().unwrap();
         let session = store.session(None).unwrap();
         session.sign_in("ada").unwrap();
         session.save().wait().unwrap();

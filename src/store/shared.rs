@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Ended, Event, Why, count, events::Broadcast, watch::Watchers};
+use super::{EndReason, Event, SessionEnd, count, events::Broadcast, watch::Watchers};
 use crate::{
     event,
     memory::Forgotten,
@@ -50,20 +50,20 @@ impl Shared {
         self.events.send(|| Event::Rotated { handle });
     }
 
-    pub(super) fn destroyed(&self, key: &Key, handle: Handle, why: Why) {
+    pub(super) fn destroyed(&self, key: &Key, handle: Handle, reason: EndReason) {
         self.one_less();
-        if matches!(why, Why::OwnerLimit | Why::StoreFull) {
+        if matches!(reason, EndReason::OwnerLimit | EndReason::StoreFull) {
             count(&self.counters.limited);
-            event::evicted_session(handle, why);
+            event::evicted_session(handle, reason);
         }
-        self.watchers.end(key, Ended::Destroyed(why));
-        self.events.send(|| Event::Destroyed { handle, why });
+        self.watchers.end(key, SessionEnd::Destroyed(reason));
+        self.events.send(|| Event::Destroyed { handle, reason });
     }
 
     /// The record was deleted from the file, because the session is over. Without a handle it could not be read, and nobody is notified.
     pub(super) fn expired(&self, key: &Key, handle: Option<Handle>) {
         self.one_less();
-        self.watchers.end(key, Ended::Expired);
+        self.watchers.end(key, SessionEnd::Expired);
         if let Some(handle) = handle {
             self.events.send(|| Event::Expired { handle });
         }
@@ -74,7 +74,7 @@ impl Shared {
         match forgotten {
             // The file has nothing to delete, so the sweeper will not come by.
             Some(Forgotten { is_unborn: true, handle }) => self.expired(key, Some(handle)),
-            Some(Forgotten { is_unborn: false, .. }) | None => self.watchers.end(key, Ended::Expired),
+            Some(Forgotten { is_unborn: false, .. }) | None => self.watchers.end(key, SessionEnd::Expired),
         }
     }
 

@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Why;
+use super::EndReason;
 use crate::{
     token::Key,
     wake::{Deferred, wake},
@@ -27,9 +27,9 @@ use crate::{
 /// How a session that was [watched](crate::Session::watch) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum SessionEnd {
     /// Somebody ended it.
-    Destroyed(Why),
+    Destroyed(EndReason),
     /// Its time was over.
     Expired,
     /// It goes on under a new token, after [`Session::rotate`](crate::Session::rotate) or [`sign_in`](crate::Session::sign_in): what was
@@ -60,12 +60,12 @@ struct Watcher {
 struct WatcherState {
     /// Where the session is now; nowhere once it has ended.
     key: Option<Key>,
-    ended: Option<Ended>,
+    ended: Option<SessionEnd>,
     waker: Option<Waker>,
 }
 
 impl Watcher {
-    fn end(&self, how: Ended) {
+    fn end(&self, how: SessionEnd) {
         let mut state = self.state.lock();
         state.ended.get_or_insert(how);
         state.key = None;
@@ -78,12 +78,12 @@ impl Watcher {
 
 impl Watch {
     /// How the session ended, if it has.
-    pub fn ended(&self) -> Option<Ended> {
+    pub fn ended(&self) -> Option<SessionEnd> {
         self.watcher.state.lock().ended
     }
 
     /// Blocks the thread until the session ends, for at most `timeout`. `None`: it goes on.
-    pub fn wait(&self, timeout: Duration) -> Option<Ended> {
+    pub fn wait(&self, timeout: Duration) -> Option<SessionEnd> {
         let until = Instant::now().checked_add(timeout);
         let mut state = self.watcher.state.lock();
         while state.ended.is_none() {
@@ -98,9 +98,9 @@ impl Watch {
 }
 
 impl Future for Watch {
-    type Output = Ended;
+    type Output = SessionEnd;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SessionEnd> {
         let mut state = self.watcher.state.lock();
         if let Some(how) = state.ended {
             return Poll::Ready(how);
@@ -154,7 +154,7 @@ impl Watchers {
     }
 
     /// The session under `key` has ended.
-    pub(super) fn end(&self, key: &Key, how: Ended) {
+    pub(super) fn end(&self, key: &Key, how: SessionEnd) {
         if self.count.load(Ordering::SeqCst) > 0 {
             let _deferred = Deferred::begin();
             let mut by_key = self.by_key.lock();
@@ -182,7 +182,7 @@ impl Watchers {
         let _deferred = Deferred::begin();
         let mut by_key = self.by_key.lock();
         for watcher in by_key.drain().flat_map(|(_, watchers)| watchers) {
-            watcher.end(Ended::StoreClosed);
+            watcher.end(SessionEnd::StoreClosed);
         }
         self.count.store(0, Ordering::SeqCst);
     }

@@ -160,6 +160,7 @@ impl SessionLayer {
     /// # Panics
     /// With the rule, if the cookie set by [`cookie`](Self::cookie) needs https; set it after this, or use
     /// [`plain_http_on`](Self::plain_http_on), to get an error instead.
+    #[doc(alias = "with_secure")]
     pub fn plain_http_on_loopback(self) -> Self {
         self.change(|config| {
             config.loopback_only = true;
@@ -199,6 +200,8 @@ impl SessionLayer {
     ///
     /// # Errors
     /// A [`CookieError`] that names the rule, if browsers would refuse the cookie or it would be unsafe.
+    #[doc(alias = "with_name")]
+    #[doc(alias = "with_same_site")]
     pub fn cookie(self, cookie: Cookie) -> Result<Self, CookieError> {
         let mut config = (*self.config).clone();
         config.blueprint = if config.loopback_only { cookie.plain_http() } else { cookie };

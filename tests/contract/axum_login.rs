@@ -231,7 +231,7 @@ async fn a_user_is_signed_out_on_every_device_at_once() {
     assert_eq!(laptop.post("/in/1/secret1").await, StatusCode::OK);
     assert_eq!(phone.post("/in/1/secret1").await, StatusCode::OK);
     assert_eq!(other.post("/in/2/secret2").await, StatusCode::OK);
-    assert_eq!(store.destroy_all("1").await.unwrap(), 2);
+    assert_eq!(store.destroy_sessions_of("1").await.unwrap(), 2);
     assert_eq!(laptop.get("/who").await, says("nobody"));
     assert_eq!(phone.get("/who").await, says("nobody"));
     assert_eq!(other.get("/who").await, says("2"));

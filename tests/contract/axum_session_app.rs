@@ -38,7 +38,7 @@ impl Browser {
         let ended = store.clone();
         let late = move |session: Current| async move {
             session.set("seen", true);
-            assert_eq!(ended.destroy_all("7").await.unwrap(), 1);
+            assert_eq!(ended.destroy_sessions_of("7").await.unwrap(), 1);
         };
         let app = Router::new()
             .route("/in", get(|session: Current| async move { session.set("user", 7) }))

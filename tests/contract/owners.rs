@@ -48,7 +48,7 @@ fn whoever_is_signed_out_everywhere_stays_signed_out<A: Adapter>() {
     let adapter = on::<A>(&FaultDisk::new(0), |builder| builder).owned_by("user");
     let ids = [adapter.create(&of(7), HOUR).unwrap(), adapter.create(&of(7), HOUR).unwrap()];
     let other = adapter.create(&of(8), HOUR).unwrap();
-    assert_eq!(adapter.store().destroy_all("7").wait().unwrap(), 2);
+    assert_eq!(adapter.store().destroy_sessions_of("7").wait().unwrap(), 2);
     adapter.store().sweep().wait().unwrap();
     for id in &ids {
         // A request that began before.
@@ -140,7 +140,7 @@ fn sessions_that_are_there_already_get_their_owner_by_one_call<A: Adapter>() {
     let adapter = adapter.owned_by("user");
     assert_eq!(adapter.index_owners(1).unwrap(), 14);
     assert_eq!((count(&adapter, 0), count(&adapter, 1)), (7, 8));
-    assert_eq!(adapter.store().destroy_all("0").wait().unwrap(), 7);
+    assert_eq!(adapter.store().destroy_sessions_of("0").wait().unwrap(), 7);
     for (n, id) in in_file.iter().chain(&in_memory).enumerate() {
         assert_eq!(adapter.load(id).unwrap().is_none(), n % 2 == 0);
     }

@@ -319,7 +319,7 @@ impl End {
     fn happen<A: Adapter>(self, adapter: &A, id: &A::Id) {
         match self {
             Self::Deleted => adapter.delete(id).unwrap(),
-            Self::OwnerSignedOutEverywhere => assert_eq!(adapter.store().destroy_all("\"Ada\"").wait().unwrap(), 1),
+            Self::OwnerSignedOutEverywhere => assert_eq!(adapter.store().destroy_sessions_of("\"Ada\"").wait().unwrap(), 1),
             Self::OwnerBeganAnother => drop(adapter.create(&values("Ada"), HOUR).unwrap()),
             Self::TimeIsOver => adapter.advance(2 * HOUR),
         }

@@ -304,7 +304,7 @@ macro_rules! test_version {
                 save(&tower, &signed_in);
                 save(&tower, &stale);
                 assert_eq!(tower.disk.store.sessions_of("7").unwrap().len(), 2, "a request without a word of it signs nobody out");
-                assert_eq!(tower.disk.store.destroy_all("7").wait().unwrap(), 2);
+                assert_eq!(tower.disk.store.destroy_sessions_of("7").wait().unwrap(), 2);
                 for id in [laptop.id, phone.id] {
                     assert!(block_on(SessionStore::load(&tower.sessions, &id)).unwrap().is_none());
                 }

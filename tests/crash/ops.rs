@@ -73,7 +73,7 @@ impl Run<'_> {
             Op::Update(visitor, all) => self.update(visitor, all, rng),
             Op::Rotate(visitor) => self.rotate(visitor),
             Op::Destroy(visitor) => self.destroy(visitor),
-            Op::DestroyAll(owner) => self.destroy_all(owner),
+            Op::DestroyAll(owner) => self.destroy_sessions_of(owner),
             Op::Touch(visitor) => self.touch(visitor),
             Op::Read(visitor) => {
                 self.model.check_served(self.store, visitor)?;
@@ -174,7 +174,7 @@ impl Run<'_> {
         Ok(Step::Done)
     }
 
-    fn destroy_all(&mut self, owner: usize) -> Result<Step, Violation> {
+    fn destroy_sessions_of(&mut self, owner: usize) -> Result<Step, Violation> {
         let now = self.model.now();
         for visitor in 0..self.model.visitors.len() {
             // What is over by the clock is so for everyone from here on.
@@ -182,7 +182,7 @@ impl Run<'_> {
                 return Ok(Step::Refused);
             }
         }
-        let ack = self.store.destroy_all(OWNERS[owner]);
+        let ack = self.store.destroy_sessions_of(OWNERS[owner]);
         let mut states = Vec::new();
         for (nth, visitor) in self.model.visitors.iter_mut().enumerate() {
             if visitor.current().live.as_ref().is_some_and(|live| live.owner == Some(owner)) {

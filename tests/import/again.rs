@@ -147,9 +147,9 @@ async fn every_end_here_counts() {
     let new = Target::new();
     let old = Old::of(&[(1, 1), (2, 1), (3, 3), (4, 4), (5, 5)]);
     is(&Import::into(&new.store).source("old").owned_by(user).tower_sessions_records(old.pairs()).unwrap(), &[("created", 5)]);
-    assert_eq!(new.store.destroy_all(1).wait().unwrap(), 2);
+    assert_eq!(new.store.destroy_sessions_of(1).wait().unwrap(), 2);
     let handle = new.store.sessions_of(3).unwrap()[0].handle;
-    assert!(new.store.destroy_one(3, &handle).wait().unwrap());
+    assert!(new.store.destroy_session_of(3, &handle).wait().unwrap());
     // tower-sessions changes an id by deleting the session and creating it under another.
     let mut cycled = loaded(&new.store, id(4)).await.unwrap();
     new.sign_out(4).await;
@@ -379,7 +379,7 @@ async fn imported_sessions_belong_to_their_users_at_once() {
     old.put(session(2, &json!({"user": 8}), 24 * HOUR));
     is(&import(&old), &[("updated", 1), ("unchanged", 2)]);
     assert_eq!((new.store.sessions_of(7).unwrap().len(), new.store.sessions_of(8).unwrap().len()), (1, 2));
-    assert_eq!(new.store.destroy_all(8).wait().unwrap(), 2);
+    assert_eq!(new.store.destroy_sessions_of(8).wait().unwrap(), 2);
     is(&import(&old), &[("unchanged", 1), ("ended_here", 2)]);
     assert!(new.has(1).await.is_some());
 }

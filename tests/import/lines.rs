@@ -216,7 +216,7 @@ fn an_export_has_the_last_use_that_only_memory_knows() {
     let clock = ManualClock::at(start);
     let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
     let session = own(&store, 1);
-    // The first use is written, because it ends the session's first life; the second stays in memory.
+    // The first use is written, because it confirms the session; the second stays in memory.
     for uses in [Duration::from_mins(2), Duration::from_mins(3)] {
         clock.advance(uses);
         let used = store.session(session.token().as_ref()).unwrap();

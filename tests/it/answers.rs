@@ -118,7 +118,7 @@ async fn what_a_user_can_settle_is_a_409_and_not_a_fault_of_the_server() {
         let other = store.session(session.token().as_ref())?;
         other.insert("n", 1)?;
         other.save().await?;
-        session.commit_if_unchanged().await
+        session.save_if_unchanged().await
     };
     let routes = Router::new().route("/login", get(login)).route("/save", get(save)).route("/overtaken", get(overtaken));
     let app = routes.with_state(store.clone()).layer(SessionLayer::new(store));

@@ -21,11 +21,11 @@ const QUARANTINE: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 fn encrypted(keys: impl Into<Keys>) -> Builder {
-    Store::builder().first_life(Duration::MAX).memory_budget(0).encrypt(keys)
+    Store::builder().unconfirmed_timeout(Duration::MAX).memory_budget(0).encrypt(keys)
 }
 
 fn plain() -> Builder {
-    Store::builder().first_life(Duration::MAX).memory_budget(0)
+    Store::builder().unconfirmed_timeout(Duration::MAX).memory_budget(0)
 }
 
 /// A session with the marker wherever a session can hold something.
@@ -360,7 +360,7 @@ fn sealed_sessions_are_listed_ended_and_swept_whichever_keys_there_are() {
 
     let store = open(both());
     assert_eq!(store.sessions_of(MARKER).unwrap().len(), 1);
-    assert_eq!(store.destroy_all(MARKER).wait().unwrap(), 1);
+    assert_eq!(store.destroy_sessions_of(MARKER).wait().unwrap(), 1);
     store.close().unwrap();
     let store = open(both());
     assert_eq!((n_of(&store, &tokens[0]), store.stats().disk_sessions), (None, 0));

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sessile::{Builder, Durability, Ended, Event, OwnerLimit, Session, Store, Why};
+use sessile::{Builder, Durability, EndReason, Event, OwnerLimit, Session, SessionEnd, Store};
 
 use crate::support::{DAY, OnDisk, SECOND, saved};
 
@@ -38,7 +38,7 @@ fn a_subscriber_hears_of_a_sessions_life() {
     let (other, _) = saved(&disk.store, 2);
     other.sign_in("ada").unwrap();
     other.save().wait().unwrap();
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     let (logout, _) = saved(&disk.store, 3);
     let last = handle(&logout);
     logout.destroy();
@@ -50,11 +50,11 @@ fn a_subscriber_hears_of_a_sessions_life() {
         Event::Rotated { handle: first },
         Event::Rotated { handle: first },
         Event::Created { handle: handle(&other) },
-        Event::Destroyed { handle: first, why: Why::OwnerLimit },
+        Event::Destroyed { handle: first, reason: EndReason::OwnerLimit },
         Event::Rotated { handle: handle(&other) },
-        Event::Destroyed { handle: handle(&other), why: Why::Revoked },
+        Event::Destroyed { handle: handle(&other), reason: EndReason::Revoked },
         Event::Created { handle: last },
-        Event::Destroyed { handle: last, why: Why::Logout },
+        Event::Destroyed { handle: last, reason: EndReason::Logout },
     ];
     assert_eq!(heard, expected);
 }
@@ -79,7 +79,7 @@ fn a_session_evicted_from_a_full_store_is_told() {
     let (session, _) = saved(&disk.store, 1);
     let mut events = disk.store.subscribe();
     saved(&disk.store, 2);
-    assert_eq!(events.try_next(), Some(Event::Destroyed { handle: handle(&session), why: Why::StoreFull }));
+    assert_eq!(events.try_next(), Some(Event::Destroyed { handle: handle(&session), reason: EndReason::StoreFull }));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn the_end_of_the_store_is_the_end_of_its_events() {
     disk.store.close().unwrap();
     assert_eq!(events.wait(Duration::MAX), Some(Event::Created { handle: handle(&session) }));
     assert_eq!(events.wait(Duration::MAX), None);
-    assert_eq!(watch.wait(Duration::MAX), Some(Ended::StoreClosed));
-    assert_eq!(session.watch().unwrap().unwrap().ended(), Some(Ended::StoreClosed));
+    assert_eq!(watch.wait(Duration::MAX), Some(SessionEnd::StoreClosed));
+    assert_eq!(session.watch().unwrap().unwrap().ended(), Some(SessionEnd::StoreClosed));
 }
 
 #[tokio::test]
@@ -120,8 +120,8 @@ async fn async_subscribers_and_watchers_are_woken() {
     tokio::task::yield_now().await;
     session.destroy();
     session.save().await.unwrap();
-    assert_eq!(told.await.unwrap(), Ended::Destroyed(Why::Logout));
-    assert_eq!(heard.await.unwrap(), Some(Event::Destroyed { handle: name, why: Why::Logout }));
+    assert_eq!(told.await.unwrap(), SessionEnd::Destroyed(EndReason::Logout));
+    assert_eq!(heard.await.unwrap(), Some(Event::Destroyed { handle: name, reason: EndReason::Logout }));
 }
 
 #[test]
@@ -139,27 +139,27 @@ fn a_watch_hears_of_the_end_by_whomever() {
     let (session, _, watch) = watched(1);
     session.destroy();
     session.save().wait().unwrap();
-    assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Logout)));
+    assert_eq!(watch.ended(), Some(SessionEnd::Destroyed(EndReason::Logout)));
 
     let (_session, _, watch) = watched(2);
-    disk.store.destroy_all("user 2").wait().unwrap();
-    assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Revoked)));
+    disk.store.destroy_sessions_of("user 2").wait().unwrap();
+    assert_eq!(watch.ended(), Some(SessionEnd::Destroyed(EndReason::Revoked)));
 
     let (_session, _, watch) = watched(3);
     let (other, _) = saved(&disk.store, 4);
     other.sign_in("user 3").unwrap();
     other.save().wait().unwrap();
-    assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::OwnerLimit)));
+    assert_eq!(watch.ended(), Some(SessionEnd::Destroyed(EndReason::OwnerLimit)));
 
     let (_session, token, watch) = watched(5);
     disk.clock.advance(7 * DAY);
     assert!(disk.store.session(Some(&token)).unwrap().token().is_none());
-    assert_eq!(watch.ended(), Some(Ended::Expired), "noticed by a reader");
+    assert_eq!(watch.ended(), Some(SessionEnd::Expired), "noticed by a reader");
 
     let (_session, _, watch) = watched(6);
     disk.clock.advance(7 * DAY + 60 * SECOND);
     disk.store.sweep().wait().unwrap();
-    assert_eq!(watch.ended(), Some(Ended::Expired), "noticed by the sweeper");
+    assert_eq!(watch.ended(), Some(SessionEnd::Expired), "noticed by the sweeper");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_watch_follows_its_session_over_a_grace() {
     session.destroy();
     session.save().wait().unwrap();
     for watch in watches.iter().chain([&within]) {
-        assert_eq!(watch.ended(), Some(Ended::Destroyed(Why::Logout)));
+        assert_eq!(watch.ended(), Some(SessionEnd::Destroyed(EndReason::Logout)));
     }
 }
 
@@ -201,8 +201,8 @@ fn a_watch_ends_with_a_token_that_is_replaced_without_a_grace() {
         assert_eq!((stream.ended(), renewed.ended()), (None, None), "{name}");
         replace(&session);
         session.save().wait().unwrap();
-        assert_eq!((stream.ended(), renewed.ended()), (Some(Ended::Rotated), Some(Ended::Rotated)), "{name}");
-        assert_eq!(planted.watch().unwrap().unwrap().ended(), Some(Ended::Before), "{name}: the old token finds nothing");
+        assert_eq!((stream.ended(), renewed.ended()), (Some(SessionEnd::Rotated), Some(SessionEnd::Rotated)), "{name}");
+        assert_eq!(planted.watch().unwrap().unwrap().ended(), Some(SessionEnd::Before), "{name}: the old token finds nothing");
         assert_eq!(session.watch().unwrap().unwrap().ended(), None, "{name}: the session goes on");
     }
 }
@@ -233,7 +233,7 @@ impl Wake for Inline {
 fn a_waker_runs_under_no_lock_of_the_store() {
     type End = fn(&Store, &Session);
     let ends: [(&str, End); 4] = [
-        ("destroy_all", |store, _| assert!(store.destroy_all("ada").wait().unwrap() > 0)),
+        ("destroy_sessions_of", |store, _| assert!(store.destroy_sessions_of("ada").wait().unwrap() > 0)),
         ("destroy", |_, session| {
             session.destroy();
             session.save().wait().unwrap();
@@ -286,7 +286,7 @@ fn a_session_that_is_not_stored_cannot_be_watched_and_one_that_ended_says_so() {
     let other = disk.store.session(Some(&token)).unwrap();
     session.destroy();
     session.save().wait().unwrap();
-    assert_eq!(other.watch().unwrap().unwrap().ended(), Some(Ended::Before));
+    assert_eq!(other.watch().unwrap().unwrap().ended(), Some(SessionEnd::Before));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_watch_that_is_dropped_is_not_woken() {
     session.destroy();
     session.save().wait().unwrap();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    assert_eq!(kept.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ended::Destroyed(Why::Logout)));
+    assert_eq!(kept.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(SessionEnd::Destroyed(EndReason::Logout)));
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_quiet_store_reports_the_end_of_a_session_by_time_wherever_it_is() {
         disk.clock.advance(DAY);
         // Nobody asks for them, and nobody writes anything.
         for watch in &watches {
-            assert_eq!(watch.wait(20 * SECOND), Some(Ended::Expired));
+            assert_eq!(watch.wait(20 * SECOND), Some(SessionEnd::Expired));
         }
         let mut reported: Vec<_> = (0..3).map(|_| events.wait(20 * SECOND)).collect();
         reported.sort_by_key(|event| format!("{event:?}"));

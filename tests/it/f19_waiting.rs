@@ -108,7 +108,7 @@ fn f19_whoever_signs_in_while_the_disk_is_stuck_is_listed_and_signed_out_everywh
     let (in_write, written) = stuck(&disk, || signing_in(&store));
     let (behind, queued) = signing_in(&store);
     assert_eq!(store.sessions_of("ada").unwrap().len(), 2);
-    let everywhere = store.destroy_all("ada");
+    let everywhere = store.destroy_sessions_of("ada");
     assert_eq!(store.sessions_of("ada").unwrap().len(), 0);
     disk.heal();
     assert_eq!(everywhere.wait().unwrap(), 2);

@@ -44,7 +44,7 @@ impl Stop {
         };
         drop(store);
         meanwhile(&clock);
-        let store = Store::builder().clock(clock.clone()).first_life(Duration::MAX);
+        let store = Store::builder().clock(clock.clone()).unconfirmed_timeout(Duration::MAX);
         let store = store.open(after.path().join("sessions.redb")).unwrap();
         OnDisk { dir: after, clock, store }
     }
@@ -357,8 +357,8 @@ fn g9_what_is_ended_while_the_clock_is_ahead_is_ended_for_good() {
     let (_, later) = of_ada(4);
     phone.destroy();
     phone.save().wait().unwrap();
-    assert!(!disk.store.destroy_one("ada", &handle).wait().unwrap(), "it was ended");
-    assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 3, "those too that are not served now");
+    assert!(!disk.store.destroy_session_of("ada", &handle).wait().unwrap(), "it was ended");
+    assert_eq!(disk.store.destroy_sessions_of("ada").wait().unwrap(), 3, "those too that are not served now");
     set_back(&disk.clock, YEAR);
     assert_eq!((served(&disk.store, &tokens), n_of(&disk.store, &later)), (0, None));
 }

@@ -39,7 +39,7 @@ fn one_session_too_many_of_an_owner_is_refused() {
         session.save().wait().unwrap();
         assert_eq!(n_of(&disk.store, &session.token().unwrap()), Some(n as u64 + 1));
     }
-    assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 2);
+    assert_eq!(disk.store.destroy_sessions_of("ada").wait().unwrap(), 2);
     login(&disk.store, "ada", 6).unwrap();
 }
 
@@ -114,7 +114,7 @@ fn a_full_store_ends_unused_sessions_without_an_owner_first() {
     assert!(is_full(&login(&disk.store, "user 20", 20).map(drop), Capacity::Sessions));
     assert!(is_full(&try_save(&disk.store, 1).map(drop), Capacity::Sessions));
     assert_eq!(disk.store.stats().refused, 2);
-    disk.store.destroy_all("user 3").wait().unwrap();
+    disk.store.destroy_sessions_of("user 3").wait().unwrap();
     login(&disk.store, "user 20", 20).unwrap();
     assert!(Error::StoreFull { capacity: Capacity::Sessions, found: 1, limit: 1 }.is_transient());
 }

@@ -120,7 +120,7 @@ fn act(store: &Store, token: &Token, random: &mut Random, unique: u64) -> Option
         }
         12..=14 => {
             session.insert("n", unique).unwrap();
-            match session.commit_if_unchanged().wait() {
+            match session.save_if_unchanged().wait() {
                 Ok(()) => Op::Swap(was.unwrap(), unique),
                 Err(Error::Conflict { .. }) => return None,
                 Err(Error::SessionEnded) => Op::Write(unique, false),

@@ -178,7 +178,7 @@ impl Both {
                     session.alive = false;
                     ended += 1;
                 }
-                assert_eq!(self.store.destroy_all(owner).wait().unwrap(), ended);
+                assert_eq!(self.store.destroy_sessions_of(owner).wait().unwrap(), ended);
             }
             Step::Wait { ticks } => {
                 self.clock.advance(Duration::from_secs(ticks * TICK));
@@ -281,10 +281,10 @@ fn builder(clock: &ManualClock, memory_budget: usize) -> Builder {
         .clock(clock.clone())
         .memory_budget(memory_budget)
         .durability(Durability::Relaxed)
-        .first_life(Duration::MAX)
+        .unconfirmed_timeout(Duration::MAX)
         .idle_timeout(Duration::from_secs(IDLE))
         .absolute_timeout(Duration::from_secs(ABSOLUTE))
-        .renew_grace(Duration::from_secs(GRACE))
+        .rotation_grace(Duration::from_secs(GRACE))
 }
 
 proptest! {

@@ -118,7 +118,7 @@ fn a_setting_without_a_sensible_meaning_is_refused_by_its_name_before_a_file_is_
     for (builder, name, range) in [
         (new().idle_timeout(short), "`idle_timeout` is 999µs", "at least 1ms"),
         (new().absolute_timeout(Duration::from_nanos(1)), "`absolute_timeout` is 1ns", "at least 1ms"),
-        (new().first_life(Duration::ZERO), "`first_life` is 0ns", "at least 1ms"),
+        (new().unconfirmed_timeout(Duration::ZERO), "`unconfirmed_timeout` is 0ns", "at least 1ms"),
         (new().commit_timeout(Duration::ZERO), "`commit_timeout` is 0ns", "at least 1ms"),
         (new().sweep_interval(Duration::ZERO), "`sweep_interval` is 0ns", "at least 1s"),
         (new().sweep_interval(Duration::from_millis(999)), "`sweep_interval` is 999ms", "at least 1s"),
@@ -145,13 +145,13 @@ fn a_setting_without_a_sensible_meaning_is_refused_by_its_name_before_a_file_is_
 fn a_setting_at_the_end_of_its_range_is_taken() {
     let (new, long) = (Store::builder, Duration::from_millis(1));
     for builder in [
-        new().idle_timeout(long).absolute_timeout(long).first_life(long).commit_timeout(long),
+        new().idle_timeout(long).absolute_timeout(long).unconfirmed_timeout(long).commit_timeout(long),
         new().sweep_interval(Duration::from_secs(1)).max_sessions(1).max_disk_bytes(1 << 20).keys_limit(1),
         new().journal_bytes(192 << 10).record_limit(256).key_limit(16).sessions_per_owner(1, OwnerLimit::Refuse),
         new().journal_bytes(8 << 30).record_limit(1 << 30).key_limit(1 << 20),
-        new().idle_timeout(Duration::MAX).absolute_timeout(Duration::MAX).first_life(Duration::MAX),
+        new().idle_timeout(Duration::MAX).absolute_timeout(Duration::MAX).unconfirmed_timeout(Duration::MAX),
         new().sweep_interval(Duration::MAX).commit_timeout(Duration::MAX).flush_interval(Duration::MAX),
-        new().flush_interval(Duration::ZERO).memory_budget(0).disk_cache(0).renew_grace(Duration::ZERO),
+        new().flush_interval(Duration::ZERO).memory_budget(0).disk_cache(0).rotation_grace(Duration::ZERO),
     ] {
         builder.open_in_memory().unwrap().close().unwrap();
     }

@@ -163,10 +163,10 @@ fn one_session_is_ended_by_its_owner_alone() {
     let (session, token) = signed_in(&disk.store, "ada");
     let (_, other) = signed_in(&disk.store, "ada");
     let handle: Handle = session.handle().unwrap().to_string().parse().unwrap();
-    assert!(!disk.store.destroy_one("ben", &handle).wait().unwrap(), "not one of his");
+    assert!(!disk.store.destroy_session_of("ben", &handle).wait().unwrap(), "not one of his");
     assert_eq!(n_of(&disk.store, &token), Some(1));
-    assert!(disk.store.destroy_one("ada", &handle).wait().unwrap());
-    assert!(!disk.store.destroy_one("ada", &handle).wait().unwrap(), "once");
+    assert!(disk.store.destroy_session_of("ada", &handle).wait().unwrap());
+    assert!(!disk.store.destroy_session_of("ada", &handle).wait().unwrap(), "once");
     for _ in 0..2 {
         assert_eq!(n_of(&disk.store, &token), None);
         lists(&disk.store, "ada", &[other]);
@@ -183,8 +183,8 @@ fn all_or_all_others_are_ended_and_counted() {
         let (kept, kept_token) = &ada[2];
         let foreign = disk.store.session(Some(&ben)).unwrap().handle().unwrap();
 
-        assert_eq!(disk.store.destroy_others("ada", kept).wait().unwrap(), 4);
-        assert_eq!(disk.store.destroy_others("ada", kept.handle().unwrap()).wait().unwrap(), 0);
+        assert_eq!(disk.store.destroy_other_sessions_of("ada", kept).wait().unwrap(), 4);
+        assert_eq!(disk.store.destroy_other_sessions_of("ada", kept.handle().unwrap()).wait().unwrap(), 0);
         let (_dir, crashed) = disk.after_crash();
         for store in [&disk.store, &crashed] {
             lists(store, "ada", &[*kept_token]);
@@ -192,10 +192,10 @@ fn all_or_all_others_are_ended_and_counted() {
         }
         drop(crashed);
 
-        assert_eq!(disk.store.destroy_others("ada", foreign).wait().unwrap(), 1, "it keeps only one of her own");
+        assert_eq!(disk.store.destroy_other_sessions_of("ada", foreign).wait().unwrap(), 1, "it keeps only one of her own");
         let (_, again) = signed_in(&disk.store, "ada");
-        assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 1);
-        assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 0);
+        assert_eq!(disk.store.destroy_sessions_of("ada").wait().unwrap(), 1);
+        assert_eq!(disk.store.destroy_sessions_of("ada").wait().unwrap(), 0);
         for _ in 0..2 {
             lists(&disk.store, "ada", &[]);
             lists(&disk.store, "ben", &[ben]);
@@ -212,7 +212,7 @@ fn g3_a_request_in_flight_does_not_outlive_the_end_of_all() {
     let (_, token) = signed_in(&disk.store, "ada");
     let late = disk.store.session(Some(&token)).unwrap();
     let rotating = disk.store.session(Some(&token)).unwrap();
-    assert_eq!(disk.store.destroy_all("ada").wait().unwrap(), 1);
+    assert_eq!(disk.store.destroy_sessions_of("ada").wait().unwrap(), 1);
     late.insert("n", 2).unwrap();
     assert!(matches!(late.save().wait(), Err(Error::SessionEnded)));
     rotating.rotate();
@@ -235,7 +235,7 @@ fn g3_a_session_that_rotates_meanwhile_does_not_slip_through_the_end_of_all() {
                     }
                 });
             }
-            store.destroy_all("ada").wait().unwrap();
+            store.destroy_sessions_of("ada").wait().unwrap();
             let slipped = store.sessions_of("ada").unwrap().len();
             // Whoever slipped through would rotate for ever.
             for session in &sessions {

@@ -61,7 +61,7 @@ async fn of_two_cookies_only_one_that_leads_to_a_live_session_counts() {
     for cookies in &again {
         assert_eq!(ask_with(&app, "/read", cookies).await.body, "7");
     }
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     assert_eq!(ask_with(&app, "/read", &again[0]).await.body, "none");
     assert_eq!(disk.store.stats().ambiguous, 0);
 }

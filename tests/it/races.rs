@@ -122,7 +122,7 @@ fn g3_login_in_two_tabs() {
         assert_eq!(with_data, 1, "the data went to exactly one");
         let listed = disk.store.sessions_of("ada").unwrap().len();
         assert_eq!(listed, [one, two].into_iter().flatten().count());
-        disk.store.destroy_all("ada").wait().unwrap();
+        disk.store.destroy_sessions_of("ada").wait().unwrap();
     }
 }
 
@@ -239,12 +239,12 @@ fn g3_destroy_all_while_creating() {
             session.token().unwrap()
         };
         let before = login();
-        let (during, destroyed) = at_once(login, || disk.store.destroy_all("ada").wait().unwrap());
+        let (during, destroyed) = at_once(login, || disk.store.destroy_sessions_of("ada").wait().unwrap());
         assert_eq!(n_of(&disk.store, &before), None);
         // Created before, and ended; or created after, and listed.
         let listed = disk.store.sessions_of("ada").unwrap().len();
         assert_eq!((n_of(&disk.store, &during).is_some(), destroyed + listed), (listed == 1, 2));
-        disk.store.destroy_all("ada").wait().unwrap();
+        disk.store.destroy_sessions_of("ada").wait().unwrap();
     }
 }
 
@@ -257,7 +257,7 @@ fn g3_destroy_all_while_moving_to_a_new_token() {
         session.sign_in("ada").unwrap();
         save(&session);
         moves[usize::from(round % 2 == 0)](&session);
-        let ((), destroyed) = at_once(|| save(&session), || disk.store.destroy_all("ada").wait().unwrap());
+        let ((), destroyed) = at_once(|| save(&session), || disk.store.destroy_sessions_of("ada").wait().unwrap());
         assert_eq!(destroyed, 1, "wherever it was at that moment");
         let tokens = [Some(first), session.token()];
         assert!(tokens.iter().flatten().all(|token| n_of(&disk.store, token).is_none()));

@@ -180,9 +180,9 @@ fn the_owner_sees_one_session_and_can_keep_it() -> Result<(), Error> {
     assert_eq!(listed.len(), 1);
     assert_eq!(Some(listed[0].handle), session.handle());
     // The old key may still be on its way to the file as this owner's: it must not stand for the new one.
-    assert_eq!(disk.store.destroy_others("ada", listed[0].handle).wait()?, 0);
+    assert_eq!(disk.store.destroy_other_sessions_of("ada", listed[0].handle).wait()?, 0);
     assert_eq!(n_of(&disk.store, &session.token().unwrap()), Some(1));
-    assert_eq!(disk.store.destroy_all("ada").wait()?, 1);
+    assert_eq!(disk.store.destroy_sessions_of("ada").wait()?, 1);
     assert_eq!(n_of(&disk.store, &session.token().unwrap()), None);
     Ok(())
 }
@@ -223,7 +223,7 @@ fn cookie_of(token: &Token) -> String {
 #[tokio::test]
 async fn the_answer_that_renews_tells_the_new_token_and_late_ones_tell_nothing() {
     // So long a grace that the cookie's half-life passes within it.
-    let disk = OnDisk::with(|builder| builder.renew_grace(10 * DAY));
+    let disk = OnDisk::with(|builder| builder.rotation_grace(10 * DAY));
     let app = app(&disk);
     let (_, token) = saved(&disk.store, 1);
     let old = cookie_of(&token);

@@ -313,7 +313,7 @@ fn g3_a_request_whose_session_was_ended_writes_nothing_any_more() {
             assert_eq!(late.get::<u64>("n").unwrap(), None, "{name}: what was dropped is not shown");
             assert_eq!(disk.store.stats().dropped_commits, 2 * n - 1, "{name}");
             late.insert("n", n).unwrap();
-            assert!(matches!(late.commit_if_unchanged().wait(), Err(Error::SessionEnded)), "{name}: this too");
+            assert!(matches!(late.save_if_unchanged().wait(), Err(Error::SessionEnded)), "{name}: this too");
             late.save().wait().unwrap();
         }
         late.destroy();
@@ -395,7 +395,7 @@ fn a_disk_that_refuses_is_an_error_and_not_no_session() {
     }
     assert_eq!(disk.store.stats().dropped_commits, 0);
     assert!(disk.store.sessions_of("ada").is_err());
-    assert!(disk.store.destroy_all("ada").wait().is_err());
+    assert!(disk.store.destroy_sessions_of("ada").wait().is_err());
 }
 
 #[test]

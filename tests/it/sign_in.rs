@@ -121,7 +121,7 @@ fn a_handle_names_a_session_over_every_change_of_its_token() {
     // The list was shown, the phone has renewed its token since, and now somebody presses the button.
     let (_dir, crashed) = disk.after_crash();
     for store in [&crashed, &disk.store] {
-        assert!(store.destroy_one("ada", &listed).wait().unwrap());
+        assert!(store.destroy_session_of("ada", &listed).wait().unwrap());
         assert_eq!(n_of(store, &phone.token().unwrap()), None);
     }
 }
@@ -136,11 +136,11 @@ fn signing_out_everywhere_else_keeps_the_session_that_renews_beside_it() {
     let handle = page.handle().unwrap();
     laptop.rotate();
     laptop.save().wait().unwrap();
-    assert_eq!(disk.store.destroy_others("ada", handle).wait().unwrap(), 0);
-    assert_eq!(disk.store.destroy_others("ada", &page).wait().unwrap(), 0);
+    assert_eq!(disk.store.destroy_other_sessions_of("ada", handle).wait().unwrap(), 0);
+    assert_eq!(disk.store.destroy_other_sessions_of("ada", &page).wait().unwrap(), 0);
     assert_eq!(n_of(&disk.store, &laptop.token().unwrap()), Some(1));
     // A session that is nowhere keeps none.
-    assert_eq!(disk.store.destroy_others("ada", &disk.store.session(None).unwrap()).wait().unwrap(), 1);
+    assert_eq!(disk.store.destroy_other_sessions_of("ada", &disk.store.session(None).unwrap()).wait().unwrap(), 1);
 }
 
 #[test]

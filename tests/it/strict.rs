@@ -14,7 +14,7 @@ fn g4_a_strict_commit_onto_a_changed_session_stores_nothing_and_shows_what_is_th
     two.save().wait().unwrap();
     one.insert("n", 2_u64).unwrap();
     one.rotate();
-    let error = one.commit_if_unchanged().wait().unwrap_err();
+    let error = one.save_if_unchanged().wait().unwrap_err();
     assert!(matches!(error, Error::Conflict { found: 2, expected: 1 }), "{error:?}");
     assert!(!error.is_transient());
     assert_eq!(one.keys(), ["n", "other"]);
@@ -23,7 +23,7 @@ fn g4_a_strict_commit_onto_a_changed_session_stores_nothing_and_shows_what_is_th
     one.save().wait().unwrap();
     assert_eq!((n_of(&disk.store, &token), one.token()), (Some(1), Some(token)));
     one.insert("n", 3_u64).unwrap();
-    one.commit_if_unchanged().wait().unwrap();
+    one.save_if_unchanged().wait().unwrap();
     assert_eq!(n_of(&disk.store, &token), Some(3));
 }
 
@@ -40,7 +40,7 @@ fn g4_to_use_a_session_is_no_conflict() {
     assert_eq!(disk.store.stats().commits, commits + 1, "a touch");
     other.rotate_with_grace();
     other.save().wait().unwrap();
-    strict.commit_if_unchanged().wait().unwrap();
+    strict.save_if_unchanged().wait().unwrap();
     assert_eq!(n_of(&disk.store, &other.token().unwrap()), Some(2));
 }
 
@@ -56,7 +56,7 @@ fn g4_owner_and_timeouts_are_changes_too() {
         change(&other);
         other.save().wait().unwrap();
         strict.insert("n", 2_u64).unwrap();
-        let error = strict.commit_if_unchanged().wait().unwrap_err();
+        let error = strict.save_if_unchanged().wait().unwrap_err();
         assert!(if has_new_token { matches!(error, Error::SessionEnded) } else { matches!(error, Error::Conflict { .. }) });
     }
 }
@@ -69,7 +69,7 @@ fn g3_a_strict_commit_onto_an_ended_session_says_so() {
     session.destroy();
     session.save().wait().unwrap();
     strict.insert("n", 2_u64).unwrap();
-    let error = strict.commit_if_unchanged().wait().unwrap_err();
+    let error = strict.save_if_unchanged().wait().unwrap_err();
     assert!(matches!(error, Error::SessionEnded), "{error:?}");
     assert_eq!(disk.store.stats().dropped_commits, 1);
     assert_eq!(n_of(&disk.store, &token), None);
@@ -95,7 +95,7 @@ fn bump(disk: &OnDisk, token: &Token) -> u64 {
         session.insert("n", n + 1).unwrap();
         // Without waiting for the disk, so that threads meet more often.
         session.set_durability(Durability::Relaxed);
-        match session.commit_if_unchanged().wait() {
+        match session.save_if_unchanged().wait() {
             Ok(()) => return attempt,
             Err(Error::Conflict { .. }) => {}
             Err(error) => panic!("{error}"),

@@ -47,9 +47,9 @@ impl OnDisk {
     }
 }
 
-/// What the tests change: without a first life, or every test would have to bring each cookie back before it waits.
+/// What the tests change: confirmed sessions, or every test would have to bring each cookie back before it waits.
 fn builder(clock: &ManualClock) -> Builder {
-    Store::builder().clock(clock.clone()).first_life(Duration::MAX)
+    Store::builder().clock(clock.clone()).unconfirmed_timeout(Duration::MAX)
 }
 
 /// A saved session with `n` under "n".

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use sessile::{Builder, Durability, Ended, Event, Session, Store};
+use sessile::{Builder, Durability, Event, Session, SessionEnd, Store};
 
 use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
 
@@ -30,7 +30,7 @@ fn a_deadline_that_comes_nearer_is_swept_in_time_wherever_it_is() {
         let ends_in_time = |disk: &OnDisk, session: &Session, place: &str| {
             let watch = session.watch().unwrap().unwrap();
             disk.clock.advance(MINUTE);
-            assert_eq!(watch.wait(PATIENCE), Some(Ended::Expired), "{place}, with {memory_budget} bytes of memory");
+            assert_eq!(watch.wait(PATIENCE), Some(SessionEnd::Expired), "{place}, with {memory_budget} bytes of memory");
         };
         let disk = sweeping(memory_budget);
         let (later, in_journal) = (saved(&disk.store, 1).0, saved(&disk.store, 2).0);
@@ -39,7 +39,7 @@ fn a_deadline_that_comes_nearer_is_swept_in_time_wherever_it_is() {
         // A session that ends later is not forgotten by that.
         let watch = later.watch().unwrap().unwrap();
         disk.clock.advance(7 * DAY);
-        assert_eq!(watch.wait(PATIENCE), Some(Ended::Expired), "with {memory_budget} bytes of memory");
+        assert_eq!(watch.wait(PATIENCE), Some(SessionEnd::Expired), "with {memory_budget} bytes of memory");
 
         let disk = sweeping(memory_budget);
         let in_redb = saved(&disk.store, 3).0;
@@ -156,7 +156,7 @@ fn the_indexes_keep_nothing_of_sessions_that_have_ended() {
             session.save().wait().unwrap();
             checkpoint();
         }
-        disk.store.destroy_one("ada", &revoked.handle().unwrap()).wait().unwrap();
+        disk.store.destroy_session_of("ada", &revoked.handle().unwrap()).wait().unwrap();
         kept.insert("n", 1_u64).unwrap();
         kept.save_with(Durability::Relaxed).wait().unwrap();
         checkpoint();

@@ -33,7 +33,7 @@ async fn a_login_cookie_signs_its_owner_in_until_the_session_ends() {
     let app = app(layer);
     assert_eq!(ask_with(&app, "/here", &cookie).await.body, "true");
     let [session] = &store.sessions_of("ada").unwrap()[..] else { panic!("one session of hers") };
-    assert!(store.destroy_one("ada", &session.handle).await.unwrap());
+    assert!(store.destroy_session_of("ada", &session.handle).await.unwrap());
     assert_eq!(ask_with(&app, "/here", &cookie).await.body, "false");
 
     let cookie = testing::login_cookie(&SessionLayer::new(store), "ada");

@@ -1,4 +1,4 @@
-//! Timeouts of one session, and the short first life of one whose cookie has not come back.
+//! Timeouts of one session, and the short one of a session whose cookie has not come back.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ fn a_session_whose_cookie_does_not_come_back_lasts_an_hour() {
 
 #[test]
 fn a_cookie_that_came_back_once_makes_a_session_last() {
-    let mut disk = OnDisk::with(|builder| builder.first_life(HOUR));
+    let mut disk = OnDisk::with(|builder| builder.unconfirmed_timeout(HOUR));
     let (_, token) = saved(&disk.store, 1);
     disk.clock.advance(HOUR / 2);
     assert_eq!(n_of(&disk.store, &token), Some(1));
@@ -125,7 +125,7 @@ fn sessions_with_an_owner_or_a_timeout_of_their_own_have_no_first_life() {
 
 #[test]
 fn first_lives_that_are_over_leave_the_file() {
-    let disk = OnDisk::with(|builder| builder.first_life(HOUR));
+    let disk = OnDisk::with(|builder| builder.unconfirmed_timeout(HOUR));
     for n in 0..50 {
         saved(&disk.store, n);
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sessile::{
-    Builder, Durability, Error, Event, Events, Handle, OwnerLimit, Session, Stats, Store, Token, Why,
+    Builder, Durability, EndReason, Error, Event, Events, Handle, OwnerLimit, Session, Stats, Store, Token,
     testing::{FaultDisk, ManualClock},
 };
 
@@ -51,7 +51,7 @@ impl Settings {
             .clock(clock.clone())
             .idle_timeout(IDLE)
             .absolute_timeout(ABSOLUTE)
-            .first_life(Duration::MAX)
+            .unconfirmed_timeout(Duration::MAX)
             .memory_budget(self.memory_budget)
             .journal_bytes(192 << 10)
             .flush_interval(self.flush_interval)
@@ -125,7 +125,7 @@ impl World {
             24..27 => self.read(rng),
             27 => self.rotate(rng),
             28..30 => self.destroy(rng),
-            30 => self.destroy_all(rng.pick(&OWNERS)),
+            30 => self.destroy_sessions_of(rng.pick(&OWNERS)),
             31..33 => self.advance(rng.pick(&[1, 5, 30, 100])),
             33..35 => self.sweep(),
             35 => self.flush(),
@@ -343,11 +343,11 @@ impl World {
         }
     }
 
-    fn destroy_all(&mut self, owner: &str) {
+    fn destroy_sessions_of(&mut self, owner: &str) {
         self.log.push(format!("destroy all of {owner}"));
         let expected = self.of_owner(Some(owner));
         let (certain, all) = (self.count(|known| known.owner == Some(owner) && self.seconds < known.may_be_over), expected);
-        match self.store.destroy_all(owner).wait() {
+        match self.store.destroy_sessions_of(owner).wait() {
             Ok(count) => assert!((certain..=all).contains(&(count as u64)), "{count} of {certain} to {all}: {self}"),
             Err(error) => assert!(self.is_full, "{error}: {self}"),
         }
@@ -431,11 +431,11 @@ impl World {
                     assert!(self.known.insert(handle, unknown).is_none(), "{self}");
                     self.begun.push(handle);
                 }
-                Event::Destroyed { handle, why } => {
+                Event::Destroyed { handle, reason } => {
                     let known = self.known.remove(&handle).unwrap_or_else(|| panic!("{handle} ends twice: {self}"));
-                    match why {
-                        Why::StoreFull => assert_eq!(known.owner, None, "{self}"),
-                        Why::OwnerLimit | Why::Revoked => assert_ne!(known.owner, None, "{self}"),
+                    match reason {
+                        EndReason::StoreFull => assert_eq!(known.owner, None, "{self}"),
+                        EndReason::OwnerLimit | EndReason::Revoked => assert_ne!(known.owner, None, "{self}"),
                         _ => {}
                     }
                 }

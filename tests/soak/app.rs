@@ -101,7 +101,7 @@ async fn renew(session: Session) {
 
 async fn everywhere(State(store): State<Store>, session: Session) -> Result<String, StatusCode> {
     let owner: String = session.get("owner").ok().flatten().ok_or(StatusCode::UNAUTHORIZED)?;
-    let ended = store.destroy_all(owner).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let ended = store.destroy_sessions_of(owner).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(ended.to_string())
 }
 

@@ -111,7 +111,7 @@ fn open(directory: &TempDir) -> Result<Store> {
         .disk_cache(1 << 20)
         .journal_bytes(1 << 20)
         .sweep_interval(Duration::from_secs(1))
-        .renew_grace(Duration::from_mins(1));
+        .rotation_grace(Duration::from_mins(1));
     Ok(store.open(directory.path().join("sessions.redb"))?)
 }
 

@@ -17,7 +17,7 @@ pub struct SessilePut {
 
 /// A store as its defaults are, but that its sessions are not on probation: the first use of one would be a write.
 pub fn builder() -> Builder {
-    Store::builder().first_life(Duration::MAX)
+    Store::builder().unconfirmed_timeout(Duration::MAX)
 }
 
 /// Bytes of a value that makes a record [`RECORD_BYTES`] long.

@@ -13,7 +13,7 @@ use parking_lot::MutexGuard;
 use sessile_codec::{Entry, EntryRef, Lane, Limits, Meta, Patch, Record};
 use sha2::{Digest, Sha256};
 
-use super::super::{Kind, Store, Why, find::Current, foreign::Occupant};
+use super::super::{EndReason, Kind, Store, find::Current, foreign::Occupant};
 use crate::{
     Durability, Error,
     disk::{NOTES, Op, Urgency, import_note, is_import_note, note_key},
@@ -390,7 +390,7 @@ impl Import<'_> {
     fn end(&mut self, key: &Key, noted: Noted) -> Result<bool, Error> {
         let Some(mark) = noted.mark() else { return Ok(false) };
         let is_untouched = |current: &Current<'_>| current.key == *key && state_of(&current.record) == mark.state;
-        Ok(self.store.destroy_if(key, Why::Revoked, is_untouched)?.is_some())
+        Ok(self.store.destroy_if(key, EndReason::Revoked, is_untouched)?.is_some())
     }
 
     /// Whether a session that is not here was imported and has ended here. One whose time was over has not.

@@ -240,7 +240,7 @@ impl Store {
                 return Err(error);
             }
         };
-        let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
+        let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.rotation_grace));
         let moved = has_grace.then_some((committed.key, until_ms));
         let of_nobody = id.owner == NOBODY;
         let is_over = {
@@ -273,7 +273,7 @@ impl Store {
         // Or all sessions of its owner could end between: not yet sealed in that epoch, and not in the store any more.
         let _locks = self.lock_owners([record.meta().owner, NOBODY]);
         let epoch = self.sealing_epoch();
-        let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.renew_grace));
+        let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.rotation_grace));
         let asked = Asked { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep, may_end: false };
         let known = Known { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
         let committed = self.commit(&known, asked, |Onto { current, key, .. }| {

@@ -100,11 +100,11 @@ impl SessionLayer {
     ///   [`sign_in`](crate::Session::sign_in), [`destroy`](crate::Session::destroy), [`rotate`](crate::Session::rotate), [`clear`](crate::Session::clear), `clear_scope`, a
     ///   change of a timeout. To [`remove`](crate::Session::remove) a value does not.
     /// - **The last answer wins.** Requests that run at the same time overwrite each other's changes, also those by
-    ///   [`update`](crate::Session::update). [`commit_if_unchanged`](crate::Session::commit_if_unchanged) moves the session into the store, which can
+    ///   [`update`](crate::Session::update). [`save_if_unchanged`](crate::Session::save_if_unchanged) moves the session into the store, which can
     ///   tell.
     /// - Nothing can be changed once a response has begun ([`Error::HeadersSent`]), so not from a WebSocket.
-    /// - [`sessions_of`](Store::sessions_of) does not list it, and [`destroy_one`](Store::destroy_one) does not find it.
-    ///   [`destroy_all`](Store::destroy_all) and [`destroy_others`](Store::destroy_others) do end it. Where
+    /// - [`sessions_of`](Store::sessions_of) does not list it, and [`destroy_session_of`](Store::destroy_session_of) does not find it.
+    ///   [`destroy_sessions_of`](Store::destroy_sessions_of) and [`destroy_other_sessions_of`](Store::destroy_other_sessions_of) do end it. Where
     ///   [`sessions_per_owner`](crate::Builder::sessions_per_owner) limits them, sessions with an owner stay in the store.
     ///
     /// To end one is a small write to the store, which refuses it until it would have expired. It is valid for 400 days at

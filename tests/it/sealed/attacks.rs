@@ -184,7 +184,7 @@ async fn replay_of_a_session_without_timeouts_is_refused_for_all_400_days_of_its
     let [here, everywhere] = [visit(&begun, "/set/7", "").await, visit(&begun, "/login", "").await];
     let twin = visit(&begun, "/set/8", "").await;
     visit(&begun, "/logout", &here).await;
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     drop(begun);
     // Its twin shows for how long a cookie of that moment is valid.
     for (wait, is_valid) in [(DAY, true), (398 * DAY, true), (BUT_ONE_MS, true), (MS, false)] {
@@ -228,7 +228,7 @@ async fn fixation_a_planted_sealed_session_is_not_signed_in_by_its_victim() {
     assert_ne!(handle(&attacker).await, handle(&victim).await);
     assert_eq!((body(&app, &attacker).await.as_str(), body(&app, &victim).await.as_str()), ("8", "7"));
     // It is nobody's.
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     assert_eq!((body(&app, &attacker).await.as_str(), body(&app, &victim).await.as_str()), ("8", "none"));
 }
 

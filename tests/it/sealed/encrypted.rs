@@ -14,7 +14,7 @@ async fn a_key_of_the_store_is_replaced_without_forgetting_a_logout() {
     let app = app(&store);
     let [ada, bob, eve] = [visit(&app, "/login", "").await, visit(&app, "/set/1", "").await, visit(&app, "/set/2", "").await];
     visit(&app, "/logout", &bob).await;
-    store.destroy_all("ada").wait().unwrap();
+    store.destroy_sessions_of("ada").wait().unwrap();
     store.close().unwrap();
     let check = async |store: Store| {
         let app = self::app(&store);
@@ -36,7 +36,7 @@ async fn a_copy_holds_the_sessions_of_the_store_and_nothing_of_sealed_ones() {
     let [sealed, ended] = [visit(&app, "/set/1", "").await, visit(&app, "/login", "").await];
     let stored = visit(&app, "/grow/5000", &visit(&app, "/set/7", "").await).await;
     visit(&app, "/logout", &ended).await;
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     disk.store.close().unwrap();
     let (from, to) = (disk.dir.path().join("sessions.redb"), disk.dir.path().join("copy.redb"));
     let into = Store::builder().encrypt([3; 32]);

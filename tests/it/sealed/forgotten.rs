@@ -31,7 +31,7 @@ async fn a_restored_backup_believes_nothing_from_before_revoke_sealed() {
     let backup = disk.copy();
     clock.advance(SECOND);
     // It moves the epoch on, which the backup does not know.
-    store.destroy_all("bob").wait().unwrap();
+    store.destroy_sessions_of("bob").wait().unwrap();
     let ada = visit(&app_of_old, "/login", "").await;
     visit(&app_of_old, "/logout", &ada).await;
     assert!(!is_there(&app_of_old, &ada).await);
@@ -66,7 +66,7 @@ async fn a_crash_that_forgets_an_epoch_lets_nobody_escape_the_next() {
         store.flush().wait().unwrap();
         disk.stall_syncs();
         clock.advance(SECOND);
-        let unheard = store.destroy_all("bob");
+        let unheard = store.destroy_sessions_of("bob");
         let ada = visit(&app, "/login", "").await;
         let crashed = disk.crash(seed);
         disk.heal();
@@ -76,7 +76,7 @@ async fn a_crash_that_forgets_an_epoch_lets_nobody_escape_the_next() {
         let app = self::app(&store);
         assert!(is_there(&app, &ada).await);
         clock.advance(SECOND);
-        store.destroy_all("ada").wait().unwrap();
+        store.destroy_sessions_of("ada").wait().unwrap();
         assert!(!is_there(&app, &ada).await, "seed {seed}");
     }
 }
@@ -110,7 +110,7 @@ async fn g1_an_acknowledged_end_of_a_sealed_session_outlasts_a_power_cut() {
         let [here, everywhere] = [visit(&app, "/set/7", "").await, visit(&app, "/login", "").await];
         let other = visit(&app, "/set/8", "").await;
         visit(&app, "/logout", &here).await;
-        store.destroy_all("ada").wait().unwrap();
+        store.destroy_sessions_of("ada").wait().unwrap();
         let app = self::app(&open(&disk.crash(seed), &clock));
         assert!(!is_there(&app, &here).await && !is_there(&app, &everywhere).await && is_there(&app, &other).await);
         store.revoke_sealed().wait().unwrap();
@@ -219,7 +219,7 @@ async fn f7_a_full_disk_takes_logouts_of_sealed_sessions_and_they_outlast_a_cras
     for cookie in &here {
         visit(&app, "/logout", cookie).await;
     }
-    assert_eq!(store.destroy_all("ada").wait().unwrap(), 1);
+    assert_eq!(store.destroy_sessions_of("ada").wait().unwrap(), 1);
     let crashed = disk.crash(1);
     crashed.heal();
     disk.heal();

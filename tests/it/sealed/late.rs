@@ -147,7 +147,7 @@ async fn a_use_that_is_due_and_does_not_fit_the_store_is_let_be() {
 #[tokio::test]
 async fn a_late_answer_to_the_cookie_from_before_a_move_sets_none() {
     // The grace is so long that a use becomes due within it, and with it a new date of the cookie.
-    let disk = OnDisk::with(|builder| builder.renew_grace(4 * DAY));
+    let disk = OnDisk::with(|builder| builder.rotation_grace(4 * DAY));
     let app = app(&disk.store);
     let sealed = visit(&app, "/set/7", "").await;
     let stored = visit(&app, "/grow/5000", &sealed).await;

@@ -180,13 +180,13 @@ async fn ending_all_sessions_of_an_owner_ends_the_sealed_ones() {
     assert!(is_there(&app, &laptop).await && is_there(&app, &phone).await);
 
     let kept: sessile::Handle = ask_with(&app, "/handle", &laptop).await.body.parse().unwrap();
-    disk.store.destroy_others("ada", kept).wait().unwrap();
+    disk.store.destroy_other_sessions_of("ada", kept).wait().unwrap();
     assert!(is_there(&app, &laptop).await && !is_there(&app, &phone).await);
     let laptop_now = visit(&app, "/set/2", &laptop).await;
-    disk.store.destroy_others("ada", kept).wait().unwrap();
+    disk.store.destroy_other_sessions_of("ada", kept).wait().unwrap();
     assert!(is_there(&app, &laptop).await && is_there(&app, &laptop_now).await, "it is kept again, its older cookies too");
 
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     let later = visit(&app, "/login", "").await;
     let gone = [&laptop, &laptop_now, &phone];
     for _ in 0..2 {
@@ -199,7 +199,7 @@ async fn ending_all_sessions_of_an_owner_ends_the_sealed_ones() {
         disk.reopen();
     }
     // Also by who does not know that sessions were ever sealed, a tool for administrators say.
-    disk.store.destroy_all("ada").wait().unwrap();
+    disk.store.destroy_sessions_of("ada").wait().unwrap();
     let (_dir, crashed) = disk.after_crash();
     let app = self::app(&crashed);
     assert!(!is_there(&app, &later).await && is_there(&app, &stranger).await);
@@ -220,7 +220,7 @@ async fn ending_the_session_in_the_store_ends_the_sealed_one_that_it_became() {
         if end_by_cookie {
             visit(&app, "/logout", &stored).await;
         } else {
-            disk.store.destroy_all("ada").wait().unwrap();
+            disk.store.destroy_sessions_of("ada").wait().unwrap();
         }
         for cookie in [&sealed, &stored] {
             assert_eq!(ask_with(&app, "/is_there", cookie).await.body, "false");
@@ -399,7 +399,7 @@ async fn a_change_that_must_not_be_overtaken_moves_the_session_into_the_store() 
     let take = async |session: Session| -> Result<(), Error> {
         let seats = session.get::<u64>("n")?.unwrap();
         session.insert("n", seats - 1)?;
-        session.commit_if_unchanged().await
+        session.save_if_unchanged().await
     };
     let app = app(&disk.store).merge(Router::new().route("/take", get(take)).layer(layer(&disk.store)));
     let cookie = visit(&app, "/set/1", "").await;

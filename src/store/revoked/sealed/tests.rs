@@ -107,10 +107,10 @@ fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
     let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
     store.begin_sealing();
     let (ada, record_key) = (crate::Owner::from("ada").hash(), super::super::turned(&crate::Owner::from("ada").hash()));
-    store.destroy_all("ada").wait().unwrap();
+    store.destroy_sessions_of("ada").wait().unwrap();
     clock.advance(std::time::Duration::from_millis(LONGEST_MS));
     let sealed = id(1, ada, store.sealing_epoch());
-    store.destroy_all("ada").wait().unwrap();
+    store.destroy_sessions_of("ada").wait().unwrap();
     // What the sweeper says that has looked before that.
     assert!(store.0.revoked.expire(&record_key, store.now_ms()));
     assert_eq!(standing(&store, &sealed), Standing::Ended);
@@ -126,7 +126,7 @@ fn no_token_leads_to_an_epoch() {
     // What is hashed for an owner with an id of three bytes is as long as the random bytes of a token.
     let token = crate::Token::new(b"sessile ownerbob", [0; crate::token::TAG]);
     assert_eq!(token.key(), crate::Owner::from("bob").hash());
-    store.destroy_all("bob").wait().unwrap();
+    store.destroy_sessions_of("bob").wait().unwrap();
     store.flush().wait().unwrap();
     assert!(store.0.disk.load(&token.key()).unwrap().is_none());
     let (bob, state) = (crate::Owner::from("bob").hash(), store.0.revoked.state.read());
@@ -160,7 +160,7 @@ fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_
     // Between the look at the epoch and the record's way into the store.
     let sealed = id(1, owner, store.sealing_epoch());
     let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
-        store.destroy_all("ada").wait().unwrap();
+        store.destroy_sessions_of("ada").wait().unwrap();
         make(key, &meta)
     });
     assert!(taken.unwrap().is_none());
