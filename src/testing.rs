@@ -55,10 +55,10 @@ pub fn session() -> Session {
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<Hands>);
+pub struct ManualClock(Arc<ManualTime>);
 
 #[derive(Debug)]
-struct Hands {
+struct ManualTime {
     now_ms: AtomicU64,
     uptime_ms: AtomicU64,
 }
@@ -67,7 +67,7 @@ impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
-        Self(Arc::new(Hands { now_ms: AtomicU64::new(to_ms(now)), uptime_ms: AtomicU64::new(0) }))
+        Self(Arc::new(ManualTime { now_ms: AtomicU64::new(to_ms(now)), uptime_ms: AtomicU64::new(0) }))
     }
 
     /// Lets time go by.

@@ -9,7 +9,7 @@ use super::{
     foreign::{Foreign, New, Saved, decode_map, lifetime_ms},
     owners::Owners,
 };
-use crate::{Error, Owner, Store, store::Kind};
+use crate::{Error, Owner, Store, store::ForeignKind};
 
 /// A session store for actix-session 0.11.
 ///
@@ -66,7 +66,7 @@ impl ActixSessions {
     /// The sessions of actix-session in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Foreign::new(store, Kind::ActixSession), Owners::default())
+        Self(Foreign::new(store, ForeignKind::ActixSession), Owners::default())
     }
 
     /// Says whose a session is, from its values, each of which is JSON in a text, as actix-session keeps them. Then

@@ -10,7 +10,7 @@ use super::{
     owners::Owners,
     text,
 };
-use crate::{Ack, Error, Owner, Store, store::Kind};
+use crate::{Ack, Error, Owner, Store, store::ForeignKind};
 
 /// A database pool for `axum_session` 0.22.
 ///
@@ -56,7 +56,7 @@ impl AxumSessionPool {
     /// The sessions of `axum_session` in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(store.clone(), Foreign::new(store, Kind::AxumSession), Owners::default())
+        Self(store.clone(), Foreign::new(store, ForeignKind::AxumSession), Owners::default())
     }
 
     /// Says whose a session is, from the text that `axum_session` makes of it, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and

@@ -12,7 +12,7 @@ use sessile_codec::{Entry, EntryRef, Limits, Meta, Patch, Record};
 use crate::{
     Ack, CodecError, Error, Store, expiry,
     owner::{NOBODY, OwnerHash},
-    store::{Change, Kind, Put},
+    store::{Change, ForeignKind, Put},
     token::{Handle, Key},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Foreign {
     store: Store,
-    kind: Kind,
+    kind: ForeignKind,
     /// Whether the application says whose a session is.
     knows_owners: bool,
 }
@@ -55,7 +55,7 @@ const ESCAPE: char = '\0';
 const ANY_NAME: Limits = Limits { key_bytes: usize::MAX, ..Limits::UNLIMITED };
 
 impl Foreign {
-    pub(crate) fn new(store: Store, kind: Kind) -> Self {
+    pub(crate) fn new(store: Store, kind: ForeignKind) -> Self {
         store.use_foreign(kind);
         Self { store, kind, knows_owners: false }
     }
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_session_that_another_thread_is_about_to_end_is_not_made_by_a_late_save() {
-        let sessions = Foreign::new(crate::testing::store(), Kind::Poem);
+        let sessions = Foreign::new(crate::testing::store(), ForeignKind::Poem);
         let (key, values) = (sessions.key(b"id"), Patch::new());
         let new = New { values: &values, ends_ms: u64::MAX, owner: None };
         // What `delete` does first; of the session nothing is left in memory or on disk.

@@ -10,7 +10,7 @@ use super::{
     foreign::{Foreign, New, Saved, decode},
     owners::Owners,
 };
-use crate::{Error, Owner, Store, clock::duration_ms, store::Kind};
+use crate::{Error, Owner, Store, clock::duration_ms, store::ForeignKind};
 
 /// A session storage for poem 3.
 ///
@@ -44,7 +44,7 @@ impl PoemSessions {
     /// The sessions of poem in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Foreign::new(store, Kind::Poem), Owners::default())
+        Self(Foreign::new(store, ForeignKind::Poem), Owners::default())
     }
 
     /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit

@@ -13,7 +13,7 @@ use super::{
     foreign::{Base, Foreign, New, Saved, decode_map, ends_ms, lifetime_ms},
     owners::Owners,
 };
-use crate::{Error, Owner, Store, owner::NOBODY, store::Kind};
+use crate::{Error, Owner, Store, owner::NOBODY, store::ForeignKind};
 
 /// A session store for tower-sessions, and so for axum-login.
 ///
@@ -83,7 +83,7 @@ impl TowerSessions {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let bases = Arc::new(Bases::new(MERGE_BUDGET_BYTES));
-        Self { sessions: Foreign::new(store, Kind::TowerSessions), bases, owners: Owners::default() }
+        Self { sessions: Foreign::new(store, ForeignKind::TowerSessions), bases, owners: Owners::default() }
     }
 
     /// How many bytes of what was loaded lately are kept, to merge what is saved. Default: 16 MiB; 0 for no merging.

@@ -6,8 +6,8 @@ use sessile_codec::{Limits, Meta, Patch};
 
 use super::{
     Op,
-    form::Form,
-    frame::{self, End, Position, Replayed, SECTOR},
+    form::AtRest,
+    frame::{self, FrameEnd, Position, Replayed, SECTOR},
     segment::{self, Found},
     tables::{self, Contents, JournalMark},
 };
@@ -30,7 +30,7 @@ pub(crate) fn journal(data: &[u8]) {
 fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
     let (mut keys, mut from, mut is_whole) = (Vec::new(), 0, true);
     loop {
-        let end = frame::replay(bytes, salt, &Form::Plain, from, |replayed| {
+        let end = frame::replay(bytes, salt, &AtRest::Plain, from, |replayed| {
             let Replayed::Change { op, .. } = replayed else { return };
             for (key, record) in op.changes() {
                 assert!(record.is_none_or(|record| record.bytes().len() <= bytes.len()));
@@ -38,14 +38,14 @@ fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
             }
         });
         match end {
-            End::Clean => return (keys, is_whole),
-            End::Torn { offset } => {
+            FrameEnd::Clean => return (keys, is_whole),
+            FrameEnd::Torn { offset } => {
                 assert!(offset <= bytes.len() && frame::has_any(bytes, salt));
                 return (keys, false);
             }
-            End::Damaged { offset } => {
+            FrameEnd::Damaged { offset } => {
                 is_whole = false;
-                match frame::next_valid(bytes, salt, &Form::Plain, offset) {
+                match frame::next_valid(bytes, salt, &AtRest::Plain, offset) {
                     Some(next) => {
                         assert!(next > offset, "it goes on");
                         from = next;
@@ -54,8 +54,10 @@ fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
                 }
             }
             #[cfg(feature = "encryption")]
-            End::UnknownKey(_) | End::OtherSeal(_) => panic!("a plain journal holds no seal, and this is read as one"),
-            End::OtherFormat(_) => return (keys, false),
+            FrameEnd::UnknownKey(_) | FrameEnd::OtherSeal(_) => {
+                panic!("a plain journal holds no seal, and this is read as one")
+            }
+            FrameEnd::OtherFormat(_) => return (keys, false),
         }
     }
 }
@@ -82,7 +84,7 @@ fn written(data: &[u8]) {
         if what % 8 == 7 {
             frame::encode_mark(&mut bytes, SALT, at, (what & 32 != 0).then_some(u64::from(*n) + 1));
         } else {
-            frame::encode(&mut bytes, SALT, at, &op, what & 16 != 0, &Form::Plain).expect("nothing is sealed");
+            frame::encode(&mut bytes, SALT, at, &op, what & 16 != 0, &AtRest::Plain).expect("nothing is sealed");
             expected.extend(op.changes().map(|(key, _)| *key));
         }
         next += 1;
@@ -141,7 +143,7 @@ pub(crate) fn meta(data: &[u8]) {
     if let Some(mark) = JournalMark::decode(data) {
         assert_eq!(mark.encode(), *data);
     }
-    let (record, listed) = tables::parse_record(data, &Form::Plain);
+    let (record, listed) = tables::parse_record(data, &AtRest::Plain);
     match listed {
         Some((minute, owner)) => {
             assert_eq!(data[..4], minute.to_le_bytes());

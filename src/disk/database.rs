@@ -23,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use redb::DatabaseError::DatabaseAlreadyOpen;
 
 use super::{
-    form::{Encryption, Form},
+    form::{AtRest, Encryption},
     recover,
     tables::{self, Contents, StoreMeta},
     volume::{Backend, Volume, VolumeFile},
@@ -45,7 +45,7 @@ pub(super) struct Database {
     name: OsString,
     options: Options,
     store_id: [u8; 16],
-    form: Form,
+    form: AtRest,
     redb: RwLock<Option<redb::Database>>,
     /// Holds the file's lock for as long as the store is open: redb's own goes each time that it has to be opened anew.
     lock: RwLock<Option<Lock>>,
@@ -122,7 +122,7 @@ impl Database {
     }
 
     /// How its records stand in it, and in its journal.
-    pub(super) fn form(&self) -> &Form {
+    pub(super) fn form(&self) -> &AtRest {
         &self.form
     }
 

@@ -60,14 +60,14 @@ impl Flusher {
 
     /// Works until the queue is closed. What it cannot write then is left to the last checkpoint.
     pub(super) fn run(&self) {
-        let mut pen = Pen::default();
+        let mut writer = WriterState::default();
         let mut pause = PAUSE.0;
         loop {
-            let batch = self.next_batch(&mut pen);
-            let (written, result) = self.write(&mut pen, &batch.ops);
+            let batch = self.next_batch(&mut writer);
+            let (written, result) = self.write(&mut writer, &batch.ops);
             let rest = &batch.ops[written..];
             if batch.closing {
-                return self.finish(pen, rest, &batch);
+                return self.finish(writer, rest, &batch);
             }
             if result.is_ok() {
                 pause = PAUSE.0;
@@ -76,25 +76,25 @@ impl Flusher {
                 self.queue.give_back(rest, pause);
                 pause = (pause * 2).min(PAUSE.1);
             }
-            self.tell(&mut pen, &batch.waiters, result);
+            self.tell(&mut writer, &batch.waiters, result);
             if let Some(group) = batch.sweep {
-                if let Some(active) = pen.active.take_if(|active| !active.segment.is_unused()) {
-                    self.journal.seal(active, true);
+                if let Some(active) = writer.active.take_if(|active| !active.segment.is_unused()) {
+                    self.journal.close_segment(active, true);
                 }
                 self.journal.request_sweep(group);
             }
         }
     }
 
-    fn next_batch(&self, pen: &mut Pen) -> Batch {
+    fn next_batch(&self, writer: &mut WriterState) -> Batch {
         if self.journal.is_starved() {
             // A record that is too long for the room there is must not keep the ends behind it waiting.
-            if std::mem::take(&mut pen.too_long) || !self.journal.has_ready() {
+            if std::mem::take(&mut writer.too_long) || !self.journal.has_ready() {
                 return self.queue.take_ends(Instant::now() + PAUSE.0);
             }
             self.journal.set_starved(false);
         }
-        let unmarked = pen.active.as_mut().filter(|active| !active.segment.is_marked());
+        let unmarked = writer.active.as_mut().filter(|active| !active.segment.is_marked());
         let Some(unmarked) = unmarked else { return self.queue.take(None) };
         let batch = self.queue.take(Some(Instant::now() + IDLE));
         // Not while there is work: the next write says the same.
@@ -106,18 +106,18 @@ impl Flusher {
     }
 
     /// Answers those who wait for a batch.
-    fn tell(&self, pen: &mut Pen, waiters: &Waiters, result: Result<(), Stop>) {
+    fn tell(&self, writer: &mut WriterState, waiters: &Waiters, result: Result<(), Stop>) {
         let was_starved = self.journal.is_starved();
         let result = match result {
             // The ends were written; for everything else there was no room.
             Ok(()) if was_starved => {
-                pen.owed.drain(..).chain([waiters.ends.clone()]).for_each(|ends| ends.resolve(Ok(())));
+                writer.owed.drain(..).chain([waiters.ends.clone()]).for_each(|ends| ends.resolve(Ok(())));
                 Err(self.journal.trouble().unwrap_or_else(full))
             }
             // What ends is back in the queue, and is written before anything else.
             Err(Stop::Full(error)) if !was_starved => {
-                pen.owed.push(waiters.ends.clone());
-                pen.too_long = self.journal.has_ready();
+                writer.owed.push(waiters.ends.clone());
+                writer.too_long = self.journal.has_ready();
                 self.journal.set_starved(true);
                 self.note(Some(&error));
                 return waiters.all.resolve(Err(error));
@@ -127,7 +127,7 @@ impl Flusher {
         };
         // Before anybody hears of it: whoever is refused finds the store degraded.
         self.note(result.as_ref().err());
-        pen.owed.drain(..).for_each(|ends| ends.resolve(result.clone()));
+        writer.owed.drain(..).for_each(|ends| ends.resolve(result.clone()));
         waiters.resolve(&result);
     }
 
@@ -138,10 +138,10 @@ impl Flusher {
     }
 
     /// Writes `ops` in their order. Gives how many of them are durable.
-    fn write(&self, pen: &mut Pen, ops: &[Queued]) -> (usize, Result<(), Stop>) {
+    fn write(&self, writer: &mut WriterState, ops: &[Queued]) -> (usize, Result<(), Stop>) {
         let mut written = 0;
         while written < ops.len() {
-            match self.write_some(pen, &ops[written..]) {
+            match self.write_some(writer, &ops[written..]) {
                 Ok(count) => written += count,
                 Err(stop) => return (written, Err(stop)),
             }
@@ -149,41 +149,41 @@ impl Flusher {
         (written, Ok(()))
     }
 
-    fn write_some(&self, pen: &mut Pen, ops: &[Queued]) -> Result<usize, Stop> {
+    fn write_some(&self, writer: &mut WriterState, ops: &[Queued]) -> Result<usize, Stop> {
         // With the reserve beside it: a segment that only just held the frame would be full before it is begun.
         let needed = frame::len_bytes(&ops[0].op, self.database.form()) as u64;
         let needed = needed + needed.div_ceil(RESERVE - 1);
-        let Some(active) = &mut pen.active else {
+        let Some(active) = &mut writer.active else {
             let refused = |error| if self.journal.has_ready() { Stop::Full(error) } else { Stop::Failed(error) };
             if let Some(next) = self.journal.next(needed, true).map_err(refused)? {
-                self.turn_to(pen, next);
+                self.turn_to(writer, next);
             }
             return Ok(0);
         };
-        if !pen.announced {
+        if !writer.announced {
             // The checkpointer is the one who opens redb again.
             let generation = active.segment.label().generation;
-            let announced = self.journal.announce(&self.database, generation, pen.named);
+            let announced = self.journal.announce(&self.database, generation, writer.named);
             announced.inspect_err(|_| self.journal.nudge()).map_err(Stop::Failed)?;
-            pen.announced = true;
+            writer.announced = true;
         }
         let only_ends = self.journal.is_starved();
         let reserve = if only_ends || self.journal.has_ready() { 0 } else { active.segment.capacity() / RESERVE };
         let frames = ops.iter().map(|queued| (&queued.op, queued.fresh));
-        let count = active.segment.encode(&mut pen.buffer, frames, self.database.form(), reserve).map_err(Stop::Failed)?;
+        let count = active.segment.encode(&mut writer.buffer, frames, self.database.form(), reserve).map_err(Stop::Failed)?;
         if count == 0 {
             if only_ends && !self.journal.has_ready() {
                 return Err(Stop::Full(full()));
             }
             if let Some(next) = self.journal.next(needed, false).map_err(Stop::Full)? {
-                self.turn_to(pen, next);
+                self.turn_to(writer, next);
             }
             return Ok(0);
         }
-        if let Err(error) = active.segment.append(&pen.buffer, count) {
+        if let Err(error) = active.segment.append(&writer.buffer, count) {
             // The kernel may have marked pages clean that never reached the disk: this file is not written to again.
-            if let Some(failed) = pen.active.take() {
-                self.journal.seal(failed, false);
+            if let Some(failed) = writer.active.take() {
+                self.journal.close_segment(failed, false);
             }
             return Err(Stop::Failed(Error::Degraded { source: Cause::new(error) }));
         }
@@ -198,28 +198,28 @@ impl Flusher {
     }
 
     /// Goes on in the next segment, and seals what comes before it in the order in which it was made. The one before names the next.
-    fn turn_to(&self, pen: &mut Pen, next: Next) {
+    fn turn_to(&self, writer: &mut WriterState, next: Next) {
         let generation = next.active.segment.label().generation;
-        (pen.announced, pen.named) = (false, false);
-        for mut done in pen.active.replace(next.active).into_iter().chain(next.skipped) {
+        (writer.announced, writer.named) = (false, false);
+        for mut done in writer.active.replace(next.active).into_iter().chain(next.skipped) {
             // If it fails, the database names the next one, and the file is not written to again.
-            pen.named = done.segment.go_on(generation).is_ok();
-            self.journal.seal(done, pen.named);
+            writer.named = done.segment.go_on(generation).is_ok();
+            self.journal.close_segment(done, writer.named);
         }
     }
 
     /// Passes what could not be written to the last checkpoint, waits for that, and returns its result to everybody who waits.
-    fn finish(&self, pen: Pen, rest: &[Queued], batch: &Batch) {
+    fn finish(&self, writer: WriterState, rest: &[Queued], batch: &Batch) {
         self.journal.leave(rest);
-        if let Some(active) = pen.active {
-            self.journal.seal(active, true);
+        if let Some(active) = writer.active {
+            self.journal.close_segment(active, true);
         }
         if let Some(group) = &batch.sweep {
             self.journal.request_sweep(group.clone());
         }
         self.journal.close();
         let result = if rest.is_empty() { Ok(()) } else { self.journal.wait_for_last_checkpoint() };
-        pen.owed.iter().for_each(|ends| ends.resolve(result.clone()));
+        writer.owed.iter().for_each(|ends| ends.resolve(result.clone()));
         batch.waiters.resolve(&result);
         self.queue.written();
         self.queue.finish();
@@ -228,7 +228,7 @@ impl Flusher {
 
 /// What the flusher writes with.
 #[derive(Default)]
-struct Pen {
+struct WriterState {
     active: Option<Active>,
     /// Whether the database's mark or the segment before names the active segment.
     announced: bool,

@@ -13,7 +13,7 @@ use sessile_codec::{Error as CodecError, Limits, Meta, Record};
 use zeroize::Zeroizing;
 
 #[cfg(feature = "encryption")]
-use super::sealed::{self, Sealed};
+use super::sealed::{self, RecordSealer};
 use super::tables::StoreMeta;
 #[cfg(all(feature = "adapters", feature = "encryption"))]
 use crate::error::Cause;
@@ -39,15 +39,15 @@ pub(crate) struct Encryption {
 
 /// How records are written and read.
 #[derive(Debug)]
-pub(super) enum Form {
+pub(super) enum AtRest {
     Plain,
     #[cfg(feature = "encryption")]
-    Sealed(Box<Sealed>),
+    Sealed(Box<RecordSealer>),
 }
 
 /// What can be known of a stored record without reading it, unchecked: for indexes, never for serving.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outline {
+pub(super) struct IndexedFields {
     /// The last moment of the minute in which it ends, if it is sealed.
     pub(super) deadline_ms: u64,
     pub(super) owner: [u8; 16],
@@ -70,29 +70,29 @@ pub(crate) enum Unreadable {
 
 impl Encryption {
     /// The form of a new store.
-    pub(super) fn form(&self, store_id: [u8; 16]) -> Form {
+    pub(super) fn form(&self, store_id: [u8; 16]) -> AtRest {
         #[cfg(feature = "encryption")]
         if let Some(keys) = &self.keys {
-            return Form::Sealed(Box::new(Sealed::new(keys, store_id)));
+            return AtRest::Sealed(Box::new(RecordSealer::new(keys, store_id)));
         }
-        Form::Plain
+        AtRest::Plain
     }
 
     /// The form of the store at `path`, which says `meta` of itself.
-    pub(super) fn form_of(&self, meta: &StoreMeta, path: &Path) -> Result<Form, Error> {
+    pub(super) fn form_of(&self, meta: &StoreMeta, path: &Path) -> Result<AtRest, Error> {
         let path = path.into();
         match (self.form(meta.store_id), meta.sealed) {
-            (Form::Plain, Some(_)) => Err(Error::Encrypted { path }),
+            (AtRest::Plain, Some(_)) => Err(Error::Encrypted { path }),
             #[cfg(feature = "encryption")]
-            (Form::Sealed(_), None) => Err(Error::NotEncrypted { path }),
+            (AtRest::Sealed(_), None) => Err(Error::NotEncrypted { path }),
             #[cfg(feature = "encryption")]
-            (Form::Sealed(_), Some(found)) if found != FORMAT => Err(Error::StoreFormat { path, found, expected: FORMAT }),
+            (AtRest::Sealed(_), Some(found)) if found != FORMAT => Err(Error::StoreFormat { path, found, expected: FORMAT }),
             (form, _) => Ok(form),
         }
     }
 }
 
-impl Form {
+impl AtRest {
     pub(super) fn is_sealed(&self) -> bool {
         !matches!(self, Self::Plain)
     }
@@ -169,9 +169,9 @@ impl Form {
     }
 
     /// What can be known of `bytes` without reading them.
-    pub(super) fn outline(&self, bytes: &[u8]) -> Option<Outline> {
+    pub(super) fn outline(&self, bytes: &[u8]) -> Option<IndexedFields> {
         match self {
-            Self::Plain => Meta::peek(bytes).map(|meta| Outline { deadline_ms: meta.deadline_ms(), owner: meta.owner }),
+            Self::Plain => Meta::peek(bytes).map(|meta| IndexedFields { deadline_ms: meta.deadline_ms(), owner: meta.owner }),
             #[cfg(feature = "encryption")]
             Self::Sealed(_) => sealed::outline(bytes),
         }

@@ -18,7 +18,7 @@
 use sessile_codec::{Error as CodecError, Record};
 
 use super::{
-    form::{Form, Unreadable, is_damage},
+    form::{AtRest, Unreadable, is_damage},
     op::Op,
 };
 #[cfg(feature = "encryption")]
@@ -49,7 +49,7 @@ pub(super) struct Position {
 }
 
 /// Bytes that the frame of `op` takes.
-pub(super) fn len_bytes(op: &Op, form: &Form) -> usize {
+pub(super) fn len_bytes(op: &Op, form: &AtRest) -> usize {
     let payload = match op {
         Op::Put { record, .. } => form.len_bytes(record),
         Op::Delete { .. } => 0,
@@ -59,7 +59,7 @@ pub(super) fn len_bytes(op: &Op, form: &Form) -> usize {
 }
 
 /// Appends the frame of `op`. `fresh`: its session had no record before.
-pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fresh: bool, form: &Form) -> Result<(), Error> {
+pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fresh: bool, form: &AtRest) -> Result<(), Error> {
     let flag = if fresh { FRESH } else { 0 };
     match op {
         Op::Put { key, record } => append(into, salt, at, PUT | flag, key, |into| put(into, key, record, form)),
@@ -71,7 +71,7 @@ pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fres
     }
 }
 
-fn put(into: &mut Vec<u8>, key: &Key, record: &Record, form: &Form) -> Result<(), Error> {
+fn put(into: &mut Vec<u8>, key: &Key, record: &Record, form: &AtRest) -> Result<(), Error> {
     if !form.is_sealed() {
         into.extend_from_slice(record.bytes());
         return Ok(());
@@ -165,7 +165,7 @@ pub(super) enum Replayed {
 
 impl Raw<'_> {
     /// `Ok(None)`: a mark that says no more. `Err`: no frame that this build writes, though its CRC is right.
-    fn parse(&self, form: &Form) -> Result<Option<Replayed>, Bad> {
+    fn parse(&self, form: &AtRest) -> Result<Option<Replayed>, Bad> {
         let record = |bytes: &[u8], key: &Key| form.read(bytes, key).map_err(Bad::from);
         let key = self.key;
         let op = match self.kind & !FRESH {
@@ -212,7 +212,7 @@ impl From<Unreadable> for Bad {
 
 /// How the frames of a generation end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum FrameEnd {
     /// Nothing behind the last frame.
     Clean,
     /// A write that a crash cut short: its bytes begin at this offset, and nobody was told that it was durable.
@@ -230,7 +230,7 @@ pub(super) enum End {
 
 /// Gives each frame in `bytes` from offset `from` on to `visit`, up to the first that is not valid. `from` is 0, or what
 /// [`next_valid`] gave.
-pub(super) fn replay(bytes: &[u8], salt: Salt, form: &Form, from: usize, mut visit: impl FnMut(Replayed)) -> End {
+pub(super) fn replay(bytes: &[u8], salt: Salt, form: &AtRest, from: usize, mut visit: impl FnMut(Replayed)) -> FrameEnd {
     let start = if from == 0 { None } else { bytes.get(from..).and_then(|rest| raw(rest, salt)) };
     let Position { mut number, mut first } = start.map_or_else(Position::default, |frame| frame.at);
     let mut offset = from;
@@ -247,15 +247,15 @@ pub(super) fn replay(bytes: &[u8], salt: Salt, form: &Form, from: usize, mut vis
         match frame.parse(form) {
             Ok(Some(replayed)) => visit(replayed),
             Ok(None) => {}
-            Err(Bad::Damaged) => return End::Damaged { offset: at },
-            Err(Bad::OtherFormat(error)) => return End::OtherFormat(error),
+            Err(Bad::Damaged) => return FrameEnd::Damaged { offset: at },
+            Err(Bad::OtherFormat(error)) => return FrameEnd::OtherFormat(error),
             #[cfg(feature = "encryption")]
-            Err(Bad::OtherSeal(found)) => return End::OtherSeal(found),
+            Err(Bad::OtherSeal(found)) => return FrameEnd::OtherSeal(found),
             #[cfg(feature = "encryption")]
-            Err(Bad::UnknownKey(key)) => return End::UnknownKey(key),
+            Err(Bad::UnknownKey(key)) => return FrameEnd::UnknownKey(key),
         }
         (offset, first) = (at + frame.len, frame.at.first);
-        let Some(next) = number.checked_add(1) else { return End::Clean };
+        let Some(next) = number.checked_add(1) else { return FrameEnd::Clean };
         number = next;
     }
 }
@@ -266,14 +266,14 @@ pub(super) fn has_any(bytes: &[u8], salt: Salt) -> bool {
 }
 
 /// Where the first valid frame after the damage at `offset` stands, for those who want to save what can be saved.
-pub(super) fn next_valid(bytes: &[u8], salt: Salt, form: &Form, offset: usize) -> Option<usize> {
+pub(super) fn next_valid(bytes: &[u8], salt: Salt, form: &AtRest, offset: usize) -> Option<usize> {
     (offset + 8..bytes.len())
         .step_by(8)
         .find(|at| raw(&bytes[*at..], salt).is_some_and(|frame| !matches!(frame.parse(form), Err(Bad::Damaged))))
 }
 
 /// What it means that no valid frame `number` stands at `offset`.
-fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> End {
+fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> FrameEnd {
     let rest = &bytes[offset..];
     let mut torn = false;
     // Frames begin at multiples of 8.
@@ -284,10 +284,10 @@ fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> End {
         torn = true;
         // A frame of a write that began after the missing one proves that the missing one was synced.
         if raw(&rest[at..], salt).is_some_and(|frame| frame.at.number > number && frame.at.first > number) {
-            return End::Damaged { offset };
+            return FrameEnd::Damaged { offset };
         }
     }
-    if torn { End::Torn { offset } } else { End::Clean }
+    if torn { FrameEnd::Torn { offset } } else { FrameEnd::Clean }
 }
 
 #[cfg(test)]
@@ -302,21 +302,22 @@ mod tests {
     fn frames(salt: Salt, count: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         for number in 0..count {
-            encode(&mut bytes, salt, Position { number, first: 0 }, &Op::Delete { key: [1; 16] }, false, &Form::Plain).unwrap();
+            encode(&mut bytes, salt, Position { number, first: 0 }, &Op::Delete { key: [1; 16] }, false, &AtRest::Plain)
+                .unwrap();
         }
         bytes
     }
 
-    fn count(bytes: &[u8]) -> (usize, End) {
+    fn count(bytes: &[u8]) -> (usize, FrameEnd) {
         let mut count = 0;
-        let end = replay(bytes, SALT, &Form::Plain, 0, |_| count += 1);
+        let end = replay(bytes, SALT, &AtRest::Plain, 0, |_| count += 1);
         (count, end)
     }
 
     #[test]
     fn g6_a_frame_of_another_generation_is_not_read() {
-        assert_eq!(count(&frames(SALT, 2)), (2, End::Clean));
-        assert_eq!(count(&frames(OTHER, 2)), (0, End::Clean));
+        assert_eq!(count(&frames(SALT, 2)), (2, FrameEnd::Clean));
+        assert_eq!(count(&frames(OTHER, 2)), (0, FrameEnd::Clean));
     }
 
     #[test]
@@ -324,10 +325,10 @@ mod tests {
         // Whoever knew the salt that stands in the frames would still need it for the checksum, and the other way round.
         let mut salted = frames(OTHER, 1);
         salted[..8].copy_from_slice(&SALT.to_le_bytes());
-        assert_eq!(count(&salted), (0, End::Torn { offset: 0 }));
+        assert_eq!(count(&salted), (0, FrameEnd::Torn { offset: 0 }));
         let mut summed = frames(SALT, 1);
         summed[..8].copy_from_slice(&OTHER.to_le_bytes());
-        assert_eq!(count(&summed), (0, End::Clean));
+        assert_eq!(count(&summed), (0, FrameEnd::Clean));
     }
 
     #[test]
@@ -345,9 +346,9 @@ mod tests {
             append(&mut bytes, SALT, at, PUT, &key, write).unwrap();
             count(&bytes)
         };
-        assert!(matches!(read(&newer), (0, End::OtherFormat(CodecError::FormatVersion { .. }))));
+        assert!(matches!(read(&newer), (0, FrameEnd::OtherFormat(CodecError::FormatVersion { .. }))));
         newer[0] += 1;
-        assert_eq!(read(&newer), (0, End::Damaged { offset: 0 }));
+        assert_eq!(read(&newer), (0, FrameEnd::Damaged { offset: 0 }));
     }
 
     #[test]
@@ -355,13 +356,13 @@ mod tests {
         let mut one_write = frames(SALT, 3);
         let len = one_write.len() / 3;
         one_write[len..2 * len].fill(0);
-        assert_eq!(count(&one_write), (1, End::Torn { offset: len }));
+        assert_eq!(count(&one_write), (1, FrameEnd::Torn { offset: len }));
         let mut two_writes = frames(SALT, 2);
         two_writes.resize(SECTOR, 0);
-        encode(&mut two_writes, SALT, Position { number: 2, first: 2 }, &Op::Delete { key: [2; 16] }, false, &Form::Plain)
+        encode(&mut two_writes, SALT, Position { number: 2, first: 2 }, &Op::Delete { key: [2; 16] }, false, &AtRest::Plain)
             .unwrap();
-        assert_eq!(count(&two_writes), (3, End::Clean));
+        assert_eq!(count(&two_writes), (3, FrameEnd::Clean));
         two_writes[len..2 * len].fill(0);
-        assert_eq!(count(&two_writes), (1, End::Damaged { offset: len }));
+        assert_eq!(count(&two_writes), (1, FrameEnd::Damaged { offset: len }));
     }
 }

@@ -44,7 +44,7 @@ use crate::{Error, error::Cause, timeline::Timeline, token::Key};
 const SOON: Duration = Duration::from_mins(1);
 /// Length of a store's first segment.
 const FIRST_BYTES: u64 = 256 << 10;
-/// Sealed segments that stay in the journal until it needs their room. Of what changes again in the meantime redb hears once: of
+/// Closed segments that stay in the journal until it needs their room. Of what changes again in the meantime redb hears once: of
 /// 100,000 sessions that change at random, with a journal of 256 MiB, it is then handed one record for each 17 changes, and not for
 /// each 1.7.
 const MOST_KEPT: usize = 5;
@@ -95,7 +95,7 @@ struct State {
     spare: Option<Spare>,
     /// Set while the flusher wants a ready segment: its least length in bytes, 0 for any.
     wanted: Option<u64>,
-    sealed: VecDeque<Sealed>,
+    sealed: VecDeque<ClosedSegment>,
     /// The numbers in the names of our files.
     numbers: BTreeSet<u32>,
     /// Numbers that are skipped, because a file that is not ours has the name.
@@ -127,7 +127,7 @@ pub(super) struct Next {
 }
 
 /// A segment that nothing is appended to any more.
-pub(super) struct Sealed {
+pub(super) struct ClosedSegment {
     number: u32,
     pub(super) label: Label,
     /// Its file, if it may be used again.
@@ -157,7 +157,7 @@ pub(super) enum Job {
 
 impl State {
     /// The segment that is to be moved into redb now. One whose file cannot be used again is kept for nothing.
-    fn due(&self, journal: &Journal) -> Option<&Sealed> {
+    fn due(&self, journal: &Journal) -> Option<&ClosedSegment> {
         let is_full = self.sealed.len() > journal.kept || self.closing || !self.sweeps.is_empty() || self.is_crowded(journal);
         self.sealed.front().filter(|sealed| is_full || sealed.file.is_none())
     }
@@ -201,7 +201,7 @@ impl Journal {
         let sealed = recovered.segments.into_iter().map(|left| {
             let number = number(&left.name).expect("the name of a segment ends in its number");
             numbers.insert(number);
-            Sealed { number, label: left.label, file: None }
+            ClosedSegment { number, label: left.label, file: None }
         });
         let sealed = sealed.collect();
         let files = usize::try_from(total_bytes / MIN_BYTES).unwrap_or(usize::MAX).clamp(OTHERS, OTHERS + MOST_KEPT);
@@ -437,7 +437,7 @@ impl Journal {
     }
 
     /// Nothing is appended to `active` any more. `is_sound`: no write or sync of it failed.
-    pub(super) fn seal(&self, mut active: Active, is_sound: bool) {
+    pub(super) fn close_segment(&self, mut active: Active, is_sound: bool) {
         if is_sound {
             // It only helps to tell damage from a torn write; without it, nothing is lost.
             let _ = active.segment.mark();
@@ -449,7 +449,7 @@ impl Journal {
         if is_sound && !is_unused && took < SOON {
             state.planned_bytes = (label.len_bytes * 2).min(self.max_bytes).max(state.planned_bytes);
         }
-        state.sealed.push_back(Sealed { number: active.number, label, file });
+        state.sealed.push_back(ClosedSegment { number: active.number, label, file });
         self.changed.notify_all();
     }
 

@@ -7,7 +7,7 @@ use std::{ffi::OsStr, io};
 
 use super::{
     segment::{self, Found, Label, START},
-    volume::{Kind, Volume, VolumeFile},
+    volume::{FileKind, Volume, VolumeFile},
 };
 
 /// What a file turned out to be.
@@ -31,10 +31,10 @@ const CHUNK: usize = 256 << 10;
 /// Looks at the file `name`. Without the id of a store, no unfinished segment of any store is taken for a stranger's.
 pub(super) fn whose(volume: &dyn Volume, name: &OsStr, store_id: Option<&[u8; 16]>) -> io::Result<Whose> {
     match volume.look(name)?.kind {
-        Kind::File => {}
-        Kind::Directory => return Ok(Whose::Foreign("it is a directory")),
-        Kind::Link => return Ok(Whose::Foreign("it is a link")),
-        Kind::Other => return Ok(Whose::Foreign("it is a device, a pipe or a socket")),
+        FileKind::File => {}
+        FileKind::Directory => return Ok(Whose::Foreign("it is a directory")),
+        FileKind::Link => return Ok(Whose::Foreign("it is a link")),
+        FileKind::Other => return Ok(Whose::Foreign("it is a device, a pipe or a socket")),
     }
     let file = volume.open(name)?;
     let len = file.len_bytes()?;

@@ -40,7 +40,7 @@ pub(crate) enum Urgency {
 }
 
 pub(super) struct Queue {
-    /// Whose threads answer. Asked for once: it takes a system call.
+    /// Whose threads answer.
     process: Process,
     state: Mutex<State>,
     /// What the queued operations take. Changed under the lock, and read without it by who wants to know whether there is room.

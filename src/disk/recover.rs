@@ -13,8 +13,8 @@ use std::{
 
 use super::{
     database::Database,
-    form::Form,
-    frame::{self, End, Replayed},
+    form::AtRest,
+    frame::{self, FrameEnd, Replayed},
     own::{self, Whose},
     pending::Pending,
     segment::{self, Label, START},
@@ -25,7 +25,7 @@ use crate::{Error, error::Cause, token::Key};
 
 /// A segment that nothing is appended to any more.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct RecoveredSegment {
     pub(super) name: OsString,
     pub(super) label: Label,
 }
@@ -34,7 +34,7 @@ pub(super) struct Left {
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     /// Oldest first.
-    pub(super) segments: Vec<Left>,
+    pub(super) segments: Vec<RecoveredSegment>,
     pub(super) pending: Pending,
     /// Keys for which redb has not been asked yet whether it has a record.
     pub(super) unsure: BTreeSet<Key>,
@@ -54,7 +54,7 @@ pub(super) fn recover(
     name: &OsStr,
     store_id: [u8; 16],
     mark: JournalMark,
-    form: &Form,
+    form: &AtRest,
     salvage: bool,
 ) -> Result<Recovered, Error> {
     let mut recovered = Recovered::default();
@@ -73,13 +73,13 @@ pub(super) fn recover(
             // Its content is in the database: the process ended before it was used again.
             Whose::Segment(label) if label.generation < mark.generation => recovered.empty.push(name),
             Whose::Segment(label) if label.generation == mark.generation => {
-                let left = Left { name, label };
+                let left = RecoveredSegment { name, label };
                 if label.salt != mark.salt && !is_unused(volume, &left)? {
                     return Err(mismatch(volume, &left.name, Some(&left), mark));
                 }
                 recovered.empty.push(left.name);
             }
-            Whose::Segment(label) => recovered.segments.push(Left { name, label }),
+            Whose::Segment(label) => recovered.segments.push(RecoveredSegment { name, label }),
         }
     }
     recovered.segments.sort_unstable_by_key(|left| left.label.generation);
@@ -108,7 +108,14 @@ pub(super) fn recover(
 
 impl Recovered {
     /// Takes over the frames of a segment. Returns whether its last write was cut short.
-    fn replay(&mut self, volume: &dyn Volume, left: &Left, bytes: &[u8], form: &Form, salvage: bool) -> Result<bool, Error> {
+    fn replay(
+        &mut self,
+        volume: &dyn Volume,
+        left: &RecoveredSegment,
+        bytes: &[u8],
+        form: &AtRest,
+        salvage: bool,
+    ) -> Result<bool, Error> {
         let damaged = |offset: usize| Error::JournalDamaged { path: volume.path(&left.name), offset: START + offset as u64 };
         let expected = usize::try_from(left.label.len_bytes.saturating_sub(START)).unwrap_or(usize::MAX);
         let mut from = 0;
@@ -121,21 +128,23 @@ impl Recovered {
                 Replayed::GoesOn(generation) => self.newest = self.newest.max(generation),
             });
             match end {
-                End::Damaged { offset } if salvage => match frame::next_valid(bytes, left.label.salt, form, offset) {
+                FrameEnd::Damaged { offset } if salvage => match frame::next_valid(bytes, left.label.salt, form, offset) {
                     Some(next) => from = next,
                     None => return Ok(true),
                 },
-                End::Damaged { offset } => return Err(damaged(offset)),
+                FrameEnd::Damaged { offset } => return Err(damaged(offset)),
                 #[cfg(feature = "encryption")]
-                End::UnknownKey(key) => return Err(form.unknown_key(key, &volume.path(&left.name))),
+                FrameEnd::UnknownKey(key) => return Err(form.unknown_key(key, &volume.path(&left.name))),
                 #[cfg(feature = "encryption")]
-                End::OtherSeal(found) => return Err(Error::SealVersion { found, expected: crate::keys::VERSION }),
+                FrameEnd::OtherSeal(found) => return Err(Error::SealVersion { found, expected: crate::keys::VERSION }),
                 // With `salvage` too: the release that wrote it reads it.
-                End::OtherFormat(error) => return Err(error.into()),
+                FrameEnd::OtherFormat(error) => return Err(error.into()),
                 // Space was made before the header was written, so a file that lacks some was cut afterwards.
-                End::Torn { .. } | End::Clean if bytes.len() < expected && !salvage => return Err(damaged(bytes.len())),
-                End::Torn { .. } => return Ok(true),
-                End::Clean => return Ok(false),
+                FrameEnd::Torn { .. } | FrameEnd::Clean if bytes.len() < expected && !salvage => {
+                    return Err(damaged(bytes.len()));
+                }
+                FrameEnd::Torn { .. } => return Ok(true),
+                FrameEnd::Clean => return Ok(false),
             }
         }
     }
@@ -153,8 +162,8 @@ impl Recovered {
 /// them.
 fn read_ahead(
     volume: &dyn Volume,
-    segments: &[Left],
-    mut replay: impl FnMut(&Left, &[u8]) -> Result<(), Error>,
+    segments: &[RecoveredSegment],
+    mut replay: impl FnMut(&RecoveredSegment, &[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let [first, _, ..] = segments else {
         return segments.iter().try_for_each(|left| replay(left, &read_frames(volume, left)?));
@@ -208,7 +217,7 @@ pub(super) fn refuse_orphans(volume: &dyn Volume, name: &OsStr) -> Result<(), Er
 
 /// Syncs what a killed process may have left to the page cache alone: the generations after it build on it, and a power cut must not take
 /// it away from under them.
-fn make_durable(volume: &dyn Volume, segments: &[Left]) -> Result<(), Error> {
+fn make_durable(volume: &dyn Volume, segments: &[RecoveredSegment]) -> Result<(), Error> {
     for left in segments {
         let synced = volume.open(&left.name).and_then(|file| file.sync());
         synced.map_err(|error| cannot_read(volume, &left.name, error))?;
@@ -220,7 +229,13 @@ fn make_durable(volume: &dyn Volume, segments: &[Left]) -> Result<(), Error> {
 }
 
 /// The journal must go on exactly where the database ends.
-fn check_order(volume: &dyn Volume, name: &OsStr, segments: &[Left], mark: JournalMark, salvage: bool) -> Result<(), Error> {
+fn check_order(
+    volume: &dyn Volume,
+    name: &OsStr,
+    segments: &[RecoveredSegment],
+    mark: JournalMark,
+    salvage: bool,
+) -> Result<(), Error> {
     let mut before = mark.as_generation();
     for left in segments {
         if !left.label.follows(before) && !salvage {
@@ -263,11 +278,11 @@ fn drop_unused_twins(volume: &dyn Volume, recovered: &mut Recovered) -> Result<(
     Ok(())
 }
 
-fn is_unused(volume: &dyn Volume, left: &Left) -> Result<bool, Error> {
+fn is_unused(volume: &dyn Volume, left: &RecoveredSegment) -> Result<bool, Error> {
     Ok(!frame::has_any(&read_frames(volume, left)?, left.label.salt))
 }
 
-fn read_frames(volume: &dyn Volume, left: &Left) -> Result<Vec<u8>, Error> {
+fn read_frames(volume: &dyn Volume, left: &RecoveredSegment) -> Result<Vec<u8>, Error> {
     let read = || -> io::Result<Vec<u8>> {
         let file = volume.open(&left.name)?;
         let len = file.len_bytes()?.min(left.label.len_bytes).saturating_sub(START);
@@ -282,7 +297,7 @@ fn foreign(volume: &dyn Volume, journal: &OsStr) -> Error {
     Error::ForeignJournal { path: volume.path(journal) }
 }
 
-fn mismatch(volume: &dyn Volume, name: &OsStr, left: Option<&Left>, mark: JournalMark) -> Error {
+fn mismatch(volume: &dyn Volume, name: &OsStr, left: Option<&RecoveredSegment>, mark: JournalMark) -> Error {
     Error::JournalMismatch {
         path: volume.path(name),
         journal: left.map(|left| left.label.generation),
@@ -313,7 +328,7 @@ mod tests {
     }
 
     fn recover_on(disk: &FaultDisk, mark: JournalMark) -> Result<Recovered, Error> {
-        recover(disk, OsStr::new("store"), STORE, mark, &Form::Plain, false)
+        recover(disk, OsStr::new("store"), STORE, mark, &AtRest::Plain, false)
     }
 
     #[test]
@@ -334,7 +349,7 @@ mod tests {
         let (name, segment) = segment(&disk, 1);
         let mut bytes = Vec::new();
         let op = Op::Delete { key: [1; 16] };
-        let count = segment.encode(&mut bytes, [(&op, false)].into_iter(), &Form::Plain, 0).unwrap();
+        let count = segment.encode(&mut bytes, [(&op, false)].into_iter(), &AtRest::Plain, 0).unwrap();
         // Written, not synced: the name of the file, and the frame.
         segment.into_file().write_at(START, &bytes).unwrap();
         let next = disk.kill();

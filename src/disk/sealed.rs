@@ -15,7 +15,7 @@ use sessile_codec::Record;
 use zeroize::Zeroizing;
 
 use super::{
-    form::{Outline, Unreadable},
+    form::{IndexedFields, Unreadable},
     tables::{last_ms, minute},
 };
 use crate::{
@@ -32,12 +32,12 @@ pub(super) const OVERHEAD: usize = START + keys::OVERHEAD;
 
 /// What seals the records of one store.
 #[derive(Debug)]
-pub(super) struct Sealed {
+pub(super) struct RecordSealer {
     ring: SealRing,
     store_id: [u8; 16],
 }
 
-impl Sealed {
+impl RecordSealer {
     pub(super) fn new(keys: &Keys, store_id: [u8; 16]) -> Self {
         Self { ring: SealRing::for_purpose(keys, "sessile encryption at rest"), store_id }
     }
@@ -103,10 +103,10 @@ impl Sealed {
     }
 }
 
-pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
+pub(super) fn outline(bytes: &[u8]) -> Option<IndexedFields> {
     let clear = bytes.first_chunk::<CLEAR>()?;
     let (minute, owner) = clear.split_first_chunk()?;
-    Some(Outline { deadline_ms: last_ms(u32::from_le_bytes(*minute)), owner: owner.try_into().ok()? })
+    Some(IndexedFields { deadline_ms: last_ms(u32::from_le_bytes(*minute)), owner: owner.try_into().ok()? })
 }
 
 /// Of the record key, what is in clear, and the id of the sealing key, in what is sealed.
@@ -123,13 +123,13 @@ mod tests {
     use sessile_codec::{Limits, Meta, Patch};
 
     use super::*;
-    use crate::disk::form::Form;
+    use crate::disk::form::AtRest;
 
     const KEY: Key = [5; 16];
     const STORE: [u8; 16] = [6; 16];
 
-    fn form(secret: u8, store_id: [u8; 16]) -> Form {
-        Form::Sealed(Box::new(Sealed::new(&Keys::from([secret; 32]), store_id)))
+    fn form(secret: u8, store_id: [u8; 16]) -> AtRest {
+        AtRest::Sealed(Box::new(RecordSealer::new(&Keys::from([secret; 32]), store_id)))
     }
 
     fn record() -> Record {
@@ -137,7 +137,7 @@ mod tests {
         Patch::new().apply(None, &KEY, &meta, &Limits::default()).unwrap()
     }
 
-    fn sealed(form: &Form) -> Vec<u8> {
+    fn sealed(form: &AtRest) -> Vec<u8> {
         let mut bytes = vec![0; form.len_bytes(&record())];
         form.write(&mut bytes, &KEY, &record()).unwrap();
         bytes
@@ -171,10 +171,10 @@ mod tests {
     fn it_opens_under_its_key_and_in_its_store_alone() {
         let bytes = sealed(&form(1, STORE));
         // Asked by the seal alone, without the record's own checksum behind it.
-        let opens = |store_id, key| Sealed::new(&Keys::from([1; 32]), store_id).open(&mut bytes.clone(), key).is_ok();
+        let opens = |store_id, key| RecordSealer::new(&Keys::from([1; 32]), store_id).open(&mut bytes.clone(), key).is_ok();
         assert!(opens(STORE, &KEY));
         assert!(!opens(STORE, &[4; 16]) && !opens([7; 16], &KEY));
-        assert!(Form::Plain.is_damaged(&bytes, &KEY));
+        assert!(AtRest::Plain.is_damaged(&bytes, &KEY));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 use std::io;
 
 use super::{
-    form::Form,
+    form::AtRest,
     frame::{self, Position, SECTOR, Salt},
     op::Op,
     volume::VolumeFile,
@@ -212,7 +212,7 @@ impl Segment {
         &self,
         buffer: &mut Vec<u8>,
         ops: impl Iterator<Item = (&'a Op, bool)>,
-        form: &Form,
+        form: &AtRest,
         reserve: u64,
     ) -> Result<usize, Error> {
         buffer.clear();
@@ -293,7 +293,7 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::disk::{FaultDisk, Volume, frame::End};
+    use crate::disk::{FaultDisk, Volume, frame::FrameEnd};
 
     #[test]
     fn a_mark_that_a_crash_loses_is_not_taken_for_damage() {
@@ -303,7 +303,7 @@ mod tests {
         let op = |n: u8| Op::Delete { key: [n; 16] };
         let mut buffer = Vec::new();
         for n in 1..=3 {
-            let count = segment.encode(&mut buffer, [(&op(n), false)].into_iter(), &Form::Plain, 0).unwrap();
+            let count = segment.encode(&mut buffer, [(&op(n), false)].into_iter(), &AtRest::Plain, 0).unwrap();
             segment.append(&buffer, count).unwrap();
             segment.mark().unwrap();
         }
@@ -311,15 +311,15 @@ mod tests {
         let mut frames = disk.contents(name).unwrap().split_off(start);
         let replay = |frames: &[u8]| {
             let mut count = 0;
-            (frame::replay(frames, label.salt, &Form::Plain, 0, |_| count += 1), count)
+            (frame::replay(frames, label.salt, &AtRest::Plain, 0, |_| count += 1), count)
         };
-        assert_eq!(replay(&frames), (End::Clean, 3));
+        assert_eq!(replay(&frames), (FrameEnd::Clean, 3));
         // Each write and each mark has a sector of its own. The last write is there, the mark before it is not.
         frames[3 * SECTOR..4 * SECTOR].fill(0);
         frames[5 * SECTOR..6 * SECTOR].fill(0);
-        assert!(matches!(replay(&frames), (End::Torn { .. }, 2)));
+        assert!(matches!(replay(&frames), (FrameEnd::Torn { .. }, 2)));
         // The first of them had been synced when the last was written.
         frames[2 * SECTOR..3 * SECTOR].fill(0);
-        assert!(matches!(replay(&frames), (End::Damaged { .. }, 1)));
+        assert!(matches!(replay(&frames), (FrameEnd::Damaged { .. }, 1)));
     }
 }

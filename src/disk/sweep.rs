@@ -8,7 +8,7 @@
 
 use redb::Database;
 
-use super::{form::Form, tables};
+use super::{form::AtRest, tables};
 use crate::{
     timeline::Mark,
     token::{Handle, Key},
@@ -26,7 +26,7 @@ pub(super) struct Swept {
 
 /// What becomes of a record whose time comes by the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ExpiryStatus {
     /// Its session ends at this time, in milliseconds since 1970.
     Ends(u64),
     /// Something newer is on its way to redb.
@@ -35,15 +35,15 @@ pub(super) enum Standing {
     Over,
 }
 
-/// Deletes what has expired by `clock`, of the first `most` entries that `may_go` lets pass. `standing` gets a key and when its session
+/// Deletes what has expired by `clock`, of the first `most` entries that `may_go` lets pass. `status` gets a key and when its session
 /// ends by what redb has.
 pub(super) fn batch(
     db: &Database,
-    form: &Form,
+    form: &AtRest,
     clock: Mark,
     most: usize,
     may_go: impl Fn(&Key) -> bool,
-    standing: impl Fn(&Key, u64) -> Standing,
+    status: impl Fn(&Key, u64) -> ExpiryStatus,
 ) -> Result<Swept, redb::Error> {
     let now_ms = clock.certain_ms;
     let due = tables::due(db, now_ms, most, may_go)?;
@@ -52,14 +52,14 @@ pub(super) fn batch(
         let left = tables::write(db, form, |tables| {
             for (minute, key) in &due {
                 let stored_ms = tables.outline(key)?.map_or(0, |outline| outline.deadline_ms);
-                match standing(key, stored_ms) {
+                match status(key, stored_ms) {
                     // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next run.
-                    Standing::Ends(ms) if ms / 60_000 > now_ms / 60_000 => {
+                    ExpiryStatus::Ends(ms) if ms / 60_000 > now_ms / 60_000 => {
                         tables.relist(key, *minute, ms)?;
                         moved += 1;
                     }
-                    Standing::Ends(_) | Standing::Busy => {}
-                    Standing::Over => {
+                    ExpiryStatus::Ends(_) | ExpiryStatus::Busy => {}
+                    ExpiryStatus::Over => {
                         let handle = tables.handle(key)?;
                         tables.delete(key)?;
                         expired.push((*key, handle));
@@ -86,11 +86,11 @@ mod tests {
 
     /// Sweeps three records that are listed under the tenth minute, in the twelfth, two at a time, until nothing is left to do. Returns
     /// what each batch deleted.
-    fn sweep(standing: impl Fn(u8) -> Standing) -> Vec<Vec<u8>> {
+    fn sweep(status: impl Fn(u8) -> ExpiryStatus) -> Vec<Vec<u8>> {
         let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
-        tables::create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &Form::Plain)).unwrap();
+        tables::create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &AtRest::Plain)).unwrap();
         let meta = Meta { idle_deadline_ms: 10 * MINUTE_MS, absolute_deadline_ms: 10 * MINUTE_MS, ..Meta::default() };
-        tables::write(&db, &Form::Plain, |tables| {
+        tables::write(&db, &AtRest::Plain, |tables| {
             (1..=3).map(|n| [n; 16]).try_for_each(|key| {
                 let record = Patch::new().apply(None, &key, &meta, &Limits::default()).unwrap();
                 tables.change(&key, Some(&record))
@@ -100,7 +100,7 @@ mod tests {
         let clock = Mark { certain_ms: 12 * MINUTE_MS + 7, ..Mark::default() };
         let mut batches = Vec::new();
         loop {
-            let swept = batch(&db, &Form::Plain, clock, 2, |_| true, |key, _| standing(key[0])).unwrap();
+            let swept = batch(&db, &AtRest::Plain, clock, 2, |_| true, |key, _| status(key[0])).unwrap();
             batches.push(swept.expired.iter().map(|(key, _)| key[0]).collect());
             assert!(batches.len() < 10, "it has no end: {batches:?}");
             if !swept.more {
@@ -111,19 +111,19 @@ mod tests {
 
     #[test]
     fn what_ends_in_a_later_minute_makes_way_for_what_is_over() {
-        let later = |key| if key == 3 { Standing::Over } else { Standing::Ends(13 * MINUTE_MS) };
+        let later = |key| if key == 3 { ExpiryStatus::Over } else { ExpiryStatus::Ends(13 * MINUTE_MS) };
         assert_eq!(sweep(later), [vec![], vec![3]]);
     }
 
     #[test]
     fn what_ends_later_in_this_minute_waits_for_the_next_sweep() {
         let nothing = [Vec::<u8>::new()];
-        assert_eq!(sweep(|_| Standing::Ends(12 * MINUTE_MS + 8)), nothing);
-        assert_eq!(sweep(|_| Standing::Busy), nothing);
+        assert_eq!(sweep(|_| ExpiryStatus::Ends(12 * MINUTE_MS + 8)), nothing);
+        assert_eq!(sweep(|_| ExpiryStatus::Busy), nothing);
     }
 
     #[test]
     fn what_is_over_is_deleted_batch_by_batch() {
-        assert_eq!(sweep(|_| Standing::Over), [vec![1, 2], vec![3]]);
+        assert_eq!(sweep(|_| ExpiryStatus::Over), [vec![1, 2], vec![3]]);
     }
 }

@@ -24,7 +24,7 @@ use sessile_codec::Record;
 use zeroize::Zeroizing;
 
 use super::{
-    form::{self, Form, Outline},
+    form::{self, AtRest, IndexedFields},
     op::{ENDED, NOTES},
     pending::Change,
     segment::Generation,
@@ -64,7 +64,7 @@ pub(super) struct StoreMeta {
 
 impl StoreMeta {
     /// A store that never had a journal.
-    pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &Form) -> Self {
+    pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &AtRest) -> Self {
         let sealed = form.is_sealed().then_some(form::FORMAT);
         Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None }
     }
@@ -121,7 +121,7 @@ pub(super) enum Contents {
 /// Runs `work` in one transaction. Gives how many records there are after it.
 pub(super) fn write(
     db: &Database,
-    form: &Form,
+    form: &AtRest,
     work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>,
 ) -> Result<u64, redb::Error> {
     let mut txn = db.begin_write()?;
@@ -149,7 +149,7 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
         }
     }
     // The tables are made here, so that a reader never has to ask whether they exist.
-    Tables::open(&txn, &Form::Plain)?;
+    Tables::open(&txn, &AtRest::Plain)?;
     Ok(txn.commit()?)
 }
 
@@ -270,7 +270,7 @@ pub(super) type Position = (Minute, Key);
 /// returns the position after which to go on; `None` at the end of the index.
 pub(super) fn expendable(
     db: &Database,
-    form: &Form,
+    form: &AtRest,
     after: Option<Position>,
     now_ms: u64,
     most: usize,
@@ -300,7 +300,7 @@ pub(super) fn expendable(
 
 /// The tables of one write transaction.
 pub(super) struct Tables<'txn> {
-    form: &'txn Form,
+    form: &'txn AtRest,
     records: Table<'txn, &'static [u8; 16], &'static [u8]>,
     expiry: Table<'txn, &'static [u8; 20], ()>,
     owners: Table<'txn, &'static [u8; 32], ()>,
@@ -309,7 +309,7 @@ pub(super) struct Tables<'txn> {
 }
 
 impl<'txn> Tables<'txn> {
-    fn open(txn: &'txn WriteTransaction, form: &'txn Form) -> Result<Self, redb::Error> {
+    fn open(txn: &'txn WriteTransaction, form: &'txn AtRest) -> Result<Self, redb::Error> {
         Ok(Self {
             form,
             records: txn.open_table(RECORDS)?,
@@ -411,7 +411,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// What the record under `key` says of itself, unchecked.
-    pub(super) fn outline(&self, key: &Key) -> Result<Option<Outline>, redb::Error> {
+    pub(super) fn outline(&self, key: &Key) -> Result<Option<IndexedFields>, redb::Error> {
         let found = self.records.get(key)?;
         Ok(found.and_then(|value| self.form.outline(value.value().get(PREFIX..)?)))
     }
@@ -461,7 +461,7 @@ fn stored_record(value: &[u8]) -> &[u8] {
 }
 
 /// The same, and what the indexes say of it.
-pub(super) fn parse_record<'a>(value: &'a [u8], form: &Form) -> (&'a [u8], Option<(Minute, [u8; 16])>) {
+pub(super) fn parse_record<'a>(value: &'a [u8], form: &AtRest) -> (&'a [u8], Option<(Minute, [u8; 16])>) {
     let Some((minute, record)) = value.split_first_chunk::<PREFIX>() else { return (&[], None) };
     let owner = form.outline(record).map_or([0; 16], |outline| outline.owner);
     (record, Some((u32::from_le_bytes(*minute), owner)))

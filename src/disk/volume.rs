@@ -39,7 +39,7 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
 /// What is under a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FileKind,
     pub(crate) len_bytes: u64,
     pub(crate) id: Option<FileId>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Seen {
 pub(crate) type FileId = (u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     File,
     Directory,
     /// A symbolic link, wherever it leads.

@@ -14,7 +14,7 @@ use crate::{
     Store,
     adapters::foreign::{Foreign, check_key, key_of},
     owner::{self, NOBODY, Owner},
-    store::{Incoming, Kind},
+    store::{ForeignKind, Incoming},
     token::{Handle, Key},
 };
 
@@ -203,7 +203,7 @@ const MOST_ACTIX_BYTES: usize = 4064;
 
 /// A session that a line describes.
 enum Line {
-    Foreign { kind: Kind, id: Vec<u8>, ends_ms: u64, data: HashMap<String, Value> },
+    Foreign { kind: ForeignKind, id: Vec<u8>, ends_ms: u64, data: HashMap<String, Value> },
     Own { key: Key, meta: Meta, owner: Option<Owner>, data: Map<String, Value>, store: Option<[u8; 16]> },
 }
 
@@ -238,13 +238,13 @@ impl Line {
         Ok(Self::Own { key, meta: meta(line)?, owner, data: data(line)?, store })
     }
 
-    fn foreign(line: &Value, kind: Kind, id: &[u8]) -> Result<Self, String> {
+    fn foreign(line: &Value, kind: ForeignKind, id: &[u8]) -> Result<Self, String> {
         let (ends_ms, data) = (number(line, "ends_ms")?, data(line)?);
         if ends_ms > LAST_MS {
             return Err("its `ends_ms` is after the year 9999; give milliseconds since 1970".to_owned());
         }
         let is_json = |value: &Value| value.as_str().is_some_and(|text| serde_json::from_str::<Value>(text).is_ok());
-        if kind == Kind::ActixSession && !data.values().all(is_json) {
+        if kind == ForeignKind::ActixSession && !data.values().all(is_json) {
             return Err("a value is no text that holds JSON, as actix-session stores each of them".to_owned());
         }
         Ok(Self::Foreign { kind, id: id.to_vec(), ends_ms, data: data.into_iter().collect() })
@@ -268,7 +268,7 @@ impl Line {
                     }
                 };
                 let limits = store.foreign_limits();
-                let knows_owner = meta.owner != NOBODY || Kind::of(meta.flags).is_none();
+                let knows_owner = meta.owner != NOBODY || ForeignKind::of(meta.flags).is_none();
                 let (key, meta) = (*key, *meta);
                 run.take(position, &Incoming { key, meta, values: &values, limits, knows_owner, is_ours })
             }
@@ -278,7 +278,7 @@ impl Line {
 
 fn own_values(store: &Store, meta: &Meta, owner: Option<&Owner>, data: &Map<String, Value>) -> Result<Patch, crate::Error> {
     // Sessions of other crates are among them, whose names here may be a byte longer than their keys.
-    let (mut values, limits, is_foreign) = (Patch::new(), store.foreign_limits(), Kind::of(meta.flags).is_some());
+    let (mut values, limits, is_foreign) = (Patch::new(), store.foreign_limits(), ForeignKind::of(meta.flags).is_some());
     if let Some(owner) = owner {
         values.set(owner::KEY, owner.entry(limits)?, limits)?;
     }
@@ -290,20 +290,20 @@ fn own_values(store: &Store, meta: &Meta, owner: Option<&Owner>, data: &Map<Stri
 }
 
 /// Whose id the line has, and the bytes that its session is found by.
-fn id(line: &Value) -> Result<(Kind, Vec<u8>), String> {
+fn id(line: &Value) -> Result<(ForeignKind, Vec<u8>), String> {
     let text = |name: &str| line.get(name).and_then(Value::as_str).ok_or(format!("it has no text `{name}`"));
     let id = text("id")?;
     match text("kind")? {
         "tower-sessions" => {
             let id: Id = id.parse().map_err(|_| "its `id` is not one of tower-sessions: 22 characters of base64url")?;
-            Ok((Kind::TowerSessions, id.0.to_le_bytes().to_vec()))
+            Ok((ForeignKind::TowerSessions, id.0.to_le_bytes().to_vec()))
         }
         "actix-session" if id.len() > MOST_ACTIX_BYTES => {
             Err(format!("its `id` has more than {MOST_ACTIX_BYTES} bytes, which actix-session does not take"))
         }
         "actix-session" | "poem" if id.is_empty() => Err("its `id` is empty".to_owned()),
-        "actix-session" => Ok((Kind::ActixSession, id.as_bytes().to_vec())),
-        "poem" => Ok((Kind::Poem, id.as_bytes().to_vec())),
+        "actix-session" => Ok((ForeignKind::ActixSession, id.as_bytes().to_vec())),
+        "poem" => Ok((ForeignKind::Poem, id.as_bytes().to_vec())),
         _ => Err("its `kind` is none of tower-sessions, actix-session, poem".to_owned()),
     }
 }

@@ -64,7 +64,7 @@ use crate::{
         tower_sessions::to_ms,
     },
     clock::from_ms,
-    store::{self, Came, Incoming, Kind},
+    store::{self, Came, ForeignKind, Incoming},
     token::Key,
 };
 
@@ -327,7 +327,7 @@ impl<'a> Import<'a> {
     /// ```
     pub fn tower_sessions_records(self, pairs: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Imported, ImportError> {
         let mut run = self.begin("session")?;
-        let sessions = Foreign::new(run.store.clone(), Kind::TowerSessions);
+        let sessions = Foreign::new(run.store.clone(), ForeignKind::TowerSessions);
         for (position, (id, bytes)) in (1..).zip(pairs) {
             // What an id ends with names its session, also where its record cannot be read.
             let named = id.get(id.len().saturating_sub(ID_CHARACTERS)..).and_then(|id| id.parse::<Id>().ok());

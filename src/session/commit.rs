@@ -7,25 +7,25 @@
 use sessile_codec::{Entry, EntryRef, Limits, Meta, Patch, Record};
 
 #[cfg(feature = "sealed")]
-use super::Sealed;
+use super::SealedSession;
 use super::{
     binding,
     state::{Changes, OwnerChange, Phase, Rival, State, Stored, Update},
 };
 #[cfg(feature = "sealed")]
-use crate::store::End;
+use crate::store::SealedEnd;
 use crate::{
     Durability, Error, Handle, Store, Token,
     disk::Ticket,
     expiry::{self, cookie_lasts, renew_cookie},
     owner::NOBODY,
-    store::{Asked, Committed, Known, NewKey, Onto},
+    store::{CommitOptions, Committed, Loaded, MergeInput, NewKey},
 };
 
 /// What the client must be told of its token.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
-pub(crate) enum Told {
+pub(crate) enum CookieUpdate {
     /// Nothing: what it has is right, or is not ours to judge.
     #[default]
     Nothing,
@@ -34,7 +34,7 @@ pub(crate) enum Told {
     Token { token: Token, deadline_ms: Option<u64>, renewed: bool },
     /// The session itself, to be sealed, until `deadline_ms`, or until the browser closes.
     #[cfg(feature = "sealed")]
-    Sealed { sealed: Box<Sealed>, deadline_ms: Option<u64> },
+    Sealed { sealed: Box<SealedSession>, deadline_ms: Option<u64> },
     /// Its session has ended.
     Forget,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Finish {
     pub(crate) ticket: Result<Ticket, Error>,
     /// Whether the response must not claim success if the disk refuses the commit.
     pub(crate) is_vital: bool,
-    pub(crate) told: Told,
+    pub(crate) told: CookieUpdate,
     /// Which cookies behind the first the client has.
     pub(crate) parts: u8,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Ending {
 
 /// How a commit is to be made.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct How {
+pub(super) struct SaveOptions {
     /// Its class, if it is neither the request's nor the store's.
     pub(super) durability: Option<Durability>,
     /// Only if nobody changed the session since it was loaded.
@@ -79,13 +79,13 @@ impl State {
         }
         // A handler that fails after it has ended the session has ended it all the same.
         let is_untouched = self.is_untouched() || !(ending.commits || self.ends_sessions());
-        if is_untouched && matches!(self.told, Told::Nothing) {
+        if is_untouched && matches!(self.told, CookieUpdate::Nothing) {
             self.answered = true;
             return None;
         }
         let is_vital = self.ends_sessions() || !(self.changes.are_none() || self.changes.are_quick());
         let set_values = self.changes.set_values() && !ending.allows_dropped_values;
-        let ticket = if is_untouched { Ok(Ticket::done()) } else { self.commit(store, How::default()) };
+        let ticket = if is_untouched { Ok(Ticket::done()) } else { self.commit(store, SaveOptions::default()) };
         self.answered = true;
         let ticket = ticket.or_else(|error| match error {
             Error::CookieWithheld => Ok(Ticket::done()),
@@ -122,7 +122,7 @@ impl State {
     }
 
     /// Hands everything that changed to the store.
-    pub(super) fn commit(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+    pub(super) fn commit(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Error> {
         self.ends_rivals |= self.changes.sign_in() && !self.rivals.is_empty();
         let mut committed = self.commit_phase(store, how);
         if committed.as_ref().err().is_none_or(Error::gives_up_changes) {
@@ -141,15 +141,15 @@ impl State {
             let ended = match rival {
                 Rival::Stored(key) => store.destroy(key)?,
                 #[cfg(feature = "sealed")]
-                Rival::Sealed(sealed) => sealed.end(store)?.map(End::into_ticket),
+                Rival::Sealed(sealed) => sealed.end(store)?.map(SealedEnd::into_ticket),
             };
             // Groups become durable in their order, so the last one speaks for all.
             last = ended.map_or(last, Ok);
         }
         self.rivals = Box::default();
         self.ends_rivals = false;
-        if matches!(self.told, Told::Nothing) && matches!(self.phase, Phase::New) {
-            self.told = Told::Forget;
+        if matches!(self.told, CookieUpdate::Nothing) && matches!(self.phase, Phase::New) {
+            self.told = CookieUpdate::Forget;
         }
         last
     }
@@ -168,7 +168,7 @@ impl State {
         }
     }
 
-    fn commit_phase(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+    fn commit_phase(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Error> {
         if self.answered && self.needs_new_token() {
             return Err(Error::HeadersSent);
         }
@@ -185,7 +185,7 @@ impl State {
                 let ended = store.destroy(&stored.key)?;
                 // Otherwise it was over before, and the client may hold a newer token by now; as it may if it came with a replaced one.
                 if ended.is_some() && !stored.is_old {
-                    self.told = Told::Forget;
+                    self.told = CookieUpdate::Forget;
                 }
                 self.phase = Phase::New;
                 self.create(store, how, ended)
@@ -221,11 +221,11 @@ impl State {
             Phase::DoomedSealed(sealed) => {
                 let ended = sealed.end(store)?;
                 // If it had moved, the answer to the request that moved it tells the client of its token.
-                if matches!(ended, Some(End::Sealed(_))) {
-                    self.told = Told::Forget;
+                if matches!(ended, Some(SealedEnd::Sealed(_))) {
+                    self.told = CookieUpdate::Forget;
                 }
                 self.phase = Phase::New;
-                self.create(store, how, ended.map(End::into_ticket))
+                self.create(store, how, ended.map(SealedEnd::into_ticket))
             }
             Phase::Ended(_) => self.ended(store, how),
         }
@@ -233,7 +233,7 @@ impl State {
 
     /// The session has ended, or is under a token that this request does not know: only a sign-in stores anything, in a new session. The
     /// client is sent nothing otherwise: it may hold a newer token.
-    pub(super) fn ended(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
+    pub(super) fn ended(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Error> {
         if self.changes.sign_in() {
             self.changes.rebase_on_nothing(store.limits())?;
             self.phase = Phase::New;
@@ -258,7 +258,7 @@ impl State {
     }
 
     /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
-    fn create(&mut self, store: &Store, how: How, ended: Option<Ticket>) -> Result<Ticket, Error> {
+    fn create(&mut self, store: &Store, how: SaveOptions, ended: Option<Ticket>) -> Result<Ticket, Error> {
         if !self.changes.have_content() {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }
@@ -292,7 +292,7 @@ impl State {
         };
         let committed = store.create(self.kind.name, durability, &meta, make)?;
         let token = committed.token.expect("a session that is new has a token that is new");
-        self.told = Told::Token { token, deadline_ms, renewed: false };
+        self.told = CookieUpdate::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
     }
 
@@ -309,13 +309,13 @@ impl State {
 enum Change {
     /// There was nothing to store, or nothing but a use, which the disk does not take for now.
     None {
-        told: Option<Told>,
+        told: Option<CookieUpdate>,
     },
     Done {
         token: Token,
         is_old: bool,
         committed: Committed,
-        told: Option<Told>,
+        told: Option<CookieUpdate>,
     },
     Dropped,
     Conflict {
@@ -325,7 +325,7 @@ enum Change {
 
 impl Changes {
     /// The class that they are committed in; `asked` is what the request asks for.
-    fn class(&self, store: &Store, asked: Option<Durability>, how: How) -> Durability {
+    fn class(&self, store: &Store, asked: Option<Durability>, how: SaveOptions) -> Durability {
         let unasked = || if self.are_quick() { Durability::Quick } else { asked.unwrap_or(store.durability()) };
         match self.owner {
             OwnerChange::Keep => how.durability.unwrap_or_else(unasked),
@@ -333,7 +333,7 @@ impl Changes {
         }
     }
 
-    fn commit(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: How) -> Result<Change, Error> {
+    fn commit(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: SaveOptions) -> Result<Change, Error> {
         self.lasts = self.lasts.filter(|wanted| *wanted != cookie_lasts(&stored.record.meta()));
         let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
         let is_due = expiry::use_is_due(&stored.record.meta(), expiry::seen(stored.seen_ms, now_ms));
@@ -353,10 +353,10 @@ impl Changes {
         };
         let (mut cookie, mut conflict, mut has_left) = (None, None, false);
         let (owner, new_key, may_end) = (self.owner.asked(), self.new_key, true);
-        let asked = Asked { name: stored.token.name(), durability, owner, new_key, may_end };
-        let known = Known { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
+        let asked = CommitOptions { name: stored.token.name(), durability, owner, new_key, may_end };
+        let known = Loaded { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
         let committed = store.commit(&known, asked, |onto| {
-            let Onto { current, key, is_new_key } = onto;
+            let MergeInput { current, key, is_new_key } = onto;
             if is_left(current) {
                 has_left = true;
                 return Ok(None);
@@ -384,7 +384,7 @@ impl Changes {
         let (token, is_new) = committed.token.map_or((stored.token, false), |token| (token, true));
         // Moved by another request in the meantime: the answer to that one tells the client.
         let is_old = !is_new && (stored.is_old || committed.key != stored.key);
-        let told = cookie.map(|deadline_ms| Told::Token { token, deadline_ms, renewed: !is_new });
+        let told = cookie.map(|deadline_ms| CookieUpdate::Token { token, deadline_ms, renewed: !is_new });
         Ok(Change::Done { token, is_old, committed, told })
     }
 
@@ -449,10 +449,10 @@ impl Changes {
 
 impl Stored {
     /// A later end of the client's cookie, if one is due: for a use that is not written.
-    fn later_cookie(&self, now_ms: u64) -> Option<Told> {
+    fn later_cookie(&self, now_ms: u64) -> Option<CookieUpdate> {
         let mut meta = expiry::touched(&self.record.meta(), now_ms);
         let is_due = !self.is_old && expiry::cookie_is_due(&meta);
-        is_due.then(|| Told::Token { token: self.token, deadline_ms: renew_cookie(&mut meta, true), renewed: true })
+        is_due.then(|| CookieUpdate::Token { token: self.token, deadline_ms: renew_cookie(&mut meta, true), renewed: true })
     }
 }
 

@@ -21,11 +21,11 @@ use sessile_codec::Entry;
 
 pub(crate) use self::binding::Bound;
 #[cfg(feature = "tower")]
-pub(crate) use self::commit::{Ending, Finish, Told};
+pub(crate) use self::commit::{CookieUpdate, Ending, Finish};
 #[cfg(feature = "sealed")]
-pub(crate) use self::sealed::Sealed;
+pub(crate) use self::sealed::SealedSession;
 use self::{
-    commit::How,
+    commit::SaveOptions,
     state::{Rival, State},
 };
 pub use self::{
@@ -69,7 +69,7 @@ struct Inner {
 
 /// What the sessions of one layer have in common.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Kind {
+pub(crate) struct SessionKind {
     pub(crate) name: NameHash,
     /// Whether the cookie ends with the browser, if the session does not say otherwise.
     pub(crate) ends_with_browser: bool,
@@ -98,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`Error::Degraded`] if the disk has to be asked and refuses.
     pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
-        let kind = Kind { name: token.map_or(0, Token::name), ..Kind::default() };
+        let kind = SessionKind { name: token.map_or(0, Token::name), ..SessionKind::default() };
         Session::load(self, kind, token.copied().into_iter(), || false)
     }
 
@@ -134,7 +134,7 @@ impl Session {
     #[inline]
     pub(crate) fn load(
         store: &Store,
-        kind: Kind,
+        kind: SessionKind,
         tokens: impl Iterator<Item = Token>,
         is_withheld: impl FnOnce() -> bool,
     ) -> Result<Self, Error> {
@@ -151,7 +151,7 @@ impl Session {
 
     /// A session that does not exist yet.
     #[cfg(feature = "tower")]
-    pub(crate) fn new(store: &Store, kind: Kind) -> Self {
+    pub(crate) fn new(store: &Store, kind: SessionKind) -> Self {
         Self::of_state(store, State::new(kind, None))
     }
 
@@ -333,14 +333,14 @@ impl Session {
     /// # chat(sessile::testing::session());
     /// ```
     pub fn save(&self) -> Ack {
-        self.save_as(How::default())
+        self.save_as(SaveOptions::default())
     }
 
     /// As [`save`](Self::save), in this durability class.
     ///
     /// A new token, a change of owner and the end of a session are durable whatever the class.
     pub fn save_with(&self, durability: Durability) -> Ack {
-        self.save_as(How { durability: Some(durability), strict: false })
+        self.save_as(SaveOptions { durability: Some(durability), strict: false })
     }
 
     /// As [`save`](Self::save), but only if nobody changed the session since it was loaded or last saved here: any value, its owner or its
@@ -368,10 +368,10 @@ impl Session {
     /// ```
     #[doc(alias = "commit_if_unchanged")]
     pub fn save_if_unchanged(&self) -> Ack {
-        self.save_as(How { durability: None, strict: true })
+        self.save_as(SaveOptions { durability: None, strict: true })
     }
 
-    fn save_as(&self, how: How) -> Ack {
+    fn save_as(&self, how: SaveOptions) -> Ack {
         match self.state().commit(self.store(), how) {
             Ok(ticket) => Ack::new(ticket, ()),
             Err(error) => Ack::settled(Err(error)),

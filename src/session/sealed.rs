@@ -7,8 +7,8 @@
 use sessile_codec::{Meta, Record};
 
 use super::{
-    Kind, Session,
-    commit::{How, Told, is_left},
+    Session, SessionKind,
+    commit::{CookieUpdate, SaveOptions, is_left},
     state::{Changes, OwnerChange, Phase, Rival, State, Stored},
 };
 use crate::{
@@ -21,34 +21,34 @@ use crate::{
 
 /// A session as it was sealed, whose seal has been checked, or as it is to be.
 #[derive(Clone, Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct SealedSession {
     /// Names it, and is no secret: it leads nowhere.
     pub(crate) key: Key,
     pub(crate) epoch: u64,
     pub(crate) record: Record,
 }
 
-impl Sealed {
+impl SealedSession {
     fn id(&self) -> SealedId {
         let meta = self.record.meta();
         SealedId { key: self.key, handle: Handle::of(&meta), owner: meta.owner, epoch: self.epoch }
     }
 
     /// Ends it, wherever it is by now. `None`: it was over before.
-    pub(super) fn end(&self, store: &Store) -> Result<Option<store::End>, Error> {
+    pub(super) fn end(&self, store: &Store) -> Result<Option<store::SealedEnd>, Error> {
         store.end_sealed(&self.id(), &self.record.meta())
     }
 }
 
 /// A live session that a client presents.
 pub(crate) enum Live {
-    Sealed(Sealed),
+    Sealed(SealedSession),
     Stored(Token, Found),
 }
 
 impl Live {
     /// The session that came sealed, if it is alive.
-    fn of_sealed(store: &Store, kind: Kind, sealed: Sealed) -> Result<Option<Self>, Error> {
+    fn of_sealed(store: &Store, kind: SessionKind, sealed: SealedSession) -> Result<Option<Self>, Error> {
         Ok(match store.find_sealed(&sealed.id(), &sealed.record.meta())? {
             store::Opened::Alive => Some(Self::Sealed(sealed)),
             // No token led here; this one leads nowhere, and an old one is sent to no client. Random, as whatever follows from it must be.
@@ -79,8 +79,8 @@ impl Session {
     /// The session that one of these leads to, or a new one. Several live ones are ambiguous, and then it is none of them.
     pub(crate) fn load_among(
         store: &Store,
-        kind: Kind,
-        sealed: Vec<Sealed>,
+        kind: SessionKind,
+        sealed: Vec<SealedSession>,
         tokens: impl Iterator<Item = Token>,
         is_withheld: impl FnOnce() -> bool,
     ) -> Result<Self, Error> {
@@ -143,19 +143,19 @@ impl State {
         if !fits(store, &record, self.kind.seal_bytes) {
             return Ok(false);
         }
-        self.seal(store, Sealed { key, epoch, record }, deadline_ms);
+        self.seal(store, SealedSession { key, epoch, record }, deadline_ms);
         Ok(true)
     }
 
-    fn seal(&mut self, store: &Store, sealed: Sealed, deadline_ms: Option<u64>) {
+    fn seal(&mut self, store: &Store, sealed: SealedSession, deadline_ms: Option<u64>) {
         store.note_sealed();
-        self.told = Told::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
+        self.told = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
         self.phase = Phase::Sealed(sealed);
     }
 
     /// Commits a session that came sealed, or was sealed before in this request.
-    pub(super) fn commit_sealed(&mut self, store: &Store, how: How) -> Result<Ticket, Error> {
-        let Phase::Sealed(Sealed { record, .. }) = &self.phase else { return Ok(Ticket::done()) };
+    pub(super) fn commit_sealed(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Error> {
+        let Phase::Sealed(SealedSession { record, .. }) = &self.phase else { return Ok(Ticket::done()) };
         let now = record.meta();
         self.changes.lasts = self.changes.lasts.filter(|wanted| *wanted != cookie_lasts(&now));
         let (now_ms, is_touch) = (store.now_ms(), self.changes.are_none());
@@ -167,7 +167,7 @@ impl State {
         let deadline_ms = renew_cookie(&mut meta, self.changes.lasts.unwrap_or(cookie_lasts(&now)));
         let patch = self.changes.merged(record, record, now_ms, store.limits())?;
         let patch = patch.as_ref().unwrap_or(&self.changes.patch);
-        let Phase::Sealed(Sealed { key: old_key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
+        let Phase::Sealed(SealedSession { key: old_key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
         // Sealed while the clock was ahead: that is valid for longer than what is sealed now, and an end under this id would be forgotten
         // before it.
         let from_ahead = expiry::is_from_ahead(now.last_seen_ms, now_ms);
@@ -191,7 +191,7 @@ impl State {
             }
         };
         match again {
-            Some(epoch) => self.seal(store, Sealed { key, epoch, record: changed }, deadline_ms),
+            Some(epoch) => self.seal(store, SealedSession { key, epoch, record: changed }, deadline_ms),
             None => return self.ended(store, how),
         }
         Ok(ticket)
@@ -201,7 +201,7 @@ impl State {
     fn move_into_store(
         &mut self,
         store: &Store,
-        how: How,
+        how: SaveOptions,
         changed: &Record,
         deadline_ms: Option<u64>,
     ) -> Result<Ticket, Error> {
@@ -214,7 +214,7 @@ impl State {
             return self.ended(store, how);
         };
         let token = committed.token.expect("a session that is new in the store has a new token");
-        self.told = Told::Token { token, deadline_ms, renewed: false };
+        self.told = CookieUpdate::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
     }
 
@@ -232,7 +232,7 @@ impl State {
         let lasts = cookie_lasts(&meta);
         let deadline_ms = renew_cookie(&mut meta, lasts);
         let record = record.with_meta(&to, &meta);
-        self.seal(store, Sealed { key: to, epoch, record }, deadline_ms);
+        self.seal(store, SealedSession { key: to, epoch, record }, deadline_ms);
         ticket
     }
 

@@ -8,8 +8,8 @@ use std::{mem, time::Duration};
 use sessile_codec::{Entry, EntryRef, Limits, Meta, Model, Patch, Record, View};
 
 #[cfg(feature = "sealed")]
-use super::Sealed;
-use super::{Bound, Kind, commit::Told};
+use super::SealedSession;
+use super::{Bound, SessionKind, commit::CookieUpdate};
 use crate::{
     Durability, Error, Handle, Owner, Store, Tier, Token, event,
     owner::{self, NOBODY, OwnerHash},
@@ -24,13 +24,13 @@ const MOST_EMPTY_BYTES: usize = 128;
 
 /// One request's state.
 pub(crate) struct State {
-    pub(super) kind: Kind,
+    pub(super) kind: SessionKind,
     pub(super) phase: Phase,
     pub(super) tier: Option<Tier>,
     pub(super) changes: Changes,
     /// The class of this request's commits, if it is not the store's.
     pub(super) durability: Option<Durability>,
-    pub(super) told: Told,
+    pub(super) told: CookieUpdate,
     /// The response's headers have left: a client that does not have the token by now never gets it.
     pub(super) answered: bool,
     /// The live sessions that an ambiguous request presents. It is in none of them.
@@ -45,7 +45,7 @@ pub(crate) struct State {
 pub(crate) enum Rival {
     Stored(Key),
     #[cfg(feature = "sealed")]
-    Sealed(Sealed),
+    Sealed(SealedSession),
 }
 
 /// Where the session stands.
@@ -58,10 +58,10 @@ pub(super) enum Phase {
     Doomed(Stored),
     /// It is sealed in the client's cookie, and not in the store.
     #[cfg(feature = "sealed")]
-    Sealed(Sealed),
+    Sealed(SealedSession),
     /// The same, and this request ends it at commit.
     #[cfg(feature = "sealed")]
-    DoomedSealed(Sealed),
+    DoomedSealed(SealedSession),
     /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
     /// visitor who has just signed in out of the browser.
     Ended(Handle),
@@ -164,24 +164,24 @@ impl Changes {
 /// A change that depends on the value before it.
 pub(super) struct Update {
     pub(super) key: Box<str>,
-    pub(super) again: Again,
+    pub(super) again: Recompute,
 }
 
 /// Makes the new value of the one before; `None` stands for no value.
-pub(super) type Again = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
+pub(super) type Recompute = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
 
 impl State {
-    pub(super) fn new(kind: Kind, found: Option<(Token, Found)>) -> Self {
+    pub(super) fn new(kind: SessionKind, found: Option<(Token, Found)>) -> Self {
         Self::among(kind, found, Box::default())
     }
 
     /// The state of a request that presents no session.
-    pub(super) fn without(kind: Kind, is_withheld: bool) -> Self {
+    pub(super) fn without(kind: SessionKind, is_withheld: bool) -> Self {
         Self { is_withheld, ..Self::new(kind, None) }
     }
 
     /// The state of an ambiguous request, which presents `rivals`, or of any other, which has none.
-    pub(super) fn among(kind: Kind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
+    pub(super) fn among(kind: SessionKind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
             Phase::Stored(Stored { token, key, record, seen_ms, is_old })
@@ -192,7 +192,7 @@ impl State {
             tier,
             changes: Changes::default(),
             durability: None,
-            told: Told::Nothing,
+            told: CookieUpdate::Nothing,
             answered: false,
             rivals,
             ends_rivals: false,
@@ -308,7 +308,7 @@ impl State {
     }
 
     /// Sets what `again` made of the value before, and keeps `again` for a value that another request may write.
-    pub(super) fn update(&mut self, key: &str, new: Option<Entry>, again: Again, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn update(&mut self, key: &str, new: Option<Entry>, again: Recompute, limits: &Limits) -> Result<(), Error> {
         // A value that this request set by itself does not depend on what others write.
         let depends = (self.changes.patch.get(key).is_none() && !self.changes.is_cleared(key))
             || self.changes.updates.iter().any(|update| *update.key == *key);

@@ -29,7 +29,7 @@ pub(crate) struct Committed {
 
 /// What a commit asks of the store, apart from the record that it makes.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct CommitOptions {
     /// The kind of session that it is.
     pub(crate) name: NameHash,
     pub(crate) durability: Durability,
@@ -41,7 +41,7 @@ pub(crate) struct Asked {
 }
 
 /// What a request knows of the session that it commits to.
-pub(crate) struct Known<'a> {
+pub(crate) struct Loaded<'a> {
     pub(crate) key: &'a Key,
     pub(crate) record: &'a Record,
     /// When the session was last used, at least.
@@ -49,7 +49,7 @@ pub(crate) struct Known<'a> {
     pub(crate) now_ms: u64,
 }
 
-impl Known<'_> {
+impl Loaded<'_> {
     /// The record as the current one, unless its time may be over.
     fn current<'m>(&self) -> Option<Current<'m>> {
         let is_alive = expiry::deadline_ms(&self.record.meta(), self.seen_ms) > self.now_ms;
@@ -58,7 +58,7 @@ impl Known<'_> {
 }
 
 /// What a commit is merged onto.
-pub(crate) struct Onto<'a> {
+pub(crate) struct MergeInput<'a> {
     pub(crate) current: &'a Record,
     /// The key that the new record is for.
     pub(crate) key: &'a Key,
@@ -106,9 +106,9 @@ impl Store {
     /// if `merge` declined or the session has ended.
     pub(crate) fn commit(
         &self,
-        known: &Known<'_>,
-        asked: Asked,
-        mut merge: impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
+        known: &Loaded<'_>,
+        asked: CommitOptions,
+        mut merge: impl FnMut(MergeInput<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Committed>, Error> {
         self.admit(asked.durability)?;
         let token = if asked.new_key == NewKey::Keep { None } else { Some(self.0.ring.issue()?.with_name(asked.name)) };
@@ -156,16 +156,16 @@ impl Store {
     fn attempt(
         &self,
         current: &Current<'_>,
-        asked: Asked,
+        asked: CommitOptions,
         token: Option<Token>,
-        merge: &mut impl FnMut(Onto<'_>) -> Result<Option<Record>, Error>,
+        merge: &mut impl FnMut(MergeInput<'_>) -> Result<Option<Record>, Error>,
     ) -> Result<Option<Swap<Committed>>, Error> {
         let before = current.record.meta().owner;
         let owner = asked.owner.unwrap_or(before);
         // An owner's list must not miss a session that moves while it is read; that `before` is still so, the swap checks.
         let _locks = (owner != before || token.is_some()).then(|| self.lock_owners([before, owner]));
         let key = token.map_or(current.key, |token| token.key());
-        let onto = Onto { current: &current.record, key: &key, is_new_key: token.is_some() };
+        let onto = MergeInput { current: &current.record, key: &key, is_new_key: token.is_some() };
         let Some(record) = merge(onto)? else { return Ok(None) };
         let evicted = if owner == before { false } else { self.limit_owner(&owner, &current.key)? };
         let durability = at_least(asked.durability, owner != before || evicted);

@@ -25,7 +25,7 @@ use crate::{
 /// The crate that issued a session's id. Its number is in the record's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "each adapter has its own")]
-pub(crate) enum Kind {
+pub(crate) enum ForeignKind {
     TowerSessions = 1,
     ActixSession = 2,
     AxumSession = 3,
@@ -36,11 +36,11 @@ pub(crate) enum Kind {
 const CLAIM_POLL: Duration = Duration::from_micros(200);
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a record's flags hold the number of its [`Kind`]; 0 for a session of this crate.
+/// Where a record's flags hold the number of its [`ForeignKind`]; 0 for a session of this crate.
 const KIND_SHIFT: u32 = 8;
 const KIND_BITS: u16 = 0xf << KIND_SHIFT;
 
-impl Kind {
+impl ForeignKind {
     pub(super) const ALL: [Self; 4] = [Self::TowerSessions, Self::ActixSession, Self::AxumSession, Self::Poem];
 
     fn name(self) -> &'static str {
@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Prepares for sessions of `kind`.
-    pub(crate) fn use_foreign(&self, kind: Kind) {
+    pub(crate) fn use_foreign(&self, kind: ForeignKind) {
         if kind.puts() {
             self.0.shared.ended.begin();
         }

@@ -38,16 +38,17 @@ use std::{
 use sessile_codec::Limits;
 
 #[cfg(feature = "adapters")]
-pub(crate) use self::foreign::{Change, Kind, Put};
+pub(crate) use self::foreign::{Change, ForeignKind, Put};
 #[cfg(feature = "import")]
 pub(crate) use self::notes::{Came, Import, Incoming, Source};
 #[cfg(feature = "sealed")]
-pub(crate) use self::revoked::{End, Opened, SealedId, has_left};
+pub(crate) use self::revoked::{Opened, SealedEnd, SealedId, has_left};
 use self::{
-    capacity::FullAt, lease::Leases, notes::Notes, owners::OwnerLocks, revoked::Revoked, shared::Shared, upstream::Above,
+    capacity::FullAt, lease::Leases, notes::Notes, owners::OwnerLocks, revoked::Revoked, shared::Shared,
+    upstream::StoreCallbacks,
 };
 pub(crate) use self::{
-    commit::{Asked, Committed, Known, NewKey, Onto},
+    commit::{CommitOptions, Committed, Loaded, MergeInput, NewKey},
     find::{Found, Presented},
     lease::Lease,
 };
@@ -130,7 +131,7 @@ impl Store {
         let memory = Arc::new(Memory::new(builder.memory_budget, builder.settings.is_bounded()));
         let (timeline, shared) = (settings.timeline.clone(), Arc::new(Shared::default()));
         let (revoked, notes) = (Arc::new(Revoked::default()), Arc::new(Notes::default()));
-        let upstream = Above {
+        let upstream = StoreCallbacks {
             memory: memory.clone(),
             timeline: timeline.clone(),
             shared: shared.clone(),

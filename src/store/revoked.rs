@@ -29,7 +29,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 #[cfg(feature = "sealed")]
-pub(crate) use self::sealed::{End, Opened, SealedId, has_left};
+pub(crate) use self::sealed::{Opened, SealedEnd, SealedId, has_left};
 use super::Store;
 use crate::{
     Error,
@@ -51,7 +51,7 @@ const EPOCHS_PER_MS: u64 = 1 << 16;
 /// One revocation, as it is stored under what it is about.
 #[derive(Clone, Copy, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
-struct Stored {
+struct StoredRevocation {
     /// 0: of a session.
     kind: u8,
     epoch: u64,
@@ -65,7 +65,7 @@ struct Stored {
     of_nobody: bool,
 }
 
-impl Model for Stored {
+impl Model for StoredRevocation {
     const TAG: Tag = Tag::new("revoked");
 }
 
@@ -75,7 +75,7 @@ const OF_STORE: u8 = 2;
 /// A session that ended, or moved into the store.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only who opens sealed sessions looks"))]
-struct Gone {
+struct Revocation {
     /// Where it is now, and until when its old cookie leads there.
     moved: Option<(Key, u64)>,
     /// A request is taking it into the store just now, and looks here again when it has.
@@ -85,7 +85,7 @@ struct Gone {
 
 /// An owner whose sessions were ended.
 #[derive(Clone, Copy)]
-struct Cut {
+struct OwnerRevocation {
     epoch: u64,
     /// The session that was kept, if it was sealed in this epoch or later.
     kept: Option<(Handle, u64)>,
@@ -107,17 +107,17 @@ struct State {
     epoch: u64,
     /// What was sealed in an earlier one is refused, whoever's it is.
     least: u64,
-    sessions: HashMap<Key, Gone>,
+    sessions: HashMap<Key, Revocation>,
     of_nobody: usize,
-    owners: HashMap<[u8; 16], Cut>,
+    owners: HashMap<[u8; 16], OwnerRevocation>,
 }
 
 impl State {
-    fn take(&mut self, key: Key, stored: &Stored, until_ms: u64) {
+    fn take(&mut self, key: Key, stored: &StoredRevocation, until_ms: u64) {
         match stored.kind {
             OF_OWNER => {
                 let kept = stored.kept.map(|bits| (Handle::from_bits(bits), stored.least));
-                self.owners.insert(turned(&key), Cut { epoch: stored.epoch, kept, until_ms });
+                self.owners.insert(turned(&key), OwnerRevocation { epoch: stored.epoch, kept, until_ms });
                 self.epoch = self.epoch.max(stored.epoch);
             }
             OF_STORE => {
@@ -126,7 +126,7 @@ impl State {
             }
             _ => {
                 let moved = stored.to.map(|to| (to, stored.grace_ms));
-                self.insert(key, Gone { moved, is_moving: false, of_nobody: stored.of_nobody });
+                self.insert(key, Revocation { moved, is_moving: false, of_nobody: stored.of_nobody });
             }
         }
     }
@@ -137,7 +137,7 @@ impl State {
         self.epoch
     }
 
-    fn insert(&mut self, key: Key, gone: Gone) {
+    fn insert(&mut self, key: Key, gone: Revocation) {
         self.of_nobody += usize::from(gone.of_nobody);
         if let Some(before) = self.sessions.insert(key, gone) {
             self.of_nobody -= usize::from(before.of_nobody);
@@ -219,10 +219,10 @@ fn turned(key: &[u8; 16]) -> [u8; 16] {
     std::array::from_fn(|at| key[at] ^ OF_OWNERS[at])
 }
 
-fn read(record: &Record) -> Option<Stored> {
+fn read(record: &Record) -> Option<StoredRevocation> {
     let entry = record.entry("revoked")?;
-    let view = entry.view::<Stored>().ok()?;
-    rkyv::deserialize::<Stored, rkyv::rancor::Error>(&*view).ok()
+    let view = entry.view::<StoredRevocation>().ok()?;
+    rkyv::deserialize::<StoredRevocation, rkyv::rancor::Error>(&*view).ok()
 }
 
 impl Store {
@@ -241,13 +241,18 @@ impl Store {
             _ => (*handle, before.map_or(0, |cut| cut.epoch)),
         });
         let until_ms = self.now_ms().saturating_add(LONGEST_MS);
-        state.owners.insert(*owner, Cut { epoch, kept, until_ms });
+        state.owners.insert(*owner, OwnerRevocation { epoch, kept, until_ms });
         let store_least = state.least;
         drop(state);
         self.put_epoch(epoch, store_least, false);
         let kept_bits = kept.map(|(handle, _)| handle.bits());
-        let stored =
-            Stored { kind: OF_OWNER, epoch, kept: kept_bits, least: kept.map_or(0, |(_, least)| least), ..Stored::default() };
+        let stored = StoredRevocation {
+            kind: OF_OWNER,
+            epoch,
+            kept: kept_bits,
+            least: kept.map_or(0, |(_, least)| least),
+            ..StoredRevocation::default()
+        };
         Some(self.put_revocation(turned(owner), until_ms, before.is_none(), &stored))
     }
 
@@ -288,11 +293,16 @@ impl Store {
     }
 
     fn put_epoch(&self, epoch: u64, least: u64, is_new: bool) -> Ticket {
-        self.put_revocation(EPOCH, u64::MAX, is_new, &Stored { kind: OF_STORE, epoch, least, ..Stored::default() })
+        self.put_revocation(
+            EPOCH,
+            u64::MAX,
+            is_new,
+            &StoredRevocation { kind: OF_STORE, epoch, least, ..StoredRevocation::default() },
+        )
     }
 
     /// `is_new`: the file has no such revocation yet.
-    fn put_revocation(&self, key: Key, until_ms: u64, is_new: bool, stored: &Stored) -> Ticket {
+    fn put_revocation(&self, key: Key, until_ms: u64, is_new: bool, stored: &StoredRevocation) -> Ticket {
         let now_ms = self.now_ms();
         let meta = Meta {
             revision: if is_new { 1 } else { 2 },

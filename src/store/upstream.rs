@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What the disk tier may ask and tell.
-pub(super) struct Above {
+pub(super) struct StoreCallbacks {
     pub(super) memory: Arc<Memory>,
     pub(super) timeline: Arc<Timeline>,
     pub(super) shared: Arc<Shared>,
@@ -22,7 +22,7 @@ pub(super) struct Above {
     pub(super) notes: Arc<Notes>,
 }
 
-impl Upstream for Above {
+impl Upstream for StoreCallbacks {
     fn durable(&self, key: &Key, seq: Seq) {
         self.memory.unpin(key, seq);
     }

@@ -17,11 +17,11 @@ use pin_project_lite::pin_project;
 use super::{
     body,
     cookie::{forbid_caching, keep_private},
-    scope::{self, Scope, Use},
+    scope::{self, Scope, SessionUse},
 };
 use crate::{
     Ack, Error, event,
-    session::{Ending, Finish, Told},
+    session::{CookieUpdate, Ending, Finish},
 };
 
 pin_project! {
@@ -42,7 +42,7 @@ pin_project! {
         // The application works on the request.
         Running { #[pin] inner: F },
         // The response is there; it leaves when its session is as durable as the store promises.
-        Committing { ack: Ack, is_vital: bool, told: Told, parts: u8, response: Option<Response<B>> },
+        Committing { ack: Ack, is_vital: bool, told: CookieUpdate, parts: u8, response: Option<Response<B>> },
     }
 }
 
@@ -85,7 +85,7 @@ where
                     let polled = inner.poll(context);
                     drop(entered);
                     // Most often nobody asked for the session, and the response need not move.
-                    if this.scope.as_ref().is_none_or(|scope| matches!(scope.used, Use::Untouched)) {
+                    if this.scope.as_ref().is_none_or(|scope| matches!(scope.used, SessionUse::Untouched)) {
                         return polled;
                     }
                     let mut response = ready!(polled)?;
@@ -95,14 +95,14 @@ where
                     let Finish { ticket, is_vital, told, parts } = finish;
                     let ticket = match ticket {
                         Ok(ticket) => ticket,
-                        Err(error) => return Poll::Ready(Ok(refused(this.scope.as_ref(), &error, &told, parts))),
+                        Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &told, parts))),
                     };
                     let mut ack = Ack::new(ticket, ());
                     // Most often there is nothing to wait for, and the response need not move to another stage.
                     match Pin::new(&mut ack).poll(context) {
                         Poll::Ready(acknowledged) => {
                             let acknowledged = if is_vital { acknowledged } else { Ok(()) };
-                            return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, &told, parts, response)));
+                            return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, &told, parts, response)));
                         }
                         Poll::Pending => {
                             let response = Some(response);
@@ -114,7 +114,7 @@ where
                     let acknowledged = ready!(Pin::new(ack).poll(context));
                     let acknowledged = if *is_vital { acknowledged } else { Ok(()) };
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(answered(this.scope.as_ref(), acknowledged, told, *parts, response)));
+                    return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, told, *parts, response)));
                 }
             }
         }
@@ -124,13 +124,13 @@ where
 /// Ends the session's part in the request. `None`: the response leaves as it is.
 fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
     match &scope.used {
-        Use::Untouched => None,
-        Use::Failed => {
+        SessionUse::Untouched => None,
+        SessionUse::Failed => {
             scope.config.carrier.append_vary(response.headers_mut());
             keep_private(response.headers_mut());
             None
         }
-        Use::Loaded(session) => {
+        SessionUse::Loaded(session) => {
             scope.config.carrier.append_vary(response.headers_mut());
             keep_private(response.headers_mut());
             session.finish(Ending {
@@ -142,37 +142,47 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
 }
 
 /// The response, once its session's commit has been `acknowledged`.
-fn answered<B: Default + 'static>(
+fn commit_outcome<B: Default + 'static>(
     scope: Option<&Scope>,
     acknowledged: Result<(), Error>,
-    told: &Told,
+    told: &CookieUpdate,
     parts: u8,
     response: Response<B>,
 ) -> Response<B> {
     // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token would be
     // signed out.
     match acknowledged {
-        Ok(()) => telling(scope, told, parts, response),
-        Err(error) if error.is_transient() => refused(scope, &error, told, parts),
-        Err(error) => failure(scope, &error),
+        Ok(()) => with_cookie(scope, told, parts, response),
+        Err(error) if error.is_transient() => error_with_cookie(scope, &error, told, parts),
+        Err(error) => error_response(scope, &error),
     }
 }
 
 /// The failure of a commit, to a client that is told what is in force all the same.
-fn refused<B: Default + 'static>(scope: Option<&Scope>, error: &Error, told: &Told, parts: u8) -> Response<B> {
-    telling(scope, told, parts, failure(scope, error))
+fn error_with_cookie<B: Default + 'static>(
+    scope: Option<&Scope>,
+    error: &Error,
+    told: &CookieUpdate,
+    parts: u8,
+) -> Response<B> {
+    with_cookie(scope, told, parts, error_response(scope, error))
 }
 
-fn telling<B: Default + 'static>(scope: Option<&Scope>, told: &Told, parts: u8, mut response: Response<B>) -> Response<B> {
-    if let Some(Scope { config, .. }) = scope.filter(|_| !matches!(told, Told::Nothing))
+fn with_cookie<B: Default + 'static>(
+    scope: Option<&Scope>,
+    told: &CookieUpdate,
+    parts: u8,
+    mut response: Response<B>,
+) -> Response<B> {
+    if let Some(Scope { config, .. }) = scope.filter(|_| !matches!(told, CookieUpdate::Nothing))
         && let Err(error) = config.tell(told, parts, response.headers_mut())
     {
-        return failure(scope, &error);
+        return error_response(scope, &error);
     }
     response
 }
 
-fn failure<B: Default + 'static>(scope: Option<&Scope>, error: &Error) -> Response<B> {
+fn error_response<B: Default + 'static>(scope: Option<&Scope>, error: &Error) -> Response<B> {
     let mut response = if error.is_mistake() {
         body::of_mistake(error)
     } else {
@@ -237,14 +247,14 @@ mod tests {
     use crate::{Builder, SessionLayer, error::Cause, keys::KeyRing};
 
     /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
-    fn answered(result: Result<(), Error>) -> Response<String> {
+    fn commit_outcome(result: Result<(), Error>) -> Response<String> {
         let store = Builder::default().open_in_memory().unwrap();
         let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), Some(store.now_ms() + 60_000));
         let config = SessionLayer::new(store).config;
-        let told = Told::Token { token, deadline_ms, renewed: false };
+        let told = CookieUpdate::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
-            scope: Some(Scope { config, arrived: Arrived::default(), used: Use::Untouched }),
+            scope: Some(Scope { config, arrived: Arrived::default(), used: SessionUse::Untouched }),
             stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, told, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -255,13 +265,13 @@ mod tests {
 
     #[test]
     fn a_commit_that_the_disk_refuses_for_now_is_an_error_that_still_tells_the_token() {
-        let done = answered(Ok(()));
+        let done = commit_outcome(Ok(()));
         assert_eq!((done.status(), &**done.body(), done.headers().contains_key(SET_COOKIE)), (StatusCode::OK, "done", true));
-        let refused = answered(Err(Error::Degraded { source: Cause::text("no room") }));
+        let refused = commit_outcome(Err(Error::Degraded { source: Cause::text("no room") }));
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!((&**refused.body(), refused.headers().contains_key(SET_COOKIE)), ("", true));
         assert_eq!(refused.headers()["cache-control"], "no-store");
-        let closed = answered(Err(Error::Closed));
+        let closed = commit_outcome(Err(Error::Closed));
         assert_eq!(closed.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!closed.headers().contains_key(SET_COOKIE), "nothing will ever come of it");
     }

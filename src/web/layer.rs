@@ -25,14 +25,14 @@ use super::{
     cookie::{CookieTemplate, development_name},
     loopback,
     named::Marker,
-    scope::{self, Scope, Use},
+    scope::{self, Scope, SessionUse},
     transport::Carrier,
 };
 #[cfg(feature = "test-util")]
 use crate::session::{Ending, Finish};
 use crate::{
     Error, Session, Store, event,
-    session::{Kind, Told},
+    session::{CookieUpdate, SessionKind},
     token::NameHash,
 };
 
@@ -277,7 +277,12 @@ impl Config {
         Ok((session, is_own))
     }
 
-    fn load_presented(&self, kind: Kind, carried: &Carried<'_>, is_withheld: impl FnOnce() -> bool) -> Result<Session, Error> {
+    fn load_presented(
+        &self,
+        kind: SessionKind,
+        carried: &Carried<'_>,
+        is_withheld: impl FnOnce() -> bool,
+    ) -> Result<Session, Error> {
         #[cfg(feature = "sealed")]
         if self.sealer.is_some() {
             let sealed = self.sealed_sessions(carried);
@@ -292,13 +297,13 @@ impl Config {
     }
 
     #[cfg_attr(not(feature = "sealed"), expect(unused_variables, reason = "only parts of sealed sessions are looked for"))]
-    fn kind(&self, arrived: &Arrived, carried: &Carried<'_>) -> Kind {
+    fn kind(&self, arrived: &Arrived, carried: &Carried<'_>) -> SessionKind {
         let (name, ends_with_browser) = (self.name, self.carrier.ends_with_browser());
         #[cfg(feature = "sealed")]
         let (parts, seal_bytes) = self.sealing(carried);
         #[cfg(not(feature = "sealed"))]
         let parts = 0;
-        Kind {
+        SessionKind {
             name,
             ends_with_browser,
             client: arrived.client(),
@@ -317,7 +322,7 @@ impl Config {
 
     /// Writes what the client must be told; `parts` says which cookies behind the first it has.
     #[cfg_attr(not(feature = "sealed"), expect(clippy::unnecessary_wraps, reason = "to seal can fail"))]
-    pub(super) fn tell(&self, told: &Told, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
+    pub(super) fn tell(&self, told: &CookieUpdate, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
         #[cfg(feature = "sealed")]
         if let (Some(sealer), Carrier::Cookie(_)) = (&self.sealer, &self.carrier) {
             return sealer.tell(&self.carrier, told, parts, self.store.now_ms(), headers);
@@ -400,7 +405,7 @@ where
             return ResponseFuture::misdirected(why);
         }
         let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());
-        let mut scope = Some(Scope { config: self.config.clone(), arrived, used: Use::Untouched });
+        let mut scope = Some(Scope { config: self.config.clone(), arrived, used: SessionUse::Untouched });
         let entered = scope::open(&mut scope);
         let inner = self.inner.call(request);
         drop(entered);

@@ -16,11 +16,11 @@ use crate::{Error, Session};
 pub(super) struct Scope {
     pub(super) config: Arc<Config>,
     pub(super) arrived: Arrived,
-    pub(super) used: Use,
+    pub(super) used: SessionUse,
 }
 
 /// What the request made of its session.
-pub(super) enum Use {
+pub(super) enum SessionUse {
     /// Nobody asked for it.
     Untouched,
     /// Somebody asked, and there was no answer.
@@ -105,7 +105,7 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         let at = scopes.iter().rposition(|scope| Marker::same(scope.config.marker.as_ref(), marker))?;
         let scope = &mut scopes[at];
         Some(match &scope.used {
-            Use::Loaded(session) => (at, Ok(session.clone())),
+            SessionUse::Loaded(session) => (at, Ok(session.clone())),
             _ => (at, Err((scope.config.clone(), std::mem::take(&mut scope.arrived)))),
         })
     });
@@ -121,10 +121,10 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.arrived = arrived;
         match &loaded {
-            Ok((session, true)) => scope.used = Use::Loaded(session.clone()),
+            Ok((session, true)) => scope.used = SessionUse::Loaded(session.clone()),
             // A handler made the request, and whose session the visitor has is not for it to say.
             Ok((_, false)) => {}
-            Err(_) => scope.used = Use::Failed,
+            Err(_) => scope.used = SessionUse::Failed,
         }
     });
     loaded.map(|(session, _)| session)

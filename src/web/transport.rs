@@ -11,7 +11,7 @@ use super::{
     arrived::Carried,
     cookie::{self, CookieTemplate},
 };
-use crate::{Token, session::Told};
+use crate::{Token, session::CookieUpdate};
 
 mod taken;
 
@@ -162,26 +162,26 @@ impl Carrier {
     }
 
     /// Writes what the client must be told; `now_ms` is the time of the store.
-    pub(super) fn tell(&self, told: &Told, now_ms: u64, headers: &mut HeaderMap) {
+    pub(super) fn tell(&self, told: &CookieUpdate, now_ms: u64, headers: &mut HeaderMap) {
         match (self, told) {
             // A header has no date that could be moved.
-            (_, Told::Nothing) | (Self::Header { .. }, Told::Token { renewed: true, .. }) => return,
+            (_, CookieUpdate::Nothing) | (Self::Header { .. }, CookieUpdate::Token { renewed: true, .. }) => return,
             // The sealer's to tell.
             #[cfg(feature = "sealed")]
-            (_, Told::Sealed { .. }) => return,
-            (Self::Cookie(template), Told::Token { token, deadline_ms, .. }) => {
+            (_, CookieUpdate::Sealed { .. }) => return,
+            (Self::Cookie(template), CookieUpdate::Token { token, deadline_ms, .. }) => {
                 let max_age = deadline_ms.map(|deadline_ms| Duration::from_millis(deadline_ms.saturating_sub(now_ms)));
                 headers.append(header::SET_COOKIE, template.set(&token.expose(), max_age));
             }
-            (Self::Cookie(template), Told::Forget) => {
+            (Self::Cookie(template), CookieUpdate::Forget) => {
                 headers.append(header::SET_COOKIE, template.delete());
             }
-            (Self::Header { answers, .. }, Told::Token { token, .. }) => {
+            (Self::Header { answers, .. }, CookieUpdate::Token { token, .. }) => {
                 let mut value = HeaderValue::try_from(token.expose()).expect("a token is base64url");
                 value.set_sensitive(true);
                 headers.insert(answers.clone(), value);
             }
-            (Self::Header { answers, .. }, Told::Forget) => {
+            (Self::Header { answers, .. }, CookieUpdate::Forget) => {
                 headers.insert(answers.clone(), HeaderValue::from_static(""));
             }
         }

@@ -12,7 +12,7 @@ use crate::{
         Op, Urgency,
         op::{ENDED, NOTES},
         pending::Entry,
-        sweep::{self, Standing},
+        sweep::{self, ExpiryStatus},
     },
     memory::{Before, Claim, Seq},
     timeline::Mark,
@@ -83,23 +83,23 @@ impl Checkpointer {
     fn sweep_redb(&self, clock: Mark) -> Result<bool, Error> {
         let claimed = RefCell::new(Vec::new());
         let in_journal = |key: &Key| self.journal.pending().read().get(key).is_some();
-        let standing = |key: &Key, stored_ms: u64| {
+        let status = |key: &Key, stored_ms: u64| {
             if stored_ms > clock.certain_ms {
-                return Standing::Ends(self.upstream.deadline_ms(key).unwrap_or(0).max(stored_ms));
+                return ExpiryStatus::Ends(self.upstream.deadline_ms(key).unwrap_or(0).max(stored_ms));
             }
             match self.upstream.claim(key, clock.certain_ms) {
-                Claim::Alive(ms) => Standing::Ends(ms),
-                Claim::Busy => Standing::Busy,
+                Claim::Alive(ms) => ExpiryStatus::Ends(ms),
+                Claim::Busy => ExpiryStatus::Busy,
                 Claim::Claimed => {
                     claimed.borrow_mut().push(*key);
                     // Only now: what was on its way to the journal when it was asked before is there by now.
-                    if in_journal(key) { Standing::Busy } else { Standing::Over }
+                    if in_journal(key) { ExpiryStatus::Busy } else { ExpiryStatus::Over }
                 }
             }
         };
         let most = self.in_transaction(SWEPT);
         let form = self.database.form();
-        let swept = self.database.with(|redb| sweep::batch(redb, form, clock, most, |key| !in_journal(key), standing));
+        let swept = self.database.with(|redb| sweep::batch(redb, form, clock, most, |key| !in_journal(key), status));
         if let Ok(swept) = &swept {
             if let Some(records) = swept.records {
                 self.journal.pending().write().set_in_file(records);

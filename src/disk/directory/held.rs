@@ -13,7 +13,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use crate::disk::volume::{Kind, Seen, Volume, VolumeFile};
+use crate::disk::volume::{FileKind, Seen, Volume, VolumeFile};
 
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -53,10 +53,10 @@ impl Volume for Directory {
     fn look(&self, name: &OsStr) -> io::Result<Seen> {
         let found = fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Link,
-            _ => Kind::Other,
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Link,
+            _ => FileKind::Other,
         };
         let len_bytes = u64::try_from(found.st_size).map_err(io::Error::other)?;
         // Their types differ between systems.

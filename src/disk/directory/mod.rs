@@ -156,7 +156,7 @@ mod tests {
     use std::{ffi::OsStr, os::unix::fs::symlink};
 
     use super::*;
-    use crate::disk::volume::{Kind, Volume};
+    use crate::disk::volume::{FileKind, Volume};
 
     /// What both kinds of directories do.
     fn check(volume: &dyn Volume, path: &Path) {
@@ -172,7 +172,7 @@ mod tests {
         volume.open(name("a")).unwrap().read_at(3, &mut bytes).unwrap();
         assert_eq!(bytes, *b"bytes");
         let seen = volume.look(name("a")).unwrap();
-        assert_eq!((seen.kind, seen.len_bytes, seen.id), (Kind::File, 8, file.id().unwrap()));
+        assert_eq!((seen.kind, seen.len_bytes, seen.id), (FileKind::File, 8, file.id().unwrap()));
         assert!(seen.id.is_some());
         assert_eq!(volume.path(name("a")), path.join("a"));
 
@@ -188,7 +188,7 @@ mod tests {
         symlink("b", path.join("link")).unwrap();
         fs::create_dir(path.join("directory")).unwrap();
         let _listener = std::os::unix::net::UnixListener::bind(path.join("socket")).unwrap();
-        for (text, kind) in [("link", Kind::Link), ("directory", Kind::Directory), ("socket", Kind::Other)] {
+        for (text, kind) in [("link", FileKind::Link), ("directory", FileKind::Directory), ("socket", FileKind::Other)] {
             assert_eq!(volume.look(name(text)).unwrap().kind, kind, "{text}");
         }
         let mut names = volume.names().unwrap();

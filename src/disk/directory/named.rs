@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::disk::volume::{Kind, Seen, Volume, VolumeFile};
+use crate::disk::volume::{FileKind, Seen, Volume, VolumeFile};
 
 #[derive(Debug)]
 pub(crate) struct Directory(PathBuf);
@@ -31,10 +31,10 @@ impl Volume for Directory {
     fn look(&self, name: &OsStr) -> io::Result<Seen> {
         let found = fs::symlink_metadata(self.path(name))?;
         let kind = match found.file_type() {
-            kind if kind.is_file() => Kind::File,
-            kind if kind.is_dir() => Kind::Directory,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
+            kind if kind.is_file() => FileKind::File,
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Other,
         };
         Ok(Seen { kind, len_bytes: found.len(), id: super::id_of(&found) })
     }

@@ -14,7 +14,7 @@ use super::{
     state::{Change, Fate, FileId, FileState, NameChange, State},
     survive,
 };
-use crate::disk::volume::{FileId as VolumeFileId, Kind, Seen, Volume, VolumeFile};
+use crate::disk::volume::{FileId as VolumeFileId, FileKind, Seen, Volume, VolumeFile};
 
 impl FaultDisk {
     fn state(&self, kind: IoKind) -> (MutexGuard<'_, State>, Fate) {
@@ -98,7 +98,7 @@ impl Volume for FaultDisk {
             return Err(error);
         }
         let id = state.id_of(name)?;
-        Ok(Seen { kind: Kind::File, len_bytes: state.files[&id].content.len() as u64, id: Some((0, id)) })
+        Ok(Seen { kind: FileKind::File, len_bytes: state.files[&id].content.len() as u64, id: Some((0, id)) })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::MutexGuard;
 
-use super::{Active, Job, Journal, Sealed, Spare, State, degraded};
+use super::{Active, ClosedSegment, Job, Journal, Spare, State, degraded};
 use crate::{
     Error,
     disk::{
@@ -165,7 +165,7 @@ impl Journal {
     pub(in crate::disk) fn checkpointed(&self) {
         let _making = self.making.lock();
         let mut state = self.state.lock();
-        let Some(Sealed { number, label, file }) = state.sealed.pop_front() else { return };
+        let Some(ClosedSegment { number, label, file }) = state.sealed.pop_front() else { return };
         let len_bytes = label.len_bytes;
         match file {
             Some(file) if len_bytes <= self.max_bytes && state.spare.is_none() && !state.closing => {

@@ -17,7 +17,7 @@ fn record(key: u8, owner: [u8; 16], ends: Minute) -> Record {
 #[test]
 fn the_indexes_name_the_records_that_are_here_and_no_others() {
     let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
-    create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &Form::Plain)).unwrap();
+    create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &AtRest::Plain)).unwrap();
     // The change of a record, then the minute under which each record is listed, and which of them each owner has.
     let steps = [
         ((1, Some(record(1, ADA, 10))), vec![(10, 1)], vec![1], vec![]),
@@ -37,7 +37,7 @@ fn the_indexes_name_the_records_that_are_here_and_no_others() {
         ((3, None), vec![], vec![], vec![]),
     ];
     for (nth, ((key, record), listed, of_ada, of_bob)) in steps.into_iter().enumerate() {
-        let records = write(&db, &Form::Plain, |tables| tables.change(&[key; 16], record.as_ref())).unwrap();
+        let records = write(&db, &AtRest::Plain, |tables| tables.change(&[key; 16], record.as_ref())).unwrap();
         assert_eq!(records, listed.len() as u64, "after {nth}");
         let keys = |keys: Vec<u8>| keys.into_iter().map(|key| [key; 16]).collect::<Vec<_>>();
         let listed: Vec<_> = listed.into_iter().map(|(minute, key)| (minute, [key; 16])).collect();
@@ -51,10 +51,10 @@ fn the_indexes_name_the_records_that_are_here_and_no_others() {
 #[test]
 fn a_record_that_is_listed_anew_is_listed_once_and_leaves_nothing() {
     let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
-    create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &Form::Plain)).unwrap();
+    create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &AtRest::Plain)).unwrap();
     let key = [1; 16];
     let listed = |work: &dyn Fn(&mut Tables<'_>) -> Result<(), redb::Error>| {
-        write(&db, &Form::Plain, work).unwrap();
+        write(&db, &AtRest::Plain, work).unwrap();
         due(&db, u64::MAX, 100, |_| true).unwrap()
     };
     assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 10))), [(10, key)]);

@@ -13,7 +13,7 @@ use parking_lot::MutexGuard;
 use sessile_codec::{Entry, EntryRef, Lane, Limits, Meta, Patch, Record};
 use sha2::{Digest, Sha256};
 
-use super::super::{EndReason, Kind, Store, find::Current, foreign::Occupant};
+use super::super::{EndReason, ForeignKind, Store, find::Current, foreign::Occupant};
 use crate::{
     Durability, Error,
     disk::{NOTES, Op, Urgency, import_note, is_import_note, note_key},
@@ -161,7 +161,7 @@ fn state_of(record: &Record) -> State {
     let meta = record.meta();
     let mut hash = Sha256::new();
     hash.update(meta.absolute_deadline_ms.to_le_bytes());
-    if Kind::of(meta.flags).is_none() {
+    if ForeignKind::of(meta.flags).is_none() {
         hash.update(meta.owner);
     }
     for (name, entry) in record.iter() {
@@ -236,7 +236,7 @@ impl Import<'_> {
         };
         if matches!(came, Came::Created | Came::Updated)
             && !incoming.knows_owner
-            && let Some(kind) = Kind::of(incoming.meta.flags)
+            && let Some(kind) = ForeignKind::of(incoming.meta.flags)
         {
             self.store.forget_owners(kind);
         }
@@ -309,7 +309,7 @@ impl Import<'_> {
         let is_known = incoming.knows_owner && (incoming.meta.owner != NOBODY || here != state);
         let owner = if is_known { incoming.meta.owner } else { before.owner };
         let is_untouched = here == state || noted.mark().is_some_and(|mark| mark.state == here);
-        let is_newer = Kind::of(incoming.meta.flags).is_some() || incoming.meta.revision > before.revision;
+        let is_newer = ForeignKind::of(incoming.meta.flags).is_some() || incoming.meta.revision > before.revision;
         if here == state && owner == before.owner {
             if !noted.mark().is_some_and(|mark| mark.state == here && mark.until_ms >= until_ms(incoming)) {
                 let op = self.note(incoming, state, noted)?;

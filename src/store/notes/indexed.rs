@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use sessile_codec::{Entry, Limits, Patch};
 
-use super::super::{Kind, Store};
+use super::super::{ForeignKind, Store};
 use crate::{
     Ack, Error,
     disk::{Disk, Ticket, Urgency, note_key},
@@ -41,13 +41,13 @@ enum State {
 const INDEXED: u8 = 3;
 const VERSION: &str = "version";
 
-fn key(kind: Kind) -> Key {
+fn key(kind: ForeignKind) -> Key {
     note_key((kind as u64).to_be_bytes(), INDEXED)
 }
 
 impl Indexed {
     pub(super) fn load(&self, disk: &Disk) {
-        for kind in Kind::ALL {
+        for kind in ForeignKind::ALL {
             // One that cannot be read counts as none, so that no key is needed for it: the sessions are gone through again.
             let found = disk.load_end(&key(kind)).ok().flatten().and_then(|found| found.record.ok());
             let version = found.and_then(|record| record.get(VERSION)?.get::<u32>().ok());
@@ -58,7 +58,7 @@ impl Indexed {
     }
 
     /// Sets the state, and returns the one before.
-    fn set(&self, kind: Kind, state: State) -> State {
+    fn set(&self, kind: ForeignKind, state: State) -> State {
         let mut states = self.states.lock();
         if state == State::Unknown {
             self.known.fetch_and(!(1 << kind as u32), Ordering::SeqCst);
@@ -71,18 +71,18 @@ impl Indexed {
 
 impl Store {
     /// Whether the sessions of `kind` have their owners by this version of the function.
-    pub(crate) fn has_owners(&self, kind: Kind, version: u32) -> bool {
+    pub(crate) fn has_owners(&self, kind: ForeignKind, version: u32) -> bool {
         self.0.notes.indexed.states.lock()[kind as usize] == State::Noted(version)
     }
 
     /// Begins to go through the sessions of `kind`.
-    pub(crate) fn begin_owners(&self, kind: Kind, version: u32) {
+    pub(crate) fn begin_owners(&self, kind: ForeignKind, version: u32) {
         self.forget_owners(kind);
         self.0.notes.indexed.set(kind, State::Indexing(version));
     }
 
     /// Notes that all sessions of `kind` have their owners, unless an adapter without a function has stored one meanwhile.
-    pub(crate) fn end_owners(&self, kind: Kind, version: u32) -> Result<Ack, Error> {
+    pub(crate) fn end_owners(&self, kind: ForeignKind, version: u32) -> Result<Ack, Error> {
         let mut values = Patch::new();
         values.set(VERSION, Entry::serde(&version, &Limits::UNLIMITED)?, &Limits::UNLIMITED)?;
         let mut states = self.0.notes.indexed.states.lock();
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// A session of `kind` is stored by an adapter that does not know whose it is.
-    pub(crate) fn forget_owners(&self, kind: Kind) {
+    pub(crate) fn forget_owners(&self, kind: ForeignKind) {
         let indexed = &self.0.notes.indexed;
         if indexed.known.load(Ordering::SeqCst) & 1 << kind as u32 == 0 {
             return;

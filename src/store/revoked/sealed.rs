@@ -6,8 +6,8 @@ mod tests;
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 use super::{
-    super::{Committed, Found, NewKey, Onto, Store, commit::Asked, commit::Known, count},
-    Gone, LONGEST_MS, State, Stored,
+    super::{Committed, Found, MergeInput, NewKey, Store, commit::CommitOptions, commit::Loaded, count},
+    LONGEST_MS, Revocation, State, StoredRevocation,
 };
 use crate::{
     Durability, Error, Tier,
@@ -50,7 +50,7 @@ fn left_for(record: &Record) -> Option<SealedId> {
 
 /// How it stands with a sealed session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SealedStatus {
     Alive,
     /// It was moved into the store a moment ago, to this key.
     Moved(Key),
@@ -70,9 +70,9 @@ pub(crate) struct SealedId {
 impl State {
     /// Marks the session as over, if it is not: whoever does so first has it, to end it or to take it into the store.
     fn claim(&mut self, id: &SealedId, is_moving: bool, now_ms: u64) -> bool {
-        let is_alive = self.standing(id, now_ms) == Standing::Alive;
+        let is_alive = self.status(id, now_ms) == SealedStatus::Alive;
         if is_alive {
-            self.insert(id.key, Gone { moved: None, is_moving, of_nobody: id.owner == NOBODY });
+            self.insert(id.key, Revocation { moved: None, is_moving, of_nobody: id.owner == NOBODY });
         }
         is_alive
     }
@@ -82,29 +82,29 @@ impl State {
         self.sessions.get(key).is_some_and(|gone| gone.is_moving)
     }
 
-    fn standing(&self, id: &SealedId, now_ms: u64) -> Standing {
+    fn status(&self, id: &SealedId, now_ms: u64) -> SealedStatus {
         match self.sessions.get(&id.key) {
-            Some(Gone { moved: Some((to, until_ms)), .. }) if now_ms < *until_ms => return Standing::Moved(*to),
-            Some(_) => return Standing::Ended,
+            Some(Revocation { moved: Some((to, until_ms)), .. }) if now_ms < *until_ms => return SealedStatus::Moved(*to),
+            Some(_) => return SealedStatus::Ended,
             None => {}
         }
         let is_cut = self.owners.get(&id.owner).is_some_and(|cut| {
             let is_kept = |(handle, least)| id.epoch >= least && id.handle == handle;
             id.epoch < cut.epoch && !cut.kept.is_some_and(is_kept)
         });
-        if is_cut || id.epoch < self.least { Standing::Ended } else { Standing::Alive }
+        if is_cut || id.epoch < self.least { SealedStatus::Ended } else { SealedStatus::Alive }
     }
 }
 
 /// How a sealed session was ended.
-pub(crate) enum End {
+pub(crate) enum SealedEnd {
     /// As it was sealed.
     Sealed(Ticket),
     /// In the store, where it had moved.
     Moved(Ticket),
 }
 
-impl End {
+impl SealedEnd {
     pub(crate) fn into_ticket(self) -> Ticket {
         match self {
             Self::Sealed(ticket) | Self::Moved(ticket) => ticket,
@@ -153,11 +153,11 @@ impl Store {
             count(&self.0.shared.counters.expired);
             return Ok(Opened::Ended);
         }
-        let standing = self.0.revoked.state.read().standing(id, now_ms);
+        let standing = self.0.revoked.state.read().status(id, now_ms);
         let found = match standing {
-            Standing::Alive => return Ok(Opened::Alive),
-            Standing::Moved(to) => self.current(&to)?,
-            Standing::Ended => None,
+            SealedStatus::Alive => return Ok(Opened::Alive),
+            SealedStatus::Moved(to) => self.current(&to)?,
+            SealedStatus::Ended => None,
         };
         let Some(current) = found else {
             count(&self.0.shared.counters.misses);
@@ -175,7 +175,7 @@ impl Store {
     /// The epoch in which `id` may be sealed again, with the same meta data but for its use; `None` if it has ended.
     pub(crate) fn sealed_again(&self, id: &SealedId) -> Option<u64> {
         let state = self.0.revoked.state.read();
-        (state.standing(id, self.now_ms()) == Standing::Alive).then_some(state.epoch)
+        (state.status(id, self.now_ms()) == SealedStatus::Alive).then_some(state.epoch)
     }
 
     /// Ends what was sealed under this id. `None`: it was over before, or is in the store. Also gives the epoch in which the session
@@ -186,7 +186,7 @@ impl Store {
     }
 
     /// Ends a sealed session, in the store too if another request takes it there or has done so. `None`: it was over before.
-    pub(crate) fn end_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Option<End>, Error> {
+    pub(crate) fn end_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Option<SealedEnd>, Error> {
         let moved = {
             // One look for all of it: a move that fails between two would find the session alive again.
             let mut state = self.0.revoked.state.write();
@@ -199,18 +199,18 @@ impl Store {
                     None
                 }
                 // After the grace too: whoever ends it had loaded it before.
-                Some(Gone { moved: Some((to, _)), .. }) => Some(*to),
+                Some(Revocation { moved: Some((to, _)), .. }) => Some(*to),
                 _ => return Ok(None),
             }
         };
         match moved {
-            Some(to) => Ok(self.destroy(&to)?.map(End::Moved)),
-            None => Ok(Some(End::Sealed(self.put_ended(id, meta)))),
+            Some(to) => Ok(self.destroy(&to)?.map(SealedEnd::Moved)),
+            None => Ok(Some(SealedEnd::Sealed(self.put_ended(id, meta)))),
         }
     }
 
     fn put_ended(&self, id: &SealedId, meta: &Meta) -> Ticket {
-        let stored = Stored { of_nobody: id.owner == NOBODY, ..Stored::default() };
+        let stored = StoredRevocation { of_nobody: id.owner == NOBODY, ..StoredRevocation::default() };
         let ticket = self.put_revocation(id.key, self.until_ms(meta), true, &stored);
         self.bound_those_of_nobody().unwrap_or(ticket)
     }
@@ -250,9 +250,9 @@ impl Store {
                 state.remove(&id.key);
             }
             // Its owner's sessions may have been ended between: that did not see it in the store yet.
-            let is_over = was_ended || state.standing(id, until_ms) == Standing::Ended;
+            let is_over = was_ended || state.status(id, until_ms) == SealedStatus::Ended;
             if !is_over {
-                state.insert(id.key, Gone { moved, is_moving: false, of_nobody });
+                state.insert(id.key, Revocation { moved, is_moving: false, of_nobody });
             }
             is_over
         };
@@ -261,7 +261,8 @@ impl Store {
             self.destroy(&committed.key)?;
             return Ok(None);
         }
-        let stored = Stored { to: moved.map(|(to, _)| to), grace_ms: until_ms, of_nobody, ..Stored::default() };
+        let stored =
+            StoredRevocation { to: moved.map(|(to, _)| to), grace_ms: until_ms, of_nobody, ..StoredRevocation::default() };
         committed.ticket = self.put_revocation(id.key, self.until_ms(before), true, &stored);
         self.bound_those_of_nobody();
         Ok(Some(committed))
@@ -274,9 +275,9 @@ impl Store {
         let _locks = self.lock_owners([record.meta().owner, NOBODY]);
         let epoch = self.sealing_epoch();
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.rotation_grace));
-        let asked = Asked { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep, may_end: false };
-        let known = Known { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
-        let committed = self.commit(&known, asked, |Onto { current, key, .. }| {
+        let asked = CommitOptions { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep, may_end: false };
+        let known = Loaded { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
+        let committed = self.commit(&known, asked, |MergeInput { current, key, .. }| {
             if !current.is_same(record) {
                 return Ok(None);
             }
@@ -295,7 +296,7 @@ impl Store {
         let Some(id) = left_for(record) else { return Ok(None) };
         // When it would have ended, what is left in the store does not say.
         let ended = self.end_sealed(&id, &Meta { absolute_deadline_ms: u64::MAX, ..record.meta() })?;
-        Ok(ended.map(End::into_ticket))
+        Ok(ended.map(SealedEnd::into_ticket))
     }
 
     /// The same for what was under `key` and whose time is over, as far as anything is left of it: whoever ends it may have loaded the
@@ -329,7 +330,7 @@ impl Store {
         }
         let (ticket, now_ms) = (self.cut_off(&NOBODY, None), self.now_ms());
         let mut state = self.0.revoked.state.write();
-        let of_nobody = |wanted: &dyn Fn(&Gone) -> bool| -> Vec<Key> {
+        let of_nobody = |wanted: &dyn Fn(&Revocation) -> bool| -> Vec<Key> {
             let found = state.sessions.iter().filter(|(_, gone)| gone.of_nobody && wanted(gone));
             found.map(|(key, _)| *key).collect()
         };

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     Error, Keys, Store,
     keys::{NAMES_KEY, OVERHEAD, SealRing},
-    session::{Sealed, Told},
+    session::{CookieUpdate, SealedSession},
     token::{self, NameHash},
 };
 
@@ -175,9 +175,9 @@ impl SessionLayer {
 
 impl Config {
     /// The sessions that came sealed, each once.
-    pub(in crate::web) fn sealed_sessions(&self, carried: &Carried<'_>) -> Vec<Sealed> {
+    pub(in crate::web) fn sealed_sessions(&self, carried: &Carried<'_>) -> Vec<SealedSession> {
         let (Some(sealer), Carrier::Cookie(cookie)) = (&self.sealer, &self.carrier) else { return Vec::new() };
-        let mut found: Vec<(&[u8], Sealed)> = Vec::new();
+        let mut found: Vec<(&[u8], SealedSession)> = Vec::new();
         let headers = carried.values();
         for value in cookie::candidates(headers, cookie.name().as_bytes()).filter(|value| parts::is_sealed(value)) {
             if !found.iter().any(|(before, _)| *before == value) {
@@ -206,7 +206,7 @@ impl Sealer {
     }
 
     /// Opens what the request carries, beginning with `value`.
-    fn open(&self, store: &Store, headers: &[HeaderValue], value: &[u8]) -> Option<Sealed> {
+    fn open(&self, store: &Store, headers: &[HeaderValue], value: &[u8]) -> Option<SealedSession> {
         match self.read(headers, value) {
             None => {
                 store.note_forged();
@@ -216,7 +216,7 @@ impl Sealer {
                 store.note_corrupt(&key, &error);
                 None
             }
-            Some((key, epoch, Ok(record))) => Some(Sealed { key, epoch, record }),
+            Some((key, epoch, Ok(record))) => Some(SealedSession { key, epoch, record }),
         }
     }
 
@@ -234,15 +234,15 @@ impl Sealer {
     pub(in crate::web) fn tell(
         &self,
         carrier: &Carrier,
-        told: &Told,
+        told: &CookieUpdate,
         sent: u8,
         now_ms: u64,
         headers: &mut HeaderMap,
     ) -> Result<(), Error> {
         let parts = &self.prepared.parts;
         let used = match told {
-            Told::Nothing => return Ok(()),
-            Told::Sealed { sealed, deadline_ms } => {
+            CookieUpdate::Nothing => return Ok(()),
+            CookieUpdate::Sealed { sealed, deadline_ms } => {
                 let text = self.seal(&sealed.key, sealed.epoch, &sealed.record)?;
                 let max_age = deadline_ms.map(|deadline_ms| Duration::from_millis(deadline_ms.saturating_sub(now_ms)));
                 let values = parts::split(&text, parts);
@@ -253,7 +253,7 @@ impl Sealer {
                 values.len()
             }
             // The first cookie holds a token now, or nothing.
-            Told::Token { .. } | Told::Forget => {
+            CookieUpdate::Token { .. } | CookieUpdate::Forget => {
                 carrier.tell(told, now_ms, headers);
                 1
             }

@@ -9,8 +9,8 @@ fn id(n: u32, owner: [u8; 16], epoch: u64) -> SealedId {
     SealedId { key, handle: Handle::first(&key), owner, epoch }
 }
 
-fn standing(store: &Store, id: &SealedId) -> Standing {
-    store.0.revoked.state.read().standing(id, store.now_ms())
+fn status(store: &Store, id: &SealedId) -> SealedStatus {
+    store.0.revoked.state.read().status(id, store.now_ms())
 }
 
 fn meta(store: &Store) -> Meta {
@@ -30,17 +30,17 @@ fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
     for n in 0..flood - 1 {
         assert!(store.revoke(&id(n, NOBODY, begun), &meta).is_some());
     }
-    assert_eq!((standing(&store, &old), store.stats().revoked), (Standing::Alive, u64::from(flood)));
+    assert_eq!((status(&store, &old), store.stats().revoked), (SealedStatus::Alive, u64::from(flood)));
     store.revoke(&id(flood, NOBODY, begun), &meta).unwrap();
     // In place of them all: one epoch, which ended what was sealed before, theirs and others' alike.
     let check = |store: &Store| {
         assert_eq!(store.stats().revoked, 2);
         for n in [0, 1, flood - 2, flood, u32::MAX] {
-            assert_eq!(standing(store, &id(n, NOBODY, begun)), Standing::Ended, "{n}");
+            assert_eq!(status(store, &id(n, NOBODY, begun)), SealedStatus::Ended, "{n}");
         }
-        assert_eq!(standing(store, &id(u32::MAX - 1, somebody, begun)), Standing::Ended);
-        assert_eq!(standing(store, &id(u32::MAX, somebody, begun)), Standing::Alive, "who is signed in stays so");
-        assert_eq!(standing(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), Standing::Alive, "nobody can begin anew");
+        assert_eq!(status(store, &id(u32::MAX - 1, somebody, begun)), SealedStatus::Ended);
+        assert_eq!(status(store, &id(u32::MAX, somebody, begun)), SealedStatus::Alive, "who is signed in stays so");
+        assert_eq!(status(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), SealedStatus::Alive, "nobody can begin anew");
     };
     check(&store);
     store.close().unwrap();
@@ -56,7 +56,7 @@ fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
         let begun = store.sealing_epoch();
         for n in 0..MOST_OF_NOBODY {
             let until_ms = store.now_ms() + if n < in_grace { 60_000 } else { 0 };
-            let gone = Gone { moved: Some(([1; 16], until_ms)), is_moving: false, of_nobody: true };
+            let gone = Revocation { moved: Some(([1; 16], until_ms)), is_moving: false, of_nobody: true };
             store.0.revoked.state.write().insert(id(u32::try_from(n).unwrap(), NOBODY, begun).key, gone);
         }
         store.revoke(&id(u32::MAX, NOBODY, begun), &meta(&store)).unwrap();
@@ -64,7 +64,7 @@ fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
         assert_eq!((state.sessions.len(), state.of_nobody), (left, left));
         drop(state);
         for n in [u32::MAX, u32::MAX - 1] {
-            assert_eq!(standing(&store, &id(n, NOBODY, begun)), Standing::Ended);
+            assert_eq!(status(&store, &id(n, NOBODY, begun)), SealedStatus::Ended);
         }
     }
 }
@@ -90,14 +90,14 @@ fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
         let store = Store::builder().open_on(&disk).unwrap();
         let before = [id(1, [1; 16], begun), id(2, [1; 16], begun), id(3, NOBODY, begun), id(4, [9; 16], begun + 1)];
         for id in &before {
-            assert_eq!(standing(&store, id), Standing::Ended);
+            assert_eq!(status(&store, id), SealedStatus::Ended);
         }
         let after = id(5, [1; 16], store.sealing_epoch());
-        assert_eq!(standing(&store, &after), Standing::Alive);
+        assert_eq!(status(&store, &after), SealedStatus::Alive);
         store.close().unwrap();
         let store = Store::builder().open_on(&disk).unwrap();
-        assert_eq!(standing(&store, &after), Standing::Alive, "once");
-        assert!(before.iter().all(|id| standing(&store, id) == Standing::Ended));
+        assert_eq!(status(&store, &after), SealedStatus::Alive, "once");
+        assert!(before.iter().all(|id| status(&store, id) == SealedStatus::Ended));
     }
 }
 
@@ -113,7 +113,7 @@ fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
     store.destroy_sessions_of("ada").wait().unwrap();
     // What the sweeper says that has looked before that.
     assert!(store.0.revoked.expire(&record_key, store.now_ms()));
-    assert_eq!(standing(&store, &sealed), Standing::Ended);
+    assert_eq!(status(&store, &sealed), SealedStatus::Ended);
     assert_eq!(store.0.revoked.deadline_ms(&record_key), Some(store.now_ms() + LONGEST_MS));
     clock.advance(std::time::Duration::from_millis(LONGEST_MS));
     assert!(store.0.revoked.expire(&record_key, store.now_ms()) && !store.0.revoked.expire(&record_key, store.now_ms()));
@@ -140,13 +140,13 @@ fn a_session_that_was_ended_is_not_kept_by_a_later_end_of_all_others() {
     let owner = [1; 16];
     let [laptop, phone] = [1, 2].map(|n| id(n, owner, store.sealing_epoch()));
     store.cut_off(&owner, Some(&laptop.handle)).unwrap();
-    assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
+    assert_eq!((status(&store, &laptop), status(&store, &phone)), (SealedStatus::Alive, SealedStatus::Ended));
     store.cut_off(&owner, Some(&laptop.handle)).unwrap();
-    assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Alive, Standing::Ended));
+    assert_eq!((status(&store, &laptop), status(&store, &phone)), (SealedStatus::Alive, SealedStatus::Ended));
     store.cut_off(&owner, Some(&phone.handle)).unwrap();
-    assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
+    assert_eq!((status(&store, &laptop), status(&store, &phone)), (SealedStatus::Ended, SealedStatus::Ended));
     store.cut_off(&owner, Some(&laptop.handle)).unwrap();
-    assert_eq!((standing(&store, &laptop), standing(&store, &phone)), (Standing::Ended, Standing::Ended));
+    assert_eq!((status(&store, &laptop), status(&store, &phone)), (SealedStatus::Ended, SealedStatus::Ended));
 }
 
 #[test]
@@ -185,10 +185,10 @@ fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_
             make(key, &meta)
         });
         assert!(taken.is_err() || taken.is_ok_and(|taken| taken.is_none()));
-        assert_eq!((standing(&store, &sealed), store.sessions_of("ada").unwrap().len()), (Standing::Ended, before));
+        assert_eq!((status(&store, &sealed), store.sessions_of("ada").unwrap().len()), (SealedStatus::Ended, before));
     }
     // One that cannot move is as it was.
     let sealed = id(3, owner, store.sealing_epoch());
     assert!(store.take_in(&sealed, &meta, true, 0, &meta, |_| Err(Error::Closed)).is_err());
-    assert_eq!(standing(&store, &sealed), Standing::Alive);
+    assert_eq!(status(&store, &sealed), SealedStatus::Alive);
 }
