@@ -1,4 +1,4 @@
-//! The thread behind the commit path: it moves sealed segments into redb, makes segments ready, sweeps, puts damaged records aside
+//! The thread behind the commit path: it moves closed segments into redb, makes segments ready, sweeps, puts damaged records aside
 //! and opens redb again after it failed.
 //!
 //! Facts behind it: with 64 writers and one transaction for a whole 32 MiB segment, p99 of commits was ten times p50; in slices that

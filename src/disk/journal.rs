@@ -1,7 +1,7 @@
 //! The journal: segments that are appended to, kept until redb has what they say, and used again; and what they hold.
 //!
 //! Two threads share it. The *flusher* appends to the active segment; when it is full it takes the ready one and leaves the full
-//! one sealed. The *checkpointer* moves sealed segments into redb, oldest first, and makes ready ones of their files.
+//! one closed. The *checkpointer* moves closed segments into redb, oldest first, and makes ready ones of their files.
 //!
 //! Invariants:
 //! - Generations count up without a gap; the database's mark says which of them it has as a whole.
@@ -51,7 +51,7 @@ const MOST_KEPT: usize = 5;
 /// One that is appended to, one that is ready, and one that is on its way to redb or spare.
 const OTHERS: usize = 3;
 /// Closed segments beyond those that are kept, after which no segment is begun until redb takes one over, even if `journal_bytes` has room.
-const MAX_SEALED: usize = 4;
+const MAX_CLOSED: usize = 4;
 /// How long the flusher waits for a ready segment before it looks at its other work.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -63,7 +63,7 @@ pub(super) struct Journal {
     store_id: [u8; 16],
     /// The longest segment, unless one record needs more.
     max_bytes: u64,
-    /// How many sealed segments stay.
+    /// How many closed segments stay.
     kept: usize,
     /// What the files may take together.
     total_bytes: u64,
@@ -95,7 +95,7 @@ struct State {
     spare: Option<Spare>,
     /// Set while the flusher wants a ready segment: its least length in bytes, 0 for any.
     wanted: Option<u64>,
-    sealed: VecDeque<ClosedSegment>,
+    closed: VecDeque<ClosedSegment>,
     /// The numbers in the names of our files.
     numbers: BTreeSet<u32>,
     /// Numbers that are skipped, because a file that is not ours has the name.
@@ -158,15 +158,15 @@ pub(super) enum Job {
 impl State {
     /// The segment that is to be moved into redb now. One whose file cannot be used again is kept for nothing.
     fn due(&self, journal: &Journal) -> Option<&ClosedSegment> {
-        let is_full = self.sealed.len() > journal.kept || self.closing || !self.sweeps.is_empty() || self.is_crowded(journal);
-        self.sealed.front().filter(|sealed| is_full || sealed.file.is_none())
+        let is_full = self.closed.len() > journal.kept || self.closing || !self.sweeps.is_empty() || self.is_crowded(journal);
+        self.closed.front().filter(|closed| is_full || closed.file.is_none())
     }
 
     /// Whether another segment of `len_bytes` keeps the files within `journal_bytes`. Always true if no segment waits for a checkpoint:
     /// waiting would free nothing.
     fn has_room(&self, len_bytes: u64, journal: &Journal) -> bool {
         let spare_bytes = self.spare.as_ref().map_or(0, |spare| spare.len_bytes);
-        self.file_bytes - spare_bytes + len_bytes.max(spare_bytes) <= journal.total_bytes || self.sealed.is_empty()
+        self.file_bytes - spare_bytes + len_bytes.max(spare_bytes) <= journal.total_bytes || self.closed.is_empty()
     }
 
     /// Whether the flusher waits for room.
@@ -198,12 +198,12 @@ impl Journal {
         let file_bytes = recovered.segments.iter().map(|left| left.label.len_bytes).sum();
         let longest = recovered.segments.iter().map(|left| left.label.len_bytes).max();
         let mut numbers = BTreeSet::new();
-        let sealed = recovered.segments.into_iter().map(|left| {
+        let closed = recovered.segments.into_iter().map(|left| {
             let number = number(&left.name).expect("the name of a segment ends in its number");
             numbers.insert(number);
             ClosedSegment { number, label: left.label, file: None }
         });
-        let sealed = sealed.collect();
+        let closed = closed.collect();
         let files = usize::try_from(total_bytes / MIN_BYTES).unwrap_or(usize::MAX).clamp(OTHERS, OTHERS + MOST_KEPT);
         let (kept, max_bytes) = (files - OTHERS, (total_bytes / files as u64).max(MIN_BYTES));
         let state = State {
@@ -212,7 +212,7 @@ impl Journal {
             ready: None,
             spare: None,
             wanted: None,
-            sealed,
+            closed,
             numbers,
             taken: BTreeSet::new(),
             planned_bytes: longest.unwrap_or(FIRST_BYTES).min(max_bytes),
@@ -325,7 +325,7 @@ impl Journal {
                 break Next { skipped: None, active: ready };
             }
             let len_bytes = state.planned_bytes.max(least_bytes);
-            if first && !is_too_short && state.sealed.len() < self.kept + MAX_SEALED && state.has_room(len_bytes, self) {
+            if first && !is_too_short && state.closed.len() < self.kept + MAX_CLOSED && state.has_room(len_bytes, self) {
                 self.want(&mut state, 0);
                 drop(state);
                 let _making = self.making.lock();
@@ -449,7 +449,7 @@ impl Journal {
         if is_sound && !is_unused && took < SOON {
             state.planned_bytes = (label.len_bytes * 2).min(self.max_bytes).max(state.planned_bytes);
         }
-        state.sealed.push_back(ClosedSegment { number: active.number, label, file });
+        state.closed.push_back(ClosedSegment { number: active.number, label, file });
         self.changed.notify_all();
     }
 

@@ -161,11 +161,11 @@ impl Journal {
         Ok(())
     }
 
-    /// The database has all that the oldest sealed segment says, and its mark says so.
+    /// The database has all that the oldest closed segment says, and its mark says so.
     pub(in crate::disk) fn checkpointed(&self) {
         let _making = self.making.lock();
         let mut state = self.state.lock();
-        let Some(ClosedSegment { number, label, file }) = state.sealed.pop_front() else { return };
+        let Some(ClosedSegment { number, label, file }) = state.closed.pop_front() else { return };
         let len_bytes = label.len_bytes;
         match file {
             Some(file) if len_bytes <= self.max_bytes && state.spare.is_none() && !state.closing => {
@@ -182,7 +182,7 @@ impl Journal {
     /// How far a checkpoint of `total` records may be before it has to wait for the active segment to fill up.
     pub(in crate::disk) fn is_ahead(&self, done: usize, total: usize) -> bool {
         let state = self.state.lock();
-        let is_late = state.ready.is_none() || state.is_crowded(self) || state.sealed.len() > self.kept + 1;
+        let is_late = state.ready.is_none() || state.is_crowded(self) || state.closed.len() > self.kept + 1;
         let hurry = is_late || state.closing || !state.sweeps.is_empty();
         !hurry && (done as u64) * 1000 > self.filled.load(Ordering::Relaxed) * total as u64
     }
