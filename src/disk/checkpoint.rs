@@ -120,8 +120,7 @@ impl Checkpointer {
                 Job::Quarantine(keys) => self.quarantine(&keys),
                 Job::Sweep(groups) => {
                     let swept = self.database.check_name().and_then(|()| self.sweep(!groups.is_empty()));
-                    // One that failed is repeated after the pause: nothing else may say soon that the disk works again.
-                    sweep_at = if matches!(swept, Ok(false)) { self.next_sweep() } else { Instant::now() };
+                    sweep_at = if matches!(swept, Ok(true)) { Instant::now() } else { self.next_sweep() };
                     // Before the waiters are answered: a caller that gets the error finds `Stats::degraded` set.
                     if let Err(error) = &swept {
                         self.note(Some(error.clone()));
@@ -129,6 +128,7 @@ impl Checkpointer {
                     self.queue.answer(groups, swept.as_ref().err());
                     swept.map(drop)
                 }
+                Job::Probe => self.transact_and_mark(|_| Ok(())),
                 Job::Close => return self.close(),
             };
             match done {

@@ -152,6 +152,8 @@ pub(super) enum Job {
     Quarantine(Vec<Key>),
     /// All that is expired, for those who wait for it; or a batch because it is time, if nobody does.
     Sweep(Vec<Arc<Group>>),
+    /// See whether the disk works: something failed, and is not there to be repeated.
+    Probe,
     Close,
 }
 

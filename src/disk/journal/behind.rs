@@ -37,6 +37,9 @@ impl Journal {
                 if let Some(job) = self.pick(&mut state, now >= sweep_at) {
                     return job;
                 }
+                if retry_at.is_some() {
+                    return Job::Probe;
+                }
                 self.changed.wait_until(&mut state, sweep_at);
             } else {
                 self.changed.wait_until(&mut state, retry_at.unwrap_or(now));
