@@ -82,7 +82,7 @@ impl Session {
         self.destroy();
     }
 
-    /// Gives the session a new token at commit and keeps its values; the old token leads nowhere from then on, and what was opened with it
+    /// Replaces the session's token at commit and keeps its values; the old token leads nowhere from then on, and what was opened with it
     /// ends. For a change of privilege within a sign-in; [`sign_in`](Self::sign_in) does this by itself.
     #[doc(alias = "cycle_id")]
     #[doc(alias = "regenerate")]
@@ -92,7 +92,7 @@ impl Session {
         state.rotate();
     }
 
-    /// Gives the session a new token at commit and keeps its values; for a [grace](crate::Builder::rotation_grace) of 10 seconds the old token
+    /// Replaces the session's token at commit and keeps its values; for a [grace](crate::Builder::rotation_grace) of 10 seconds the old token
     /// still leads to it, so that requests under way get through. For renewal from time to time.
     ///
     /// It is no protection at a sign-in: [`sign_in`](Self::sign_in) is. If a request came with a token that has been replaced, its response

@@ -251,7 +251,6 @@ impl Store {
 
     /// The client sent the cookie back: the session is confirmed, and the idle timeout applies from now on.
     pub(super) fn confirm(&self, found: &mut Found, now_ms: u64) -> Result<(), Error> {
-        self.0.disk.check_process()?;
         let Some(current) = self.current(&found.key)?.filter(|current| expiry::is_unconfirmed(&current.record.meta())) else {
             return Ok(());
         };
