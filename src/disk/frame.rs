@@ -63,8 +63,8 @@ pub(super) fn encode(into: &mut Vec<u8>, salt: Salt, at: Position, op: &Op, fres
     let flag = if fresh { FRESH } else { 0 };
     match op {
         Op::Put { key, record } => append(into, salt, at, PUT | flag, key, |into| put(into, key, record, form)),
-        Op::Delete { key } => append(into, salt, at, DELETE, key, |_| Ok(())),
-        Op::Rekey { key, new_key, record } => append(into, salt, at, REKEY, key, |into| {
+        Op::Delete { key } => append(into, salt, at, DELETE | flag, key, |_| Ok(())),
+        Op::Rekey { key, new_key, record } => append(into, salt, at, REKEY | flag, key, |into| {
             into.extend_from_slice(new_key);
             put(into, new_key, record, form)
         }),
@@ -312,6 +312,23 @@ mod tests {
         let mut count = 0;
         let end = replay(bytes, SALT, &AtRest::Plain, 0, |_| count += 1);
         (count, end)
+    }
+
+    #[test]
+    fn every_operation_says_whether_its_session_had_a_record() {
+        let record = Patch::new().apply(None, &[2; 16], &Meta::default(), &Limits::default()).unwrap();
+        let (key, new_key) = ([2; 16], [2; 16]);
+        let ops = [Op::Put { key, record: record.clone() }, Op::Delete { key }, Op::Rekey { key, new_key, record }];
+        for (op, fresh) in ops.iter().flat_map(|op| [(op, false), (op, true)]) {
+            let mut bytes = Vec::new();
+            encode(&mut bytes, SALT, Position::default(), op, fresh, &AtRest::Plain).unwrap();
+            let mut found = None;
+            replay(&bytes, SALT, &AtRest::Plain, 0, |replayed| match replayed {
+                Replayed::Change { fresh, .. } => found = Some(fresh),
+                Replayed::GoesOn(_) => panic!("it is no mark"),
+            });
+            assert_eq!(found, Some(fresh), "{op:?}");
+        }
     }
 
     #[test]

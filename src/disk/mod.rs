@@ -178,7 +178,7 @@ impl Disk {
             // `max_sessions` and `max_disk_bytes` need the exact count. A store without them opens sooner and counts in the background.
             recovered.compare(&database)?;
         }
-        upstream.recounted(recovered.pending.records().cast_signed());
+        upstream.recounted(recovered.pending.records());
         let replayed = recovered.frames;
         timeline.resume(meta.clock);
         let database = Arc::new(database);
@@ -399,7 +399,7 @@ impl Disk {
             torn: self.journal.torn(),
             replayed: self.replayed,
             degraded: self.flusher.is_degraded() || self.checkpointer.is_degraded(),
-            sessions: self.journal.pending().read().records(),
+            sessions: self.journal.pending().read().records().max(0).cast_unsigned(),
             file_bytes: self.database.len_bytes(),
             journal_bytes: self.journal.file_bytes(),
         }

@@ -100,9 +100,10 @@ impl Pending {
         self.entries.keys().copied()
     }
 
-    /// How many records there are, in redb and here.
-    pub(super) fn records(&self) -> u64 {
-        self.in_file.saturating_add_signed(self.extra)
+    /// How many records there are, in redb and here. Too few, even fewer than none, as long as redb has not been [asked](Self::compare)
+    /// for the keys of replayed frames.
+    pub(super) fn records(&self) -> i64 {
+        self.in_file.cast_signed() + self.extra
     }
 
     /// Sets how many records redb has. Called after each transaction.

@@ -6,7 +6,7 @@
 //! Facts behind it: a redb file does not shrink by itself, its free pages are used again. So once the file has its largest size, the number
 //! of sessions that it had then stands for that size.
 
-use std::sync::{OnceLock, atomic::Ordering};
+use std::sync::OnceLock;
 
 use super::{EndReason, Store, count};
 use crate::{
@@ -78,7 +78,7 @@ impl Store {
 
     /// Why another session is one too many. The last tenth is for sessions with an owner.
     fn full(&self, has_owner: bool) -> Option<Error> {
-        let sessions = self.0.shared.sessions.load(Ordering::Relaxed);
+        let sessions = self.0.shared.sessions();
         let share = |limit: u64| if has_owner { limit } else { limit - limit / 10 };
         if let Some(limit) = self.0.settings.max_sessions.filter(|limit| sessions >= share(*limit)) {
             return Some(Error::StoreFull { capacity: Capacity::Sessions, found: sessions, limit });

@@ -146,7 +146,7 @@ impl Store {
         };
         let lost = revoked.load(&disk)?;
         notes.load(&disk)?;
-        shared.uncount(revoked.len() + notes.len());
+        shared.recount(-(revoked.len() + notes.len()).cast_signed());
         let inner = Arc::new(Inner {
             memory,
             disk,
@@ -236,7 +236,7 @@ impl Store {
             unreadable: read(&counters.unreadable),
             refused: read(&counters.refused),
             limited: read(&counters.limited),
-            sessions: read(&self.0.shared.sessions),
+            sessions: self.0.shared.sessions(),
             memory_sessions: memory.sessions,
             memory_bytes: memory.bytes,
             memory_budget_bytes: self.0.memory.budget_bytes() as u64,

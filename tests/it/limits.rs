@@ -145,6 +145,20 @@ fn what_is_counted_survives_restart_expiry_and_the_sweeper() {
 }
 
 #[test]
+fn a_session_that_ended_before_its_first_write_is_not_counted_after_a_kill() {
+    let disk = OnDisk::new();
+    let quick = disk.store.session(None).unwrap();
+    quick.insert_quick("n", 1).unwrap();
+    quick.save().wait().unwrap();
+    quick.destroy();
+    quick.save().wait().unwrap();
+    let (_directory, store) = disk.after_crash();
+    // What the journal says of the file is compared with the file before the first sweep.
+    store.sweep().wait().unwrap();
+    assert_eq!((store.stats().sessions, store.stats().disk_sessions), (0, 0));
+}
+
+#[test]
 fn a_full_file_takes_new_sessions_only_for_ended_ones() {
     let disk = OnDisk::with(|builder| builder.max_disk_bytes(4 << 20).journal_bytes(192 << 10).memory_budget(64 << 10));
     let fill = |n: u64, owner: bool| {
