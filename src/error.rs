@@ -221,6 +221,8 @@ pub enum Error {
     /// A session would need a new token, or travels sealed in the cookie, after the response's headers have left: its client could not
     /// learn of the change.
     HeadersSent,
+    /// A closure that was given to `update` saved its session while a commit of that session ran it again.
+    NestedSave,
 }
 
 /// What a store can be full of.
@@ -464,6 +466,10 @@ impl fmt::Display for Error {
             Self::HeadersSent => f.write_str(
                 "the session needs a new token, or is sealed in its cookie, but the response's headers have left without it; set a \
                  first value or rotate, and `save`, before the response begins",
+            ),
+            Self::NestedSave => f.write_str(
+                "a closure given to `update` called `save` on its own session while a commit of that session ran it again; the commit \
+                 saves what the closure sets, so leave the call out",
             ),
         }
     }

@@ -12,7 +12,7 @@ use sessile_codec::{Entry, EntryRef, Limits, Meta, Patch, Record};
 use crate::{
     Ack, CodecError, Error, Store, expiry,
     owner::{NOBODY, OwnerHash},
-    store::{Change, ForeignKind, Put},
+    store::{Change, ForeignKind, Placed},
     token::{Handle, Key},
 };
 
@@ -189,9 +189,9 @@ impl Foreign {
         loop {
             let put = || self.store.put_foreign(key, |revision| self.record(key, new, revision), self.store.durability());
             match self.storing(put)? {
-                Put::Done(ticket) => return Ok(Saved::Done(Ack::new(ticket, ()))),
-                Put::Ended => return Ok(Saved::Ended),
-                Put::Taken => {}
+                Placed::Done(ticket) => return Ok(Saved::Done(Ack::new(ticket, ()))),
+                Placed::Ended => return Ok(Saved::Ended),
+                Placed::Taken => {}
             }
             // It was there a moment ago. If it is no more, why decides whether another may begin.
             if let Saved::Done(ack) = self.save(key, new, None)? {

@@ -5,28 +5,36 @@
 
 mod binding;
 mod commit;
+mod cookie_update;
 mod csrf;
+#[cfg(feature = "tower")]
+mod finish;
 mod flash;
 mod lifetime;
+mod merge;
 mod scope;
 #[cfg(feature = "sealed")]
 mod sealed;
 mod state;
+mod updates;
 mod values;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use sessile_codec::Entry;
 
 pub(crate) use self::binding::Bound;
-#[cfg(feature = "tower")]
-pub(crate) use self::commit::{CookieUpdate, Ending, Finish};
 #[cfg(feature = "sealed")]
 pub(crate) use self::sealed::SealedSession;
 use self::{
     commit::SaveOptions,
     state::{Rival, State},
+};
+#[cfg(feature = "tower")]
+pub(crate) use self::{
+    cookie_update::CookieUpdate,
+    finish::{Ending, Finish},
 };
 pub use self::{
     flash::{Flash, Level},
@@ -65,6 +73,8 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     store: Lease,
     state: Mutex<State>,
+    /// Wakes who waits for a commit that runs updates again.
+    recomputed: Condvar,
 }
 
 /// What the sessions of one layer have in common.
@@ -124,7 +134,7 @@ impl Store {
     pub fn entry(&self, token: &Token, key: &str) -> Result<Option<Entry>, Error> {
         check_key(key)?;
         let entry = self.find(*token)?.and_then(|found| found.record.into_entry(key));
-        Ok(entry.filter(|entry| !commit::is_over(entry.as_ref(), self.now_ms())))
+        Ok(entry.filter(|entry| !merge::is_over(entry.as_ref(), self.now_ms())))
     }
 }
 
@@ -156,7 +166,7 @@ impl Session {
     }
 
     fn of_state(store: &Store, state: State) -> Self {
-        Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state) }))
+        Self(Arc::new(Inner { store: store.lease(), state: Mutex::new(state), recomputed: Condvar::new() }))
     }
 
     fn store(&self) -> &Store {
@@ -372,7 +382,7 @@ impl Session {
     }
 
     fn save_as(&self, how: SaveOptions) -> Ack {
-        match self.state().commit(self.store(), how) {
+        match self.commit(&mut self.state(), how) {
             Ok(ticket) => Ack::new(ticket, ()),
             Err(error) => Ack::settled(Err(error)),
         }
@@ -415,12 +425,6 @@ impl Session {
     #[cfg(feature = "axum")]
     pub(crate) fn exists(&self) -> bool {
         self.state().record().is_some()
-    }
-
-    /// Ends the request, and returns what to wait for and what the client must be sent, if anything.
-    #[cfg(feature = "tower")]
-    pub(crate) fn finish(&self, ending: Ending) -> Option<Finish> {
-        self.state().finish(self.store(), ending)
     }
 }
 

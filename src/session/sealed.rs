@@ -8,8 +8,9 @@ use sessile_codec::{Meta, Record};
 
 use super::{
     Session, SessionKind,
-    commit::{CookieUpdate, SaveOptions, is_left},
-    state::{Changes, OwnerChange, Phase, Rival, State, Stored},
+    commit::{SaveOptions, Stop, is_left},
+    cookie_update::CookieUpdate,
+    state::{Changes, OwnerChange, Phase, Place, Rival, State, Stored},
 };
 use crate::{
     Durability, Error, Handle, Store, Tier, Token,
@@ -105,7 +106,7 @@ impl Session {
                 Some(Live::Sealed(sealed)) => {
                     let mut state = State::new(kind, None);
                     state.tier = Some(Tier::Cookie);
-                    state.phase = Phase::Sealed(sealed);
+                    state.phase = Phase::Live(Place::Cookie(sealed));
                     state
                 }
             },
@@ -150,13 +151,12 @@ impl State {
     fn seal(&mut self, store: &Store, sealed: SealedSession, deadline_ms: Option<u64>) {
         store.note_sealed();
         self.told = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
-        self.phase = Phase::Sealed(sealed);
+        self.phase = Phase::Live(Place::Cookie(sealed));
     }
 
     /// Commits a session that came sealed, or was sealed before in this request.
-    pub(super) fn commit_sealed(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Error> {
-        let Phase::Sealed(SealedSession { record, .. }) = &self.phase else { return Ok(Ticket::done()) };
-        let now = record.meta();
+    pub(super) fn commit_sealed(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
+        let Some(now) = self.record().map(Record::meta) else { return Ok(Ticket::done()) };
         self.changes.lasts = self.changes.lasts.filter(|wanted| *wanted != cookie_lasts(&now));
         let (now_ms, is_touch) = (store.now_ms(), self.changes.are_none());
         let is_due = expiry::touch_is_due(&now, now_ms) && !self.answered;
@@ -165,9 +165,9 @@ impl State {
         }
         let mut meta = self.changes.meta(store, &now, Durability::Durable, now_ms);
         let deadline_ms = renew_cookie(&mut meta, self.changes.lasts.unwrap_or(cookie_lasts(&now)));
-        let patch = self.changes.merged(record, record, now_ms, store.limits())?;
+        let Some(SealedSession { key: old_key, record, .. }) = self.sealed() else { return Ok(Ticket::done()) };
+        let patch = self.changes.merged(record, record, store.limits())?;
         let patch = patch.as_ref().unwrap_or(&self.changes.patch);
-        let Phase::Sealed(SealedSession { key: old_key, record, .. }) = &self.phase else { return Ok(Ticket::done()) };
         // Sealed while the clock was ahead: that is valid for longer than what is sealed now, and an end under this id would be forgotten
         // before it.
         let from_ahead = expiry::is_from_ahead(now.last_seen_ms, now_ms);
@@ -177,11 +177,11 @@ impl State {
         if how.strict || !fits(store, &changed, self.kind.seal_bytes) {
             return match self.move_into_store(store, how, &changed, deadline_ms) {
                 // Nothing was to change: the session is as good as it was, until it is used again.
-                Err(_) if is_touch && !how.strict => Ok(Ticket::done()),
+                Err(Stop::Failed(_)) if is_touch && !how.strict => Ok(Ticket::done()),
                 moved => moved,
             };
         }
-        let Phase::Sealed(sealed) = &self.phase else { return Ok(Ticket::done()) };
+        let Some(sealed) = self.sealed() else { return Ok(Ticket::done()) };
         let (again, ticket) = if key == sealed.key {
             (store.sealed_again(&sealed.id()), Ticket::done())
         } else {
@@ -204,8 +204,8 @@ impl State {
         how: SaveOptions,
         changed: &Record,
         deadline_ms: Option<u64>,
-    ) -> Result<Ticket, Error> {
-        let Phase::Sealed(sealed) = &self.phase else { return Ok(Ticket::done()) };
+    ) -> Result<Ticket, Stop> {
+        let Some(sealed) = self.sealed() else { return Ok(Ticket::done()) };
         let (before, meta) = (sealed.record.meta(), changed.meta());
         // Where the old cookie must not lead any more, it does not for a moment either.
         let has_grace = !self.changes.need_new_id();
@@ -221,7 +221,7 @@ impl State {
     /// Lets the session, which was just committed, go on in the cookie if it is small enough by now. Half of what would fit: or it
     /// would move to and fro. What stands in its way, if only for now, leaves it in the store.
     pub(super) fn move_out_of_store(&mut self, store: &Store, ticket: Ticket) -> Ticket {
-        let Phase::Stored(Stored { key, record, is_old: false, .. }) = &self.phase else { return ticket };
+        let Some(Stored { key, record, is_old: false, .. }) = self.stored() else { return ticket };
         if self.answered || !fits(store, record, self.kind.seal_bytes / 2) {
             return ticket;
         }
@@ -238,6 +238,6 @@ impl State {
 
     /// Whether the session, which is in the store, went on in the cookie: what this request would change would be lost.
     pub(super) fn has_left(&self) -> bool {
-        matches!(&self.phase, Phase::Stored(stored) if is_left(&stored.record))
+        self.stored().is_some_and(|stored| is_left(&stored.record))
     }
 }

@@ -3,15 +3,19 @@
 //! Invariants: `patch` holds the result of every change on top of the record that was loaded; `updates` holds how to come to it again
 //! on top of another record; where the session stands is one value.
 
-use std::{mem, time::Duration};
+use std::{mem, thread::ThreadId, time::Duration};
 
-use sessile_codec::{Entry, EntryRef, Limits, Meta, Model, Patch, Record, View};
+use sessile_codec::{Entry, EntryRef, Limits, Meta, Patch, Record};
 
 #[cfg(feature = "sealed")]
 use super::SealedSession;
-use super::{Bound, SessionKind, commit::CookieUpdate};
+use super::{
+    Bound, SessionKind,
+    cookie_update::CookieUpdate,
+    updates::{Recompute, Updates},
+};
 use crate::{
-    Durability, Error, Handle, Owner, Store, Tier, Token, event,
+    Durability, Error, Handle, Owner, Tier, Token,
     owner::{self, NOBODY, OwnerHash},
     store::{Found, NewKey},
     token::Key,
@@ -31,6 +35,8 @@ pub(crate) struct State {
     /// The class of this request's commits, if it is not the store's.
     pub(super) durability: Option<Durability>,
     pub(super) told: CookieUpdate,
+    /// The thread that runs updates again for a commit: see [`Session::commit`](super::Session::commit).
+    pub(super) recomputed_by: Option<ThreadId>,
     /// The response's headers have left: a client that does not have the token by now never gets it.
     pub(super) answered: bool,
     /// The live sessions that an ambiguous request presents. It is in none of them.
@@ -48,23 +54,34 @@ pub(crate) enum Rival {
     Sealed(SealedSession),
 }
 
-/// Where the session stands.
+/// What a request knows of its session.
 pub(super) enum Phase {
-    /// It is not in the store, and gets there with the first value.
+    /// There is none. The first value makes one.
     New,
-    /// It is in the store.
-    Stored(Stored),
-    /// It is in the store, and this request ends it at commit. Values that are set from then on are for a new session.
-    Doomed(Stored),
-    /// It is sealed in the client's cookie, and not in the store.
-    #[cfg(feature = "sealed")]
-    Sealed(SealedSession),
-    /// The same, and this request ends it at commit.
-    #[cfg(feature = "sealed")]
-    DoomedSealed(SealedSession),
+    Live(Place),
+    /// This request ends it at commit. Values that are set from then on are for a new session.
+    Doomed(Place),
     /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
     /// visitor who has just signed in out of the browser.
     Ended(Handle),
+}
+
+/// Where a session is.
+pub(super) enum Place {
+    Store(Stored),
+    /// Sealed in the client's cookie, and not in the store.
+    #[cfg(feature = "sealed")]
+    Cookie(SealedSession),
+}
+
+impl Place {
+    fn record(&self) -> &Record {
+        match self {
+            Self::Store(stored) => &stored.record,
+            #[cfg(feature = "sealed")]
+            Self::Cookie(sealed) => &sealed.record,
+        }
+    }
 }
 
 /// A session that is in the store.
@@ -81,7 +98,7 @@ pub(super) struct Stored {
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) patch: Patch,
-    pub(super) updates: Vec<Update>,
+    pub(super) updates: Updates,
     /// Beginnings of keys: what this request did not set itself under them goes, whoever set it.
     pub(super) cleared: Vec<Box<str>>,
     /// Whether more than quick changes are among them.
@@ -119,6 +136,11 @@ impl OwnerChange {
 }
 
 impl Changes {
+    /// There are none from now on.
+    pub(super) fn give_up(&mut self) {
+        *self = Self { updates: self.updates.emptied(), ..Self::default() };
+    }
+
     /// Whether nothing changes but, perhaps, the token.
     pub(super) fn is_empty(&self) -> bool {
         let is_patch_empty = self.patch.is_empty() && self.cleared.is_empty();
@@ -161,15 +183,6 @@ impl Changes {
     }
 }
 
-/// A change that depends on the value before it.
-pub(super) struct Update {
-    pub(super) key: Box<str>,
-    pub(super) again: Recompute,
-}
-
-/// Makes the new value of the one before; `None` stands for no value.
-pub(super) type Recompute = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
-
 impl State {
     pub(super) fn new(kind: SessionKind, found: Option<(Token, Found)>) -> Self {
         Self::among(kind, found, Box::default())
@@ -184,7 +197,7 @@ impl State {
     pub(super) fn among(kind: SessionKind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
-            Phase::Stored(Stored { token, key, record, seen_ms, is_old })
+            Phase::Live(Place::Store(Stored { token, key, record, seen_ms, is_old }))
         });
         Self {
             kind,
@@ -193,6 +206,7 @@ impl State {
             changes: Changes::default(),
             durability: None,
             told: CookieUpdate::Nothing,
+            recomputed_by: None,
             answered: false,
             rivals,
             ends_rivals: false,
@@ -224,34 +238,11 @@ impl State {
         keys
     }
 
-    /// The model under `key`. One that this build cannot read counts as absent.
-    pub(super) fn view<M: Model>(&mut self, key: &str, store: &Store) -> Result<Option<View<M>>, Error> {
-        let Some(mut entry) = self.get(key) else { return Ok(None) };
-        let viewed = match entry.upgraded::<M>() {
-            Ok(None) => entry.into_view(),
-            Ok(Some(upgraded)) => {
-                entry = upgraded;
-                let viewed = entry.view();
-                if self.changes.migrated.iter().all(|(known, _)| **known != *key) {
-                    self.changes.migrated.push((key.into(), entry));
-                }
-                viewed
-            }
-            Err(error) => Err(error),
-        };
-        match viewed {
-            Ok(view) => Ok(Some(view)),
-            // The caller asks for another type than the one that was put there: no deploy makes that right.
-            Err(error @ (sessile_codec::Error::WrongLane { .. } | sessile_codec::Error::WrongModel { .. })) => {
-                Err(error.into())
-            }
-            Err(error) => {
-                store.note_unreadable();
-                if let Some(stored) = self.stored() {
-                    event::unreadable_value(Handle::of(&stored.record.meta()), &error);
-                }
-                Ok(None)
-            }
+    /// Keeps what was made of `read`, the model of an older version under `key`, unless another value is there by now.
+    pub(super) fn note_migrated(&mut self, key: &str, read: &Entry, migrated: Entry) {
+        let is_current = self.get_ref(key).is_some_and(|entry| is_same(entry, read.as_ref()));
+        if is_current && self.changes.migrated.iter().all(|(known, _)| **known != *key) {
+            self.changes.migrated.push((key.into(), migrated));
         }
     }
 
@@ -264,7 +255,7 @@ impl State {
     pub(super) fn set_quick(&mut self, key: &str, entry: Entry, limits: &Limits) -> Result<(), Error> {
         self.check_room(key, &entry, limits)?;
         self.changes.patch.set(key, entry, limits)?;
-        self.changes.updates.retain(|update| *update.key != *key);
+        self.changes.updates.forget(|updated| updated == key);
         Ok(())
     }
 
@@ -277,7 +268,7 @@ impl State {
         let was_there = self.get_ref(key).is_some();
         // Also where there is none: another request may be about to set it, and this one said that it goes.
         self.changes.patch.remove(key);
-        self.changes.updates.retain(|update| *update.key != *key);
+        self.changes.updates.forget(|updated| updated == key);
         was_there
     }
 
@@ -285,7 +276,7 @@ impl State {
         // The session goes on as its owner's, with the label that its owner knows it by.
         let kept = [crate::label::KEY, owner::KEY].map(|key| (key, self.get(key)));
         self.changes.patch.clear();
-        self.changes.updates.clear();
+        self.changes.updates.forget(|_| true);
         self.changes.cleared.clear();
         self.changes.beyond_quick = true;
         for (key, entry) in kept {
@@ -300,7 +291,7 @@ impl State {
         for key in self.keys().iter().filter(|key| key.starts_with(prefix)) {
             self.changes.patch.remove(key);
         }
-        self.changes.updates.retain(|update| !update.key.starts_with(prefix));
+        self.changes.updates.forget(|updated| updated.starts_with(prefix));
         self.changes.beyond_quick = true;
         if !self.changes.patch.is_cleared() && !self.changes.is_cleared(prefix) {
             self.changes.cleared.push(prefix.into());
@@ -310,8 +301,7 @@ impl State {
     /// Sets what `again` made of the value before, and keeps `again` for a value that another request may write.
     pub(super) fn update(&mut self, key: &str, new: Option<Entry>, again: Recompute, limits: &Limits) -> Result<(), Error> {
         // A value that this request set by itself does not depend on what others write.
-        let depends = (self.changes.patch.get(key).is_none() && !self.changes.is_cleared(key))
-            || self.changes.updates.iter().any(|update| *update.key == *key);
+        let depends = (self.changes.patch.get(key).is_none() && !self.changes.is_cleared(key)) || self.changes.updates.has(key);
         match new {
             Some(entry) => {
                 self.check_room(key, &entry, limits)?;
@@ -321,7 +311,7 @@ impl State {
         }
         self.changes.beyond_quick = true;
         if depends {
-            self.changes.updates.push(Update { key: key.into(), again });
+            self.changes.updates.push(key, again);
         }
         Ok(())
     }
@@ -351,7 +341,7 @@ impl State {
     pub(super) fn rotate_with_grace(&mut self) {
         // Nothing sealed can be found by an old cookie for a moment and then not any more: it is told by nobody but itself.
         #[cfg(feature = "sealed")]
-        if matches!(self.phase, Phase::Sealed(_)) {
+        if self.sealed().is_some() {
             return self.rotate();
         }
         // Whoever came with a replaced token has a new one on its way already; and what is rotated needs no more.
@@ -370,12 +360,10 @@ impl State {
 
     pub(super) fn destroy(&mut self) {
         self.phase = match mem::replace(&mut self.phase, Phase::New) {
-            Phase::Stored(stored) | Phase::Doomed(stored) => Phase::Doomed(stored),
-            #[cfg(feature = "sealed")]
-            Phase::Sealed(sealed) | Phase::DoomedSealed(sealed) => Phase::DoomedSealed(sealed),
+            Phase::Live(place) | Phase::Doomed(place) => Phase::Doomed(place),
             other @ (Phase::New | Phase::Ended(_)) => other,
         };
-        self.changes = Changes::default();
+        self.changes.give_up();
         self.ends_rivals = !self.rivals.is_empty();
     }
 
@@ -426,7 +414,7 @@ impl State {
     /// Random bytes that belong to this session, and that nobody knows who does not have it.
     pub(super) fn seed(&self) -> Option<[u8; 16]> {
         #[cfg(feature = "sealed")]
-        if let Phase::Sealed(sealed) = &self.phase {
+        if let Some(sealed) = self.sealed() {
             return Some(sealed.key);
         }
         self.token().map(|token| *token.random())
@@ -440,18 +428,33 @@ impl State {
         self.tier
     }
 
+    /// The session as it was loaded or last saved. `None` if this request ends it.
     pub(super) fn record(&self) -> Option<&Record> {
-        #[cfg(feature = "sealed")]
-        if let Phase::Sealed(sealed) = &self.phase {
-            return Some(&sealed.record);
+        match &self.phase {
+            Phase::Live(place) => Some(place.record()),
+            Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,
         }
-        self.stored().map(|stored| &stored.record)
     }
 
     pub(super) fn stored(&self) -> Option<&Stored> {
         match &self.phase {
-            Phase::Stored(stored) => Some(stored),
-            _ => None,
+            Phase::Live(Place::Store(stored)) => Some(stored),
+            #[cfg(feature = "sealed")]
+            Phase::Live(Place::Cookie(_)) => None,
+            Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,
         }
     }
+
+    #[cfg(feature = "sealed")]
+    pub(super) fn sealed(&self) -> Option<&SealedSession> {
+        match &self.phase {
+            Phase::Live(Place::Cookie(sealed)) => Some(sealed),
+            Phase::New | Phase::Live(Place::Store(_)) | Phase::Doomed(_) | Phase::Ended(_) => None,
+        }
+    }
+}
+
+/// Whether two entries are the same value, with the same end.
+pub(super) fn is_same(one: EntryRef<'_>, other: EntryRef<'_>) -> bool {
+    (one.lane(), one.until_ms()) == (other.lane(), other.until_ms()) && one.bytes() == other.bytes()
 }

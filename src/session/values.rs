@@ -2,8 +2,15 @@
 
 use sessile_codec::{Entry, EntryRef, Model, View};
 
-use super::{Session, check_key, commit::is_over};
-use crate::Error;
+#[cfg(feature = "serde")]
+use super::state::is_same;
+use super::{Session, check_key, merge::is_over};
+use crate::{Error, event};
+
+/// How often [`Session::update`] computes a value again because another clone of the session wrote the key meanwhile. With so many threads on
+/// one session each gets its turn; a closure that writes the key itself must not run for ever.
+#[cfg(feature = "serde")]
+const MOST_TRIES: u32 = 1000;
 
 impl Session {
     /// The value under `key`, as a serde type; `None` if there is none.
@@ -110,8 +117,8 @@ impl Session {
     /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
     ///
     /// `change` gets the current value, `None` if there is none, and returns the new one. It runs now, and again at commit if
-    /// another request wrote `key` meanwhile, so keep it free of side effects. It must not use this session itself: it would
-    /// wait for ever.
+    /// another request wrote `key` meanwhile, so keep it free of side effects. It may use the store and this session, except that a
+    /// [`save`](Self::save) within a commit is [`Error::NestedSave`].
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`insert`](Self::insert); the session is then unchanged.
@@ -130,16 +137,29 @@ impl Session {
     {
         check_key(key)?;
         let limits = *self.store().limits();
-        let mut state = self.state();
-        let old = state.get(key).filter(|entry| self.is_current(entry.as_ref()));
-        let value = change(old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?);
-        let entry = Entry::serde(&value, &limits)?;
-        let again = move |old: Option<&Entry>| {
-            let old = old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?;
-            Ok(Some(Entry::serde(&change(old), &limits)?))
-        };
-        state.update(key, Some(entry), Box::new(again), &limits)?;
-        Ok(value)
+        let mut tries = 0..MOST_TRIES;
+        loop {
+            let old = self.entry(key);
+            // Without the session's lock: it is the application's code.
+            let value = change(old.as_ref().map_or(Ok(None), |entry| value_of(entry.as_ref()))?);
+            let entry = Entry::serde(&value, &limits)?;
+            let mut state = self.state();
+            let now = state.get_ref(key).filter(|entry| self.is_current(*entry));
+            let is_unchanged = match (&old, now) {
+                (Some(old), Some(now)) => is_same(old.as_ref(), now),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !is_unchanged && tries.next().is_some() {
+                continue;
+            }
+            let again = move |old: Option<&Entry>| {
+                let old = old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?;
+                Ok(Some(Entry::serde(&change(old), &limits)?))
+            };
+            state.update(key, Some(entry), Box::new(again), &limits)?;
+            return Ok(value);
+        }
     }
 
     /// Sets the value under `key`, as a [`Model`], which is read in place and survives changes of its type.
@@ -183,7 +203,31 @@ impl Session {
     /// [`Error::Codec`] if the stored value is another model or a serde value.
     pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
         check_key(key)?;
-        self.state().view(key, self.store())
+        let Some(entry) = self.state().get(key) else { return Ok(None) };
+        // Without the session's lock: a migration is the application's code.
+        let viewed = match entry.upgraded::<M>() {
+            Ok(None) => entry.into_view(),
+            Ok(Some(upgraded)) => {
+                let viewed = upgraded.view();
+                self.state().note_migrated(key, &entry, upgraded);
+                viewed
+            }
+            Err(error) => Err(error),
+        };
+        match viewed {
+            Ok(view) => Ok(Some(view)),
+            // The caller asks for another type than the one that was put there: no deploy makes that right.
+            Err(error @ (sessile_codec::Error::WrongLane { .. } | sessile_codec::Error::WrongModel { .. })) => {
+                Err(error.into())
+            }
+            Err(error) => {
+                self.store().note_unreadable();
+                if let Some(handle) = self.handle() {
+                    event::unreadable_value(handle, &error);
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// The value under `key` as it is stored, to borrow from.

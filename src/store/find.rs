@@ -7,8 +7,10 @@ use sessile_codec::Record;
 
 use super::{Store, count};
 use crate::{
-    Error, Tier, Token, expiry,
-    memory::{Base, Load, Lookup},
+    Durability, Error, Tier, Token,
+    disk::Op,
+    expiry,
+    memory::{Base, Load, Lookup, Swap},
     token::Key,
 };
 
@@ -127,6 +129,21 @@ impl Store {
             self.confirm(&mut found, now_ms)?;
         }
         Ok(Some(found))
+    }
+
+    /// The client sent the cookie back: the session is confirmed, and the idle timeout applies from now on.
+    fn confirm(&self, found: &mut Found, now_ms: u64) -> Result<(), Error> {
+        let Some(current) = self.current(&found.key)?.filter(|current| expiry::is_unconfirmed(&current.record.meta())) else {
+            return Ok(());
+        };
+        let meta = self.0.settings.timeouts.confirmed(&expiry::touched(&current.record.meta(), now_ms));
+        let record = current.record.with_meta(&current.key, &meta);
+        let put = |before| self.queue(Op::Put { key: current.key, record: record.clone() }, Durability::Relaxed, before);
+        // If another request was faster, it did the same or the next one does.
+        if let Swap::Done(_) = self.0.memory.swap(&current.key, current.base(), &record, &self.0.disk, put) {
+            found.record = record;
+        }
+        Ok(())
     }
 
     /// Counts a request that presents several sessions.

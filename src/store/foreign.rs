@@ -96,7 +96,7 @@ pub(crate) enum Change {
 }
 
 /// What became of a session that was to be put under a key.
-pub(crate) enum Put {
+pub(crate) enum Placed {
     Done(Ticket),
     /// A session is there.
     Taken,
@@ -250,25 +250,25 @@ impl Store {
         key: &Key,
         make: impl Fn(u64) -> Result<Record, Error>,
         durability: Durability,
-    ) -> Result<Put, Error> {
+    ) -> Result<Placed, Error> {
         loop {
             let occupant = self.occupant(key)?;
             // From here on, the swap sees an end. One that came before is known here.
             if self.0.shared.ended.contains(key) {
                 self.drop_commit(None);
-                return Ok(Put::Ended);
+                return Ok(Placed::Ended);
             }
             let put = match &occupant {
                 Occupant::Nothing(load) => self.begin_foreign(key, Base::Nothing(load), &make(1)?, durability, false)?,
                 Occupant::Record { record, seen_ms, load } => {
                     let deadline_ms = expiry::deadline_ms(&record.meta(), *seen_ms);
                     if deadline_ms > self.now_ms() {
-                        return Ok(Put::Taken);
+                        return Ok(Placed::Taken);
                     }
                     if deadline_ms > self.0.timeline.certain_ms() {
                         // The clock may be wrong, and what is replaced does not come back when it is set right.
                         self.drop_commit(None);
-                        return Ok(Put::Ended);
+                        return Ok(Placed::Ended);
                     }
                     let base = load.as_ref().map_or(Base::Record(record), Base::Load);
                     self.begin_foreign(key, base, &make(record.meta().revision.saturating_add(1))?, durability, true)?
@@ -280,11 +280,11 @@ impl Store {
                 Occupant::Unreadable(_, error) => return Err(error.clone().into_error()),
                 Occupant::Ending => {
                     self.drop_commit(None);
-                    return Ok(Put::Ended);
+                    return Ok(Placed::Ended);
                 }
             };
             if let Some(ticket) = put {
-                return Ok(Put::Done(ticket));
+                return Ok(Placed::Done(ticket));
             }
         }
     }

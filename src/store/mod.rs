@@ -8,6 +8,7 @@
 
 mod capacity;
 mod commit;
+mod destroy;
 #[cfg(feature = "adapters")]
 mod ended;
 mod events;
@@ -22,6 +23,7 @@ mod revoked;
 #[cfg(feature = "adapters")]
 mod scan;
 mod shared;
+mod txn;
 mod upstream;
 mod watch;
 
@@ -38,7 +40,7 @@ use std::{
 use sessile_codec::Limits;
 
 #[cfg(feature = "adapters")]
-pub(crate) use self::foreign::{Change, ForeignKind, Put};
+pub(crate) use self::foreign::{Change, ForeignKind, Placed};
 #[cfg(feature = "import")]
 pub(crate) use self::notes::{Came, Import, Incoming, Source};
 #[cfg(feature = "sealed")]
@@ -47,15 +49,15 @@ use self::{
     capacity::FullAt, lease::Leases, notes::Notes, owners::OwnerLocks, revoked::Revoked, shared::Shared,
     upstream::StoreCallbacks,
 };
-pub(crate) use self::{
-    commit::{CommitOptions, Committed, Loaded, MergeInput, NewKey},
-    find::{Found, Presented},
-    lease::Lease,
-};
 pub use self::{
     events::{EndReason, Event, Events},
     info::SessionInfo,
     watch::{SessionEnd, Watch},
+};
+pub(crate) use self::{
+    find::{Found, Presented},
+    lease::Lease,
+    txn::{CommitOptions, Committed, Loaded, MergeInput, NewKey, Put},
 };
 use crate::{
     Ack, Builder, Durability, Error, Stats,

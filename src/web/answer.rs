@@ -215,6 +215,7 @@ impl Error {
             | Self::NoNamedLayer { .. }
             | Self::ReservedKey
             | Self::HeadersSent
+            | Self::NestedSave
             | Self::BadOwner { .. }
             | Self::CookieWithheld
             | Self::Config { .. } => true,

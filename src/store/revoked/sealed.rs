@@ -6,7 +6,7 @@ mod tests;
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 use super::{
-    super::{Committed, Found, MergeInput, NewKey, Store, commit::CommitOptions, commit::Loaded, count},
+    super::{CommitOptions, Committed, Found, Loaded, NewKey, Put, Store, count},
     LONGEST_MS, Revocation, State, StoredRevocation,
 };
 use crate::{
@@ -275,20 +275,21 @@ impl Store {
         let _locks = self.lock_owners([record.meta().owner, NOBODY]);
         let epoch = self.sealing_epoch();
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.rotation_grace));
-        let asked = CommitOptions { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep, may_end: false };
-        let known = Loaded { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
-        let committed = self.commit(&known, asked, |MergeInput { current, key, .. }| {
-            if !current.is_same(record) {
-                return Ok(None);
-            }
-            let (mut patch, limits) = (Patch::new(), Limits::UNLIMITED);
-            patch.set(LEFT_FOR, Entry::model(&LeftFor { key: *to, epoch }, &limits)?, &limits)?;
-            let mut meta = current.meta();
-            meta.revision += 1;
-            meta.absolute_deadline_ms = meta.absolute_deadline_ms.min(until_ms);
-            Ok(Some(patch.apply(Some(current), key, &meta, &limits)?))
-        })?;
-        Ok(committed.map(|committed| (epoch, committed.ticket)))
+        let options = CommitOptions { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep };
+        let loaded = Loaded { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
+        let mut txn = self.begin(&loaded, options)?;
+        let Some(onto) = txn.current()?.filter(|onto| onto.current.is_same(record)) else { return Ok(None) };
+        let (mut patch, limits) = (Patch::new(), Limits::UNLIMITED);
+        patch.set(LEFT_FOR, Entry::model(&LeftFor { key: *to, epoch }, &limits)?, &limits)?;
+        let mut meta = record.meta();
+        meta.revision += 1;
+        meta.absolute_deadline_ms = meta.absolute_deadline_ms.min(until_ms);
+        let left = patch.apply(Some(record), &onto.key, &meta, &limits)?;
+        Ok(match txn.put(left)? {
+            Put::Done(committed) => Some((epoch, committed.ticket)),
+            // Somebody changed it since, or ended it.
+            Put::Changed | Put::Ended => None,
+        })
     }
 
     /// The session of `record`, which has just ended in the store, may have gone on sealed: that ends, too.

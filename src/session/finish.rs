@@ -1,0 +1,83 @@
+//! The end of a request: its last commit, and what its response waits for and sends.
+//!
+//! Invariants: the end of a session is committed whatever the response; a use, or quick changes alone, fail no response.
+
+use super::{
+    Session,
+    commit::SaveOptions,
+    cookie_update::CookieUpdate,
+    state::{Phase, Place, State},
+};
+use crate::{Error, disk::Ticket, expiry};
+
+/// How a request ends.
+pub(crate) struct Finish {
+    /// Of the last commit. If that failed, the client must be told all the same of what was saved before.
+    pub(crate) ticket: Result<Ticket, Error>,
+    /// Whether the response must not claim success if the disk refuses the commit.
+    pub(crate) is_vital: bool,
+    pub(crate) told: CookieUpdate,
+    /// Which cookies behind the first the client has.
+    pub(crate) parts: u8,
+}
+
+/// How the layer ends a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// Whether the changes are committed. Without it they are dropped, except the end of a session.
+    pub(crate) commits: bool,
+    /// Whether the response goes out as it is when its values were dropped because the session had ended.
+    pub(crate) allows_dropped_values: bool,
+}
+
+impl Session {
+    /// Ends the request, and returns what to wait for and what the client must be sent, if anything.
+    pub(crate) fn finish(&self, ending: Ending) -> Option<Finish> {
+        let mut state = self.state();
+        if !ending.commits {
+            state.changes.give_up();
+        }
+        // A handler that fails after it has ended the session has ended it all the same.
+        let is_untouched = state.is_untouched() || !(ending.commits || state.ends_sessions());
+        if is_untouched && matches!(state.told, CookieUpdate::Nothing) {
+            state.answered = true;
+            return None;
+        }
+        let is_vital = state.ends_sessions() || !(state.changes.are_none() || state.changes.are_quick());
+        let set_values = state.changes.set_values() && !ending.allows_dropped_values;
+        let ticket = if is_untouched { Ok(Ticket::done()) } else { self.commit(&mut state, SaveOptions::default()) };
+        state.answered = true;
+        let ticket = ticket.or_else(|error| match error {
+            Error::CookieWithheld => Ok(Ticket::done()),
+            Error::SessionEnded if !set_values => Ok(Ticket::done()),
+            // The use was noted in memory when the session was loaded.
+            _ if !is_vital => Ok(Ticket::done()),
+            error => Err(error),
+        });
+        Some(Finish { ticket, is_vital, told: std::mem::take(&mut state.told), parts: state.kind.parts })
+    }
+}
+
+impl State {
+    /// Whether the next commit ends a session that is in the store, or in the cookie.
+    fn ends_sessions(&self) -> bool {
+        match self.phase {
+            Phase::Doomed(_) => true,
+            Phase::New | Phase::Live(_) | Phase::Ended(_) => self.ends_rivals,
+        }
+    }
+
+    /// Whether the request has only read, and its use of the session, which was noted when it was loaded, is worth no write. Without
+    /// another look at the clock.
+    fn is_untouched(&self) -> bool {
+        match &self.phase {
+            Phase::New => !self.changes.have_content() && !self.ends_rivals,
+            Phase::Live(Place::Store(stored)) => {
+                self.changes.are_none() && !expiry::use_is_due(&stored.record.meta(), stored.seen_ms)
+            }
+            #[cfg(feature = "sealed")]
+            Phase::Live(Place::Cookie(_)) => false,
+            Phase::Doomed(_) | Phase::Ended(_) => false,
+        }
+    }
+}
