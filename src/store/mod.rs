@@ -6,8 +6,10 @@
 //! - A token's MAC is checked before any I/O, and only when memory does not know the session: a forged id costs no I/O.
 //! - A failure of the disk is an error to the caller, never "no session".
 
+mod callbacks;
 mod capacity;
 mod commit;
+mod counters;
 mod destroy;
 #[cfg(feature = "adapters")]
 mod ended;
@@ -22,9 +24,7 @@ mod owners;
 mod revoked;
 #[cfg(feature = "adapters")]
 mod scan;
-mod shared;
 mod txn;
-mod upstream;
 mod watch;
 
 use std::{
@@ -46,8 +46,8 @@ pub(crate) use self::notes::{Came, Import, Incoming, Source};
 #[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{Opened, SealedEnd, SealedId, has_left};
 use self::{
-    capacity::FullAt, lease::Leases, notes::Notes, owners::OwnerLocks, revoked::Revoked, shared::Shared,
-    upstream::StoreCallbacks,
+    callbacks::StoreCallbacks, capacity::FullAt, counters::Shared, lease::Leases, notes::Notes, owners::OwnerLocks,
+    revoked::Revoked,
 };
 pub use self::{
     events::{EndReason, Event, Events},

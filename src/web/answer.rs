@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use super::{
     body,
     cookie::{forbid_caching, keep_private},
-    scope::{self, Scope, SessionUse},
+    request_scope::{self, RequestScope, SessionUse},
 };
 use crate::{
     Ack, Error, event,
@@ -25,10 +25,10 @@ use crate::{
 };
 
 pin_project! {
-    /// The answer of a [`SessionService`].
+    /// The answer of a [`SessionService`](super::SessionService).
     pub struct ResponseFuture<F, B> {
         // `None` only while the inner future is polled, and when the session has nothing more to say.
-        scope: Option<Scope>,
+        scope: Option<RequestScope>,
         #[pin]
         stage: Stage<F, B>,
     }
@@ -49,7 +49,7 @@ pin_project! {
 impl<F, B: Default + 'static> ResponseFuture<F, B> {
     /// The application works on the request, whose session is that of `scope`.
     #[inline]
-    pub(super) fn running(scope: Option<Scope>, inner: F) -> Self {
+    pub(super) fn running(scope: Option<RequestScope>, inner: F) -> Self {
         Self { scope, stage: Stage::Running { inner } }
     }
 
@@ -81,7 +81,7 @@ where
                     return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
                 }
                 StageProjection::Running { inner } => {
-                    let entered = scope::enter(this.scope);
+                    let entered = request_scope::enter(this.scope);
                     let polled = inner.poll(context);
                     drop(entered);
                     // Most often nobody asked for the session, and the response need not move.
@@ -122,7 +122,7 @@ where
 }
 
 /// Ends the session's part in the request. `None`: the response leaves as it is.
-fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
+fn finish<B>(scope: &RequestScope, response: &mut Response<B>) -> Option<Finish> {
     match &scope.used {
         SessionUse::Untouched => None,
         SessionUse::Failed => {
@@ -143,7 +143,7 @@ fn finish<B>(scope: &Scope, response: &mut Response<B>) -> Option<Finish> {
 
 /// The response, once its session's commit has been `acknowledged`.
 fn commit_outcome<B: Default + 'static>(
-    scope: Option<&Scope>,
+    scope: Option<&RequestScope>,
     acknowledged: Result<(), Error>,
     told: &CookieUpdate,
     parts: u8,
@@ -160,7 +160,7 @@ fn commit_outcome<B: Default + 'static>(
 
 /// The failure of a commit, to a client that is told what is in force all the same.
 fn error_with_cookie<B: Default + 'static>(
-    scope: Option<&Scope>,
+    scope: Option<&RequestScope>,
     error: &Error,
     told: &CookieUpdate,
     parts: u8,
@@ -169,12 +169,12 @@ fn error_with_cookie<B: Default + 'static>(
 }
 
 fn with_cookie<B: Default + 'static>(
-    scope: Option<&Scope>,
+    scope: Option<&RequestScope>,
     told: &CookieUpdate,
     parts: u8,
     mut response: Response<B>,
 ) -> Response<B> {
-    if let Some(Scope { config, .. }) = scope.filter(|_| !matches!(told, CookieUpdate::Nothing))
+    if let Some(RequestScope { config, .. }) = scope.filter(|_| !matches!(told, CookieUpdate::Nothing))
         && let Err(error) = config.tell(told, parts, response.headers_mut())
     {
         return error_response(scope, &error);
@@ -182,7 +182,7 @@ fn with_cookie<B: Default + 'static>(
     response
 }
 
-fn error_response<B: Default + 'static>(scope: Option<&Scope>, error: &Error) -> Response<B> {
+fn error_response<B: Default + 'static>(scope: Option<&RequestScope>, error: &Error) -> Response<B> {
     let mut response = if error.is_mistake() {
         body::of_mistake(error)
     } else {
@@ -255,7 +255,7 @@ mod tests {
         let told = CookieUpdate::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
-            scope: Some(Scope { config, arrived: Arrived::default(), used: SessionUse::Untouched }),
+            scope: Some(RequestScope { config, arrived: Arrived::default(), used: SessionUse::Untouched }),
             stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, told, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -6,7 +6,7 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use super::{Named, SessionName, body, scope};
+use super::{Named, SessionName, body, request_scope};
 use crate::{Error, Session, event};
 
 /// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
@@ -18,7 +18,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Error>> + Send {
-        std::future::ready(scope::session(&parts.headers, None))
+        std::future::ready(request_scope::session(&parts.headers, None))
     }
 }
 
@@ -27,7 +27,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
-        let session = scope::session(&parts.headers, None);
+        let session = request_scope::session(&parts.headers, None);
         std::future::ready(session.map(|session| Some(session).filter(Session::exists)))
     }
 }

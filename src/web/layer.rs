@@ -1,39 +1,22 @@
-//! The layer: what it is set to, and the session that it finds for a request.
+//! The layer, and what an application sets on it.
 //!
-//! Invariants: a configuration that browsers would refuse, or that is not safe, is an error before the first request; what the client is
-//! told is written in [`Carrier::tell`] alone.
+//! Invariant: a configuration that browsers would refuse, or that is not safe, is an error before the first request.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, Request, Response};
 #[cfg(feature = "test-util")]
-use http::{HeaderName, HeaderValue, header};
-use tower_layer::Layer;
-use tower_service::Service;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-#[cfg(feature = "sealed")]
-use super::sealed::Sealer;
+#[cfg(feature = "test-util")]
+use super::arrived::{Arrived, Carried};
 use super::{
-    Binding, Cookie, CookieError, SessionName, Transport, TransportError,
-    answer::ResponseFuture,
-    arrived::{Arrived, Carried},
-    cookie::{CookieTemplate, development_name},
-    loopback,
-    named::Marker,
-    scope::{self, Scope, SessionUse},
-    transport::Carrier,
+    Binding, Cookie, CookieError, SessionName, Transport, TransportError, config::Config, marker::Marker, transport::Carrier,
 };
+use crate::Store;
 #[cfg(feature = "test-util")]
-use crate::session::{Ending, Finish};
 use crate::{
-    Error, Session, Store, event,
-    session::{CookieUpdate, SessionKind},
-    token::NameHash,
+    Error, Session,
+    session::{Ending, Finish},
 };
 
 /// A tower layer that gives the handlers within it a [`Session`](crate::Session) carried by a cookie.
@@ -59,24 +42,6 @@ use crate::{
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct SessionLayer {
     pub(super) config: Arc<Config>,
-}
-
-/// What all requests share.
-#[derive(Clone)]
-pub(super) struct Config {
-    pub(super) store: Store,
-    pub(super) carrier: Carrier,
-    pub(super) marker: Option<Marker>,
-    #[cfg(feature = "sealed")]
-    pub(super) sealer: Option<Sealer>,
-    #[cfg(feature = "sealed")]
-    pub(super) sealed_limit_bytes: usize,
-    pub(super) name: NameHash,
-    binding: Option<Binding>,
-    blueprint: Cookie,
-    loopback_only: bool,
-    pub(super) commit_on_server_error: bool,
-    pub(super) allow_dropped_values: bool,
 }
 
 impl SessionLayer {
@@ -257,158 +222,9 @@ impl SessionLayer {
     }
 }
 
-impl Config {
-    /// The session that a handler asks for by `headers`, and whether it is the one of the request that `arrived`.
-    pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<(Session, bool), Error> {
-        let carried = Carried::of(headers, self.carrier.asks());
-        let kind = self.kind(arrived, &carried);
-        let mut is_own = true;
-        // Asked only if no session was found, which is seldom.
-        let is_withheld = || {
-            let is_presented = self.carrier.is_presented(&carried);
-            is_own = is_presented || arrived.has(&carried);
-            !is_own || !is_presented && self.may_withhold(arrived, headers)
-        };
-        let session = self.load_presented(kind, &carried, is_withheld)?;
-        let session = match &self.binding {
-            Some(binding) if !binding.check(&session) => Session::new(&self.store, kind),
-            _ => session,
-        };
-        Ok((session, is_own))
-    }
-
-    fn load_presented(
-        &self,
-        kind: SessionKind,
-        carried: &Carried<'_>,
-        is_withheld: impl FnOnce() -> bool,
-    ) -> Result<Session, Error> {
-        #[cfg(feature = "sealed")]
-        if self.sealer.is_some() {
-            let sealed = self.sealed_sessions(carried);
-            return self.carrier.tokens(carried, |tokens| Session::load_among(&self.store, kind, sealed, tokens, is_withheld));
-        }
-        self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens, is_withheld))
-    }
-
-    /// Whether the browser may have withheld the cookie.
-    fn may_withhold(&self, arrived: &Arrived, headers: &HeaderMap) -> bool {
-        matches!(self.carrier, Carrier::Cookie(_)) && arrived.may_withhold(self.blueprint.wanted_same_site(), headers)
-    }
-
-    #[cfg_attr(not(feature = "sealed"), expect(unused_variables, reason = "only parts of sealed sessions are looked for"))]
-    fn kind(&self, arrived: &Arrived, carried: &Carried<'_>) -> SessionKind {
-        let (name, ends_with_browser) = (self.name, self.carrier.ends_with_browser());
-        #[cfg(feature = "sealed")]
-        let (parts, seal_bytes) = self.sealing(carried);
-        #[cfg(not(feature = "sealed"))]
-        let parts = 0;
-        SessionKind {
-            name,
-            ends_with_browser,
-            client: arrived.client(),
-            #[cfg(feature = "sealed")]
-            seal_bytes,
-            parts,
-        }
-    }
-
-    /// Whether both layers give a request the same session.
-    pub(super) fn serves_same(&self, other: &Self) -> bool {
-        self.store.is_same(&other.store)
-            && Marker::same(self.marker.as_ref(), other.marker.as_ref())
-            && self.carrier.reads_same(&other.carrier)
-    }
-
-    /// Writes what the client must be told; `parts` says which cookies behind the first it has.
-    #[cfg_attr(not(feature = "sealed"), expect(clippy::unnecessary_wraps, reason = "to seal can fail"))]
-    pub(super) fn tell(&self, told: &CookieUpdate, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
-        #[cfg(feature = "sealed")]
-        if let (Some(sealer), Carrier::Cookie(_)) = (&self.sealer, &self.carrier) {
-            return sealer.tell(&self.carrier, told, parts, self.store.now_ms(), headers);
-        }
-        let _ = parts;
-        self.carrier.tell(told, self.store.now_ms(), headers);
-        Ok(())
-    }
-
-    /// The cookie as it is set, under the name that it goes by.
-    pub(super) fn template(&self) -> Result<CookieTemplate, CookieError> {
-        let name = self.marker.map(|marker| marker.name);
-        match (name, self.loopback_only) {
-            (None, false) => self.blueprint.build(),
-            (Some(name), false) => self.blueprint.clone().or_named(name).build(),
-            (name, true) => self.blueprint.clone().or_named(&development_name(name, self.store.id())).build(),
-        }
-    }
-
-    /// Checks the cookie again after a change, also if another carrier is in use now.
-    fn rebuild_cookie(&mut self) -> Result<(), CookieError> {
-        let template = self.template()?;
-        #[cfg(feature = "sealed")]
-        if let Some(sealer) = &mut self.sealer {
-            sealer.adapt(&template, self.name);
-        }
-        if let Carrier::Cookie(current) = &mut self.carrier {
-            *current = template;
-        }
-        Ok(())
-    }
-}
-
 impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.config.marker.map(|marker| marker.name);
         f.debug_struct("SessionLayer").field("name", &name).field("carrier", &self.config.carrier).finish_non_exhaustive()
-    }
-}
-
-impl<S> Layer<S> for SessionLayer {
-    type Service = SessionService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        SessionService { inner, config: self.config.clone() }
-    }
-}
-
-/// A service with a [`SessionLayer`] around it.
-#[derive(Clone)]
-pub struct SessionService<S> {
-    inner: S,
-    config: Arc<Config>,
-}
-
-impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionService").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Default + 'static,
-{
-    type Response = Response<ResBody>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResBody>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if self.config.loopback_only
-            && let Some(why) = loopback::refusal(request.uri(), request.headers())
-        {
-            event::mistake("plain_http_on_loopback", &why);
-            return ResponseFuture::misdirected(why);
-        }
-        let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());
-        let mut scope = Some(Scope { config: self.config.clone(), arrived, used: SessionUse::Untouched });
-        let entered = scope::open(&mut scope);
-        let inner = self.inner.call(request);
-        drop(entered);
-        ResponseFuture::running(scope, inner)
     }
 }

@@ -7,6 +7,7 @@ mod arrived;
 mod authority;
 mod binding;
 mod body;
+mod config;
 mod cookie;
 mod csrf;
 #[cfg(feature = "axum")]
@@ -15,10 +16,12 @@ mod layer;
 #[cfg(feature = "test-util")]
 mod login;
 mod loopback;
+mod marker;
 mod named;
-mod scope;
+mod request_scope;
 #[cfg(feature = "sealed")]
 mod sealed;
+mod service;
 mod transport;
 
 #[cfg(feature = "test-util")]
@@ -30,8 +33,9 @@ pub use self::{
     binding::{Binding, BindingChange, OnChange},
     cookie::{Cookie, CookieError, SameSite},
     csrf::{CsrfError, CsrfFuture, CsrfLayer, CsrfService},
-    layer::{SessionLayer, SessionService},
+    layer::SessionLayer,
     named::{Named, SessionName},
+    service::SessionService,
     transport::{Transport, TransportError},
 };
 #[cfg(fuzzing)]

@@ -8,6 +8,7 @@ mod closures;
 mod cookies;
 mod corpus;
 mod csrf;
+mod documents;
 #[cfg(feature = "encryption")]
 mod encryption;
 mod events;

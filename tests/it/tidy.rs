@@ -34,12 +34,12 @@ const PEERS: [(&str, &str, &str); 7] = [
 /// A file is shorter than this.
 const MOST_LINES: usize = 600;
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every Rust file under `directory`, with its path from the root and its text.
-fn files(directory: &str) -> Vec<(String, String)> {
+pub(crate) fn files(directory: &str) -> Vec<(String, String)> {
     fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -72,7 +72,7 @@ fn code(text: &str) -> String {
 }
 
 /// The words of a text: what stands between characters that no identifier has.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|character: char| !character.is_alphanumeric() && character != '_')
 }
 

@@ -28,8 +28,8 @@ use self::parts::{LINE_BYTES, MOST_PARTS, Presented};
 use super::{
     SessionLayer,
     arrived::Carried,
+    config::Config,
     cookie::{self, CookieTemplate},
-    layer::Config,
     transport::Carrier,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sessile_codec::Record;
 
-use super::{notes::Notes, revoked::Revoked, shared::Shared};
+use super::{counters::Shared, notes::Notes, revoked::Revoked};
 use crate::{
     disk::{Disk, Op, Upstream, Urgency},
     expiry,

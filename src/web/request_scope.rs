@@ -9,11 +9,11 @@ use std::{cell::RefCell, sync::Arc};
 
 use http::HeaderMap;
 
-use super::{arrived::Arrived, layer::Config, named::Marker};
+use super::{arrived::Arrived, config::Config, marker::Marker};
 use crate::{Error, Session};
 
 /// What one layer knows of one request.
-pub(super) struct Scope {
+pub(super) struct RequestScope {
     pub(super) config: Arc<Config>,
     pub(super) arrived: Arrived,
     pub(super) used: SessionUse,
@@ -30,12 +30,12 @@ pub(super) enum SessionUse {
 }
 
 thread_local! {
-    static SCOPES: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+    static SCOPES: RefCell<Vec<RequestScope>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Makes `scope` the innermost one of this thread, until what this gives is dropped.
 #[inline]
-pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
+pub(super) fn enter(scope: &mut Option<RequestScope>) -> Entered<'_> {
     let inner = scope.take();
     let is_in = inner.is_some();
     if let Some(inner) = inner {
@@ -47,7 +47,7 @@ pub(super) fn enter(scope: &mut Option<Scope>) -> Entered<'_> {
 /// As [`enter`], when the request arrives. If an outer layer gives the request the same session, that layer commits it, and `scope` stays
 /// `None`.
 #[inline]
-pub(super) fn open(scope: &mut Option<Scope>) -> Entered<'_> {
+pub(super) fn open(scope: &mut Option<RequestScope>) -> Entered<'_> {
     let inner = scope.take();
     let is_in = inner.is_some_and(|inner| {
         SCOPES.with_borrow_mut(|scopes| {
@@ -61,7 +61,7 @@ pub(super) fn open(scope: &mut Option<Scope>) -> Entered<'_> {
     Entered { scope, is_in }
 }
 
-impl Scope {
+impl RequestScope {
     /// Whether both layers give this request the same session.
     fn serves_same(&self, other: &Self) -> bool {
         self.config.serves_same(&other.config) && self.arrived.is_same(&other.arrived)
@@ -70,7 +70,7 @@ impl Scope {
 
 /// Takes the scope back, also when what runs in it panics.
 pub(super) struct Entered<'a> {
-    scope: &'a mut Option<Scope>,
+    scope: &'a mut Option<RequestScope>,
     is_in: bool,
 }
 
