@@ -22,13 +22,12 @@ use actix_web::{
     web::get,
 };
 use axum::http::HeaderValue;
-use sessile::{
-    Durability, Store,
-    adapters::{ActixSessions, TowerSessions},
-};
+use sessile::{Durability, Store};
+use sessile_actix_session::ActixSessions;
 use sessile_benches::{
     Target, USER_ID, Work, bare_app, block_on, call, compare, report, row, sized, tower_around, tower_fill, typical,
 };
+use sessile_tower_sessions::TowerSessions;
 use tempfile::TempDir;
 use tower_sessions::{MemoryStore, SessionStore, session::Id};
 

@@ -70,22 +70,20 @@
 //! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`: small
 //! sessions in the cookie itself. `encryption`: sessions sealed with keys of yours before they are written. `tracing`: what an operator
 //! wants to hear of, as events. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from
-//! other stores and JSON lines. Stores for other session crates, in [`adapters`]: `tower-sessions-0_14`, `tower-sessions-0_15`,
-//! `actix-session-0_11`, `axum_session-0_22`, `poem-3`. `test-util`: [`testing`], a store without a file and a clock set by hand.
+//! other stores and JSON lines. `foreign`: what the adapters for other session crates are written on, see [`mod@foreign`]. `test-util`:
+//! [`testing`], a store without a file and a clock set by hand.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Every adapter turns it on by itself.
-#![cfg_attr(docsrs, doc(auto_cfg(hide(feature = "adapters"))))]
 
 mod ack;
-#[cfg(feature = "adapters")]
-pub mod adapters;
 mod builder;
 mod clock;
 mod disk;
 mod error;
 mod event;
 mod expiry;
+#[cfg(feature = "foreign")]
+pub mod foreign;
 #[cfg(all(fuzzing, feature = "tower"))]
 #[doc(hidden)]
 pub mod fuzzing;

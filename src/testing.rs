@@ -8,8 +8,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub mod contract;
-
 pub use crate::disk::{FaultDisk, IoCounts, IoKind};
 #[cfg(feature = "tower")]
 pub use crate::web::{login_cookie, login_with};

@@ -23,7 +23,8 @@ use axum::{
     response::Response,
     routing::get,
 };
-use sessile::{Durability, SessionLayer, Store, adapters::TowerSessions};
+use sessile::{Durability, SessionLayer, Store};
+use sessile_tower_sessions::TowerSessions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 #[cfg(feature = "encryption")]
 use super::sealed::{self, RecordSealer};
 use super::tables::StoreMeta;
-#[cfg(all(feature = "adapters", feature = "encryption"))]
+#[cfg(all(feature = "foreign", feature = "encryption"))]
 use crate::error::Cause;
 use crate::{
     Error,
@@ -206,7 +206,7 @@ impl Unreadable {
     }
 }
 
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 impl Unreadable {
     /// The error for who would write over it.
     pub(crate) fn into_error(self) -> Error {

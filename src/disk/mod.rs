@@ -50,7 +50,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::copy::{Place, copy};
 #[cfg(feature = "test-util")]
 pub use self::fault::{FaultDisk, IoCounts, IoKind};
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 pub(crate) use self::op::note_key;
 #[cfg(feature = "import")]
 pub(crate) use self::op::{import_note, is_import_note};
@@ -342,7 +342,7 @@ impl Disk {
     }
 
     /// The keys of every record there is, or was a moment ago.
-    #[cfg(feature = "adapters")]
+    #[cfg(feature = "foreign")]
     pub(crate) fn keys(&self) -> Result<Vec<Key>, Error> {
         self.check_process()?;
         let mut keys = Vec::new();

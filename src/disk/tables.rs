@@ -235,7 +235,7 @@ pub(super) fn len(db: &Database) -> Result<u64, redb::Error> {
 }
 
 /// The keys of all records.
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 pub(super) fn keys(db: &Database) -> Result<Vec<Key>, redb::Error> {
     let table = db.begin_read()?.open_table(RECORDS)?;
     table.iter()?.map(|entry| Ok(*entry?.0.value())).collect()

@@ -12,7 +12,7 @@ use tower_sessions_core_0_15::session::Id;
 use super::{Import, ImportError, Imported, Run};
 use crate::{
     Store,
-    adapters::foreign::{Foreign, check_key, key_of},
+    foreign::{Sessions, check_key, key_of},
     owner::{self, NOBODY, Owner},
     store::{ForeignKind, Incoming},
     token::{Handle, Key},
@@ -254,8 +254,8 @@ impl Line {
         let store = run.store;
         match self {
             Self::Foreign { kind, id, ends_ms, data } => {
-                let sessions = Foreign::new(store.clone(), *kind);
-                let values = sessions.values(data).map(|values| (values, *ends_ms));
+                let sessions = Sessions::new(store.clone(), *kind);
+                let values = sessions.values(data.iter().map(|(key, value)| (&**key, value))).map(|values| (values, *ends_ms));
                 run.take_foreign(position, &sessions, id, values, data)
             }
             Self::Own { key, meta, owner, data, store: from } => {

@@ -1,7 +1,7 @@
 //! Sessions from elsewhere into a store, and out of it as text.
 //!
 //! Nobody is signed out where ids can be kept: a session comes under the id that its visitor's cookie holds, so the application goes on with
-//! [`TowerSessions`](crate::adapters::TowerSessions) in the place of the store it had.
+//! `TowerSessions` of the crate `sessile-tower-sessions` in the place of the store it had.
 //!
 //! # Examples
 //! ```
@@ -52,18 +52,13 @@ use std::{
 };
 
 use serde_json::Value;
-use sessile_codec::Patch;
 use tower_sessions_core_0_15::session::{Id, Record};
 
 pub use self::json::export_json_lines;
 use crate::{
     Error, Owner, Store,
-    adapters::{
-        foreign::{Foreign, New},
-        owners::Owners,
-        tower_sessions::to_ms,
-    },
     clock::from_ms,
+    foreign::{New, Owners, Sessions, Values},
     store::{self, Came, ForeignKind, Incoming},
     token::Key,
 };
@@ -327,15 +322,18 @@ impl<'a> Import<'a> {
     /// ```
     pub fn tower_sessions_records(self, pairs: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Imported, ImportError> {
         let mut run = self.begin("session")?;
-        let sessions = Foreign::new(run.store.clone(), ForeignKind::TowerSessions);
+        let sessions = Sessions::new(run.store.clone(), ForeignKind::TowerSessions);
         for (position, (id, bytes)) in (1..).zip(pairs) {
             // What an id ends with names its session, also where its record cannot be read.
             let named = id.get(id.len().saturating_sub(ID_CHARACTERS)..).and_then(|id| id.parse::<Id>().ok());
-            let key = named.map(|id| sessions.key(&id.0.to_le_bytes()));
+            let key = named.map(|id| sessions.key(&id.0.to_le_bytes()).0);
             match rmp_serde::from_slice::<Record>(&bytes) {
                 // The store would have found it under no other id.
                 Ok(record) if named == Some(record.id) => {
-                    let new = sessions.values(&record.data).map(|values| (values, to_ms(record.expiry_date)));
+                    let values = sessions.values(record.data.iter().map(|(key, value)| (&**key, value)));
+                    // A time before 1970 is over all the same.
+                    let ends_ms = (record.expiry_date.unix_timestamp_nanos() / 1_000_000).max(0);
+                    let new = values.map(|values| (values, u64::try_from(ends_ms).unwrap_or(u64::MAX)));
                     run.take_foreign(position, &sessions, &record.id.0.to_le_bytes(), new, &record.data)?;
                 }
                 Ok(_) => run.refuse(position, key, "its record names another id than it is stored under"),
@@ -395,13 +393,13 @@ impl Run<'_> {
     fn take_foreign(
         &mut self,
         position: u64,
-        sessions: &Foreign,
+        sessions: &Sessions,
         id: &[u8],
-        new: Result<(Patch, u64), Error>,
+        new: Result<(Values, u64), Error>,
         data: &HashMap<String, Value>,
     ) -> Result<(), ImportError> {
-        let key = sessions.key(id);
-        let checked = new.and_then(|(values, ends_ms)| sessions.check_keys(&values).map(|()| (values, ends_ms)));
+        let key = sessions.key(id).0;
+        let checked = new.and_then(|(values, ends_ms)| sessions.check_keys(&values.0).map(|()| (values, ends_ms)));
         let (values, ends_ms) = match checked {
             Ok(new) => new,
             Err(error) => {
@@ -412,7 +410,7 @@ impl Run<'_> {
         let owner = self.owners.of(data);
         let meta = sessions.meta(&key, &New { values: &values, ends_ms, owner });
         let limits = self.store.foreign_limits();
-        let incoming = Incoming { key, meta, values: &values, limits, knows_owner: owner.is_some(), is_ours: false };
+        let incoming = Incoming { key, meta, values: &values.0, limits, knows_owner: owner.is_some(), is_ours: false };
         self.take(position, &incoming)
     }
 

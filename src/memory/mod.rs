@@ -112,7 +112,7 @@ pub(crate) enum Base<'a> {
     /// What the disk had when this load began.
     Load(&'a Load<'a>),
     /// The disk had nothing when this load began.
-    #[cfg(feature = "adapters")]
+    #[cfg(feature = "foreign")]
     Nothing(&'a Load<'a>),
 }
 

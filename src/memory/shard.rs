@@ -42,7 +42,7 @@ impl Shard {
             (Content::Live(record), Base::Record(base)) if record.is_same(base) => Swap::Done(slot.before()),
             (Content::Other(other), base) => match (&**other, base) {
                 (Other::Loading(id), Base::Load(load)) if *id == load.id => Swap::Done(Before::default()),
-                #[cfg(feature = "adapters")]
+                #[cfg(feature = "foreign")]
                 (Other::Loading(id), Base::Nothing(load)) if *id == load.id => {
                     Swap::Done(Before { seq: None, is_unborn: true })
                 }

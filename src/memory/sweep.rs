@@ -51,7 +51,7 @@ impl Memory {
     }
 
     /// As [`peek`](Self::peek). `None`: `key` is [claimed](Self::claim), and free as soon as the file has deleted it.
-    #[cfg(feature = "adapters")]
+    #[cfg(feature = "foreign")]
     pub(crate) fn peek_unclaimed(&self, key: &Key, now_ms: u64) -> Option<super::Lookup> {
         let mut shard = self.shard(key);
         let is_claimed = shard.index.get(key).is_some_and(|slot| slot.pinned() == Some(SWEPT));

@@ -37,7 +37,7 @@ pub(super) struct Shared {
     sessions: AtomicI64,
     pub(super) events: Broadcast,
     pub(super) watchers: Arc<Watchers>,
-    #[cfg(feature = "adapters")]
+    #[cfg(feature = "foreign")]
     pub(super) ended: super::ended::Ended,
 }
 

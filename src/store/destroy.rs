@@ -33,7 +33,7 @@ impl Store {
         while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
             let enqueue = |before| {
                 // Its client may come back with the same id when it was only evicted.
-                #[cfg(feature = "adapters")]
+                #[cfg(feature = "foreign")]
                 if reason != EndReason::StoreFull {
                     self.0.shared.ended.note(&current.key);
                 }

@@ -24,11 +24,15 @@ use crate::{
 
 /// The crate that issued a session's id. Its number is in the record's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "each adapter has its own")]
-pub(crate) enum ForeignKind {
+#[non_exhaustive]
+pub enum ForeignKind {
+    /// tower-sessions, of any version.
     TowerSessions = 1,
+    /// actix-session.
     ActixSession = 2,
+    /// `axum_session`.
     AxumSession = 3,
+    /// poem.
     Poem = 4,
 }
 

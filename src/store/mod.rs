@@ -11,18 +11,18 @@ mod capacity;
 mod commit;
 mod counters;
 mod destroy;
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 mod ended;
 mod events;
 mod find;
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 mod foreign;
 mod info;
 mod lease;
 mod notes;
 mod owners;
 mod revoked;
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 mod scan;
 mod txn;
 mod watch;
@@ -39,8 +39,10 @@ use std::{
 
 use sessile_codec::Limits;
 
-#[cfg(feature = "adapters")]
-pub(crate) use self::foreign::{Change, ForeignKind, Placed};
+#[cfg(feature = "foreign")]
+pub use self::foreign::ForeignKind;
+#[cfg(feature = "foreign")]
+pub(crate) use self::foreign::{Change, Placed};
 #[cfg(feature = "import")]
 pub(crate) use self::notes::{Came, Import, Incoming, Source};
 #[cfg(feature = "sealed")]

@@ -8,21 +8,21 @@
 
 #[cfg(feature = "import")]
 mod imported;
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 mod indexed;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "import")]
 use parking_lot::Mutex;
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 use sessile_codec::{Limits, Meta, Patch};
 
 #[cfg(feature = "import")]
 pub(crate) use self::imported::{Came, Import, Incoming, Source};
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 use super::Store;
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 use crate::disk::Op;
 use crate::{
     Error,
@@ -33,7 +33,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Notes {
     count: AtomicU64,
-    #[cfg(feature = "adapters")]
+    #[cfg(feature = "foreign")]
     indexed: indexed::Indexed,
     /// Held by the one import that runs.
     #[cfg(feature = "import")]
@@ -45,7 +45,7 @@ impl Notes {
     pub(super) fn load(&self, disk: &Disk) -> Result<(), Error> {
         let count = disk.of_owner(&NOTES)?.len() as u64;
         self.count.store(count, Ordering::Relaxed);
-        #[cfg(feature = "adapters")]
+        #[cfg(feature = "foreign")]
         if count > 0 {
             self.indexed.load(disk);
         }
@@ -72,7 +72,7 @@ impl Notes {
     }
 }
 
-#[cfg(feature = "adapters")]
+#[cfg(feature = "foreign")]
 impl Store {
     /// The operation that writes a note until `until_ms`. `is_new`: the file has none under this key.
     fn note(&self, key: Key, until_ms: u64, is_new: bool, values: &Patch) -> Result<Op, Error> {

@@ -39,14 +39,6 @@ fn what_handlers_hold_goes_to_any_thread_and_stays_as_long_as_it_likes() {
     is_shareable::<Tier>();
     is_shareable::<Ack>();
     is_shareable::<Ack<usize>>();
-    #[cfg(feature = "tower-sessions-0_15")]
-    is_cloneable::<sessile::adapters::TowerSessions>();
-    #[cfg(feature = "actix-session-0_11")]
-    is_cloneable::<sessile::adapters::ActixSessions>();
-    #[cfg(feature = "axum_session-0_22")]
-    is_cloneable::<sessile::adapters::AxumSessionPool>();
-    #[cfg(feature = "poem-3")]
-    is_cloneable::<sessile::adapters::PoemSessions>();
     #[cfg(feature = "import")]
     is_an_error::<sessile::import::ImportError>();
     is_an_error::<Error>();

@@ -174,6 +174,34 @@ fn what_the_session_sets_while_its_update_runs_again_counts() {
 }
 
 #[test]
+fn updates_run_again_at_each_conflict_and_each_for_its_own_key() {
+    in_time(|| {
+        let store = sessile::testing::store();
+        let (session, other) = twice(&store);
+        let between = session.clone();
+        let mut runs = 0;
+        other
+            .update("a", move |a: Option<u64>| {
+                runs += 1;
+                if runs == 2 {
+                    // Another request is faster once more.
+                    between.insert("a", 20).unwrap();
+                    between.insert("b", 200).unwrap();
+                    between.save().wait().unwrap();
+                }
+                a.unwrap_or(0) + 1
+            })
+            .unwrap();
+        other.update("b", |b: Option<u64>| b.unwrap_or(0) + 2).unwrap();
+        session.insert("a", 10).unwrap();
+        session.insert("b", 100).unwrap();
+        session.save().wait().unwrap();
+        other.save().wait().unwrap();
+        assert_eq!((other.get("a").unwrap(), other.get("b").unwrap()), (Some(21), Some(202)));
+    });
+}
+
+#[test]
 fn an_update_that_panics_in_a_commit_locks_nobody_out() {
     in_time(|| {
         let store = sessile::testing::store();

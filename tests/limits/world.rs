@@ -233,35 +233,27 @@ impl World {
         self.count(|known| owner.is_some() && known.owner == owner && self.seconds < known.over)
     }
 
-    #[cfg(feature = "poem-3")]
+    #[cfg(feature = "foreign")]
     fn begin_foreign(&mut self) {
-        use std::{
-            collections::BTreeMap,
-            pin::pin,
-            task::{Context, Poll, Waker},
-        };
-
-        use poem_3::session::SessionStorage;
+        use sessile::foreign::{ForeignKind, New, Saved, Sessions};
 
         let (id, life) = (format!("id{}", self.log.len()), Duration::from_secs(40));
         self.log.push(format!("begin {id}"));
         let room = self.store.stats().sessions;
-        let sessions = sessile::adapters::PoemSessions::new(self.store.clone());
-        let entries = BTreeMap::from([("n".to_owned(), serde_json::json!(1))]);
-        let mut update = pin!(sessions.update_session(&id, &entries, Some(life)));
-        let result = loop {
-            match update.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(result) => break result,
-                Poll::Pending => thread::yield_now(),
-            }
-        };
+        let sessions = Sessions::new(self.store.clone(), ForeignKind::Poem);
+        let (key, values) = (sessions.key(id.as_bytes()), sessions.values([("n", &1)]).unwrap());
+        let ends_ms = sessions.now_ms() + life.as_secs() * 1000;
+        let put = sessions.put(&key, &New { values: &values, ends_ms, owner: None });
+        let result = put.and_then(|saved| match saved {
+            Saved::Done(ack) => ack.wait(),
+            Saved::Ended => Err(Error::SessionEnded),
+        });
         self.hear();
-        let error = result.err().map(|error| error.downcast_ref::<Error>().unwrap().clone());
-        self.judge(None, room, 0, error);
+        self.judge(None, room, 0, result.err());
         self.note(None, None, life);
     }
 
-    #[cfg(not(feature = "poem-3"))]
+    #[cfg(not(feature = "foreign"))]
     fn begin_foreign(&mut self) {
         self.begin(None, Durability::Relaxed);
     }

@@ -12,7 +12,8 @@ use actix_web::{
     rt::System,
     web::{Path, get, post},
 };
-use sessile::{Store, adapters::ActixSessions};
+use sessile::Store;
+use sessile_actix_session::ActixSessions;
 
 type Answer = Result<String, actix_web::Error>;
 

@@ -1,0 +1,297 @@
+//! Sessions from the stores of tower-sessions and from JSON lines, and into JSON lines: nobody is signed out.
+
+mod again;
+mod lines;
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+use sessile::{
+    Store,
+    import::{self, Import, ImportError, Imported},
+    testing::{self, ManualClock},
+};
+use sessile_tower_sessions::TowerSessions;
+use time::OffsetDateTime;
+use tower_sessions_core_0_15::{
+    SessionStore,
+    session::{Id, Record},
+};
+
+/// A session of the fixture. Its ids, values and ends follow from its number.
+fn record(n: u32) -> Record {
+    let id = Id(i128::from(n + 1).wrapping_mul(0x0123_4567_89ab_cdef_fedc_ba98_7654_3211));
+    let data = HashMap::from([
+        ("n".to_owned(), json!(n)),
+        ("name".to_owned(), json!(format!("visitor {n} äß漢"))),
+        ("axum-login.data".to_owned(), json!({"user_id": n % 5, "auth_hash": [1, 2, 255]})),
+        ("cart".to_owned(), json!([{"id": n, "price": 0.5}, null, true, -1])),
+        // From a few bytes to several overflow pages.
+        ("text".to_owned(), json!("x".repeat(if n.is_multiple_of(5) { n as usize * 37 % 1500 } else { 20 }))),
+    ]);
+    let ends = if n % 10 == 9 { 1_000_000_000 } else { 4_000_000_000 + i64::from(n) };
+    Record { id, data, expiry_date: OffsetDateTime::from_unix_timestamp(ends).unwrap() }
+}
+
+const RECORDS: u32 = 300;
+const EXPIRED: u64 = 30;
+
+fn fixture() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("import/tower_sessions.sqlite")
+}
+
+async fn loaded(store: &Store, id: Id) -> Option<Record> {
+    SessionStore::load(&TowerSessions::new(store.clone()), &id).await.unwrap()
+}
+
+async fn has_all(store: &Store) {
+    for n in 0..RECORDS {
+        let expected = (n % 10 != 9).then(|| record(n));
+        assert_eq!(loaded(store, record(n).id).await, expected, "session {n}");
+    }
+}
+
+#[test]
+fn records_for_the_fixture() {
+    for record in (0..RECORDS).map(record) {
+        let bytes = rmp_serde::to_vec(&record).unwrap();
+        let hex = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        println!("row {} {hex} {}", record.id, record.expiry_date.unix_timestamp());
+        assert_eq!(rmp_serde::from_slice::<Record>(&bytes).unwrap(), record);
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_table_comes_over_whole_and_a_second_time_changes_nothing() {
+    let store = testing::store();
+    let imported = Import::into(&store).tower_sessions_sqlite(fixture(), "tower_sessions").unwrap();
+    assert_eq!((imported.created, imported.expired, imported.unchanged), (u64::from(RECORDS) - EXPIRED, EXPIRED, 0));
+    assert_eq!(imported.reasons, Vec::<String>::new());
+    has_all(&store).await;
+
+    // A visitor goes on, and the import is run again.
+    let sessions = TowerSessions::new(store.clone());
+    let mut changed = loaded(&store, record(1).id).await.unwrap();
+    changed.data.insert("n".to_owned(), json!("changed"));
+    sessions.save(&changed).await.unwrap();
+    let again = Import::into(&store).tower_sessions_sqlite(fixture(), "tower_sessions").unwrap();
+    assert_eq!((again.created, again.kept, again.unchanged), (0, 1, u64::from(RECORDS) - EXPIRED - 1));
+    assert_eq!(loaded(&store, record(1).id).await.unwrap().data["n"], json!("changed"));
+}
+
+#[test]
+fn a_file_that_is_no_such_table_says_so() {
+    let store = testing::store();
+    let says = |path: PathBuf, table: &str| Import::into(&store).tower_sessions_sqlite(path, table).unwrap_err().to_string();
+    let text = says(fixture(), "sessions");
+    assert!(text.contains("no table `sessions`") && text.contains("tower_sessions"), "{text}");
+    let text = says(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), "sessions");
+    assert!(text.contains("no SQLite file"), "{text}");
+    assert!(matches!(Import::into(&store).tower_sessions_sqlite("/does/not/exist", "a"), Err(ImportError::Io(_))));
+}
+
+#[test]
+fn a_file_with_changes_beside_it_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for beside in ["-wal", "-journal"] {
+        let path = directory.path().join(format!("sessions{beside}.db"));
+        std::fs::copy(fixture(), &path).unwrap();
+        let name = format!("{}{beside}", path.display());
+        std::fs::write(&name, []).unwrap();
+        let store = testing::store();
+        assert_eq!(
+            Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions").unwrap().created,
+            270,
+            "an empty one is none"
+        );
+        std::fs::write(&name, b"changes").unwrap();
+        let refused = Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions").unwrap_err().to_string();
+        assert!(refused.contains("wal_checkpoint"), "{refused}");
+    }
+}
+
+#[test]
+fn g6_a_damaged_sqlite_file_neither_panics_nor_hangs() {
+    let bytes = std::fs::read(fixture()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("damaged.db");
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |bound: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % bound as u64).unwrap()
+    };
+    let store = Store::builder().durability(sessile::Durability::Relaxed).open_in_memory().unwrap();
+    let (mut errors, mut refused) = (0, 0);
+    for round in 0..300 {
+        let mut damaged = bytes.clone();
+        if round % 10 == 0 {
+            damaged.truncate(next(bytes.len()));
+        }
+        for _ in 0..=round % 40 {
+            // Half of them where trees have their roots.
+            let at = if round % 2 == 0 { next(damaged.len().clamp(1, 4096)) } else { next(damaged.len().max(1)) };
+            if let Some(byte) = damaged.get_mut(at) {
+                *byte = u8::try_from(next(256)).unwrap();
+            }
+        }
+        std::fs::write(&path, damaged).unwrap();
+        match Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions") {
+            Ok(imported) => refused += imported.refused,
+            Err(_) => errors += 1,
+        }
+    }
+    assert!(errors > 50 && refused > 50, "{errors} errors and {refused} refused: the damage was seen");
+}
+
+#[tokio::test]
+async fn redis_values_come_over_with_their_prefix() {
+    let store = testing::store();
+    let pairs = (0..RECORDS).map(|n| (format!("session:{}", record(n).id), rmp_serde::to_vec(&record(n)).unwrap()));
+    let imported = Import::into(&store).tower_sessions_records(pairs).unwrap();
+    assert_eq!((imported.created, imported.expired), (u64::from(RECORDS) - EXPIRED, EXPIRED));
+    has_all(&store).await;
+}
+
+#[tokio::test]
+async fn what_is_no_record_is_refused_and_the_rest_comes_over() {
+    let store = testing::store();
+    let mut good = rmp_serde::to_vec(&record(1)).unwrap();
+    let deep = (0..100).fold(json!(1), |value, _| json!([value]));
+    let mut nested = record(2);
+    nested.data.insert("deep".to_owned(), deep);
+    let pairs = vec![
+        ("a".to_owned(), b"garbage".to_vec()),
+        (record(2).id.to_string(), rmp_serde::to_vec(&nested).unwrap()),
+        (record(3).id.to_string(), good.clone()),
+        (record(1).id.to_string(), good.clone()),
+        (record(1).id.to_string(), {
+            good.truncate(40);
+            good
+        }),
+    ];
+    let imported = Import::into(&store).tower_sessions_records(pairs).unwrap();
+    assert_eq!((imported.created, imported.refused), (1, 4), "{:?}", imported.reasons);
+    assert!(imported.reasons[2].contains("session 3: its record names another id"));
+    assert!(loaded(&store, record(1).id).await.is_some());
+    assert!(loaded(&store, record(3).id).await.is_none(), "under the id that it names, and no other");
+    assert!(imported.reasons.iter().all(|why| !why.contains("visitor")), "no value is told");
+}
+
+#[tokio::test]
+async fn json_lines_come_over_and_out_again() {
+    let clock = ManualClock::default();
+    let open = || Store::builder().clock(clock.clone()).open_in_memory().unwrap();
+    let store = open();
+    let lines: Vec<String> = (0..20)
+        .map(|n| {
+            let Record { id, data, expiry_date } = record(n);
+            let ends_ms = u64::try_from(expiry_date.unix_timestamp()).unwrap() * 1000;
+            json!({"kind": "tower-sessions", "id": id.to_string(), "ends_ms": ends_ms, "data": data}).to_string()
+        })
+        .collect();
+    let text = format!("{}\n\n", lines.join("\n"));
+    let imported = Import::into(&store).json_lines(text.as_bytes()).unwrap();
+    assert_eq!((imported.created, imported.expired, imported.refused), (18, 2, 0), "{:?}", imported.reasons);
+    assert_eq!(loaded(&store, record(3).id).await, Some(record(3)));
+
+    let mut exported = Vec::new();
+    assert_eq!(import::export_json_lines(&store, &mut exported).unwrap(), 18);
+    let other = open();
+    let again = Import::into(&other).json_lines(&exported[..]).unwrap();
+    assert_eq!((again.created, again.refused), (18, 0), "{:?}", again.reasons);
+    for n in 0..20 {
+        assert_eq!(loaded(&other, record(n).id).await, loaded(&store, record(n).id).await);
+    }
+    let sorted = |bytes: &[u8]| {
+        let lines = std::str::from_utf8(bytes).unwrap().lines();
+        // Which store wrote them is another matter.
+        let mut lines: Vec<String> = lines
+            .map(|line| {
+                let mut line: Value = serde_json::from_str(line).unwrap();
+                assert!(line.as_object_mut().unwrap().remove("store").is_some());
+                line.to_string()
+            })
+            .collect();
+        lines.sort_unstable();
+        lines
+    };
+    let mut exported_again = Vec::new();
+    import::export_json_lines(&other, &mut exported_again).unwrap();
+    assert!(sorted(&exported_again) == sorted(&exported), "nothing is lost on the way");
+}
+
+#[test]
+fn an_export_has_owners_ends_and_what_json_cannot_say() {
+    let clock = ManualClock::at(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let store = Store::builder().clock(clock).open_in_memory().unwrap();
+    let session = store.session(None).unwrap();
+    session.insert("name", "Ada").unwrap();
+    session.insert("map", HashMap::from([(1, 2)])).unwrap();
+    session.set_label("laptop").unwrap();
+    session.sign_in("ada").unwrap();
+    session.save().wait().unwrap();
+    let quick = store.session(None).unwrap();
+    quick.insert_quick("page", 3).unwrap();
+    quick.save().wait().unwrap();
+
+    let mut exported = Vec::new();
+    assert_eq!(import::export_json_lines(&store, &mut exported).unwrap(), 2, "what only memory has, too");
+    let lines: Vec<Value> =
+        exported.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let (quick, ada) = if lines[0]["owner"].is_null() { (&lines[0], &lines[1]) } else { (&lines[1], &lines[0]) };
+    assert_eq!(quick["data"], json!({"page": 3}));
+    assert_eq!(ada["data"], json!({"name": "Ada"}));
+    assert_eq!(ada["opaque"].as_object().unwrap().keys().collect::<Vec<_>>(), ["map", "sessile.label"]);
+    assert_eq!(ada["opaque"]["sessile.label"]["version"], json!(1));
+    assert_eq!(ada["created_ms"], json!(1_700_000_000_000_u64));
+    assert_eq!(ada["idle_deadline_ms"], json!(1_700_000_000_000_u64 + 7 * 86_400_000));
+    let token = session.token().unwrap().expose();
+    assert!(!String::from_utf8(exported.clone()).unwrap().contains(&token));
+
+    let other = testing::store();
+    let imported = Import::into(&other).json_lines(&exported[..]).unwrap();
+    assert_eq!(imported.refused, 1, "what JSON cannot say is not made up");
+}
+
+#[test]
+fn lines_that_are_none_are_refused_by_number() {
+    let store = testing::store();
+    let lines = [
+        "no json",
+        "{}",
+        r#"{"kind":"tower-sessions","id":"short","ends_ms":4000000000000,"data":{}}"#,
+        r#"{"kind":"other","id":"a","ends_ms":4000000000000,"data":{}}"#,
+        r#"{"kind":"poem","id":"a","ends_ms":"soon","data":{}}"#,
+        r#"{"key":"00","data":{}}"#,
+        r#"{"kind":"poem","id":"a","ends_ms":4000000000000,"data":{"a":1}}"#,
+    ];
+    let imported = Import::into(&store).json_lines(lines.join("\n").as_bytes()).unwrap();
+    assert_eq!((imported.created, imported.refused), (1, 6));
+    for (nth, why) in imported.reasons.iter().enumerate() {
+        assert!(why.starts_with(&format!("line {}: ", nth + 1)), "{why}");
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_is_an_error() {
+    struct Broken;
+
+    impl std::io::Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("full"))
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let store = testing::store();
+    let session = store.session(None).unwrap();
+    session.insert("n", 1).unwrap();
+    session.save().wait().unwrap();
+    assert!(matches!(import::export_json_lines(&store, Broken), Err(ImportError::Io(_))));
+    assert_eq!(Import::into(&store).json_lines(&b""[..]).unwrap(), Imported::default());
+}

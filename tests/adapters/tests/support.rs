@@ -1,0 +1,130 @@
+//! What the subjects share: a store in a file, whose clock is set by hand, and an executor for one future.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, SystemTime},
+};
+
+use sessile::{
+    Builder, Clock, Durability, Store,
+    testing::{FaultDisk, ManualClock},
+};
+use session_store_contract::{Failure, Subject};
+use tempfile::TempDir;
+
+/// An adapter over a store of its own.
+pub(crate) trait Adapter: Subject + Sized {
+    /// Whether the other crate hands its values over as one text, so that limits of keys do not apply, and takes no error for a late save.
+    const IS_ONE_TEXT: bool = false;
+
+    fn over(disk: OnDisk) -> Self;
+
+    fn disk(&self) -> &OnDisk;
+
+    /// The same store, whose sessions are owned by what is under `key` in them, as JSON.
+    #[must_use]
+    fn owned_by(self, key: &'static str) -> Self;
+
+    fn index_owners(&self, version: u32) -> Result<u64, sessile::Error>;
+
+    fn store(&self) -> &Store {
+        &self.disk().store
+    }
+}
+
+/// A store that can be closed and opened again.
+pub(crate) struct OnDisk {
+    pub(crate) store: Store,
+    pub(crate) clock: ManualClock,
+    place: Place,
+}
+
+enum Place {
+    Directory(TempDir),
+    Simulated(FaultDisk),
+}
+
+impl OnDisk {
+    pub(crate) fn new() -> Self {
+        Self::open(Place::Directory(tempfile::tempdir().unwrap()), ManualClock::default(), |builder| builder)
+    }
+
+    /// A store on a simulated disk, with a small journal.
+    pub(crate) fn at(disk: &FaultDisk, clock: ManualClock, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::open(Place::Simulated(disk.clone()), clock, |builder| settings(builder.journal_bytes(192 << 10)))
+    }
+
+    fn open(place: Place, clock: ManualClock, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        // Most cases do not test power cuts; those that do set another class.
+        let builder =
+            Store::builder().clock(clock.clone()).durability(Durability::Relaxed).wait_for_lock(Duration::from_secs(10));
+        let builder = settings(builder);
+        let store = match &place {
+            Place::Directory(directory) => builder.open(directory.path().join("sessions.redb")),
+            Place::Simulated(disk) => builder.open_on(disk),
+        };
+        Self { store: store.unwrap(), clock, place }
+    }
+
+    pub(crate) fn reopen(self) -> Self {
+        let Self { store, clock, place } = self;
+        store.close().unwrap();
+        drop(store);
+        Self::open(place, clock, |builder| builder)
+    }
+
+    /// The bytes of all files, after everything was written.
+    pub(crate) fn files(&self) -> Vec<u8> {
+        self.store.flush().wait().unwrap();
+        let Place::Directory(directory) = &self.place else { panic!("the store has no directory") };
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+}
+
+/// An id as a client of a store makes it, which nobody has had before.
+pub(crate) fn new_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("{:022}", LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An error with its causes.
+pub(crate) fn error_text(error: &Failure) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
