@@ -81,7 +81,7 @@ impl Timeouts {
         Meta {
             authenticated_ms: 0,
             idle_deadline_ms: fresh.idle_deadline_ms,
-            // From the session's beginning on, as an absolute timeout that is set later will be.
+            // From now on; one of its own that is set later counts from the session's beginning.
             absolute_deadline_ms: fresh.absolute_deadline_ms,
             flags: meta.flags & !(UNCONFIRMED | OWN_IDLE | OWN_ABSOLUTE),
             ..*meta
@@ -230,7 +230,7 @@ pub(crate) fn cookie_is_due(meta: &Meta) -> bool {
     let life_ms = deadline_ms.saturating_sub(meta.last_seen_ms);
     let session_ends_ms = meta.idle_deadline_ms.saturating_add(touch_ms(meta)).min(meta.absolute_deadline_ms);
     let is_short = meta.cookie_deadline_ms < session_ends_ms && session_ends_ms <= deadline_ms;
-    later_ms > 0 && (later_ms >= touch_ms(meta) || later_ms > life_ms / 10 * 6 || is_short)
+    later_ms >= touch_ms(meta) || later_ms > life_ms / 10 * 6 || is_short
 }
 
 /// How long a sealed session lasts after the use that is on record. A use that is not due is recorded nowhere, so it lasts longer by as
@@ -250,8 +250,13 @@ pub(crate) fn sealed_deadline_ms(meta: &Meta) -> u64 {
 mod tests {
     use super::*;
 
+    /// Of so many seconds.
+    fn timeouts(idle: u64, absolute: u64) -> Timeouts {
+        Timeouts { idle: Duration::from_secs(idle), absolute: Duration::from_secs(absolute), ..Timeouts::default() }
+    }
+
     fn meta() -> Meta {
-        Timeouts { idle: Duration::from_secs(100), absolute: Duration::from_secs(150), ..Timeouts::default() }.begin(1_000_000)
+        timeouts(100, 150).begin(1_000_000)
     }
 
     #[test]
@@ -296,6 +301,107 @@ mod tests {
     fn a_tenth_of_the_idle_timeout_makes_a_touch_due() {
         assert!(!touch_is_due(&meta(), 1_009_999));
         assert!(touch_is_due(&meta(), 1_010_000));
+    }
+
+    #[test]
+    fn a_clock_is_believed_to_be_ahead_by_as_much_as_the_timeline_believes() {
+        assert!(!is_from_ahead(1_000_000 + BELIEVED_MS, 1_000_000));
+        assert!(is_from_ahead(1_000_001 + BELIEVED_MS, 1_000_000));
+    }
+
+    #[test]
+    fn a_sign_in_while_the_clock_was_ahead_was_no_later_than_the_use_that_brings_it_back() {
+        let now_ms = 1_000_000;
+        let signed_in = timeouts(100, 150).signed_in(&Meta { last_seen_ms: now_ms + 2 * BELIEVED_MS, ..meta() });
+        let back = touched(&signed_in, now_ms);
+        assert_eq!((back.authenticated_ms, back.last_seen_ms), (now_ms, now_ms));
+        assert_eq!((back.idle_deadline_ms, back.absolute_deadline_ms), (now_ms + 100_000, now_ms + 150_000));
+    }
+
+    /// What the flags of a session may be: of this module, each combination, and one of another.
+    fn flags() -> impl Iterator<Item = u16> {
+        (0..=UNCONFIRMED | OWN_IDLE | OWN_ABSOLUTE).flat_map(|own| [own, own | OTHER])
+    }
+
+    const OTHER: u16 = 1 << 8;
+
+    #[test]
+    fn a_sign_in_gives_a_session_the_timeouts_of_the_store_or_keeps_its_own() {
+        let (store, seen_ms) = (timeouts(300, 700), 1_040_000);
+        for flags in flags() {
+            let before = Meta { flags, ..touched(&meta(), seen_ms) };
+            let after = store.signed_in(&before);
+            let idle_ms = if flags & OWN_IDLE == 0 { 300_000 } else { 100_000 };
+            let absolute_ms = if flags & OWN_ABSOLUTE == 0 { 700_000 } else { 150_000 };
+            assert_eq!(after.idle_deadline_ms, seen_ms + idle_ms, "{flags:b}");
+            assert_eq!(after.absolute_deadline_ms, seen_ms + absolute_ms, "{flags:b}");
+            assert_eq!((after.authenticated_ms, after.created_ms), (seen_ms, before.created_ms));
+            assert_eq!(after.flags, flags & (OWN_IDLE | OWN_ABSOLUTE | OTHER), "who signs in has a browser that keeps cookies");
+        }
+    }
+
+    #[test]
+    fn a_session_whose_owner_has_left_has_the_timeouts_of_the_store_whatever_its_own_were() {
+        let (store, seen_ms) = (timeouts(300, 700), 1_040_000);
+        for flags in flags() {
+            let before = Meta { flags, authenticated_ms: 1_000_000, ..touched(&meta(), seen_ms) };
+            let after = store.signed_out(&before);
+            assert_eq!((after.idle_deadline_ms, after.absolute_deadline_ms), (seen_ms + 300_000, seen_ms + 700_000));
+            assert_eq!((after.authenticated_ms, after.flags), (0, flags & OTHER), "{flags:b}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_of_its_own_is_noted_and_takes_no_other_flag_but_that_of_an_unconfirmed_session() {
+        let (idle, absolute) = (Duration::from_secs(20), Duration::from_secs(60));
+        for flags in flags() {
+            let before = Meta { flags, ..meta() };
+            let set = |idle, absolute| with_timeouts(&before, idle, absolute);
+            assert_eq!(set(None, None), before);
+            let own_idle = Meta { idle_deadline_ms: 1_020_000, flags: flags & !UNCONFIRMED | OWN_IDLE, ..before };
+            assert_eq!(set(Some(idle), None), own_idle);
+            let own_absolute = Meta { absolute_deadline_ms: 1_060_000, flags: flags | OWN_ABSOLUTE, ..before };
+            assert_eq!(set(None, Some(absolute)), own_absolute);
+            let both = Meta { absolute_deadline_ms: 1_060_000, flags: own_idle.flags | OWN_ABSOLUTE, ..own_idle };
+            assert_eq!(set(Some(idle), Some(absolute)), both);
+        }
+    }
+
+    #[test]
+    fn a_session_is_unconfirmed_until_it_is_confirmed_and_keeps_its_other_flags() {
+        let store = Timeouts { unconfirmed: Duration::from_secs(10), ..timeouts(100, 150) };
+        for flags in flags() {
+            let before = Meta { flags, ..meta() };
+            let unconfirmed = store.unconfirmed(&before);
+            assert_eq!((unconfirmed.idle_deadline_ms, unconfirmed.flags), (1_010_000, flags | UNCONFIRMED));
+            assert_eq!(store.unconfirmed(&unconfirmed), unconfirmed, "that timeout is not shorter");
+            let confirmed = store.confirmed(&unconfirmed);
+            assert_eq!((confirmed.idle_deadline_ms, confirmed.flags), (1_100_000, flags & !UNCONFIRMED));
+            assert_eq!(store.confirmed(&confirmed), confirmed);
+        }
+    }
+
+    #[test]
+    fn a_cookie_moves_with_the_touch_unless_browsers_keep_none_for_so_long() {
+        for (idle_ms, is_due) in [(LONGEST_COOKIE_MS, false), (LONGEST_COOKIE_MS + 1, true)] {
+            let begun =
+                Timeouts { idle: Duration::from_millis(idle_ms), absolute: Duration::MAX, ..Timeouts::default() }.begin(0);
+            // One that an application had set to end sooner, say.
+            let meta = Meta { cookie_deadline_ms: LONGEST_COOKIE_MS / 2, ..begun };
+            assert!(cookie_is_due(&touched(&meta, 1000)) && !touch_is_due(&meta, 1000));
+            assert_eq!(use_is_due(&meta, 1000), is_due, "{idle_ms}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_due_when_it_ends_before_its_session_may() {
+        // The session ends at 1,110,000 at the latest before a use is written, and a new cookie would end with its life.
+        let begun = timeouts(100, 115).begin(1_000_000);
+        let is_due = |cookie_deadline_ms| cookie_is_due(&Meta { cookie_deadline_ms, ..begun });
+        assert!(is_due(1_109_999));
+        assert!(!is_due(1_110_000));
+        assert!(!is_due(1_115_000));
+        assert!(!is_due(ENDS_WITH_BROWSER));
     }
 
     #[test]
