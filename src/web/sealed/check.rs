@@ -125,6 +125,22 @@ mod tests {
         assert!(info.bytes_total <= 4096, "{info:?}");
     }
 
+    #[test]
+    fn the_largest_session_that_is_sealed_fits_and_one_byte_more_does_not() {
+        /// Id, epoch and length.
+        const BEFORE_THE_RECORD: usize = 28;
+        let (sealer, cookie) = (sealer(), Cookie::new().build().unwrap());
+        for limit in [1000, 3500, 4150, 7500, usize::MAX] {
+            let prepared = Prepared::new([7; 16], usize::MAX, limit, &cookie, 0);
+            for (behind_the_first, most) in (0_u8..).zip(prepared.most_bytes) {
+                let room = parts::room(&prepared.parts, behind_the_first << 1, limit).min(LINE_BYTES);
+                let text_bytes = |record: usize| sealer.text_of(vec![0; BEFORE_THE_RECORD + record]).unwrap().len();
+                assert!(most > 0 && text_bytes(most) <= room, "{limit}, {behind_the_first:b}: {most}");
+                assert!(text_bytes(most + 1) > room, "{limit}, {behind_the_first:b}: {most}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn prop_whatever_a_seal_holds_is_read_or_refused(data in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -72,7 +72,7 @@ pub(super) fn split(text: &str, parts: &[CookieTemplate]) -> Vec<String> {
 /// Which cookies behind the first the client sent, a bit each.
 pub(super) fn sent(headers: &[HeaderValue], parts: &[CookieTemplate]) -> u8 {
     let is_there = |part: &CookieTemplate| cookie::candidates(headers, part.name().as_bytes()).next().is_some();
-    parts.iter().enumerate().skip(1).filter(|(_, part)| is_there(part)).fold(0, |sent, (at, _)| sent | 1 << at)
+    parts.iter().enumerate().skip(1).filter(|(_, part)| is_there(part)).map(|(at, _)| 1 << at).sum()
 }
 
 /// A text in the cookies of a request.
@@ -151,16 +151,21 @@ mod tests {
             let parts: Vec<_> = (0..MOST_PARTS).map(|part| cookie.part(part)).collect();
             let capacity: usize = parts.iter().map(room_of).sum();
             assert_eq!(room(&parts, 0b1110, usize::MAX), capacity);
-            for limit in [0, 100, 500, 1000, 3500, 4000, 4200, 5000, 7500, 9000, 13_000, 16_384, 20_000] {
-                for sent in (0..1 << MOST_PARTS).step_by(2) {
+            let begin = |sum: &mut usize, part| {
+                *sum += room_of(part);
+                Some(*sum)
+            };
+            let begins: Vec<_> = parts.iter().scan(0, begin).collect();
+            for sent in (0..1 << MOST_PARTS).step_by(2) {
+                let limits = [0, 100, 500, 1000, 3500, 4000, 4200, 5000, 7500, 9000, 13_000, 16_384, 20_000];
+                // Some parts are full to the byte, and there is room for the deletions of the others.
+                let exact = begins.iter().map(|len| line_bytes(&parts, sent, *len));
+                for limit in limits.into_iter().chain(exact) {
                     let room = room(&parts, sent, limit);
                     assert!(room.is_multiple_of(4) && room <= capacity);
                     // Every one of the shorter ones: where a part begins, and elsewhere.
-                    let begins = parts.iter().scan(0, |sum, part| {
-                        *sum += room_of(part);
-                        Some(*sum)
-                    });
-                    for len in begins.flat_map(|at| [at, at + 4]).chain((4..=room).step_by(404)).chain([room]) {
+                    let at_begins = begins.iter().flat_map(|at| [*at, at + 4]);
+                    for len in at_begins.chain((4..=room).step_by(404)).chain([room]) {
                         if (1..=room).contains(&len) {
                             assert!(line_bytes(&parts, sent, len) <= limit, "{len} of {room}, {sent:b}, {limit}");
                         }
@@ -170,6 +175,38 @@ mod tests {
                         assert!(more > limit, "{} would fit: {more} of {limit}", room + 4);
                     }
                 }
+            }
+        }
+    }
+    #[test]
+    fn a_text_is_read_from_as_many_cookies_as_it_says_and_no_other_number() {
+        let cookie = Cookie::new().name("n").build().unwrap();
+        let parts: Vec<_> = (0..MOST_PARTS).map(|part| cookie.part(part)).collect();
+        let header = |part: usize| HeaderValue::try_from(format!("{}=AAA{part}", parts[part].name())).unwrap();
+        let headers: Vec<_> = (1..MOST_PARTS).map(header).collect();
+        let read = |value: &str| Presented::read(&headers, value.as_bytes(), &parts).map(|presented| presented.len);
+        for count in 0..=9 {
+            let expected = (1..=MOST_PARTS).contains(&count).then_some(count * 4);
+            assert_eq!(read(&format!("~{count}AAA0")), expected, "{count}");
+            assert_eq!(read(&format!("!{count}AAA0")), None, "no mark");
+        }
+        for value in ["", "~", "~/AAA0", "~:AAA0", "~1AAA"] {
+            assert_eq!(read(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn each_cookie_behind_the_first_that_came_is_a_bit() {
+        let cookie = Cookie::new().name("n").build().unwrap();
+        let parts: Vec<_> = (0..MOST_PARTS).map(|part| cookie.part(part)).collect();
+        for expected in 0_u8..1 << MOST_PARTS {
+            let came = (0..MOST_PARTS).filter(|part| expected & 1 << part != 0);
+            // Twice, as from two paths.
+            let pairs: Vec<_> = came.flat_map(|part| [part; 2]).map(|part| format!("{}=A", parts[part].name())).collect();
+            let sent = sent(&[HeaderValue::try_from(pairs.join("; ")).unwrap()], &parts);
+            assert_eq!(sent, expected & !1, "{pairs:?}");
+            for part in 1..MOST_PARTS {
+                assert_eq!(is_sent(sent, part), expected & 1 << part != 0);
             }
         }
     }

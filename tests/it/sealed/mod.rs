@@ -162,6 +162,21 @@ async fn a_session_that_outgrows_the_cookie_moves_into_the_store_and_back() {
 }
 
 #[tokio::test]
+async fn a_token_is_no_forged_cookie_and_a_sealed_one_no_forged_token() {
+    let store = sessile::testing::store();
+    let app = app(&store);
+    let sealed = visit(&app, "/set/7", "").await;
+    let stored = visit(&app, &format!("/grow/{}", 2 * THRESHOLD), "").await;
+    assert!(is_sealed(&sealed) && !is_sealed(&stored));
+    for (cookie, n) in [(&sealed, "7"), (&stored, "none")] {
+        assert_eq!((body(&app, cookie).await.as_str(), store.stats().forged), (n, 0), "{cookie}");
+    }
+    let other = if sealed.ends_with('A') { "B" } else { "A" };
+    let altered = format!("{}{other}", &sealed[..sealed.len() - 1]);
+    assert_eq!((body(&app, &altered).await.as_str(), store.stats().forged), ("none", 1));
+}
+
+#[tokio::test]
 async fn a_value_too_large_for_every_cookie_is_stored_and_one_too_large_for_the_store_is_an_error() {
     let disk = OnDisk::with(|builder| builder.record_limit(8192));
     let session = async |session: Session| session.insert("big", "x".repeat(10_000)).unwrap_err().to_string();
