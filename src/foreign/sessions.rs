@@ -338,20 +338,4 @@ impl Sessions {
 }
 
 #[cfg(all(test, feature = "test-util"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_that_another_thread_is_about_to_end_is_not_made_by_a_late_save() {
-        let sessions = Sessions::new(crate::testing::store(), ForeignKind::Poem);
-        let (key, values) = (sessions.key(b"id"), Values::default());
-        let new = New { values: &values, ends_ms: u64::MAX, owner: None };
-        // What `delete` does first; of the session nothing is left in memory or on disk.
-        sessions.store.note_foreign_end(&key.0);
-        assert!(matches!(sessions.put(&key, &new), Ok(Saved::Ended)));
-        assert!(sessions.load(&key).unwrap().is_none());
-        assert_eq!(sessions.store().stats().dropped_commits, 1);
-        let other = sessions.key(b"another id");
-        assert!(matches!(sessions.put(&other, &new), Ok(Saved::Done(_))));
-    }
-}
+mod tests;

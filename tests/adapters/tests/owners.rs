@@ -14,6 +14,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 for_each_adapter! {
     whoever_is_signed_out_everywhere_stays_signed_out
+    whose_a_session_is_is_durable_in_every_class
     an_owner_has_as_many_sessions_as_allowed
     sessions_of_an_owner_that_are_only_on_disk_count
     a_store_that_is_full_of_owners_refuses_another_and_names_its_limit
@@ -58,6 +59,26 @@ fn whoever_is_signed_out_everywhere_stays_signed_out<A: Adapter>() {
     }
     assert_eq!((count(&adapter, 7), count(&adapter, 8)), (0, 1));
     assert_eq!(adapter.load(&other).unwrap(), Some(of(8)));
+}
+
+fn whose_a_session_is_is_durable_in_every_class<A: Adapter>() {
+    for class in [Durability::Quick, Durability::Relaxed, Durability::Durable] {
+        let disk = FaultDisk::new(0);
+        let settings = |builder: Builder| builder.durability(class).flush_interval(HOUR);
+        let adapter = on::<A>(&disk, settings).owned_by("user");
+        let after_crash = |user: u32| count(&on::<A>(&disk.crash(1), |builder| builder), user);
+        let nobody = adapter.create(&Data::new(), HOUR).unwrap();
+        let sessions = on::<A>(&disk.crash(1), |builder| builder).store().stats().sessions;
+        assert_eq!(sessions, u64::from(class == Durability::Durable), "{class:?}");
+        let id = adapter.create(&of(7), HOUR).unwrap();
+        assert_eq!(after_crash(7), 1, "{class:?}");
+        adapter.save(&id, &of(8), HOUR).unwrap();
+        assert_eq!((after_crash(7), after_crash(8)), (0, 1), "{class:?}");
+        adapter.save(&nobody, &of(9), HOUR).unwrap();
+        assert_eq!(after_crash(9), 1, "{class:?}");
+        adapter.save(&id, &Data::new(), HOUR).unwrap();
+        assert_eq!((after_crash(7), after_crash(8)), (0, 0), "{class:?}");
+    }
 }
 
 fn an_owner_has_as_many_sessions_as_allowed<A: Adapter>() {

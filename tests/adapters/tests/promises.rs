@@ -22,6 +22,7 @@ for_each_adapter! {
     a_store_holds_no_more_sessions_than_it_may
     a_session_that_is_over_and_only_on_disk_is_never_served_again
     a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one
+    a_record_that_a_later_release_wrote_is_replaced_by_nothing
     keys_of_every_kind_come_back_and_longer_ones_than_a_mebibyte_are_refused
     keys_have_the_limits_that_the_application_set
     a_value_and_a_session_that_are_too_large_are_refused_by_their_limit
@@ -188,6 +189,36 @@ fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>()
         assert_eq!(found.load(&id).unwrap(), None);
     }
     assert!(found.store().stats().corrupt > 0);
+}
+
+fn a_record_that_a_later_release_wrote_is_replaced_by_nothing<A: Adapter>() {
+    const NAME: &str = "a name that is in the file once";
+    /// Sets the format of the record with that name.
+    fn set_format(disk: &FaultDisk, from: u8, to: u8) {
+        let mut bytes = disk.contents("store").unwrap();
+        let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).rposition(|window| window == what);
+        let at = find(&bytes, NAME.as_bytes()).expect("it is in the file");
+        let format = find(&bytes[..at], b"sesl").expect("its record begins before") + 4;
+        assert_eq!(std::mem::replace(&mut bytes[format], to), from);
+        disk.replace("store", &bytes);
+    }
+    let disk = FaultDisk::new(0);
+    let adapter: A = durable(&disk);
+    let id = adapter.create(&values(NAME), HOUR).unwrap();
+    adapter.store().close().unwrap();
+    set_format(&disk, 1, 2);
+    let disk = disk.crash(1);
+    let rolled_back: A = durable(&disk);
+    if A::SAVE_CREATES {
+        let text = error_text(&rolled_back.save(&id, &values("Grace"), HOUR).expect_err("a later release reads it"));
+        assert!(text.contains("record format is 2, this build reads 1"), "{text}");
+    } else if let Some(created) = rolled_back.create_at(&id, &values("Grace"), HOUR) {
+        assert_ne!(created.unwrap(), id);
+    }
+    rolled_back.store().close().unwrap();
+    set_format(&disk, 2, 1);
+    let again: A = durable(&disk.crash(1));
+    assert_eq!(again.load(&id).unwrap(), Some(values(NAME)));
 }
 
 fn with_key(key: &str) -> Data {
