@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_timeout_of_its_own_is_noted_and_takes_no_other_flag_but_that_of_an_unconfirmed_session() {
-        let (idle, absolute) = (Duration::from_secs(20), Duration::from_secs(60));
+        let (idle, absolute) = (Duration::from_secs(20), Duration::from_mins(1));
         for flags in flags() {
             let before = Meta { flags, ..meta() };
             let set = |idle, absolute| with_timeouts(&before, idle, absolute);
