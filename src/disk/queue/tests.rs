@@ -1,3 +1,5 @@
+//! When a queue hands out what it has, who waits for that and for how long, and what takes whose place.
+
 use std::task::{Context, Poll, Waker};
 
 use sessile_codec::{Limits, Meta, Patch};

@@ -1,3 +1,5 @@
+//! What records of other crates' sessions say: when they begin, whose they are, and which commit is which.
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use sessile_codec::Limits;

@@ -1,3 +1,5 @@
+//! Under which keys other crates' sessions are stored, and whom a change of one waits for.
+
 use std::sync::mpsc;
 
 use sessile_codec::Patch;
