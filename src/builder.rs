@@ -243,7 +243,7 @@ impl Builder {
         })
     }
 
-    /// Most keys in a session. Default: 4,096; at least 1. One more is [`CodecError::TooManyKeys`](crate::CodecError::TooManyKeys) when it is set.
+    /// Most keys in a session. Default: 4,096; at least 1. One more is [`CodecError::TooManyKeys`](crate::error::CodecError::TooManyKeys) when it is set.
     ///
     /// Sessions of another crate (`adapters`) may have any number by default.
     pub fn keys_limit(self, keys: usize) -> Self {
@@ -253,7 +253,7 @@ impl Builder {
         })
     }
 
-    /// Longest key, in bytes. Default: 255; 16 bytes to 1 MiB. A longer one is [`CodecError::BadKey`](crate::CodecError::BadKey) when it is set.
+    /// Longest key, in bytes. Default: 255; 16 bytes to 1 MiB. A longer one is [`CodecError::BadKey`](crate::error::CodecError::BadKey) when it is set.
     ///
     /// Keys of another crate's sessions (`adapters`) may have 1 MiB by default. A lower limit refuses values that are set under longer
     /// keys; those that a session has already stay, and the session can be changed.

@@ -4,8 +4,11 @@
 
 use std::{error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-#[cfg(feature = "encryption")]
-use crate::SealKeyId;
+pub use sessile_codec::Error as CodecError;
+
+#[cfg(any(feature = "encryption", feature = "sealed"))]
+pub use crate::keys::SealKeyId;
+pub use crate::token::ParseHandleError;
 
 /// What a call to this crate can fail with.
 #[derive(Clone, Debug)]

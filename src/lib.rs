@@ -79,8 +79,8 @@ mod ack;
 mod builder;
 mod clock;
 mod disk;
-mod error;
-mod event;
+pub mod error;
+pub mod events;
 mod expiry;
 #[cfg(feature = "foreign")]
 pub mod foreign;
@@ -91,9 +91,11 @@ pub mod fuzzing;
 pub mod import;
 mod keys;
 mod label;
+mod log;
 mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
+pub mod model;
 mod owner;
 mod session;
 mod stats;
@@ -104,30 +106,27 @@ mod timeline;
 mod token;
 mod wake;
 #[cfg(feature = "tower")]
-mod web;
+pub mod web;
 
 /// What model types need: the derives of rkyv, in the version that this crate reads them with.
 pub use sessile_codec::rkyv;
-pub use sessile_codec::{Entry, EntryRef, Error as CodecError, Lane, Limits, Model, Nested, NestedWriter, Stored, Tag, View};
 
-#[cfg(any(feature = "encryption", feature = "sealed"))]
-pub use crate::keys::SealKeyId;
 #[cfg(feature = "tower")]
-pub use crate::web::{
-    Binding, BindingChange, Cookie, CookieError, CsrfError, CsrfFuture, CsrfLayer, CsrfService, Named, OnChange,
-    ResponseFuture, SameSite, SessionLayer, SessionName, SessionService, Transport, TransportError,
-};
+#[doc(inline)]
+pub use crate::web::{Cookie, CsrfLayer, Named, SessionLayer, SessionName};
+#[doc(inline)]
 pub use crate::{
     ack::Ack,
     builder::{Builder, Durability, OwnerLimit},
     clock::Clock,
-    error::{Capacity, Cause, Error},
+    error::Error,
     keys::Keys,
+    model::{Model, View},
     owner::Owner,
     session::{Flash, Level, Scope, Session},
     stats::{Stats, Tier},
-    store::{EndReason, Event, Events, SessionEnd, SessionInfo, Store, Watch},
-    token::{Handle, ParseHandleError, Token},
+    store::{SessionInfo, Store},
+    token::{Handle, Token},
 };
 
 /// The README's example, compiled.

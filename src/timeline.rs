@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::{Clock, duration_ms, to_ms},
-    event,
+    log,
 };
 
 /// A clock may be set ahead by so much and is believed at once; by more, it has to go on for as long. What a clock says may be off by
@@ -154,10 +154,10 @@ impl Timeline {
 
     fn note(&self, jump: Jump) {
         match jump {
-            Jump::Back(by_ms) => event::clock_set_back(by_ms),
-            Jump::Ahead(by_ms) => event::clock_ahead(by_ms),
-            Jump::Undone => return event::clock_right_again(),
-            Jump::Confirmed => return event::clock_confirmed(),
+            Jump::Back(by_ms) => log::clock_set_back(by_ms),
+            Jump::Ahead(by_ms) => log::clock_ahead(by_ms),
+            Jump::Undone => return log::clock_right_again(),
+            Jump::Confirmed => return log::clock_confirmed(),
         }
         self.jumps.fetch_add(1, Ordering::Relaxed);
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use sessile::{Builder, Durability, Model, Session, Store, Tag, Token, testing::FaultDisk};
+use sessile::{Builder, Durability, Model, Session, Store, Token, model::Tag, testing::FaultDisk};
 use tower_sessions::{MemoryStore, SessionStore, session::Record};
 
 use crate::{Random, USER_ID, block_on, typical};

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use sessile::{SessionLayer, SessionService, Store};
+use sessile::{SessionLayer, Store, web::SessionService};
 use tower::{Layer, Service};
 use tower_sessions::{SessionManagerLayer, SessionStore};
 

@@ -34,7 +34,7 @@ use crate::{
     Error,
     clock::duration_ms,
     error::Cause,
-    event,
+    log,
     timeline::{Mark, Timeline},
     token::Key,
 };
@@ -166,7 +166,7 @@ impl Checkpointer {
 
     fn note(&self, error: Option<Error>) {
         if self.degraded.swap(error.is_some(), Ordering::Relaxed) != error.is_some() {
-            event::degraded(error.as_ref());
+            log::degraded(error.as_ref());
         }
         self.journal.set_trouble(error);
     }

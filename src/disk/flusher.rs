@@ -20,7 +20,7 @@ use super::{
     queue::{Batch, Queue, Waiters},
     ticket::Group,
 };
-use crate::{Error, error::Cause, event};
+use crate::{Error, error::Cause, log};
 
 pub(super) struct Flusher {
     journal: Arc<Journal>,
@@ -133,7 +133,7 @@ impl Flusher {
 
     fn note(&self, error: Option<&Error>) {
         if self.degraded.swap(error.is_some(), Ordering::Relaxed) != error.is_some() {
-            event::degraded(error);
+            log::degraded(error);
         }
     }
 

@@ -23,7 +23,8 @@ use crate::{
 };
 #[cfg(feature = "encryption")]
 use crate::{
-    Keys, SealKeyId,
+    Keys,
+    error::SealKeyId,
     keys::{CannotOpen, VERSION},
 };
 

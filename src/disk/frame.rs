@@ -22,7 +22,7 @@ use super::{
     op::Op,
 };
 #[cfg(feature = "encryption")]
-use crate::SealKeyId;
+use crate::error::SealKeyId;
 use crate::{Error, token::Key};
 
 /// Bytes before the payload.

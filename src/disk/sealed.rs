@@ -19,7 +19,8 @@ use super::{
     tables::{last_ms, minute},
 };
 use crate::{
-    Error, Keys, SealKeyId,
+    Error, Keys,
+    error::SealKeyId,
     keys::{self, CannotOpen, HEAD, NAMES_KEY, SealRing},
     token::Key,
 };

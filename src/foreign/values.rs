@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde_core::de::DeserializeOwned;
 use sessile_codec::{Entry, Limits, Patch, Record};
 
-use crate::{CodecError, Error};
+use crate::{Error, error::CodecError};
 
 /// Names that begin so are this crate's.
 pub(super) const RESERVED: &str = "sessile.";

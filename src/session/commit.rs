@@ -267,7 +267,7 @@ impl State {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }
         if self.is_withheld && !self.changes.sign_in() {
-            crate::event::withheld_cookie();
+            crate::log::withheld_cookie();
             return Err(Error::CookieWithheld.into());
         }
         let Changes { owner, lasts, idle, absolute, .. } = &self.changes;

@@ -41,8 +41,9 @@ pub use self::{
     scope::Scope,
 };
 use crate::{
-    Ack, Durability, Error, Handle, Owner, Store, Tier, Token, Watch,
+    Ack, Durability, Error, Handle, Owner, Store, Tier, Token,
     clock::from_ms,
+    events::Watch,
     store::{Lease, Presented},
     token::NameHash,
 };
@@ -391,7 +392,7 @@ impl Session {
     /// Waits for the end of this session, by whomever: for a WebSocket or an event stream that must not outlive it. `None` before the
     /// session is stored for the first time, and while it travels sealed in its client's cookie.
     ///
-    /// The watch follows the session to a new token that has a grace, and ends with [`SessionEnd::Rotated`](crate::SessionEnd::Rotated) when an owner
+    /// The watch follows the session to a new token that has a grace, and ends with [`SessionEnd::Rotated`](crate::events::SessionEnd::Rotated) when an owner
     /// signs in or the session rotates: what was opened with the old token must not go on. That a session's time is over is noticed when somebody asks for the session, and
     /// within [`Builder::sweep_interval`](crate::Builder::sweep_interval) and a minute. To keep a watch is no use of the session, which
     /// its connection may want to [save](Self::save) now and then.
@@ -405,7 +406,7 @@ impl Session {
     /// # let session = store.session(None)?;
     /// use std::time::Duration;
     ///
-    /// use sessile::{SessionEnd, EndReason};
+    /// use sessile::events::{EndReason, SessionEnd};
     ///
     /// session.insert("name", "Ada")?;
     /// session.save().wait()?;

@@ -5,7 +5,7 @@ use sessile_codec::{Entry, EntryRef, Model, View};
 #[cfg(feature = "serde")]
 use super::state::is_same;
 use super::{Session, check_key, merge::is_over};
-use crate::{Error, event};
+use crate::{Error, log};
 
 /// How often [`Session::update`] computes a value again because another clone of the session wrote the key meanwhile. With so many threads on
 /// one session each gets its turn; a closure that writes the key itself must not run for ever.
@@ -166,7 +166,7 @@ impl Session {
     ///
     /// # Examples
     /// ```
-    /// use sessile::{Model, Tag, rkyv};
+    /// use sessile::{Model, rkyv, model::Tag};
     ///
     /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
     /// #[rkyv(crate = sessile::rkyv)]
@@ -223,7 +223,7 @@ impl Session {
             Err(error) => {
                 self.store().note_unreadable();
                 if let Some(handle) = self.handle() {
-                    event::unreadable_value(handle, &error);
+                    log::unreadable_value(handle, &error);
                 }
                 Ok(None)
             }

@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 
 use super::{EndReason, Store, count};
 use crate::{
-    Capacity, Error,
+    Error,
     disk::{Op, Urgency},
+    error::Capacity,
     expiry,
     memory::Swap,
     owner::NOBODY,

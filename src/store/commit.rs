@@ -54,7 +54,7 @@ impl Store {
     /// Counts a commit that came after its session had ended.
     pub(crate) fn drop_commit(&self, handle: Option<Handle>) {
         count(&self.0.shared.counters.dropped_commits);
-        crate::event::dropped_commit(handle);
+        crate::log::dropped_commit(handle);
     }
 
     /// Hands `op` to the disk, unless it is quick and stays in memory for now.

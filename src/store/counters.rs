@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::{EndReason, Event, SessionEnd, count, events::Broadcast, watch::Watchers};
 use crate::{
-    event,
+    log,
     memory::Forgotten,
     token::{Handle, Key},
 };
@@ -55,7 +55,7 @@ impl Shared {
         self.recount(-1);
         if matches!(reason, EndReason::OwnerLimit | EndReason::StoreFull) {
             count(&self.counters.limited);
-            event::evicted_session(handle, reason);
+            log::evicted_session(handle, reason);
         }
         self.watchers.end(key, SessionEnd::Destroyed(reason));
         self.events.send(|| Event::Destroyed { handle, reason });

@@ -149,14 +149,14 @@ impl Store {
     /// Counts a request that presents several sessions.
     pub(crate) fn note_ambiguous(&self) {
         count(&self.0.shared.counters.ambiguous);
-        crate::event::ambiguous();
+        crate::log::ambiguous();
     }
 
     /// Notes that bytes that this store wrote are no record.
     #[cfg(feature = "sealed")]
     pub(crate) fn note_corrupt(&self, key: &Key, error: &sessile_codec::Error) {
         count(&self.0.shared.counters.corrupt);
-        crate::event::corrupt_record(key, error);
+        crate::log::corrupt_record(key, error);
     }
 
     /// Brings a session from the disk into memory.
@@ -183,7 +183,7 @@ impl Store {
             Some(Ok(record)) => Ok(Some(record)),
             Some(Err(error)) => {
                 count(&self.0.shared.counters.corrupt);
-                crate::event::corrupt_record(key, &error);
+                crate::log::corrupt_record(key, &error);
                 Ok(None)
             }
         }

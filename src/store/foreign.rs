@@ -366,7 +366,7 @@ impl Store {
                 Some(Ok(record)) => Occupant::Record { seen_ms: record.meta().last_seen_ms, record, load: Some(load) },
                 Some(Err(error)) => {
                     count(&self.0.shared.counters.corrupt);
-                    crate::event::corrupt_record(key, &error);
+                    crate::log::corrupt_record(key, &error);
                     Occupant::Unreadable(load, error)
                 }
             });

@@ -198,7 +198,7 @@ impl Store {
     /// # Examples
     /// ```
     /// # let store = sessile::testing::store();
-    /// use sessile::{Event, EndReason};
+    /// use sessile::events::{EndReason, Event};
     ///
     /// let mut events = store.subscribe();
     /// let session = store.session(None)?;

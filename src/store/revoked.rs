@@ -284,7 +284,7 @@ impl Store {
 
     /// Revocations are gone, those under `lost` and who knows what else: whatever was sealed is refused.
     pub(super) fn cut_off_lost(&self, lost: &[Key]) {
-        crate::event::lost_revocations();
+        crate::log::lost_revocations();
         drop(self.cut_off_everybody(&self.0.revoked.cutting.lock()));
         // After the epoch, which stands for them now; or each start would do so again.
         for key in lost.iter().filter(|key| **key != EPOCH) {

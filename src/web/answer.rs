@@ -20,7 +20,7 @@ use super::{
     request_scope::{self, RequestScope, SessionUse},
 };
 use crate::{
-    Ack, Error, event,
+    Ack, Error, log,
     session::{CookieUpdate, Ending, Finish},
 };
 
@@ -186,7 +186,7 @@ fn error_response<B: Default + 'static>(scope: Option<&RequestScope>, error: &Er
     let mut response = if error.is_mistake() {
         body::of_mistake(error)
     } else {
-        event::failed_commit(error);
+        log::failed_commit(error);
         body::empty(error.status())
     };
     if let Some(scope) = scope {

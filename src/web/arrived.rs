@@ -138,7 +138,7 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::Transport;
+    use crate::web::Transport;
 
     fn arrived(method: &str) -> Arrived {
         let carrier = Carrier::header(Transport::Bearer).unwrap().unwrap();

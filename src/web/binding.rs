@@ -8,7 +8,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use http::{Extensions, HeaderMap, header::USER_AGENT};
 use sha2::{Digest, Sha256};
 
-use crate::{Handle, Session, event, session::Bound};
+use crate::{Handle, Session, log, session::Bound};
 
 type ReadAddress = dyn Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync;
 type Observe = dyn Fn(&BindingChange) + Send + Sync;
@@ -20,7 +20,7 @@ type Observe = dyn Fn(&BindingChange) + Send + Sync;
 ///
 /// # Examples
 /// ```
-/// # use sessile::{Binding, OnChange, SessionLayer};
+/// # use sessile::{SessionLayer, web::{Binding, OnChange}};
 /// # let store = sessile::testing::store();
 /// let binding = Binding::new()
 ///     .user_agent()
@@ -111,7 +111,7 @@ impl Binding {
         let differs = |bound: u64, now: u64| bound != 0 && now != 0 && bound != now;
         let (user_agent, address) = (differs(bound.user_agent, now.user_agent), differs(bound.address, now.address));
         let Some(handle) = session.handle().filter(|_| user_agent || address) else { return true };
-        event::changed_client(handle, user_agent, address);
+        log::changed_client(handle, user_agent, address);
         if let Some(observe) = &self.observe {
             observe(&BindingChange { handle, user_agent, address });
         }

@@ -11,7 +11,7 @@ use std::any::Any;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::cookie::forbid_caching;
-use crate::{Error, event};
+use crate::{Error, log};
 
 /// An answer without a text.
 pub(super) fn empty<B: Default>(status: StatusCode) -> Response<B> {
@@ -36,7 +36,7 @@ pub(super) fn with_text<B: Default + 'static>(status: StatusCode, text: String) 
 /// The answer to a request that met a developer's mistake. The text is the error's own, which holds no value of a session.
 pub(super) fn of_mistake<B: Default + 'static>(error: &Error) -> Response<B> {
     let text = error.to_string();
-    event::mistake(&text, &text);
+    log::mistake(&text, &text);
     with_text(error.status(), text)
 }
 

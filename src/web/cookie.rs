@@ -30,10 +30,10 @@ pub(crate) use self::{
 /// # Examples
 /// ```
 /// # let store = sessile::testing::store();
-/// use sessile::{Cookie, SameSite, SessionLayer};
+/// use sessile::{Cookie, SessionLayer, web::SameSite};
 ///
 /// let layer = SessionLayer::new(store).cookie(Cookie::new().name("account").same_site(SameSite::Strict))?;
-/// # Ok::<(), sessile::CookieError>(())
+/// # Ok::<(), sessile::web::CookieError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a cookie is not set until it is given to the layer"]

@@ -25,7 +25,7 @@ use super::{
     authority::{Authority, Host},
     body::{self, shown},
 };
-use crate::event;
+use crate::log;
 
 /// A tower layer that answers 403 to requests from other sites, unless their method is safe (GET, HEAD, OPTIONS, TRACE).
 ///
@@ -59,7 +59,7 @@ use crate::event;
 ///     .route("/transfer", post(async || "done"))
 ///     .layer(csrf)
 ///     .layer(SessionLayer::new(store));
-/// # Ok::<(), sessile::CsrfError>(())
+/// # Ok::<(), sessile::web::CsrfError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "a layer does nothing until it is put around a service"]
@@ -94,7 +94,7 @@ impl CsrfLayer {
     /// # use sessile::CsrfLayer;
     /// let layer = CsrfLayer::new().for_origin("https://app.example.com")?.for_origin("https://www.example.com")?;
     /// assert!(CsrfLayer::new().for_origin("app.example.com").is_err());
-    /// # Ok::<(), sessile::CsrfError>(())
+    /// # Ok::<(), sessile::web::CsrfError>(())
     /// ```
     pub fn for_origin(mut self, origin: &str) -> Result<Self, CsrfError> {
         let origin = Origin::named(origin)?;
@@ -311,7 +311,7 @@ where
         match self.config.check(request.method(), request.uri(), request.headers()) {
             Ok(()) => CsrfFuture { verdict: Verdict::Passed { inner: self.inner.call(request) } },
             Err(why) => {
-                event::refused_request(&why);
+                log::refused_request(&why);
                 CsrfFuture { verdict: Verdict::Refused { why } }
             }
         }

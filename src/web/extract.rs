@@ -7,7 +7,7 @@ use axum_core::{
 use http::request::Parts;
 
 use super::{Named, SessionName, body, request_scope};
-use crate::{Error, Session, event};
+use crate::{Error, Session, log};
 
 /// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
 ///
@@ -66,7 +66,7 @@ impl IntoResponse for Error {
         }
         let status = self.status();
         if status.is_server_error() {
-            event::failed_request(&self);
+            log::failed_request(&self);
         }
         (status, status.canonical_reason().unwrap_or_default()).into_response()
     }

@@ -99,10 +99,10 @@ impl SessionLayer {
     ///
     /// # Examples
     /// ```
-    /// # use sessile::{SessionLayer, Transport};
+    /// # use sessile::{SessionLayer, web::Transport};
     /// # let store = sessile::testing::store();
     /// let api = SessionLayer::new(store).transport(Transport::Bearer)?;
-    /// # Ok::<(), sessile::TransportError>(())
+    /// # Ok::<(), sessile::web::TransportError>(())
     /// ```
     pub fn transport(self, transport: Transport) -> Result<Self, TransportError> {
         let header = Carrier::header(transport)?;
@@ -144,7 +144,7 @@ impl SessionLayer {
     ///
     /// # Examples
     /// ```
-    /// # use sessile::{CookieError, SessionLayer};
+    /// # use sessile::{SessionLayer, web::CookieError};
     /// # let store = sessile::testing::store();
     /// let layer = SessionLayer::new(store.clone()).plain_http_on(([127, 0, 0, 1], 3000).into())?;
     /// assert!(SessionLayer::new(store).plain_http_on(([0, 0, 0, 0], 3000).into()).is_err());

@@ -42,12 +42,12 @@ pub fn login_cookie(layer: &SessionLayer, owner: impl Into<Owner>) -> String {
 ///
 /// # Examples
 /// ```
-/// # use sessile::{SessionLayer, Transport};
+/// # use sessile::{SessionLayer, web::Transport};
 /// # let store = sessile::testing::store();
 /// let layer = SessionLayer::new(store).transport(Transport::Bearer)?;
 /// let (name, value) = sessile::testing::login_with(&layer, "ada", |session| session.insert("role", "admin").unwrap());
 /// assert_eq!(name, "authorization");
-/// # Ok::<(), sessile::TransportError>(())
+/// # Ok::<(), sessile::web::TransportError>(())
 /// ```
 #[must_use]
 pub fn login_with(layer: &SessionLayer, owner: impl Into<Owner>, set: impl FnOnce(&Session)) -> (HeaderName, HeaderValue) {

@@ -1,6 +1,10 @@
 //! Sessions over HTTP: the cookie, the layer around an application, and the extractor.
 //!
-//! Depends on the session alone; nothing below knows of HTTP.
+//! [`SessionLayer`] is put around an application, and its handlers ask for a [`Session`](crate::Session). [`Cookie`] and [`Transport`] say what
+//! carries the token, [`CsrfLayer`] refuses requests that other sites make in a visitor's name, [`Binding`] notices that a session's client
+//! is another one.
+
+// Depends on the session alone; nothing below knows of HTTP.
 
 mod answer;
 mod arrived;

@@ -18,7 +18,7 @@ use super::{
     loopback,
     request_scope::{self, RequestScope, SessionUse},
 };
-use crate::event;
+use crate::log;
 
 impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
@@ -58,7 +58,7 @@ where
         if self.config.loopback_only
             && let Some(why) = loopback::refusal(request.uri(), request.headers())
         {
-            event::mistake("plain_http_on_loopback", &why);
+            log::mistake("plain_http_on_loopback", &why);
             return ResponseFuture::misdirected(why);
         }
         let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());

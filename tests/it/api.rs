@@ -1,8 +1,11 @@
 //! What the types of the public API promise by their kind.
 
 use sessile::{
-    Ack, Builder, Cause, Cookie, CookieError, Entry, Error, Flash, Handle, Model, Session, SessionInfo, SessionLayer, Stats,
-    Store, Tag, Tier, Token, View, rkyv,
+    Ack, Builder, Cookie, Error, Flash, Handle, Model, Session, SessionInfo, SessionLayer, Stats, Store, Tier, Token, View,
+    error::Cause,
+    model::{Entry, Tag},
+    rkyv,
+    web::CookieError,
 };
 
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -43,8 +46,8 @@ fn what_handlers_hold_goes_to_any_thread_and_stays_as_long_as_it_likes() {
     is_an_error::<sessile::import::ImportError>();
     is_an_error::<Error>();
     is_an_error::<CookieError>();
-    is_an_error::<sessile::CodecError>();
-    is_an_error::<sessile::ParseHandleError>();
+    is_an_error::<sessile::error::CodecError>();
+    is_an_error::<sessile::error::ParseHandleError>();
 }
 
 #[test]

@@ -14,7 +14,10 @@ use axum::{
     response::Response,
     routing::get,
 };
-use sessile::{Cookie, CookieError, Keys, Level, Session, SessionLayer, Stats, Store, Token, Transport};
+use sessile::{
+    Cookie, Keys, Level, Session, SessionLayer, Stats, Store, Token,
+    web::{CookieError, Transport},
+};
 
 use crate::support::{Answer, OnDisk, ask, ask_with, n_of, saved};
 

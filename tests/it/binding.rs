@@ -10,7 +10,10 @@ use axum::{
     http::{Extensions, HeaderMap, StatusCode},
     routing::get,
 };
-use sessile::{Binding, BindingChange, OnChange, Session, SessionLayer, Store};
+use sessile::{
+    Session, SessionLayer, Store,
+    web::{Binding, BindingChange, OnChange},
+};
 
 use crate::support::{Answer, OnDisk, ask};
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sessile::{Error, Model, Session, Store, Tag, rkyv};
+use sessile::{Error, Model, Session, Store, model::Tag, rkyv};
 
 use crate::support::saved;
 
@@ -289,7 +289,7 @@ impl Model for New {
     const TAG: Tag = Old::TAG;
     const VERSION: u16 = 2;
 
-    fn migrate(old: sessile::Stored<'_>) -> Result<Self, sessile::CodecError> {
+    fn migrate(old: sessile::model::Stored<'_>) -> Result<Self, sessile::error::CodecError> {
         let session = MIGRATED_BY.lock().unwrap().clone().unwrap();
         session.insert("migrations", MIGRATIONS.fetch_add(1, Ordering::Relaxed) + 1).unwrap();
         Ok(Self { n: old.read::<Old>()?.n, at: session.get("at").unwrap().unwrap() })

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use sessile::{Cookie, CookieError, Named, SameSite, Session, SessionLayer, Store};
+use sessile::{
+    Cookie, Named, Session, SessionLayer, Store,
+    web::{CookieError, SameSite},
+};
 
 use crate::support::{Answer, DAY, OnDisk, SECOND, ask, ask_with};
 

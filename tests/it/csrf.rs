@@ -11,7 +11,7 @@ use axum::{
     http::{Request, Response, StatusCode, header},
     routing::any,
 };
-use sessile::{CsrfError, CsrfLayer, Session, SessionLayer};
+use sessile::{CsrfLayer, Session, SessionLayer, web::CsrfError};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::support::{Answer, OnDisk, saved};

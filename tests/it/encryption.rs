@@ -47,7 +47,7 @@ fn files_with_marker(disk: &FaultDisk) -> Vec<String> {
 }
 
 /// The id of the one key.
-fn id(key: [u8; 32]) -> sessile::SealKeyId {
+fn id(key: [u8; 32]) -> sessile::error::SealKeyId {
     Keys::from(key).seal_ids().next().unwrap()
 }
 

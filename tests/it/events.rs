@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use sessile::{Builder, Durability, EndReason, Event, OwnerLimit, Session, SessionEnd, Store};
+use sessile::{
+    Builder, Durability, OwnerLimit, Session, Store,
+    events::{EndReason, Event, SessionEnd},
+};
 
 use crate::support::{DAY, OnDisk, SECOND, saved};
 

@@ -1,6 +1,11 @@
 //! G10: a deploy that changes a model migrates or drops that one value, says so, and logs nobody out.
 
-use sessile::{CodecError, Error, Lane, Model, Stored, Tag, rkyv};
+use sessile::{
+    Error, Model,
+    error::CodecError,
+    model::{Lane, Stored, Tag},
+    rkyv,
+};
 
 use crate::support::{OnDisk, n_of, saved};
 

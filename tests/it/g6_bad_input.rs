@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
-use sessile::{CodecError, Error, Store, Token};
+use sessile::{Error, Store, Token, error::CodecError};
 
 use crate::support::{OnDisk, ask, n_of, saved};
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use sessile::{Binding, CsrfLayer, OnChange, Session, SessionLayer, Transport};
+use sessile::{
+    CsrfLayer, Session, SessionLayer,
+    web::{Binding, OnChange, Transport},
+};
 use tracing::{
     Event, Id, Metadata, Subscriber,
     field::{Field, Visit},

@@ -2,7 +2,10 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use sessile::{Capacity, CodecError, Durability, Error, OwnerLimit, Session, Store, Token};
+use sessile::{
+    Durability, Error, OwnerLimit, Session, Store, Token,
+    error::{Capacity, CodecError},
+};
 
 use crate::support::{OnDisk, SECOND, n_of, saved};
 

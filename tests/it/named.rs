@@ -1,7 +1,7 @@
 //! A visitor's and an administrator's session in one application.
 
 use axum::{Router, routing::get};
-use sessile::{Cookie, Error, Named, SameSite, Session, SessionLayer, SessionName, Store, Token};
+use sessile::{Cookie, Error, Named, Session, SessionLayer, SessionName, Store, Token, web::SameSite};
 
 use crate::support::{ask, ask_with, saved};
 

@@ -8,7 +8,7 @@ use axum::{
     middleware::{Next, from_fn},
     routing::get,
 };
-use sessile::{Cookie, Error, Keys, Named, SameSite, Session, SessionLayer, SessionName, Store, testing::ManualClock};
+use sessile::{Cookie, Error, Keys, Named, Session, SessionLayer, SessionName, Store, testing::ManualClock, web::SameSite};
 use tower::ServiceExt;
 
 use crate::support::{Answer, OnDisk, ask, ask_with, n_of, saved};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{CodecError, Durability, Error, Model, Session, Store, Tag, Tier, rkyv, testing};
+use sessile::{Durability, Error, Model, Session, Store, Tier, error::CodecError, model::Tag, rkyv, testing};
 
 use crate::support::{DAY, OnDisk, n_of, saved};
 

@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use sessile::{Builder, Durability, Event, Session, SessionEnd, Store};
+use sessile::{
+    Builder, Durability, Session, Store,
+    events::{Event, SessionEnd},
+};
 
 use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::{Router, http::HeaderName, routing::get};
 use sessile::{
-    Named, Session, SessionLayer, SessionName, Store, Transport,
+    Named, Session, SessionLayer, SessionName, Store,
     testing::{self, ManualClock},
+    web::Transport,
 };
 
 use crate::support::{ask, ask_with};

@@ -1,7 +1,7 @@
 //! What carries a token: the cookie, a bearer header, or a header of the application's own, and nothing else.
 
 use axum::{Router, http::HeaderName, routing::get};
-use sessile::{Session, SessionLayer, Store, Token, Transport};
+use sessile::{Session, SessionLayer, Store, Token, web::Transport};
 
 use crate::support::{Answer, OnDisk, ask, n_of, saved};
 

@@ -8,7 +8,10 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use sessile::{Cookie, CookieError, Error, SameSite, Session, SessionLayer, Store, Token, testing};
+use sessile::{
+    Cookie, Error, Session, SessionLayer, Store, Token, testing,
+    web::{CookieError, SameSite},
+};
 use tokio::sync::Notify;
 
 use crate::support::{Answer, DAY, OnDisk, ask, ask_with, n_of, saved};

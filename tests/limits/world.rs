@@ -7,7 +7,8 @@ use std::{
 };
 
 use sessile::{
-    Builder, Durability, EndReason, Error, Event, Events, Handle, OwnerLimit, Session, Stats, Store, Token,
+    Builder, Durability, Error, Handle, OwnerLimit, Session, Stats, Store, Token,
+    events::{EndReason, Event, Events},
     testing::{FaultDisk, ManualClock},
 };
 

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use sessile::{Session, SessionLayer, Store, Transport};
+use sessile::{Session, SessionLayer, Store, web::Transport};
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,

@@ -140,7 +140,7 @@ mod tests {
         let cookies = [
             Cookie::new(),
             Cookie::new().name("n"),
-            Cookie::new().browser_session().same_site(crate::SameSite::None).partitioned(),
+            Cookie::new().browser_session().same_site(crate::web::SameSite::None).partitioned(),
             Cookie::new().path(path.clone()).domain("example.com"),
             Cookie::new().name("n".repeat(200)).path(path).domain(format!("d{}", ".d".repeat(100))),
             Cookie::new().name("n".repeat(1500)),

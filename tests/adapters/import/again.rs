@@ -346,7 +346,7 @@ fn notes_end_no_watch_and_are_no_events() {
     let mut later = new.store.subscribe();
     new.clock.advance(25 * HOUR);
     new.store.sweep().wait().unwrap();
-    let told = |events: &mut sessile::Events| std::iter::from_fn(|| events.try_next()).count();
+    let told = |events: &mut sessile::events::Events| std::iter::from_fn(|| events.try_next()).count();
     assert_eq!((told(&mut events), told(&mut later)), (1, 1), "that the session was created, and that it expired");
 }
 

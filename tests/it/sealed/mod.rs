@@ -485,7 +485,7 @@ async fn settings_that_cannot_be_meant_are_refused() {
     assert!(matches!(layer(&keys().accept("short"), 100), Err(Error::ShortKey { found_bytes: 5, .. })));
     assert!(matches!(layer(&keys(), 4097), Err(Error::Config { .. })));
     assert!(!is_sealed(&visit(&app_of(layer(&keys(), 0).unwrap()), "/set/7", "").await), "nothing fits in 0 bytes");
-    let header = layer(&keys(), 1024).unwrap().transport(sessile::Transport::Bearer).unwrap();
+    let header = layer(&keys(), 1024).unwrap().transport(sessile::web::Transport::Bearer).unwrap();
     assert_eq!(ask(&app_of(header), "/set/7", &[]).await.headers["session-token"].len(), 32);
     let (name, value) = sessile::testing::login_with(&layer(&keys(), 1024).unwrap(), "ada", |session| {
         session.insert("n", 5_u64).unwrap();

@@ -1,6 +1,6 @@
 //! A session in several cookies: each of them is as safe as one alone, and none is left behind.
 
-use sessile::{Cookie, SameSite, SessionLayer, Store};
+use sessile::{Cookie, SessionLayer, Store, web::SameSite};
 
 use super::{after, app_of, keys, visit};
 use crate::support::{OnDisk, ask, ask_with};

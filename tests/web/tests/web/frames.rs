@@ -2,7 +2,7 @@
 
 use axum::{response::Html, routing::get};
 use serde_json::json;
-use sessile::{Cookie, SameSite, SessionLayer, testing};
+use sessile::{Cookie, SessionLayer, testing, web::SameSite};
 use sessile_web_tests::{Browser, Page, Server, application, site};
 
 const HOST: &str = "app.example.test";

@@ -1,7 +1,7 @@
 //! Two cookies of one name: browsers keep both if domain, path or partition differ, and send both.
 
 use axum::{Router, http::header::SET_COOKIE, routing::get};
-use sessile::{Cookie, SameSite, SessionLayer, Store, testing};
+use sessile::{Cookie, SessionLayer, Store, testing, web::SameSite};
 use sessile_web_tests::{Browser, Page, Server, application};
 
 const HOST: &str = "app.example.test";

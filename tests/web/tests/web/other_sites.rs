@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use sessile::{Cookie, Error, Named, SameSite, Session, SessionLayer, SessionName, testing};
+use sessile::{Cookie, Error, Named, Session, SessionLayer, SessionName, testing, web::SameSite};
 use sessile_web_tests::{Browser, Server, application, site};
 
 const HOST: &str = "app.example.test";

@@ -1,6 +1,6 @@
 //! Behind the proxies that people use, as they come.
 
-use sessile::{SessionLayer, Transport, testing};
+use sessile::{SessionLayer, testing, web::Transport};
 use sessile_web_tests::{Browser, Front, Proxy, Server, application};
 
 #[test]

@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
-use sessile::{Cookie, CsrfLayer, SameSite, Session, SessionLayer, testing};
+use sessile::{Cookie, CsrfLayer, Session, SessionLayer, testing, web::SameSite};
 use sessile_web_tests::{Browser, Front, Page, Server, application, site, user_of};
 
 const HOST: &str = "app.example.test";

@@ -38,7 +38,7 @@ pub(crate) fn dropped_commit(handle: Option<Handle>) {
 }
 
 /// A session had to go for another.
-pub(crate) fn evicted_session(handle: Handle, reason: crate::EndReason) {
+pub(crate) fn evicted_session(handle: Handle, reason: crate::events::EndReason) {
     #[cfg(feature = "tracing")]
     tracing::info!(%handle, ?reason, "ended a session to make room for another");
 }

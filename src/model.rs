@@ -1,0 +1,6 @@
+//! What is in a session: models, which are read in place, and values of serde types as they are stored.
+//!
+//! [`Session::insert_model`](crate::Session::insert_model) takes a [`Model`] and [`Session::view`](crate::Session::view) returns a
+//! [`View`] of it. [`Session::entry`](crate::Session::entry) returns a value of either kind as an [`Entry`], to borrow from.
+
+pub use sessile_codec::{Entry, EntryRef, Lane, Limits, Model, Nested, NestedWriter, Stored, Tag, View};
