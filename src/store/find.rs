@@ -213,6 +213,16 @@ impl Store {
     }
 
     pub(super) fn current_at(&self, key: &Key, now_ms: u64) -> Result<Option<Current<'_>>, Error> {
+        self.current_by(key, now_ms, |key| self.read_disk(key, now_ms))
+    }
+
+    /// The same with what `read` finds on disk.
+    fn current_by(
+        &self,
+        key: &Key,
+        now_ms: u64,
+        mut read: impl FnMut(&Key) -> Result<Option<Record>, Error>,
+    ) -> Result<Option<Current<'_>>, Error> {
         let mut key = *key;
         loop {
             match self.0.memory.peek(&key, now_ms) {
@@ -221,9 +231,12 @@ impl Store {
                 Lookup::Dead => return Ok(None),
                 Lookup::Moved(to) => key = to,
                 Lookup::Miss => {
-                    if let Some(load) = self.0.memory.begin_load(&key) {
-                        let record = self.read_disk(&key, now_ms)?;
-                        return Ok(record.map(|record| Current { load: Some(load), ..Current::of(key, record) }));
+                    let Some(load) = self.0.memory.begin_load(&key) else { continue };
+                    match read(&key)? {
+                        Some(record) => return Ok(Some(Current { load: Some(load), ..Current::of(key, record) })),
+                        None if self.0.memory.is_undisturbed(&load) => return Ok(None),
+                        // Another request gave it a new key meanwhile, which is durable already: it has not ended.
+                        None => {}
                     }
                 }
             }
@@ -241,5 +254,40 @@ impl Store {
                 (record, seen_ms)
             })),
         }
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Handle;
+
+    #[test]
+    fn a_session_that_gets_a_new_key_while_it_is_read_from_disk_has_not_ended() {
+        let store = Store::builder().memory_budget(0).open_in_memory().unwrap();
+        let session = store.session(None).unwrap();
+        session.set_label("laptop").unwrap();
+        session.flash("info", "saved").unwrap();
+        session.save().wait().unwrap();
+        let (token, key, now_ms) = (session.token().unwrap(), session.token().unwrap().key(), store.now_ms());
+        let is_evicted = || matches!(store.0.memory.peek(&key, now_ms), Lookup::Miss);
+        while !is_evicted() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut reads = 0;
+        let current = store.current_by(&key, now_ms, |key| {
+            reads += 1;
+            if reads == 1 {
+                let other = store.session(Some(&token)).unwrap();
+                other.rotate_with_grace();
+                other.save().wait().unwrap();
+            }
+            store.read_disk(key, now_ms)
+        });
+        let current = current.unwrap().expect("it has not ended");
+        assert_ne!(current.key, key);
+        assert_eq!(Handle::of(&current.record.meta()), session.handle().unwrap());
     }
 }
