@@ -23,6 +23,7 @@
 mod compound;
 mod json;
 mod read;
+mod scalar;
 #[cfg(test)]
 mod tests;
 mod wide;

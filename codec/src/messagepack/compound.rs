@@ -16,6 +16,7 @@ use super::{
     MessagePackError, Options,
     json::{self, Number},
     read::read,
+    scalar,
     write::{Output, Writer, fits},
 };
 
@@ -46,12 +47,12 @@ impl<'a, 'o> Elements<'a, 'o> {
         shape: Shape,
         len: Option<usize>,
     ) -> Result<Self, MessagePackError> {
-        let start = output.bytes().len();
+        let start = output.bytes.len();
         match (len, shape) {
-            (Some(len), Shape::Array) => output.array_header(len)?,
-            (Some(len), Shape::Map) => output.map_header(len)?,
+            (Some(len), Shape::Array) => scalar::array(output.bytes, len)?,
+            (Some(len), Shape::Map) => scalar::map(output.bytes, len)?,
             // The longest form of the header, so that the number of elements can be written over it at the end.
-            (None, shape) => output.bytes().extend([shape as u8, 0, 0, 0, 0]),
+            (None, shape) => output.bytes.extend([shape as u8, 0, 0, 0, 0]),
         }
         Ok(Self { output, depth, start, expected: len, found: 0, broken: false })
     }
@@ -84,7 +85,7 @@ impl<'a, 'o> Elements<'a, 'o> {
                 "its `Serialize` wrote {} elements, it announced {expected}",
                 self.found
             ))),
-            None => write_u32(&mut self.output.bytes()[self.start + 1..self.start + 5], self.found),
+            None => write_u32(&mut self.output.bytes[self.start + 1..self.start + 5], self.found),
         }
     }
 }
@@ -115,7 +116,7 @@ impl<'a, 'o> Fields<'a, 'o> {
 
     /// The struct that serde_json makes of a number: its text is replaced by the number.
     pub(super) fn of_number(output: &'a mut Output<'o>, depth: usize) -> Self {
-        let start = output.bytes().len();
+        let start = output.bytes.len();
         Self { elements: Elements { output, depth, start, expected: Some(1), found: 0, broken: false }, kind: Kind::Number }
     }
 
@@ -127,7 +128,7 @@ impl<'a, 'o> Fields<'a, 'o> {
             Kind::Struct | Kind::Tagged(_) => {}
             Kind::Number => return self.number(value),
         }
-        self.elements.output.str(name)?;
+        scalar::text(self.elements.output.bytes, name)?;
         self.elements.element(value)
     }
 
@@ -135,7 +136,7 @@ impl<'a, 'o> Fields<'a, 'o> {
     fn number<T: Serialize + ?Sized>(&mut self, text: &T) -> Result<(), MessagePackError> {
         let Elements { start, depth, .. } = self.elements;
         self.elements.element(text)?;
-        let bytes = self.elements.output.bytes();
+        let bytes = &mut *self.elements.output.bytes;
         let number = match read(&bytes[start..], Options::Plain).and_then(Number::of) {
             Ok(number) => number,
             Err(error) => return self.elements.refuse(error),
@@ -174,17 +175,17 @@ impl<'a, 'o> Entries<'a, 'o> {
 
     #[inline]
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), MessagePackError> {
-        let start = self.elements.output.bytes().len();
+        let start = self.elements.output.bytes.len();
         self.elements.element(key)?;
         let is_tag = may_be_tag::<T>() && self.elements.found == 1;
-        let is_suspect = self.elements.output.bytes().get(start).copied().is_some_and(json::begins_private_key);
+        let is_suspect = self.elements.output.bytes.get(start).copied().is_some_and(json::begins_private_key);
         if is_suspect || is_tag || self.compares { self.check(start, is_tag) } else { Ok(()) }
     }
 
     /// Checks the key that was written from `start` on.
     #[inline(never)]
     fn check(&mut self, start: usize, is_tag: bool) -> Result<(), MessagePackError> {
-        let (bytes, keys) = self.elements.output.bytes_and_keys();
+        let Output { bytes, keys, .. } = &mut *self.elements.output;
         let place = start..bytes.len();
         if let Some(private) = json::private_key(&bytes[start..]) {
             return self.elements.refuse(private.refused());
@@ -207,7 +208,7 @@ impl<'a, 'o> Entries<'a, 'o> {
             return Err(incomplete());
         }
         if self.elements.expected.is_none() {
-            let (bytes, keys) = self.elements.output.bytes_and_keys();
+            let Output { bytes, keys, .. } = &mut *self.elements.output;
             if is_any_twice(bytes, &mut keys[self.outer_keys..]) {
                 return Err(twice());
             }
@@ -243,8 +244,7 @@ fn twice() -> MessagePackError {
 
 /// Writes a length over the place that was left for it.
 pub(super) fn write_u32(place: &mut [u8], len: usize) -> Result<(), MessagePackError> {
-    let bytes = (fits(len)? as u64).to_be_bytes();
-    place.copy_from_slice(&bytes[4..]);
+    place.copy_from_slice(&fits(len)?.to_be_bytes());
     Ok(())
 }
 

@@ -486,3 +486,29 @@ fn the_plain_form_is_the_one_of_rmp_serde() {
     same(&(NoFields {}, Newtype(1.5_f32), TupleStruct(1, "a".repeat(300)), 'ü'));
     same(&serde_json::json!({ "a": [1, null, -2.5, -70_000, 1_u64 << 40], "b": { "c": true } }));
 }
+
+#[test]
+fn every_scalar_and_every_header_has_the_form_of_rmp_serde() {
+    #[track_caller]
+    fn same<T: Serialize + Debug + ?Sized>(value: &T) {
+        assert_eq!(bytes_of(value).0, rmp_serde::to_vec_named(value).unwrap(), "{value:?}");
+    }
+    for bits in 0..64 {
+        for near in -2..=2_i64 {
+            let unsigned = (1_u64 << bits).wrapping_add_signed(near);
+            same(&unsigned);
+            same(&unsigned.cast_signed());
+            same(&unsigned.cast_signed().wrapping_neg());
+        }
+    }
+    for value in i8::MIN..=i8::MAX {
+        same(&(value, value.cast_unsigned(), i16::from(value) << 7, i32::from(value) << 23));
+    }
+    same(&(true, false, (), '\u{10ffff}', f32::MIN_POSITIVE, f64::MAX));
+    for len in [0, 1, 15, 16, 31, 32, 255, 256, 65_535, 65_536] {
+        same(&"a".repeat(len));
+        same(Bytes::new(&vec![7; len]));
+        same(&vec![true; len]);
+        same(&(0..len).map(|nth| (nth, true)).collect::<BTreeMap<_, _>>());
+    }
+}

@@ -2,9 +2,6 @@
 //!
 //! Invariants: every length that was written is the number of elements that follow, or there is an error; a value that is
 //! written plainly has no `Some` whose content is nil.
-//!
-//! The bytes of scalars and headers are rmp-serde's, into a `Vec`, which cannot fail. Texts are written here, because most of a value is texts and
-//! rmp-serde's code for them is not always compiled in place.
 
 use std::ops::Range;
 
@@ -15,7 +12,7 @@ use super::{
     compound::{Elements, Entries, Fields, Shape, write_u32},
     deeper,
     json::{self, Private},
-    wide,
+    scalar, wide,
 };
 
 /// Appends `value` to `out`, plainly if that is unambiguous, and says which way it was.
@@ -40,7 +37,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resu
 
 /// Where everything goes.
 pub(super) struct Output<'o> {
-    bytes: rmp_serde::Serializer<&'o mut Vec<u8>>,
+    pub(super) bytes: &'o mut Vec<u8>,
     options: Options,
     /// Set when the plain form is given up.
     ambiguous: bool,
@@ -52,66 +49,14 @@ pub(super) struct Output<'o> {
 
 impl<'o> Output<'o> {
     fn new(bytes: &'o mut Vec<u8>, options: Options) -> Self {
-        Self { bytes: rmp_serde::Serializer::new(bytes), options, ambiguous: false, is_wide: false, keys: Vec::new() }
-    }
-
-    #[inline]
-    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
-        self.bytes.get_mut()
-    }
-
-    #[inline]
-    pub(super) fn bytes_and_keys(&mut self) -> (&mut Vec<u8>, &mut Vec<Range<usize>>) {
-        (self.bytes.get_mut(), &mut self.keys)
-    }
-
-    #[inline]
-    pub(super) fn array_header(&mut self, len: usize) -> Result<(), MessagePackError> {
-        self.bytes.serialize_seq(Some(fits(len)?)).map(drop).map_err(refused)
-    }
-
-    #[inline]
-    pub(super) fn map_header(&mut self, len: usize) -> Result<(), MessagePackError> {
-        self.bytes.serialize_map(Some(fits(len)?)).map(drop).map_err(refused)
-    }
-
-    #[inline]
-    pub(super) fn str(&mut self, text: &str) -> Result<(), MessagePackError> {
-        let out = self.bytes.get_mut();
-        match u8::try_from(text.len()) {
-            Ok(len @ 0..0x20) => out.push(0xa0 | len),
-            _ => long_text(out, text.len())?,
-        }
-        out.extend_from_slice(text.as_bytes());
-        Ok(())
+        Self { bytes, options, ambiguous: false, is_wide: false, keys: Vec::new() }
     }
 }
 
-/// Appends the header of a text of more than 31 bytes.
-#[inline(never)]
-fn long_text(out: &mut Vec<u8>, len: usize) -> Result<(), MessagePackError> {
-    let [.., b3, b2, b1, b0] = (fits(len)? as u64).to_be_bytes();
-    match len {
-        ..=0xff => out.extend([0xd9, b0]),
-        0x100..=0xffff => out.extend([0xda, b1, b0]),
-        _ => out.extend([0xdb, b3, b2, b1, b0]),
-    }
-    Ok(())
-}
-
-/// Passes `len` on if MessagePack can express it; rmp-serde would cut it to 32 bits.
+/// `len`, if MessagePack can express it.
 #[inline]
-pub(super) fn fits(len: usize) -> Result<usize, MessagePackError> {
-    match u32::try_from(len) {
-        Ok(_) => Ok(len),
-        Err(_) => Err(MessagePackError::Unsupported(format!("found a length of {len}, at most {} fits", u32::MAX))),
-    }
-}
-
-/// Names the error of rmp-serde, whose text is not ours.
-#[cold]
-fn refused(_: rmp_serde::encode::Error) -> MessagePackError {
-    MessagePackError::Unsupported("MessagePack has no form for it".to_owned())
+pub(super) fn fits(len: usize) -> Result<u32, MessagePackError> {
+    u32::try_from(len).map_err(|_| MessagePackError::Unsupported(format!("found a length of {len}, at most {} fits", u32::MAX)))
 }
 
 /// Writes one value.
@@ -132,7 +77,8 @@ impl<'a, 'o> Writer<'a, 'o> {
             self.output.ambiguous = true;
             return Err(MessagePackError::Unsupported("a `Some` would be read as `None`".to_owned()));
         }
-        self.output.bytes.serialize_unit().map_err(refused)
+        scalar::nil(self.output.bytes);
+        Ok(())
     }
 
     /// Begins an array or map of `len` elements, known or to be counted.
@@ -143,18 +89,19 @@ impl<'a, 'o> Writer<'a, 'o> {
     /// Begins a variant that has content: a map of its name to it.
     fn variant(self, name: &'static str) -> Result<Self, MessagePackError> {
         let depth = deeper(self.depth)?;
-        self.output.map_header(1)?;
-        self.output.str(name)?;
+        scalar::map(self.output.bytes, 1)?;
+        scalar::text(self.output.bytes, name)?;
         Ok(Self { output: self.output, depth, in_some: false })
     }
 }
 
-/// Forwards the kinds of values that rmp-serde writes as they should be.
+/// Writes the kinds of values that cannot fail.
 macro_rules! scalars {
-    ($($method:ident($type:ty);)*) => {
+    ($($method:ident($type:ty): $write:ident;)*) => {
         $(
             fn $method(self, value: $type) -> Result<(), MessagePackError> {
-                self.output.bytes.$method(value).map_err(refused)
+                scalar::$write(self.output.bytes, value.into());
+                Ok(())
             }
         )*
     };
@@ -172,18 +119,21 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
     type SerializeStructVariant = Fields<'a, 'o>;
 
     scalars! {
-        serialize_bool(bool);
-        serialize_i8(i8);
-        serialize_i16(i16);
-        serialize_i32(i32);
-        serialize_i64(i64);
-        serialize_u8(u8);
-        serialize_u16(u16);
-        serialize_u32(u32);
-        serialize_u64(u64);
-        serialize_f32(f32);
-        serialize_f64(f64);
-        serialize_char(char);
+        serialize_bool(bool): bool;
+        serialize_i8(i8): signed;
+        serialize_i16(i16): signed;
+        serialize_i32(i32): signed;
+        serialize_i64(i64): signed;
+        serialize_u8(u8): unsigned;
+        serialize_u16(u16): unsigned;
+        serialize_u32(u32): unsigned;
+        serialize_u64(u64): unsigned;
+        serialize_f32(f32): f32;
+        serialize_f64(f64): f64;
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), MessagePackError> {
+        scalar::text(self.output.bytes, value.encode_utf8(&mut [0; 4]))
     }
 
     fn serialize_i128(self, value: i128) -> Result<(), MessagePackError> {
@@ -204,12 +154,11 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
     }
 
     fn serialize_str(self, value: &str) -> Result<(), MessagePackError> {
-        self.output.str(value)
+        scalar::text(self.output.bytes, value)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), MessagePackError> {
-        fits(value.len())?;
-        self.output.bytes.serialize_bytes(value).map_err(refused)
+        scalar::bytes(self.output.bytes, value)
     }
 
     fn serialize_none(self) -> Result<(), MessagePackError> {
@@ -221,10 +170,10 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
         if self.output.options == Options::Plain {
             return value.serialize(Self { output: self.output, depth, in_some: true });
         }
-        self.output.bytes().extend([EXTENSION, 0, 0, 0, 0, SOME]);
-        let start = self.output.bytes().len();
+        self.output.bytes.extend([EXTENSION, 0, 0, 0, 0, SOME]);
+        let start = self.output.bytes.len();
         value.serialize(Writer { output: &mut *self.output, depth, in_some: false })?;
-        let bytes = self.output.bytes();
+        let bytes = &mut *self.output.bytes;
         let len = bytes.len() - start;
         write_u32(&mut bytes[start - 5..start - 1], len)
     }
@@ -239,7 +188,7 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), MessagePackError> {
-        self.output.str(variant)
+        scalar::text(self.output.bytes, variant)
     }
 
     fn serialize_newtype_struct<T>(self, _: &'static str, value: &T) -> Result<(), MessagePackError>
