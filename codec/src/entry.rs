@@ -182,6 +182,39 @@ impl Entry {
         entry
     }
 
+    /// A value of bytes, which [`into_bytes`](Self::into_bytes) reads without a copy.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile_codec::{Entry, Limits};
+    ///
+    /// let entry = Entry::of_bytes(b"an image", &Limits::default())?;
+    /// assert_eq!(entry.get::<&[u8]>()?, b"an image");
+    /// assert_eq!(entry.into_bytes()?, "an image");
+    /// # Ok::<(), sessile_codec::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn of_bytes(bytes: &[u8], limits: &crate::Limits) -> Result<Self, Error> {
+        let mut value = Vec::with_capacity(bytes.len() + crate::messagepack::MOST_HEADER_BYTES);
+        crate::messagepack::write_bytes(&mut value, bytes)?;
+        limits.check_value(value.len())?;
+        Ok(Self::new(Lane::Serde, &value))
+    }
+
+    /// The bytes of a value of bytes. They share the buffer of this entry, or of the record that it came from, and keep it in memory.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`] if the value is neither bytes nor a text; [`Error::WrongLane`] if a model is stored.
+    #[cfg(feature = "serde")]
+    pub fn into_bytes(self) -> Result<bytes::Bytes, Error> {
+        let value: &[u8] = self.get()?;
+        let (start, len) = (value.as_ptr().addr() - self.buffer.bytes().as_ptr().addr(), value.len());
+        Ok(bytes::Bytes::from_owner(Shared { buffer: self.buffer, start, len }))
+    }
+
     /// The same value, borrowed.
     #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
@@ -196,6 +229,21 @@ impl Entry {
     #[cfg(feature = "serde")]
     pub fn get<'a, T: serde_core::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         self.as_ref().get()
+    }
+}
+
+/// A part of a buffer, as the owner of its bytes.
+#[cfg(feature = "serde")]
+struct Shared {
+    buffer: Buffer,
+    start: usize,
+    len: usize,
+}
+
+#[cfg(feature = "serde")]
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer.bytes()[self.start..self.start + self.len]
     }
 }
 

@@ -38,6 +38,7 @@ use serde_core::{
 
 pub(crate) use self::{
     read::{NIL, read},
+    scalar::{MOST_HEADER_BYTES, bytes as write_bytes},
     write::write,
 };
 

@@ -15,6 +15,7 @@
 //!
 //! Knows nothing of files or of what is in a record.
 
+use bytes::{Buf, BufMut};
 use sessile_codec::{Error as CodecError, Record};
 
 use super::{
@@ -85,7 +86,7 @@ fn put(into: &mut Vec<u8>, key: &Key, record: &Record, form: &AtRest) -> Result<
 /// in, if this is the last frame of its own.
 pub(super) fn encode_mark(into: &mut Vec<u8>, salt: Salt, at: Position, goes_on: Option<u64>) {
     let mut key = [0; 16];
-    key[..8].copy_from_slice(&goes_on.unwrap_or_default().to_le_bytes());
+    (&mut key[..]).put_u64_le(goes_on.unwrap_or_default());
     // A frame without a payload cannot fail.
     let _ = append(into, salt, at, MARK, &key, |_| Ok(()));
 }
@@ -99,18 +100,20 @@ fn append(
     payload: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let start = into.len();
-    into.extend_from_slice(&salt.to_le_bytes());
-    into.extend_from_slice(&[0; 8]);
-    for field in [at.number, at.first, kind, 0] {
-        into.extend_from_slice(&field.to_le_bytes());
-    }
-    into.extend_from_slice(key);
+    into.put_u64_le(salt);
+    // The checksum and the length, which are written when they are known.
+    into.put_u64_le(0);
+    into.put_u32_le(at.number);
+    into.put_u32_le(at.first);
+    into.put_u32_le(kind);
+    into.put_u32_le(0);
+    into.put_slice(key);
     payload(into)?;
     let payload_len = u32::try_from(into.len() - start - HEADER).expect("a record is at most 1 GiB");
-    into[start + 12..start + 16].copy_from_slice(&payload_len.to_le_bytes());
+    (&mut into[start + 12..]).put_u32_le(payload_len);
     into.resize(start + (into.len() - start).next_multiple_of(8), 0);
     let crc = checksum(salt, &into[start + 12..]);
-    into[start + 8..start + 12].copy_from_slice(&crc.to_le_bytes());
+    (&mut into[start + 8..]).put_u32_le(crc);
     Ok(())
 }
 
@@ -133,24 +136,20 @@ struct Raw<'a> {
 }
 
 fn raw(bytes: &[u8], salt: Salt) -> Option<Raw<'_>> {
-    let header = bytes.get(..HEADER)?;
-    if header[..8] != salt.to_le_bytes() {
+    let mut header = bytes.get(..HEADER)?;
+    if header.get_u64_le() != salt {
         return None;
     }
-    let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let payload_len = field(12) as usize;
+    let (crc, payload_len) = (header.get_u32_le(), header.get_u32_le() as usize);
     let len = HEADER.checked_add(payload_len)?.checked_next_multiple_of(8)?;
     let frame = bytes.get(..len)?;
-    if checksum(salt, &frame[12..]) != field(8) {
+    if checksum(salt, &frame[12..]) != crc {
         return None;
     }
-    Some(Raw {
-        at: Position { number: field(16), first: field(20) },
-        kind: field(24),
-        key: *header.last_chunk().expect("a header ends with the record key"),
-        payload: &frame[HEADER..HEADER + payload_len],
-        len,
-    })
+    let at = Position { number: header.get_u32_le(), first: header.get_u32_le() };
+    let kind = header.get_u32_le();
+    let key = *header.last_chunk().expect("a header ends with the record key");
+    Some(Raw { at, kind, key, payload: &frame[HEADER..HEADER + payload_len], len })
 }
 
 /// What a frame says.
@@ -176,8 +175,7 @@ impl Raw<'_> {
                 Op::Rekey { key, new_key: *new_key, record: record(rest, new_key)? }
             }
             MARK => {
-                let (generation, _) = key.split_first_chunk().expect("a record key is longer");
-                let generation = u64::from_le_bytes(*generation);
+                let generation = (&key[..]).get_u64_le();
                 return Ok((generation != 0).then_some(Replayed::GoesOn(generation)));
             }
             _ => return Err(Bad::Damaged),

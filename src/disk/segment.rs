@@ -15,6 +15,8 @@
 
 use std::io;
 
+use bytes::{Buf, BufMut};
+
 use super::{
     form::AtRest,
     frame::{self, Position, SECTOR, Salt},
@@ -79,15 +81,18 @@ impl Label {
 
     pub(super) fn encode(&self) -> [u8; COPY] {
         let mut block = [0; COPY];
-        block[..8].copy_from_slice(&MAGIC);
-        block[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-        block[16..32].copy_from_slice(&self.store_id);
-        block[32..40].copy_from_slice(&self.generation.to_le_bytes());
-        block[40..48].copy_from_slice(&self.salt.to_le_bytes());
-        block[48..56].copy_from_slice(&self.len_bytes.to_le_bytes());
-        block[56..64].copy_from_slice(&self.after.to_le_bytes());
+        let mut into = &mut block[..];
+        into.put_slice(&MAGIC);
+        into.put_u32_le(FORMAT);
+        // The checksum, which is written when the rest is there.
+        into.put_u32_le(0);
+        into.put_slice(&self.store_id);
+        into.put_u64_le(self.generation);
+        into.put_u64_le(self.salt);
+        into.put_u64_le(self.len_bytes);
+        into.put_u64_le(self.after);
         let crc = header_crc(&block);
-        block[12..16].copy_from_slice(&crc.to_le_bytes());
+        (&mut block[12..]).put_u32_le(crc);
         block
     }
 }
@@ -135,16 +140,18 @@ pub(super) fn is_named(bytes: &[u8], store_id: Option<&[u8; 16]>) -> bool {
 
 fn read_copy(bytes: &[u8]) -> Found {
     let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Found::Nothing };
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-    if header[..8] != MAGIC || word(12) != header_crc(header) {
+    let mut rest = &header[MAGIC.len()..];
+    let (format, crc) = (rest.get_u32_le(), rest.get_u32_le());
+    if header[..8] != MAGIC || crc != header_crc(header) {
         return Found::Nothing;
     }
-    if word(8) != FORMAT {
-        return Found::OtherFormat(word(8));
+    if format != FORMAT {
+        return Found::OtherFormat(format);
     }
-    let store_id = *header[16..].first_chunk().expect("a header is 64 bytes");
-    Found::Label(Label { store_id, generation: long(32), salt: long(40), len_bytes: long(48), after: long(56) })
+    let mut store_id = [0; 16];
+    rest.copy_to_slice(&mut store_id);
+    let (generation, salt, len_bytes, after) = (rest.get_u64_le(), rest.get_u64_le(), rest.get_u64_le(), rest.get_u64_le());
+    Found::Label(Label { store_id, generation, salt, len_bytes, after })
 }
 
 /// A segment that frames are appended to.

@@ -111,6 +111,24 @@ impl Scope {
         self.session.update(&self.whole(key), change)
     }
 
+    /// See [`Session::insert_bytes`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "serde")]
+    pub fn insert_bytes(&self, key: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.session.insert_bytes(&self.whole(key), bytes)
+    }
+
+    /// See [`Session::bytes`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "serde")]
+    pub fn bytes(&self, key: &str) -> Result<Option<bytes::Bytes>, Error> {
+        self.session.bytes(&self.whole(key))
+    }
+
     /// See [`Session::insert_model`].
     ///
     /// # Errors

@@ -230,6 +230,52 @@ impl Session {
         }
     }
 
+    /// Sets the value under `key` to bytes: an avatar, a fragment of a page, a token of another service. [`bytes`](Self::bytes) reads them
+    /// without a copy.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    ///
+    /// # Examples
+    /// ```
+    /// # let session = sessile::testing::session();
+    /// session.insert_bytes("avatar", b"<svg/>")?;
+    /// assert_eq!(session.bytes("avatar")?.unwrap(), "<svg/>");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn insert_bytes(&self, key: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
+        check_key(key)?;
+        let entry = Entry::of_bytes(bytes.as_ref(), self.store().limits())?;
+        self.state().set(key, entry, self.store().limits())
+    }
+
+    /// The bytes under `key`, or those of a text; `None` if there is none. They share the session's record, so nothing is copied: an
+    /// axum handler returns them as a response's body as they are. As long as they are kept, the whole record stays in memory.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the stored value is something else.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{body::Bytes, http::StatusCode};
+    /// # use sessile::{Error, Session};
+    /// async fn avatar(session: Session) -> Result<Bytes, Error> {
+    ///     Ok(session.bytes("avatar")?.unwrap_or_default())
+    /// }
+    ///
+    /// # let session = sessile::testing::session();
+    /// session.insert_bytes("avatar", [1, 2, 3])?;
+    /// let (one, other) = (session.bytes("avatar")?.unwrap(), session.bytes("avatar")?.unwrap());
+    /// assert_eq!(one.as_ptr(), other.as_ptr());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn bytes(&self, key: &str) -> Result<Option<bytes::Bytes>, Error> {
+        check_key(key)?;
+        Ok(self.entry(key).map(Entry::into_bytes).transpose()?)
+    }
+
     /// The value under `key` as it is stored, to borrow from.
     ///
     /// # Examples

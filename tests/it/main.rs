@@ -4,6 +4,7 @@ mod answers;
 mod api;
 mod attacks;
 mod binding;
+mod bytes;
 mod closures;
 mod cookies;
 mod corpus;

@@ -190,10 +190,10 @@ fn g4_a_session_that_moves_while_another_request_reads_it_from_disk_has_not_ende
         }
         // Evicted once it is durable.
         disk.store.flush().wait().unwrap();
-        let (moved, written) = at_once(|| mover.save().wait(), || writer.save().wait());
+        let (rotated, written) = at_once(|| mover.save().wait(), || writer.save().wait());
         assert!(written.is_ok(), "run {run}: {written:?}");
         if run % 2 == 0 {
-            moved.unwrap();
+            rotated.unwrap();
             assert_eq!(request(&disk.store, &mover.token().unwrap()).get("late").unwrap(), Some(run));
         } else {
             for token in [Some(token), mover.token()].into_iter().flatten() {

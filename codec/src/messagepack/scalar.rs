@@ -2,6 +2,9 @@
 
 use super::{MessagePackError, write::fits};
 
+/// The longest header: a marker and a length of 32 bits.
+pub(crate) const MOST_HEADER_BYTES: usize = 5;
+
 pub(super) fn nil(out: &mut Vec<u8>) {
     out.push(0xc0);
 }
@@ -53,7 +56,7 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) -> Result<(), MessagePackError
     Ok(())
 }
 
-pub(super) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), MessagePackError> {
+pub(crate) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), MessagePackError> {
     long(out, bytes.len(), [0xc4, 0xc5, 0xc6])?;
     out.extend_from_slice(bytes);
     Ok(())
@@ -85,9 +88,9 @@ fn elements(out: &mut Vec<u8>, len: usize, few: u8, markers: [u8; 2]) -> Result<
 fn many(out: &mut Vec<u8>, len: usize, [short, long]: [u8; 2]) -> Result<(), MessagePackError> {
     let bytes = fits(len)?.to_be_bytes();
     if len <= 0xffff {
-        marked(out, short, &bytes[2..])
+        marked(out, short, &bytes[2..]);
     } else {
-        marked(out, long, &bytes)
+        marked(out, long, &bytes);
     }
     Ok(())
 }
