@@ -17,12 +17,13 @@ pub(super) type Recompute = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry
 #[derive(Default)]
 pub(super) struct Updates {
     list: Vec<Update>,
-    next_id: u64,
-    results: Option<Results>,
+    next_id: u32,
+    /// Few requests have any.
+    results: Option<Box<Results>>,
 }
 
 struct Update {
-    id: u64,
+    id: u32,
     key: Box<str>,
     /// `None` while it runs.
     again: Option<Recompute>,
@@ -34,14 +35,14 @@ struct Results {
     on: Option<Record>,
     values: Vec<(Box<str>, Option<Entry>)>,
     /// The first update that did not run yet.
-    next_id: u64,
+    next_id: u32,
 }
 
 /// Updates that are to run on another record, taken out of their session.
 pub(super) struct Rerun {
     loaded: Option<Record>,
-    results: Results,
-    taken: Vec<(u64, Box<str>, Recompute)>,
+    results: Box<Results>,
+    taken: Vec<(u32, Box<str>, Recompute)>,
 }
 
 impl Updates {
@@ -88,7 +89,7 @@ impl Updates {
     /// Takes out those that have not run on `current`. `loaded`: the record that the session was loaded as.
     pub(super) fn take_for(&mut self, current: Option<Record>, loaded: Option<Record>) -> Rerun {
         let results = self.results.take().filter(|results| results.is_on(current.as_ref()));
-        let mut results = results.unwrap_or(Results { on: current, values: Vec::new(), next_id: 0 });
+        let mut results = results.unwrap_or_else(|| Box::new(Results { on: current, values: Vec::new(), next_id: 0 }));
         let due = self.list.iter_mut().filter(|update| update.id >= results.next_id);
         let taken = due.filter_map(|update| Some((update.id, update.key.clone(), update.again.take()?))).collect();
         results.next_id = self.next_id;
@@ -120,7 +121,7 @@ impl Results {
 impl Rerun {
     /// Runs the application's closures. Those whose value nobody wrote meanwhile need not run.
     pub(super) fn run(&mut self, now_ms: u64) -> Result<(), Error> {
-        let Results { on, values, .. } = &mut self.results;
+        let Results { on, values, .. } = &mut *self.results;
         for (_, key, again) in &mut self.taken {
             let at = match values.iter().position(|(known, _)| known == key) {
                 Some(at) => at,
