@@ -5,7 +5,7 @@ use sessile_codec::{Entry, Limits, Model, Record, Tag, rkyv};
 /// Where it stands in a record.
 pub(crate) const KEY: &str = "sessile.label";
 
-/// Longest label kept.
+/// Longest label kept: enough for a device and a browser by name; a long `User-Agent` is cut.
 const MOST_BYTES: usize = 256;
 
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]

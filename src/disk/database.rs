@@ -55,7 +55,7 @@ pub(super) struct Database {
     tried: Mutex<Option<Instant>>,
 }
 
-/// How often a file that another process holds is tried again.
+/// How often a file that another process holds is tried again: a deploy waits for the old process to close, which takes some syncs.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 /// The least time between two attempts of readers to reopen redb: as long as one takes on a slow disk, so that a disk which fails on and on
 /// is not kept busy by them.

@@ -31,11 +31,14 @@ pub(super) struct Flusher {
     degraded: AtomicBool,
 }
 
-/// The pause after a failure doubles from the first to the second.
+/// The pause after a failure doubles from the first to the second: short enough that a store works again within half a second of its disk,
+/// long enough that a disk which fails on and on is not kept busy.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// How long the queue must be empty before the last write is marked as durable.
+/// How long the queue must be empty before the last write is marked as durable. Longer than the gaps of a store under load, which then writes no
+/// marks: the next frame says the same.
 const IDLE: Duration = Duration::from_millis(10);
-/// This part of a segment is kept for the ends of sessions when no other segment is ready.
+/// An eighth of a segment is kept for the ends of sessions when no other segment is ready: in the shortest, room for 170 frames of an end,
+/// which take 48 bytes.
 const RESERVE: u64 = 8;
 
 /// Why a batch was not written to its end.

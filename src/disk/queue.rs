@@ -88,10 +88,12 @@ impl Waiters {
 }
 
 /// Above this, a commit waits for the disk even if its class does not ask for it, so that what is pinned in memory stays bounded.
+/// Some 16,000 typical records: more than a disk that works takes long for.
 const HIGH_WATER_BYTES: usize = 16 << 20;
 /// A century stands for never, where the platform's clock could not represent what was asked for.
 const FOREVER: Duration = Duration::from_hours(876_600);
-/// Above this, commits are refused: the disk has not worked for a while.
+/// Above this, commits are refused: the disk has not worked for a while. Four times [`HIGH_WATER_BYTES`]: by
+/// then every commit waits, so it takes thousands of requests at once to get here.
 const FULL_BYTES: usize = 64 << 20;
 
 /// What the flusher does next.

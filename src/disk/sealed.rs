@@ -25,7 +25,7 @@ use crate::{
     token::Key,
 };
 
-/// Deadline and owner.
+/// Deadline (4 bytes) and owner (16), which the sweep and the index of owners read without a key.
 const CLEAR: usize = 20;
 /// Bytes before what is sealed.
 const START: usize = CLEAR + 4;

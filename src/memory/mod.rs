@@ -46,6 +46,8 @@ use crate::{
     token::{Handle, Key},
 };
 
+/// Parts with a lock each. More than the threads that look up sessions at once on the largest machines that this is made for, so that two of
+/// them seldom want the same lock.
 const SHARDS: usize = 64;
 
 /// At how many sessions without an owner a shard looks to find one that was not used lately.

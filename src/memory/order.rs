@@ -24,7 +24,8 @@ pub(super) enum Place {
     Main,
 }
 
-/// Part of the budget that is for probation.
+/// A twentieth of the budget is for probation, where new sessions must be used once more to stay: small, so that visitors who never come back
+/// take little from those who do.
 const PROBATION: usize = 20;
 
 #[derive(Default)]

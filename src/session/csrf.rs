@@ -17,6 +17,7 @@ use super::state::State;
 use crate::{Error, token::random_bytes};
 
 const KEY: &str = "sessile.csrf";
+/// 128 bits, which nobody guesses.
 const BYTES: usize = 16;
 
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]

@@ -72,7 +72,7 @@ pub enum EndReason {
     StoreFull,
 }
 
-/// How many events wait for a subscriber before it loses some.
+/// How many events wait for a subscriber before it loses some: those of a busy second, in some tens of KiB.
 const CAPACITY: usize = 1024;
 
 /// The events of a store from [`Store::subscribe`](crate::Store::subscribe) on.

@@ -16,7 +16,7 @@ use std::{
 
 use super::Store;
 
-/// Threads take turns at them.
+/// Counters, each in a cache line of its own. Threads take turns at them, so with as many threads as cores seldom two share one.
 const LEASES: usize = 32;
 
 /// One of a store's counters, for the sessions that some threads load.

@@ -18,6 +18,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct OwnerLocks([Mutex<()>; LOCKS]);
 
+/// A lock is held only while an owner signs in or out or a list is read, so few logins meet even with thousands a second.
 const LOCKS: usize = 32;
 
 /// While it lives, what is listed by an owner stays so, and no waker runs. The locks go first.

@@ -42,6 +42,7 @@ pub(super) fn of_mistake<B: Default + 'static>(error: &Error) -> Response<B> {
 
 /// A value of a request as a text can repeat it: visible, and not too long.
 pub(super) fn shown(value: &[u8]) -> String {
+    // Enough to recognise a host or an origin; a request may have kilobytes of either.
     const MOST_BYTES: usize = 128;
     let (shown, rest) = value.split_at(value.len().min(MOST_BYTES));
     let ellipsis = if rest.is_empty() { "" } else { "..." };

@@ -36,6 +36,7 @@ struct Shard {
     used_bytes: usize,
 }
 
+/// Parts with a lock each: a lock is held for one look at a map, so few threads meet.
 const SHARDS: usize = 16;
 /// What a base takes beyond its bytes.
 const OVERHEAD_BYTES: usize = 160;
