@@ -1,19 +1,17 @@
 //! Settings of a store, and their defaults.
 
 mod check;
+mod open;
 
-use std::{ffi::OsString, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sessile_codec::Limits;
 
-#[cfg(feature = "test-util")]
-use crate::disk::FaultDisk;
 use crate::{
-    Error, Keys, Store,
+    Error, Keys,
     clock::{Clock, SystemClock},
-    disk::{self, Encryption, Volume},
+    disk::Encryption,
     expiry::Timeouts,
-    timeline::Timeline,
 };
 
 /// When a commit is acknowledged.
@@ -145,6 +143,14 @@ impl Builder {
     ///
     /// Sessions that are not on disk yet stay in memory beyond it: at most some 64 MiB that wait for the disk, and as much that is
     /// being written.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// let store = Store::builder().memory_budget(8 << 20).open_in_memory()?;
+    /// assert_eq!(store.stats().memory_budget_bytes, 8 << 20);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn memory_budget(self, bytes: usize) -> Self {
         Self { memory_budget: bytes, ..self }
     }
@@ -157,6 +163,25 @@ impl Builder {
     /// How long a session lasts without being used. Default: 7 days; at least a millisecond, `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the timeout that they began with.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).idle_timeout(Duration::from_mins(30)).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let token = session.token();
+    /// clock.advance(Duration::from_mins(29));
+    /// assert!(store.session(token.as_ref())?.token().is_some(), "and this use moves the end");
+    /// clock.advance(Duration::from_mins(30));
+    /// assert!(store.session(token.as_ref())?.token().is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "set_expiry")]
     #[doc(alias = "max_age")]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
@@ -166,6 +191,22 @@ impl Builder {
     /// How long a session lasts however much it is used. Default: 30 days; at least a millisecond, `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the deadline that they began with.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).absolute_timeout(Duration::from_hours(8)).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// clock.advance(Duration::from_hours(8));
+    /// assert!(store.session(session.token().as_ref())?.token().is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn absolute_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.timeouts.absolute = timeout)
     }
@@ -175,6 +216,22 @@ impl Builder {
     /// It keeps bots and clients that drop cookies from filling the store. The first request with the cookie confirms the session, and the idle
     /// timeout applies from then on. Sessions with an owner, or with an idle timeout
     /// [of their own](crate::Session::set_idle_timeout), are confirmed from the beginning.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).unconfirmed_timeout(Duration::from_mins(10)).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("seen", true)?;
+    /// session.save().wait()?;
+    /// clock.advance(Duration::from_mins(10));
+    /// assert!(store.session(session.token().as_ref())?.token().is_none(), "its cookie never came back");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "first_life")]
     #[doc(alias = "save_uninitialized")]
     pub fn unconfirmed_timeout(self, timeout: Duration) -> Self {
@@ -185,6 +242,26 @@ impl Builder {
     /// through. Default: 10 seconds.
     ///
     /// It does not outlive this process, and [`Session::rotate`](crate::Session::rotate) has none.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).rotation_grace(Duration::from_secs(5)).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("seen", true)?;
+    /// session.save().wait()?;
+    /// let before = session.token();
+    /// session.rotate_with_grace();
+    /// session.save().wait()?;
+    /// assert!(store.session(before.as_ref())?.token().is_some(), "for requests that are under way");
+    /// clock.advance(Duration::from_secs(5));
+    /// assert!(store.session(before.as_ref())?.token().is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn rotation_grace(self, grace: Duration) -> Self {
         self.set(|settings| settings.rotation_grace = grace)
     }
@@ -206,6 +283,21 @@ impl Builder {
     /// The last tenth is for sessions with an owner. A new session beyond that takes the place of one without an owner that lies unused
     /// in memory; if there is none, the commit fails with [`Error::StoreFull`]. A session with an owner is never evicted for
     /// another. Requests that commit at the same moment may pass the number by as many as they are.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Error, Store, error::Capacity};
+    ///
+    /// let store = Store::builder().max_sessions(1).open_in_memory()?;
+    /// let sign_in = |owner: &str| {
+    ///     let session = store.session(None)?;
+    ///     session.sign_in(owner)?;
+    ///     session.save().wait()
+    /// };
+    /// sign_in("ada")?;
+    /// assert!(matches!(sign_in("bob"), Err(Error::StoreFull { capacity: Capacity::Sessions, .. })));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn max_sessions(self, limit: u64) -> Self {
         self.set(|settings| settings.max_sessions = Some(limit))
     }
@@ -221,6 +313,18 @@ impl Builder {
     }
 
     /// When a commit is acknowledged, for every commit of this store. Default: [`Durability::Durable`].
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Durability, Store};
+    ///
+    /// let store = Store::builder().durability(Durability::Relaxed).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?; // waits for no disk
+    /// assert_eq!(store.stats().commits, 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn durability(self, durability: Durability) -> Self {
         self.set(|settings| settings.durability = durability)
     }
@@ -231,11 +335,39 @@ impl Builder {
     }
 
     /// How long to wait for another process to close the file, as at a deploy. Default: not at all.
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("sessions.redb");
+    /// use std::time::Duration;
+    ///
+    /// use sessile::Store;
+    ///
+    /// let old = Store::open(&path)?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| old.close());
+    ///     let new = Store::builder().wait_for_lock(Duration::from_secs(10)).open(&path)?;
+    ///     assert_eq!(new.stats().sessions, 0);
+    ///     Ok::<(), sessile::Error>(())
+    /// })?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn wait_for_lock(self, timeout: Duration) -> Self {
         Self { wait_for_lock: timeout, ..self }
     }
 
     /// Largest session, in bytes. Default: 1 MiB; 256 bytes to 1 GiB.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// let store = Store::builder().record_limit(4096).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// assert!(session.insert("text", "x".repeat(5000)).is_err());
+    /// assert!(session.insert("text", "x".repeat(2000)).is_ok());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn record_limit(self, bytes: usize) -> Self {
         self.set(|settings| {
             settings.limits.record_bytes = bytes;
@@ -246,6 +378,16 @@ impl Builder {
     /// Most keys in a session. Default: 4,096; at least 1. One more is [`CodecError::TooManyKeys`](crate::error::CodecError::TooManyKeys) when it is set.
     ///
     /// Sessions of another crate (`adapters`) may have any number by default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// let store = Store::builder().keys_limit(1).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("one", 1)?;
+    /// assert!(session.insert("two", 2).is_err());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn keys_limit(self, keys: usize) -> Self {
         self.set(|settings| {
             settings.limits.keys = keys;
@@ -257,6 +399,15 @@ impl Builder {
     ///
     /// Keys of another crate's sessions (`adapters`) may have 1 MiB by default. A lower limit refuses values that are set under longer
     /// keys; those that a session has already stay, and the session can be changed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// let store = Store::builder().key_limit(16).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// assert!(session.insert("a key of 17 bytes", 1).is_err());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn key_limit(self, bytes: usize) -> Self {
         self.set(|settings| {
             settings.limits.key_bytes = bytes;
@@ -300,6 +451,17 @@ impl Builder {
     /// a million sessions; each record is checked when it is read.
     ///
     /// For a file that may be damaged elsewhere than in its records.
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("sessions.redb");
+    /// # use sessile::Store;
+    /// Store::open(&path)?.close()?;
+    /// let store = Store::builder().verify_on_open(true).open(&path)?;
+    /// assert_eq!(store.stats().corrupt, 0);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn verify_on_open(self, verify: bool) -> Self {
         Self { verify_on_open: verify, ..self }
     }
@@ -388,113 +550,22 @@ impl Builder {
     /// is behind after it.
     ///
     /// [`Stats::clock_jumps`](crate::Stats::clock_jumps) counts them.
-    pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), ..self }
-    }
-
-    /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
-    ///
-    /// The path is resolved once. Later changes of the working directory, of the root directory (`chroot`) or of a symbolic link have no
-    /// effect; on Unix, renaming the directory has none either. If the path is a symbolic link, the journal is in the directory of its target.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
-        let (directory, name) = Self::place(path.as_ref())?;
-        self.open_in(directory, name)
-    }
-
-    /// Opens a store without a file, which is gone when it is closed.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    #[cfg(feature = "test-util")]
-    pub fn open_in_memory(self) -> Result<Store, Error> {
-        self.open_in(Arc::new(FaultDisk::plain()), "memory".into())
-    }
-
-    /// Opens the store "store" on a simulated disk.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    #[cfg(feature = "test-util")]
-    pub fn open_on(self, disk: &FaultDisk) -> Result<Store, Error> {
-        self.open_in(Arc::new(disk.clone()), "store".into())
-    }
-
-    /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store
-    /// that is not encrypted to one that is, back, or to other keys at once. Gives how many there were; nobody is logged out who has a
-    /// session in the store. What is sealed in cookies is bound to the old store and opens in no other, so those sessions end.
-    ///
-    /// Nobody may have the store open. A store is not encrypted where it lies, because what it said before would stay in its file:
-    /// remove that, and its backups, once the copy is in use. On flash, and on file systems that copy on write, removed bytes can
-    /// outlast their file.
-    ///
-    /// Sessions whose bytes are damaged are left out. Of `into`, the keys of [`encrypt`](Self::encrypt) are all that counts.
-    ///
-    /// # Errors
-    /// What [`open`](Self::open) gives, [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
-    /// that cannot be read with the keys given. There is no store at `to` then.
     ///
     /// # Examples
     /// ```
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let (old, new) = (directory.path().join("sessions.redb"), directory.path().join("encrypted.redb"));
-    /// # sessile::Store::open(&old)?.close()?;
-    /// # let key = [1; 32];
-    /// use sessile::Store;
+    /// use std::time::Duration;
     ///
-    /// let encrypted = Store::builder().encrypt(key);
-    /// Store::builder().copy(&old, &encrypted, &new)?;
-    /// let store = encrypted.open(&new)?;
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).open_in_memory()?;
+    /// let before = store.now();
+    /// clock.advance(Duration::from_mins(5));
+    /// assert_eq!(store.now(), before + Duration::from_mins(5));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    #[cfg(feature = "encryption")]
-    pub fn copy(&self, from: impl AsRef<Path>, into: &Self, to: impl AsRef<Path>) -> Result<u64, Error> {
-        let place = |path: &Path, builder: &Self| {
-            let (volume, name) = Self::place(path)?;
-            Ok::<_, Error>(disk::Place { volume, name, encryption: builder.encryption.clone() })
-        };
-        into.check()?;
-        let (from_place, to_place) = (place(from.as_ref(), self)?, place(to.as_ref(), into)?);
-        if !from.as_ref().exists() {
-            let source = std::io::Error::from(std::io::ErrorKind::NotFound).into();
-            return Err(Error::Open { path: from.as_ref().into(), source });
-        }
-        // What is in the journal goes into the file.
-        self.clone().open(from)?.close()?;
-        disk::copy(&from_place, &to_place, self.disk_cache)
-    }
-
-    /// The directory of a store's file, and its name.
-    fn place(path: &Path) -> Result<(Arc<dyn Volume>, OsString), Error> {
-        let found = disk::directory_of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
-        let found = found.map(|(directory, name)| (Arc::new(directory) as Arc<dyn Volume>, name));
-        found.ok_or_else(|| {
-            let detail = format!("{} is no path of a file; give the file's name, too", path.display());
-            Error::Config { detail }
-        })
-    }
-
-    fn open_in(self, volume: Arc<dyn Volume>, name: OsString) -> Result<Store, Error> {
-        self.check()?;
-        let settings = disk::Settings {
-            volume,
-            name,
-            cache_bytes: self.disk_cache,
-            journal_bytes: self.journal_bytes,
-            verify: self.verify_on_open,
-            accept_empty: self.accept_empty_file,
-            salvage: self.salvage_journal,
-            wait_for_lock: self.wait_for_lock,
-            flush_interval: self.flush_interval,
-            commit_timeout: self.commit_timeout,
-            sweep_interval: self.sweep_interval,
-            timeline: Arc::new(Timeline::new(self.clock.clone())),
-            encryption: self.encryption.clone(),
-            is_bounded: self.settings.is_bounded(),
-        };
-        Store::start(&self, settings)
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {

@@ -84,6 +84,20 @@ impl Session {
 
     /// Replaces the session's token at commit and keeps its values; the old token leads nowhere from then on, and what was opened with it
     /// ends. For a change of privilege within a sign-in; [`sign_in`](Self::sign_in) does this by itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let before = session.token().unwrap();
+    /// session.rotate();
+    /// session.save().wait()?;
+    /// assert!(store.session(Some(&before))?.token().is_none());
+    /// assert_eq!(session.get("name")?, Some("Ada".to_owned()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "cycle_id")]
     #[doc(alias = "regenerate")]
     pub fn rotate(&self) {
@@ -121,6 +135,19 @@ impl Session {
     /// It holds whatever the response is: the layer commits the end of a session after a server error too. If the session was over before,
     /// the cookie stays: the client may hold a newer token by now. If the request presented several live sessions of this cookie's name, all
     /// of them end.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let token = session.token().unwrap();
+    /// session.destroy();
+    /// session.save().wait()?;
+    /// assert!(store.session(Some(&token))?.token().is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "purge")]
     pub fn destroy(&self) {
         self.state().destroy();
@@ -136,6 +163,19 @@ impl Session {
 
     /// Leaves the session without an owner at commit, and keeps its values: it gets a new token without a grace and begins a new life, with
     /// the store's timeouts. Remove what belongs to the owner, by [`clear_scope`](Self::clear_scope) say.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.sign_in("ada")?;
+    /// session.insert("cart", 7)?;
+    /// session.save().wait()?;
+    /// session.unbind_owner();
+    /// session.save().wait()?;
+    /// assert_eq!((session.owner(), session.get("cart")?), (None, Some(7)));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "logout")]
     pub fn unbind_owner(&self) {
         let mut state = self.state();
@@ -174,6 +214,20 @@ impl Session {
     ///
     /// # Errors
     /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// use std::time::Duration;
+    ///
+    /// session.sign_in("ada")?;
+    /// session.set_absolute_timeout(Duration::from_hours(1))?;
+    /// session.save().wait()?;
+    /// let info = &store.sessions_of("ada")?[0];
+    /// assert!(info.absolute_deadline.unwrap() <= store.now() + Duration::from_hours(1));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "set_expiry")]
     pub fn set_absolute_timeout(&self, timeout: Duration) -> Result<(), Error> {
         check_timeout(timeout)?;
@@ -182,6 +236,19 @@ impl Session {
     }
 
     /// The class of this request's commits, the layer's too, instead of [`Builder::durability`](crate::Builder::durability).
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// use sessile::Durability;
+    ///
+    /// session.set_durability(Durability::Relaxed);
+    /// session.insert("position", 7)?;
+    /// session.save().wait()?;
+    /// assert_eq!(store.session(session.token().as_ref())?.get("position")?, Some(7));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn set_durability(&self, durability: Durability) {
         self.state().set_durability(durability);
     }

@@ -108,6 +108,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Degraded`] if the disk has to be asked and refuses.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// # let store = sessile::testing::store();
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    ///
+    /// let again = store.session(session.token().as_ref())?;
+    /// assert_eq!(again.get("name")?, Some("Ada".to_owned()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
         let kind = SessionKind { name: token.map_or(0, Token::name), ..SessionKind::default() };
         Session::load(self, kind, token.copied().into_iter(), || false)
@@ -182,6 +195,17 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Codec`] if it makes the session too large.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.sign_in("ada")?;
+    /// session.set_label("Firefox on Linux")?;
+    /// session.save().wait()?;
+    /// assert_eq!(store.sessions_of("ada")?[0].label.as_deref(), Some("Firefox on Linux"));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn set_label(&self, label: &str) -> Result<(), Error> {
         flash::set_label(&mut self.state(), label, self.store().limits())
     }
@@ -209,6 +233,16 @@ impl Session {
     }
 
     /// The messages left so far, oldest first. They are taken: the next call finds none.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.flash("info", "Saved")?;
+    /// assert_eq!(session.take_flashes().len(), 1);
+    /// assert!(session.take_flashes().is_empty());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn take_flashes(&self) -> Vec<Flash> {
         flash::take(&mut self.state(), self.store().limits())
     }
@@ -236,6 +270,18 @@ impl Session {
     }
 
     /// Whether `text` is a [`csrf_token`](Self::csrf_token) of this session. If not, refuse the request, by 403.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// let token = session.csrf_token()?;
+    /// assert!(session.is_csrf_token(&token));
+    /// session.rotate();
+    /// session.save().wait()?;
+    /// assert!(!session.is_csrf_token(&token), "it was of the token before");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn is_csrf_token(&self, text: &str) -> bool {
         csrf::is_token(&self.state(), text)
     }
@@ -247,6 +293,18 @@ impl Session {
     /// this gives is random then, and leads nowhere. The answer to the request that moved it tells the client.
     ///
     /// It is a secret: for the client, not for a log. The layer sends it by itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// assert!(session.token().is_none());
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let cookie = session.token().unwrap().expose();
+    /// assert_eq!(cookie.len(), 32);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "id")]
     #[doc(alias = "session_id")]
     pub fn token(&self) -> Option<Token> {
@@ -254,6 +312,19 @@ impl Session {
     }
 
     /// Names this session for as long as it exists, over every change of its token; `None` before it is stored for the first time.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let handle = session.handle();
+    /// session.rotate();
+    /// session.save().wait()?;
+    /// assert_eq!(session.handle(), handle);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "id")]
     #[doc(alias = "session_id")]
     pub fn handle(&self) -> Option<Handle> {
@@ -261,11 +332,34 @@ impl Session {
     }
 
     /// Where the session came from; `None` if it is new.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// use sessile::Tier;
+    ///
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// assert_eq!(store.session(session.token().as_ref())?.tier(), Some(Tier::Memory));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn tier(&self) -> Option<Tier> {
         self.state().tier()
     }
 
     /// Size of the session as it was loaded or last saved, in bytes; 0 if it is new.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// assert_eq!(session.record_bytes(), 0);
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// assert!((96..256).contains(&session.record_bytes()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn record_bytes(&self) -> usize {
         self.state().record().map_or(0, |record| record.bytes().len())
     }
@@ -306,11 +400,32 @@ impl Session {
     }
 
     /// When the session began; `None` if it is new.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// assert_eq!(session.created(), None);
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// assert!(session.created().unwrap() <= store.now());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn created(&self) -> Option<SystemTime> {
         self.state().record().map(|record| from_ms(record.meta().created_ms))
     }
 
     /// When the session was last used before this request, as far as it is on record; `None` if it is new.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// assert!(session.last_seen().unwrap() <= store.now());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn last_seen(&self) -> Option<SystemTime> {
         self.state().record().map(|record| from_ms(record.meta().last_seen_ms))
     }
@@ -350,6 +465,18 @@ impl Session {
     /// As [`save`](Self::save), in this durability class.
     ///
     /// A new token, a change of owner and the end of a session are durable whatever the class.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// use sessile::Durability;
+    ///
+    /// session.insert("position", 7)?;
+    /// session.save_with(Durability::Relaxed).wait()?; // it is in memory, and on disk within the flush interval
+    /// assert_eq!(store.session(session.token().as_ref())?.get("position")?, Some(7));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn save_with(&self, durability: Durability) -> Ack {
         self.save_as(SaveOptions { durability: Some(durability), strict: false })
     }

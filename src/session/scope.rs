@@ -44,6 +44,16 @@ impl Session {
     /// The part of the session under `name`: its key `user` is this session's key `name:user`.
     ///
     /// A name may hold `:` itself; `scope("a:b")` is the scope `b` within the scope `a`.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// let shop = session.scope("shop");
+    /// shop.insert("cart", 7)?;
+    /// assert_eq!(session.keys(), ["shop:cart"]);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn scope(&self, name: &str) -> Scope {
         Scope { session: self.clone(), prefix: format!("{name}{SEPARATOR}") }
     }
@@ -52,6 +62,17 @@ impl Session {
     /// after this stays.
     ///
     /// To sign somebody out and keep the rest, call [`unbind_owner`](Self::unbind_owner) too: it is a change of privilege.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.scope("shop").insert("cart", 7)?;
+    /// session.insert("theme", "dark")?;
+    /// session.clear_scope("shop");
+    /// assert_eq!(session.keys(), ["theme"]);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn clear_scope(&self, name: &str) {
         self.scope(name).clear();
     }

@@ -44,6 +44,16 @@ impl Session {
     /// # Errors
     /// [`Error::Codec`] if the value cannot be represented exactly or read again, is nested too deep, or makes the session too large;
     /// [`Error::ReservedKey`]. The session is then unchanged.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("cart", [7_u64, 9])?;
+    /// assert_eq!(session.get::<Vec<u64>>("cart")?, Some(vec![7, 9]));
+    /// assert!(matches!(session.insert("sessile.mine", 1), Err(sessile::Error::ReservedKey)));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[cfg(feature = "serde")]
     #[doc(alias = "set")]
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
@@ -295,6 +305,16 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ReservedKey`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("cart", 7)?;
+    /// assert!(session.remove("cart")?);
+    /// assert!(!session.remove("cart")?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
         let was_there = self.contains_key(key);
         check_key(key)?;
@@ -306,6 +326,16 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ReservedKey`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert_quick("position", 7)?;
+    /// assert!(session.remove_quick("position")?);
+    /// assert!(!session.contains_key("position"));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
         let was_there = self.contains_key(key);
         check_key(key)?;
@@ -314,11 +344,31 @@ impl Session {
     }
 
     /// Whether there is a value under `key`.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("cart", None::<u64>)?;
+    /// assert!(session.contains_key("cart"), "there is a value, which is `None`");
+    /// assert!(!session.contains_key("theme"));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn contains_key(&self, key: &str) -> bool {
         check_key(key).is_ok() && self.state().get_ref(key).is_some_and(|entry| self.is_current(entry))
     }
 
     /// All keys, in order.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.insert("theme", "dark")?;
+    /// session.insert("cart", 7)?;
+    /// assert_eq!(session.keys(), ["cart", "theme"]);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn keys(&self) -> Vec<String> {
         let state = self.state();
         let mut keys = state.keys();
@@ -327,6 +377,18 @@ impl Session {
     }
 
     /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// # let session = store.session(None)?;
+    /// session.sign_in("ada")?;
+    /// session.insert("cart", 7)?;
+    /// session.clear();
+    /// assert!(session.keys().is_empty());
+    /// assert_eq!(session.owner().unwrap().as_str(), "ada", "it goes on as hers");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "flush")]
     pub fn clear(&self) {
         self.state().clear();

@@ -121,11 +121,37 @@ impl Store {
     /// # Errors
     /// [`Error::AlreadyOpen`], [`Error::EmptyFile`], [`Error::NotAStore`], [`Error::StoreFormat`], [`Error::Open`],
     /// [`Error::NoRandomness`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("sessions.redb");
+    /// use sessile::Store;
+    ///
+    /// let store = Store::open(&path)?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// store.close()?;
+    /// assert_eq!(Store::open(&path)?.stats().sessions, 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::builder().open(path)
     }
 
     /// Settings other than the defaults.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::Store;
+    ///
+    /// let store = Store::builder().idle_timeout(Duration::from_mins(30)).open_in_memory()?;
+    /// assert_eq!(store.stats().sessions, 0);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -173,6 +199,19 @@ impl Store {
     }
 
     /// Makes everything durable that was committed until now, quick changes too.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// use sessile::Durability;
+    ///
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save_with(Durability::Relaxed).wait()?;
+    /// store.flush().wait()?; // now no power cut undoes it
+    /// assert_eq!(store.stats().disk_sessions, 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn flush(&self) -> Ack {
         if let Err(error) = self.0.disk.check_process() {
             return Ack::settled(Err(error));
@@ -186,6 +225,17 @@ impl Store {
     /// # Errors
     /// [`Error::Degraded`] if the disk refuses: then the last relaxed and quick commits may be lost. [`Error::Forked`] in a child process: the
     /// parent's store stays open.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// store.close()?;
+    /// assert!(matches!(store.session(None)?.save().wait(), Ok(())), "there was nothing to save");
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// assert!(matches!(session.save().wait(), Err(sessile::Error::Closed)));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn close(&self) -> Result<(), Error> {
         self.0.close()
     }
@@ -217,6 +267,17 @@ impl Store {
     }
 
     /// What the store has done and holds. In a child process, only `degraded` is set.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let stats = store.stats();
+    /// assert_eq!((stats.sessions, stats.commits, stats.degraded), (1, 1, false));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         if self.0.disk.check_process().is_err() {
             return Stats { degraded: true, ..Stats::default() };
@@ -257,6 +318,23 @@ impl Store {
     }
 
     /// Deletes from the file what is expired now, as the store does by itself every [`Builder::sweep_interval`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sessile::{Store, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder().clock(clock.clone()).open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// clock.advance(Duration::from_hours(24 * 31));
+    /// store.sweep().wait()?;
+    /// assert_eq!(store.stats().sessions, 0);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn sweep(&self) -> Ack {
         Ack::new(self.0.disk.sweep(), ())
     }
@@ -265,6 +343,14 @@ impl Store {
     /// set back.
     ///
     /// For comparisons with [`Session::authenticated_at`](crate::Session::authenticated_at) and deadlines.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// let now = store.now();
+    /// assert!(store.now() >= now);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[must_use]
     pub fn now(&self) -> SystemTime {
         from_ms(self.now_ms())

@@ -75,6 +75,19 @@ impl Store {
     /// Ends the session of `owner` that `handle` names. `false`: this owner has no such session, or not any more.
     ///
     /// Durable whatever the store's class, and effective for the next read of any thread.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// let session = store.session(None)?;
+    /// session.sign_in("ada")?;
+    /// session.save().wait()?;
+    /// let handle = session.handle().unwrap();
+    /// assert!(!store.destroy_session_of("bob", &handle).wait()?, "it is not his");
+    /// assert!(store.destroy_session_of("ada", &handle).wait()?);
+    /// assert!(store.sessions_of("ada")?.is_empty());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "destroy_one")]
     pub fn destroy_session_of(&self, owner: impl Into<Owner>, handle: &Handle) -> Ack<bool> {
         map_ack(self.destroy_where(&owner.into(), |_| None, |found| found == *handle), |count| count > 0)
@@ -83,6 +96,18 @@ impl Store {
     /// Ends every session of `owner`, and returns how many. See [`destroy_session_of`](Self::destroy_session_of).
     ///
     /// Sessions sealed in cookies end with them, and are not in the number: nobody counts them.
+    ///
+    /// # Examples
+    /// ```
+    /// # let store = sessile::testing::store();
+    /// for _ in 0..2 {
+    ///     let session = store.session(None)?;
+    ///     session.sign_in("ada")?;
+    ///     session.save().wait()?;
+    /// }
+    /// assert_eq!(store.destroy_sessions_of("ada").wait()?, 2);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "destroy_all")]
     pub fn destroy_sessions_of(&self, owner: impl Into<Owner>) -> Ack<usize> {
         map_ack(self.destroy_where(&owner.into(), |owner| self.cut_off(owner, None), |_| true), |count| count)

@@ -1,0 +1,141 @@
+//! From settings to an open store, on whatever the files are on.
+
+use std::{ffi::OsString, path::Path, sync::Arc};
+
+use super::Builder;
+#[cfg(feature = "test-util")]
+use crate::disk::FaultDisk;
+use crate::{
+    Error, Store,
+    disk::{self, Volume},
+    timeline::Timeline,
+};
+
+impl Builder {
+    /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
+    ///
+    /// The path is resolved once. Later changes of the working directory, of the root directory (`chroot`) or of a symbolic link have no
+    /// effect; on Unix, renaming the directory has none either. If the path is a symbolic link, the journal is in the directory of its target.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("sessions.redb");
+    /// # use sessile::Store;
+    /// let store = Store::builder().memory_budget(8 << 20).open(&path)?;
+    /// assert!(path.exists());
+    /// assert!(Store::open(&path).is_err(), "one store has the file at a time; clone it instead");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
+        let (directory, name) = Self::place(path.as_ref())?;
+        self.open_in(directory, name)
+    }
+
+    /// Opens a store without a file, which is gone when it is closed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// let store = Store::builder().open_in_memory()?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// assert_eq!(store.stats().sessions, 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    pub fn open_in_memory(self) -> Result<Store, Error> {
+        self.open_in(Arc::new(FaultDisk::plain()), "memory".into())
+    }
+
+    /// Opens the store "store" on a simulated disk.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "test-util")]
+    pub fn open_on(self, disk: &FaultDisk) -> Result<Store, Error> {
+        self.open_in(Arc::new(disk.clone()), "store".into())
+    }
+
+    /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store
+    /// that is not encrypted to one that is, back, or to other keys at once. Gives how many there were; nobody is logged out who has a
+    /// session in the store. What is sealed in cookies is bound to the old store and opens in no other, so those sessions end.
+    ///
+    /// Nobody may have the store open. A store is not encrypted where it lies, because what it said before would stay in its file:
+    /// remove that, and its backups, once the copy is in use. On flash, and on file systems that copy on write, removed bytes can
+    /// outlast their file.
+    ///
+    /// Sessions whose bytes are damaged are left out. Of `into`, the keys of [`encrypt`](Self::encrypt) are all that counts.
+    ///
+    /// # Errors
+    /// What [`open`](Self::open) gives, [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
+    /// that cannot be read with the keys given. There is no store at `to` then.
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (old, new) = (directory.path().join("sessions.redb"), directory.path().join("encrypted.redb"));
+    /// # sessile::Store::open(&old)?.close()?;
+    /// # let key = [1; 32];
+    /// use sessile::Store;
+    ///
+    /// let encrypted = Store::builder().encrypt(key);
+    /// Store::builder().copy(&old, &encrypted, &new)?;
+    /// let store = encrypted.open(&new)?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg(feature = "encryption")]
+    pub fn copy(&self, from: impl AsRef<Path>, into: &Self, to: impl AsRef<Path>) -> Result<u64, Error> {
+        let place = |path: &Path, builder: &Self| {
+            let (volume, name) = Self::place(path)?;
+            Ok::<_, Error>(disk::Place { volume, name, encryption: builder.encryption.clone() })
+        };
+        into.check()?;
+        let (from_place, to_place) = (place(from.as_ref(), self)?, place(to.as_ref(), into)?);
+        if !from.as_ref().exists() {
+            let source = std::io::Error::from(std::io::ErrorKind::NotFound).into();
+            return Err(Error::Open { path: from.as_ref().into(), source });
+        }
+        // What is in the journal goes into the file.
+        self.clone().open(from)?.close()?;
+        disk::copy(&from_place, &to_place, self.disk_cache)
+    }
+
+    /// The directory of a store's file, and its name.
+    fn place(path: &Path) -> Result<(Arc<dyn Volume>, OsString), Error> {
+        let found = disk::directory_of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
+        let found = found.map(|(directory, name)| (Arc::new(directory) as Arc<dyn Volume>, name));
+        found.ok_or_else(|| {
+            let detail = format!("{} is no path of a file; give the file's name, too", path.display());
+            Error::Config { detail }
+        })
+    }
+
+    fn open_in(self, volume: Arc<dyn Volume>, name: OsString) -> Result<Store, Error> {
+        self.check()?;
+        let settings = disk::Settings {
+            volume,
+            name,
+            cache_bytes: self.disk_cache,
+            journal_bytes: self.journal_bytes,
+            verify: self.verify_on_open,
+            accept_empty: self.accept_empty_file,
+            salvage: self.salvage_journal,
+            wait_for_lock: self.wait_for_lock,
+            flush_interval: self.flush_interval,
+            commit_timeout: self.commit_timeout,
+            sweep_interval: self.sweep_interval,
+            timeline: Arc::new(Timeline::new(self.clock.clone())),
+            encryption: self.encryption.clone(),
+            is_bounded: self.settings.is_bounded(),
+        };
+        Store::start(&self, settings)
+    }
+}
