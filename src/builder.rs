@@ -1,6 +1,7 @@
 //! Settings of a store, and their defaults.
 
 mod check;
+mod files;
 mod open;
 
 use std::{sync::Arc, time::Duration};
@@ -155,11 +156,6 @@ impl Builder {
         Self { memory_budget: bytes, ..self }
     }
 
-    /// Bytes that the database may use to cache pages of the file. Default: 16 MiB.
-    pub fn disk_cache(self, bytes: usize) -> Self {
-        Self { disk_cache: bytes, ..self }
-    }
-
     /// How long a session lasts without being used. Default: 7 days; at least a millisecond, `Duration::MAX` for ever.
     ///
     /// Sessions that exist keep the timeout that they began with.
@@ -272,7 +268,14 @@ impl Builder {
     /// ```
     /// use sessile::{OwnerLimit, Store};
     ///
-    /// let builder = Store::builder().sessions_per_owner(5, OwnerLimit::EvictOldest);
+    /// let store = Store::builder().sessions_per_owner(1, OwnerLimit::EvictOldest).open_in_memory()?;
+    /// for _ in 0..2 {
+    ///     let session = store.session(None)?;
+    ///     session.sign_in("ada")?;
+    ///     session.save().wait()?;
+    /// }
+    /// assert_eq!(store.sessions_of("ada")?.len(), 1);
+    /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn sessions_per_owner(self, limit: usize, policy: OwnerLimit) -> Self {
         self.set(|settings| settings.owner_limit = Some((limit, policy)))
@@ -308,53 +311,16 @@ impl Builder {
     /// The file grows when the journal is moved into it, so it may pass the number by what the journal holds.
     /// Once it is so large, new sessions only take the place of ended ones, as with [`max_sessions`](Self::max_sessions). Changes of
     /// sessions that are there already are not refused; [`record_limit`](Self::record_limit) bounds those.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sessile::Store;
+    /// let store = Store::builder().max_disk_bytes(1 << 30).open_in_memory()?;
+    /// assert!(store.stats().file_bytes < 1 << 30);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn max_disk_bytes(self, limit: u64) -> Self {
         self.set(|settings| settings.max_disk_bytes = Some(limit))
-    }
-
-    /// When a commit is acknowledged, for every commit of this store. Default: [`Durability::Durable`].
-    ///
-    /// # Examples
-    /// ```
-    /// use sessile::{Durability, Store};
-    ///
-    /// let store = Store::builder().durability(Durability::Relaxed).open_in_memory()?;
-    /// let session = store.session(None)?;
-    /// session.insert("name", "Ada")?;
-    /// session.save().wait()?; // waits for no disk
-    /// assert_eq!(store.stats().commits, 1);
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn durability(self, durability: Durability) -> Self {
-        self.set(|settings| settings.durability = durability)
-    }
-
-    /// How long a relaxed commit may wait for its sync. Default: 1 second.
-    pub fn flush_interval(self, interval: Duration) -> Self {
-        Self { flush_interval: interval, ..self }
-    }
-
-    /// How long to wait for another process to close the file, as at a deploy. Default: not at all.
-    ///
-    /// # Examples
-    /// ```
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let path = directory.path().join("sessions.redb");
-    /// use std::time::Duration;
-    ///
-    /// use sessile::Store;
-    ///
-    /// let old = Store::open(&path)?;
-    /// std::thread::scope(|scope| {
-    ///     scope.spawn(|| old.close());
-    ///     let new = Store::builder().wait_for_lock(Duration::from_secs(10)).open(&path)?;
-    ///     assert_eq!(new.stats().sessions, 0);
-    ///     Ok::<(), sessile::Error>(())
-    /// })?;
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn wait_for_lock(self, timeout: Duration) -> Self {
-        Self { wait_for_lock: timeout, ..self }
     }
 
     /// Largest session, in bytes. Default: 1 MiB; 256 bytes to 1 GiB.
@@ -415,95 +381,30 @@ impl Builder {
         })
     }
 
-    /// How often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute; at least a second.
-    pub fn sweep_interval(self, interval: Duration) -> Self {
-        Self { sweep_interval: interval, ..self }
-    }
-
-    /// How long a commit may wait for the disk before it returns [`Error::TimedOut`]. Default: 10 seconds; at least a
-    /// millisecond.
-    pub fn commit_timeout(self, timeout: Duration) -> Self {
-        Self { commit_timeout: timeout, ..self }
-    }
-
-    /// Bytes that the journal's files may take together: three to eight, of which up to seven hold what the store's own file does
-    /// not have yet. Default: 256 MiB; 192 KiB to 8 GiB.
-    ///
-    /// The files begin with 256 KiB and double only as a busy store fills them in less than a minute. What is in them is in
-    /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
-    /// a session that changes often is moved to the store's file once per checkpoint; and a longer start after a crash, by
-    /// about a microsecond per change. If commits arrive faster than the journal can be moved to the store's file, they wait. A record
-    /// larger than an eighth of this gets a journal file of its own size; up to two such files may exceed the bound.
-    pub fn journal_bytes(self, bytes: u64) -> Self {
-        Self { journal_bytes: bytes, ..self }
-    }
-
-    /// For SD cards and other flash that wears out: relaxed commits, gathered for 10 seconds at a time, and a journal of up to
-    /// 512 MiB. Sets [`durability`](Self::durability), [`flush_interval`](Self::flush_interval) and
-    /// [`journal_bytes`](Self::journal_bytes).
-    ///
-    /// A crash loses at most the last 10 seconds; rotations and the end of sessions are durable at once all the same.
-    pub fn flash_friendly(self) -> Self {
-        Self { flush_interval: Duration::from_secs(10), journal_bytes: 512 << 20, ..self }.durability(Durability::Relaxed)
-    }
-
-    /// Whether to read the whole file and check it before the store opens. Default: no, since it takes some ten seconds at
-    /// a million sessions; each record is checked when it is read.
-    ///
-    /// For a file that may be damaged elsewhere than in its records.
-    ///
-    /// # Examples
-    /// ```
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let path = directory.path().join("sessions.redb");
-    /// # use sessile::Store;
-    /// Store::open(&path)?.close()?;
-    /// let store = Store::builder().verify_on_open(true).open(&path)?;
-    /// assert_eq!(store.stats().corrupt, 0);
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn verify_on_open(self, verify: bool) -> Self {
-        Self { verify_on_open: verify, ..self }
-    }
-
-    /// Whether [`open`](Self::open) makes a store of an existing file of 0 bytes, instead of returning [`Error::EmptyFile`]. Default: no, because
-    /// a store's file that has become empty means lost sessions.
-    ///
-    /// For containers with a single file as a mount: that file must exist before the container starts. Mounting the directory is better. The
-    /// journal is in the same directory as the file; if only the file outlives the container, commits since the last checkpoint are lost unless
-    /// the store was [closed](Store::close).
-    ///
-    /// # Examples
-    /// ```
-    /// use sessile::{Error, Store};
-    ///
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("sessions.redb");
-    /// std::fs::write(&path, "").unwrap();
-    /// assert!(matches!(Store::open(&path), Err(Error::EmptyFile { .. })));
-    /// let store = Store::builder().accept_empty_file(true).open(&path)?;
-    /// store.close()?;
-    /// assert!(Store::open(&path).is_ok());
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn accept_empty_file(self, accept: bool) -> Self {
-        Self { accept_empty_file: accept, ..self }
-    }
-
-    /// Whether to go on with what is readable if the journal is damaged, incomplete or does not fit the store's file, instead of
-    /// [`Error::JournalDamaged`], [`Error::JournalIncomplete`] and [`Error::JournalMismatch`]. Default: no.
-    ///
-    /// Copy the files away first. Sessions whose last changes are lost are then as they were before, among them those that
-    /// had been ended: let everybody sign in again who must not be signed in by mistake.
-    pub fn salvage_journal(self, salvage: bool) -> Self {
-        Self { salvage_journal: salvage, ..self }
-    }
-
     /// The keys by which tokens are known as this store's. Default: one that the store makes for itself and keeps in its file.
     ///
     /// That key stays accepted, so to give keys later logs nobody out; to leave them out again does.
     ///
     /// A key shorter than 32 bytes is refused by [`open`](Self::open) with [`Error::ShortKey`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("sessions.redb");
+    /// # let (this_year, last_year) = ([1; 32], [0; 32]);
+    /// use sessile::{Keys, Store};
+    ///
+    /// let store = Store::builder().keys(last_year).open(&path)?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    /// let token = session.token().unwrap();
+    /// store.close()?;
+    ///
+    /// let store = Store::builder().keys(Keys::from(this_year).accept(last_year)).open(&path)?;
+    /// assert!(store.session(Some(&token))?.token().is_some());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn keys(self, keys: impl Into<Keys>) -> Self {
         Self { keys: Some(keys.into()), ..self }
     }
@@ -534,6 +435,7 @@ impl Builder {
     /// use sessile::{Keys, Store};
     ///
     /// let store = Store::builder().encrypt(Keys::from(this_year).accept(last_year)).open(&path)?;
+    /// assert!(Store::open(&path).is_err(), "nobody reads it without a key");
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[cfg(feature = "encryption")]

@@ -89,6 +89,7 @@ impl Builder {
     /// let encrypted = Store::builder().encrypt(key);
     /// Store::builder().copy(&old, &encrypted, &new)?;
     /// let store = encrypted.open(&new)?;
+    /// assert_eq!(store.stats().sessions, 0);
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[cfg(feature = "encryption")]

@@ -157,6 +157,26 @@ impl Session {
     /// closes. For a "remember me" at sign-in. Default: what the layer's [`Cookie`](crate::Cookie) says, which is to last.
     ///
     /// It is kept with the session and sent to the client at commit. The session's own timeouts stay what they are.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Error, Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// async fn log_in(session: Session) -> Result<(), Error> {
+    ///     session.sign_in("ada")?;
+    ///     session.remember(false); // until the browser closes
+    ///     Ok(())
+    /// }
+    ///
+    /// # let store = sessile::testing::store();
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(log_in)).layer(SessionLayer::new(store));
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert!(!answer.headers()[SET_COOKIE].to_str().unwrap().contains("Max-Age"));
+    /// # });
+    /// ```
     pub fn remember(&self, lasts: bool) {
         self.state().remember(lasts);
     }
@@ -198,6 +218,7 @@ impl Session {
     ///     session.set_idle_timeout(Duration::from_hours(30 * 24))?;
     ///     session.set_absolute_timeout(Duration::from_hours(365 * 24))?;
     /// }
+    /// assert!(session.set_idle_timeout(Duration::ZERO).is_err());
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[doc(alias = "set_expiry")]

@@ -456,7 +456,10 @@ impl Session {
     ///     }
     ///     Ok(())
     /// }
-    /// # chat(sessile::testing::session());
+    /// # let session = sessile::testing::session();
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(chat(session.clone()))?;
+    /// # assert!(session.token().is_some());
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn save(&self) -> Ack {
         self.save_as(SaveOptions::default())

@@ -211,6 +211,27 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Codec`] if the stored value is another model or a serde value.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Model, model::Tag, rkyv};
+    ///
+    /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+    /// #[rkyv(crate = sessile::rkyv)]
+    /// struct Cart {
+    ///     items: Vec<u64>,
+    /// }
+    ///
+    /// impl Model for Cart {
+    ///     const TAG: Tag = Tag::new("cart");
+    /// }
+    ///
+    /// # let session = sessile::testing::session();
+    /// assert!(session.view::<Cart>("cart")?.is_none());
+    /// session.insert_model("cart", &Cart { items: vec![7, 9] })?;
+    /// assert_eq!(session.view::<Cart>("cart")?.unwrap().items.len(), 2);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
         check_key(key)?;
         let Some(entry) = self.state().get(key) else { return Ok(None) };

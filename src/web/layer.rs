@@ -49,6 +49,23 @@ impl SessionLayer {
     ///
     /// # Panics
     /// Never: the defaults are a valid cookie.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// # async fn home(session: Session) -> Result<(), sessile::Error> { session.insert("seen", true) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// let cookie = answer.headers()[SET_COOKIE].to_str()?;
+    /// assert!(cookie.starts_with("__Host-id=") && cookie.contains("; Secure; HttpOnly; SameSite=Lax"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(store: Store) -> Self {
         let blueprint = Cookie::new();
         let carrier = Carrier::Cookie(blueprint.build().expect("the default cookie is valid"));
@@ -78,6 +95,29 @@ impl SessionLayer {
     ///
     /// # Panics
     /// Never: a name that is fit for no cookie does not compile.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// use sessile::{Named, SessionName};
+    ///
+    /// struct Admin;
+    ///
+    /// impl SessionName for Admin {
+    ///     const NAME: &str = "admin";
+    /// }
+    /// # async fn home(session: Named<Admin>) -> Result<(), sessile::Error> { session.insert("seen", true) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store).named::<Admin>());
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert!(answer.headers()[SET_COOKIE].to_str()?.starts_with("__Host-admin="));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn named<N: SessionName>(self) -> Self {
         let marker = Marker::of::<N>();
         self.change(|config| {
@@ -101,7 +141,9 @@ impl SessionLayer {
     /// ```
     /// # use sessile::{SessionLayer, web::Transport};
     /// # let store = sessile::testing::store();
-    /// let api = SessionLayer::new(store).transport(Transport::Bearer)?;
+    /// let api = SessionLayer::new(store.clone()).transport(Transport::Bearer)?;
+    /// let taken = axum::http::header::COOKIE;
+    /// assert!(SessionLayer::new(store).transport(Transport::Header(taken)).is_err());
     /// # Ok::<(), sessile::web::TransportError>(())
     /// ```
     pub fn transport(self, transport: Transport) -> Result<Self, TransportError> {
@@ -125,6 +167,22 @@ impl SessionLayer {
     /// # Panics
     /// With the rule, if the cookie set by [`cookie`](Self::cookie) needs https; set it after this, or use
     /// [`plain_http_on`](Self::plain_http_on), to get an error instead.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// # async fn home(session: Session) -> Result<(), sessile::Error> { session.insert("seen", true) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store).plain_http_on_loopback());
+    /// # let request = Request::get("/").header("host", "example.com").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "it is for development alone");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "with_secure")]
     pub fn plain_http_on_loopback(self) -> Self {
         self.change(|config| {
@@ -165,6 +223,25 @@ impl SessionLayer {
     ///
     /// # Errors
     /// A [`CookieError`] that names the rule, if browsers would refuse the cookie or it would be unsafe.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// # async fn home(session: Session) -> Result<(), sessile::Error> { session.insert("seen", true) }
+    /// use sessile::Cookie;
+    ///
+    /// let cookie = Cookie::new().name("visitor");
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store).cookie(cookie)?);
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert!(answer.headers()[SET_COOKIE].to_str()?.starts_with("__Host-visitor="));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "with_name")]
     #[doc(alias = "with_same_site")]
     pub fn cookie(self, cookie: Cookie) -> Result<Self, CookieError> {
@@ -175,6 +252,24 @@ impl SessionLayer {
     }
 
     /// Notices when a session's client changes. Default: not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// # async fn home(session: Session) -> Result<(), sessile::Error> { session.insert("seen", true) }
+    /// use sessile::web::Binding;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store).binding(Binding::new().user_agent()));
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert_eq!(answer.status(), StatusCode::OK);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn binding(self, binding: Binding) -> Self {
         self.change(|config| config.binding = Some(binding))
     }
@@ -183,12 +278,48 @@ impl SessionLayer {
     /// signed out in another tab, say. By default that is a 409, because the page says that it has stored what is nowhere.
     ///
     /// A request that set no value, or only [quick](Session::insert_quick) ones, is answered in any case.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// # async fn home(session: Session) -> Result<(), sessile::Error> { session.insert("seen", true) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store).allow_dropped_values());
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert_eq!(answer.status(), StatusCode::OK);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn allow_dropped_values(self) -> Self {
         self.change(|config| config.allow_dropped_values = true)
     }
 
     /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway. The end of a
     /// session, by [`sign_out`](Session::sign_out) or [`destroy`](Session::destroy), is committed in any case.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{Request, StatusCode, header::SET_COOKIE}, routing::get};
+    /// # use sessile::{Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// # let store = sessile::testing::store();
+    /// async fn failing(session: Session) -> Result<StatusCode, sessile::Error> {
+    ///     session.insert("tries", 1)?;
+    ///     Ok(StatusCode::INTERNAL_SERVER_ERROR)
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(failing)).layer(SessionLayer::new(store).commit_on_server_error());
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    /// assert!(answer.headers().contains_key(SET_COOKIE), "the value is stored all the same");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn commit_on_server_error(self) -> Self {
         self.change(|config| config.commit_on_server_error = true)
     }

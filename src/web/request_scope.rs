@@ -94,6 +94,24 @@ impl Session {
     /// # Errors
     /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a task of its own; [`Error::Degraded`] if the disk
     /// has to be asked and refuses.
+    ///
+    /// # Examples
+    /// ```
+    /// # use axum::{Router, body::Body, http::{HeaderMap, Request, StatusCode}, routing::get};
+    /// # use sessile::{Error, Session, SessionLayer};
+    /// # use tower::ServiceExt;
+    /// async fn handler(headers: HeaderMap) -> Result<(), Error> {
+    ///     Session::of_request(&headers)?.insert("seen", true)
+    /// }
+    ///
+    /// # let store = sessile::testing::store();
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let app = Router::new().route("/", get(handler)).layer(SessionLayer::new(store));
+    /// # let request = Request::get("/").body(Body::empty()).unwrap();
+    /// assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::OK);
+    /// # });
+    /// assert!(matches!(Session::of_request(&HeaderMap::new()), Err(Error::NoLayer)), "no layer is around this");
+    /// ```
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
         session(headers, None)
     }

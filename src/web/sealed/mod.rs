@@ -121,7 +121,8 @@ impl SessionLayer {
     /// # let store = sessile::testing::store();
     /// # let (this_year, last_year) = ([1; 32], [0; 32]);
     /// let keys = Keys::from(this_year).accept(last_year);
-    /// let layer = SessionLayer::new(store).sealed_cookies(&keys, 1024)?;
+    /// let layer = SessionLayer::new(store.clone()).sealed_cookies(&keys, 1024)?;
+    /// assert!(SessionLayer::new(store).sealed_cookies(&keys, 1 << 20).is_err(), "no browser keeps such cookies");
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn sealed_cookies(self, keys: &Keys, threshold: usize) -> Result<Self, Error> {
