@@ -59,6 +59,21 @@ impl Builder {
     ///
     /// # Errors
     /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{Store, testing::FaultDisk};
+    ///
+    /// let disk = FaultDisk::new(0);
+    /// let store = Store::builder().open_on(&disk)?;
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
+    ///
+    /// let after_power_cut = Store::builder().open_on(&disk.crash(1))?;
+    /// assert!(after_power_cut.session(session.token().as_ref())?.token().is_some());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[cfg(feature = "test-util")]
     pub fn open_on(self, disk: &FaultDisk) -> Result<Store, Error> {
         self.open_in(Arc::new(disk.clone()), "store".into())

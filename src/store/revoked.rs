@@ -264,7 +264,11 @@ impl Store {
     /// # Examples
     /// ```
     /// # let store = sessile::testing::store();
+    /// let session = store.session(None)?;
+    /// session.insert("name", "Ada")?;
+    /// session.save().wait()?;
     /// store.revoke_sealed().wait()?;
+    /// assert!(store.session(session.token().as_ref())?.token().is_some(), "it is in the store, not in a cookie");
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn revoke_sealed(&self) -> crate::Ack {

@@ -66,7 +66,7 @@ pub(crate) fn files(directory: &str) -> Vec<(String, String)> {
 
 /// The code of a file, without comments, text in quotes, and the tests at its end.
 fn code(text: &str) -> String {
-    let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let code = code_with_comments(text);
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| {
         let unquoted = line.split('"').step_by(2).collect::<Vec<_>>().join(" ");
         unquoted.split("//").next().unwrap_or_default().to_owned()
@@ -259,4 +259,50 @@ fn the_root_has_few_names() {
     let exported = text.split("pub use crate::").skip(1).map(|rest| rest.split(';').next().unwrap_or_default());
     let names: Vec<_> = exported.flat_map(words).filter(|word| word.starts_with(|first: char| first.is_uppercase())).collect();
     assert!(names.contains(&"Store") && names.len() <= MOST_NAMES, "{} names: {names:?}", names.len());
+}
+
+/// Types whose calls each have an example that asserts something.
+const SHOWN: [&str; 4] = ["Session", "Store", "Builder", "SessionLayer"];
+/// What only a recorder of metrics sees: the tests of `src/metrics.rs` have one.
+const UNSHOWN: [&str; 1] = ["publish_metrics"];
+
+/// The public calls in a file, with the type that each is of and its documentation.
+fn public_calls(text: &str) -> Vec<(&str, &str, String)> {
+    let (mut calls, mut owner, mut doc) = (Vec::new(), "", String::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("impl") {
+            owner = words(rest).find(|word| !word.is_empty()).unwrap_or_default();
+        }
+        let line = line.trim_start();
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push_str(text);
+            doc.push('\n');
+        } else if let Some(rest) = line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub async fn ")) {
+            calls.push((owner, words(rest).next().unwrap_or_default(), std::mem::take(&mut doc)));
+        } else if !line.starts_with("#[") {
+            doc.clear();
+        }
+    }
+    calls
+}
+
+#[test]
+fn every_call_of_the_main_types_has_an_example_that_asserts() {
+    let (mut found, mut missing) = (0, Vec::new());
+    for (file, text) in files("src") {
+        for (owner, name, doc) in public_calls(code_with_comments(&text)) {
+            if SHOWN.contains(&owner) && !UNSHOWN.contains(&name) {
+                found += 1;
+                if !doc.contains("```") || !doc.contains("assert") {
+                    missing.push(format!("{file}: {owner}::{name}"));
+                }
+            }
+        }
+    }
+    assert!(found > 90 && missing.is_empty(), "of {found}: {missing:#?}");
+}
+
+/// A file without the tests at its end.
+fn code_with_comments(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default()
 }

@@ -156,11 +156,24 @@ impl SessionLayer {
     ///
     /// # Examples
     /// ```
-    /// # use sessile::{Keys, SessionLayer};
+    /// # use axum::{Router, body::Body, http::Request, routing::get};
+    /// # use sessile::{Error, Keys, Session, SessionLayer};
+    /// # use tower::ServiceExt;
     /// # let (store, keys) = (sessile::testing::store(), Keys::from([1; 32]));
-    /// // Behind nginx with `proxy_buffer_size 8k;`.
-    /// let layer = SessionLayer::new(store).sealed_cookies(&keys, 4096)?.sealed_cookies_limit(7500);
-    /// # Ok::<(), sessile::Error>(())
+    /// async fn home(session: Session) -> Result<(), Error> { session.insert("text", "x".repeat(3000)) }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// for (limit, in_store) in [(7500, 0), (3500, 1)] {
+    ///     // With 7,500, behind nginx with `proxy_buffer_size 8k;`.
+    ///     let layer = SessionLayer::new(store.clone()).sealed_cookies(&keys, 4096)?.sealed_cookies_limit(limit);
+    ///     let app = Router::new().route("/", get(home)).layer(layer);
+    ///     # let request = Request::get("/").body(Body::empty()).unwrap();
+    ///     app.oneshot(request).await.unwrap();
+    ///     assert_eq!(store.stats().sessions, in_store);
+    /// }
+    /// # Ok::<(), Error>(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn sealed_cookies_limit(self, bytes: usize) -> Self {
         self.change(|config| {
