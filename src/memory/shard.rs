@@ -110,9 +110,9 @@ impl Shard {
         self.leaving_bytes -= slot.stay();
         self.used_bytes -= slot.content.cost_bytes();
         self.dirty -= usize::from(slot.is_dirty());
-        if slot.turn.place().is_some() {
-            self.order.left(slot.turn.place(), slot.content.cost_bytes());
-            self.order.leave_name();
+        if let Some(place) = slot.turn.place() {
+            self.order.left(Some(place), slot.content.cost_bytes());
+            self.order.remove(hash(key), place);
             if self.order.is_stale() {
                 self.order.sweep(|name| self.index.named(name).and_then(|slot| slot.turn.place()));
             }
