@@ -34,7 +34,7 @@ pub enum Durability {
     /// At once; it is synced within the flush interval.
     Relaxed,
     /// At once, and it stays in memory: it goes to disk with the session's next commit of another class, when memory needs the room, at
-    /// [`Store::flush`] and when the store is closed. A use that is worth a write (a tenth of the idle timeout) and a change of owner make
+    /// [`Store::flush`](crate::Store::flush) and when the store is closed. A use that is worth a write (a tenth of the idle timeout) and a change of owner make
     /// it `Relaxed`.
     Quick,
 }
@@ -70,7 +70,7 @@ impl Settings {
     }
 }
 
-/// Settings of a [`Store`]; from [`Store::builder`].
+/// Settings of a [`Store`](crate::Store); from [`Store::builder`](crate::Store::builder).
 ///
 /// # Examples
 /// ```

@@ -97,7 +97,7 @@ impl Builder {
         Self { sweep_interval: interval, ..self }
     }
 
-    /// How long a commit may wait for the disk before it returns [`Error::TimedOut`]. Default: 10 seconds; at least a
+    /// How long a commit may wait for the disk before it returns [`Error::TimedOut`](crate::Error::TimedOut). Default: 10 seconds; at least a
     /// millisecond.
     ///
     /// # Examples
@@ -178,12 +178,12 @@ impl Builder {
         Self { verify_on_open: verify, ..self }
     }
 
-    /// Whether [`open`](Self::open) makes a store of an existing file of 0 bytes, instead of returning [`Error::EmptyFile`]. Default: no, because
+    /// Whether [`open`](Self::open) makes a store of an existing file of 0 bytes, instead of returning [`Error::EmptyFile`](crate::Error::EmptyFile). Default: no, because
     /// a store's file that has become empty means lost sessions.
     ///
     /// For containers with a single file as a mount: that file must exist before the container starts. Mounting the directory is better. The
     /// journal is in the same directory as the file; if only the file outlives the container, commits since the last checkpoint are lost unless
-    /// the store was [closed](Store::close).
+    /// the store was [closed](crate::Store::close).
     ///
     /// # Examples
     /// ```
@@ -203,7 +203,7 @@ impl Builder {
     }
 
     /// Whether to go on with what is readable if the journal is damaged, incomplete or does not fit the store's file, instead of
-    /// [`Error::JournalDamaged`], [`Error::JournalIncomplete`] and [`Error::JournalMismatch`]. Default: no.
+    /// [`Error::JournalDamaged`](crate::Error::JournalDamaged), [`Error::JournalIncomplete`](crate::Error::JournalIncomplete) and [`Error::JournalMismatch`](crate::Error::JournalMismatch). Default: no.
     ///
     /// Copy the files away first. Sessions whose last changes are lost are then as they were before, among them those that
     /// had been ended: let everybody sign in again who must not be signed in by mistake.
