@@ -6,7 +6,10 @@
 //!
 //! Invariant: neither `Debug` nor anything else here prints a token but [`Token::expose`].
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use sha2::{Digest, Sha256, block_api::compress256};
 
@@ -236,6 +239,26 @@ impl std::str::FromStr for Handle {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let handle = u64::from_str_radix(text, 16).map(Self).map_err(|_| ParseHandleError)?;
         if handle.to_string() == text { Ok(handle) } else { Err(ParseHandleError) }
+    }
+}
+
+/// Hashes record keys, and parts of them.
+pub(crate) type KeyState = BuildHasherDefault<KeyHasher>;
+
+/// Keys are hashes already: their first bytes serve.
+#[derive(Debug, Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    /// The last write counts: an array announces its length before its bytes.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
     }
 }
 

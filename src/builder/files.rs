@@ -206,7 +206,7 @@ impl Builder {
     /// [`Error::JournalDamaged`](crate::Error::JournalDamaged), [`Error::JournalIncomplete`](crate::Error::JournalIncomplete) and [`Error::JournalMismatch`](crate::Error::JournalMismatch). Default: no.
     ///
     /// Copy the files away first. Sessions whose last changes are lost are then as they were before, among them those that
-    /// had been ended: let everybody sign in again who must not be signed in by mistake.
+    /// had been ended. If a user must not stay signed in by mistake, end that user's sessions afterwards.
     ///
     /// # Examples
     /// ```

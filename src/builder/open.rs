@@ -18,7 +18,7 @@ impl Builder {
     /// effect; on Unix, renaming the directory has none either. If the path is a symbolic link, the journal is in the directory of its target.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] gives.
+    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] returns.
     ///
     /// # Examples
     /// ```
@@ -80,8 +80,8 @@ impl Builder {
     }
 
     /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store
-    /// that is not encrypted to one that is, back, or to other keys at once. Gives how many there were; nobody is logged out who has a
-    /// session in the store. What is sealed in cookies is bound to the old store and opens in no other, so those sessions end.
+    /// that is not encrypted to one that is, back, or to other keys at once. Returns the number of sessions. Sessions in the store stay
+    /// signed in. What is sealed in cookies is bound to the old store and opens in no other, so those sessions end.
     ///
     /// Nobody may have the store open. A store is not encrypted where it lies, because what it said before would stay in its file:
     /// remove that, and its backups, once the copy is in use. On flash, and on file systems that copy on write, removed bytes can
@@ -90,7 +90,7 @@ impl Builder {
     /// Sessions whose bytes are damaged are left out. Of `into`, the keys of [`encrypt`](Self::encrypt) are all that counts.
     ///
     /// # Errors
-    /// What [`open`](Self::open) gives, [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
+    /// What [`open`](Self::open) returns, [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
     /// that cannot be read with the keys given. There is no store at `to` then.
     ///
     /// # Examples

@@ -50,11 +50,11 @@ const FIRST_BYTES: u64 = 256 << 10;
 const MOST_KEPT: usize = 5;
 /// One that is appended to, one that is ready, and one that is on its way to redb or spare.
 const OTHERS: usize = 3;
-/// Closed segments beyond those that are kept, after which no segment is begun until redb takes one over, even if `journal_bytes` has room. So many
-/// behind, redb does not keep up, and more would only make the next open longer.
+/// Closed segments beyond those that are kept, after which no segment is begun until redb takes one over, even if `journal_bytes` has room. With
+/// this many waiting, redb does not keep up, and more segments would only make the next open slower.
 const MAX_CLOSED: usize = 4;
-/// How long the flusher waits for a ready segment before it looks at its other work: less than whoever waits for a commit or for the close
-/// notices.
+/// How long the flusher waits for a ready segment before it looks at its other work. Short, because callers wait for commits and for the
+/// close meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Journal {

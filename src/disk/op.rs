@@ -6,8 +6,10 @@ use std::collections::{HashMap, HashSet};
 
 use sessile_codec::Record;
 
-use super::pending::KeyState;
-use crate::{memory::Seq, token::Key};
+use crate::{
+    memory::Seq,
+    token::{Key, KeyState},
+};
 
 /// The owner of records that stand for the end of something which is not in the store. No hash of an owner's id is this.
 pub(crate) const ENDED: [u8; 16] = *b"sessile revoked\0";

@@ -5,14 +5,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, Hasher},
     ops::Bound,
 };
 
 use sessile_codec::Record;
 
 use super::op::Op;
-use crate::{owner::NOBODY, token::Key};
+use crate::{
+    owner::NOBODY,
+    token::{Key, KeyState},
+};
 
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -206,26 +208,6 @@ impl Pending {
             if let Some(owner) = owner(&before).filter(|owner| Some(*owner) != owner_now) {
                 self.owners.remove(&(owner, *key));
             }
-        }
-    }
-}
-
-/// Hashes record keys.
-pub(super) type KeyState = BuildHasherDefault<KeyHasher>;
-
-/// Keys are hashes already: their first bytes serve.
-#[derive(Debug, Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    /// The last write counts: an array announces its length before its bytes.
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
         }
     }
 }

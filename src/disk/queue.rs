@@ -88,12 +88,12 @@ impl Waiters {
 }
 
 /// Above this, a commit waits for the disk even if its class does not ask for it, so that what is pinned in memory stays bounded.
-/// Some 16,000 typical records: more than a disk that works takes long for.
+/// Some 16,000 typical records, which a disk that works writes in less than a second.
 const HIGH_WATER_BYTES: usize = 16 << 20;
 /// A century stands for never, where the platform's clock could not represent what was asked for.
 const FOREVER: Duration = Duration::from_hours(876_600);
-/// Above this, commits are refused: the disk has not worked for a while. Four times [`HIGH_WATER_BYTES`]: by
-/// then every commit waits, so it takes thousands of requests at once to get here.
+/// Above this, commits are refused: the disk has not worked for a while. Four times [`HIGH_WATER_BYTES`], above which every
+/// commit waits: only thousands of concurrent requests get the queue here.
 const FULL_BYTES: usize = 64 << 20;
 
 /// What the flusher does next.

@@ -285,7 +285,7 @@ impl Segment {
 ///
 /// Synced piece by piece: one sync of all of it would keep those of the commits that come meanwhile waiting.
 fn fill_with_zeros(file: &dyn VolumeFile, from: u64, to: u64) -> io::Result<()> {
-    // A disk of 100 MB/s syncs so much in 3 ms, which is how long a commit then waits at most.
+    // A disk that writes 100 MB/s syncs 256 KiB in 3 ms. A commit that comes meanwhile waits for one chunk at most.
     const CHUNK: u64 = 256 << 10;
     let zeros = vec![0; usize::try_from(CHUNK.min(to - from)).expect("a chunk is small")];
     let mut at = from;

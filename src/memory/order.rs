@@ -14,14 +14,12 @@
 //! Invariants: a hit touches neither. A name in main counts only while the slot says that it stands there: what was removed leaves its
 //! name behind, and [`Order::is_stale`] bounds how many such names there are.
 
-use std::{
-    collections::VecDeque,
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::collections::VecDeque;
 
 use lru::LruCache;
 
 use super::ghost::Ghost;
+use crate::token::KeyState;
 
 /// A queue of the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub(super) enum Place {
 const PROBATION: usize = 20;
 
 pub(super) struct Order {
-    probation: LruCache<u64, (), BuildHasherDefault<Same>>,
+    probation: LruCache<u64, (), KeyState>,
     main: VecDeque<u64>,
     /// What the slots in probation cost.
     probation_bytes: usize,
@@ -46,7 +44,7 @@ pub(super) struct Order {
 
 impl Default for Order {
     fn default() -> Self {
-        let probation = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
+        let probation = LruCache::unbounded_with_hasher(KeyState::default());
         Self { probation, main: VecDeque::new(), probation_bytes: 0, stale: 0, ghost: Ghost::default() }
     }
 }
@@ -143,24 +141,6 @@ impl Order {
     #[cfg(test)]
     pub(super) fn probation_bytes(&self) -> usize {
         self.probation_bytes
-    }
-}
-
-/// Hashes a hash: it stays what it is.
-#[derive(Default)]
-struct Same(u64);
-
-impl Hasher for Same {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        debug_assert!(bytes.is_empty(), "only numbers are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     Session, binding,
     cookie_update::{CookieEnd, CookieUpdate},
     merge::Plan,
-    state::{Changes, OwnerChange, Phase, Place, Rival, State, Stored},
+    state::{Changes, Location, OwnerChange, Phase, Rival, State, Stored},
 };
 #[cfg(feature = "sealed")]
 use crate::store::SealedEnd;
@@ -127,10 +127,10 @@ impl State {
     fn needs_new_token(&self) -> bool {
         match &self.phase {
             Phase::New | Phase::Doomed(_) => self.changes.have_content(),
-            Phase::Live(Place::Store(_)) => self.changes.new_key != NewKey::Keep,
+            Phase::Live(Location::Store(_)) => self.changes.new_key != NewKey::Keep,
             // It has no other place than the client's cookie.
             #[cfg(feature = "sealed")]
-            Phase::Live(Place::Cookie(_)) => !self.changes.are_none(),
+            Phase::Live(Location::Cookie(_)) => !self.changes.are_none(),
             Phase::Ended(_) => self.changes.sign_in(),
         }
     }
@@ -148,8 +148,8 @@ impl State {
         }
         match &self.phase {
             Phase::New => self.create(store, how, None),
-            Phase::Live(Place::Store(_)) => self.commit_stored(store, how),
-            Phase::Doomed(Place::Store(stored)) => {
+            Phase::Live(Location::Store(_)) => self.commit_stored(store, how),
+            Phase::Doomed(Location::Store(stored)) => {
                 let ended = store.destroy(&stored.key)?;
                 // Otherwise it was over before, and the client may hold a newer token by now; as it may if it came with a replaced one.
                 if ended.is_some() && !stored.is_old {
@@ -159,9 +159,9 @@ impl State {
                 self.create(store, how, ended)
             }
             #[cfg(feature = "sealed")]
-            Phase::Live(Place::Cookie(_)) => self.commit_sealed(store, how),
+            Phase::Live(Location::Cookie(_)) => self.commit_sealed(store, how),
             #[cfg(feature = "sealed")]
-            Phase::Doomed(Place::Cookie(sealed)) => {
+            Phase::Doomed(Location::Cookie(sealed)) => {
                 let ended = sealed.end(store)?;
                 // If it had moved, the answer to the request that moved it tells the client of its token.
                 if matches!(ended, Some(SealedEnd::Sealed(_))) {
@@ -176,7 +176,7 @@ impl State {
 
     /// Compare-and-swap loop: makes a new record from the current one and stores it, and again if another commit was first.
     fn commit_stored(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
-        let Phase::Live(Place::Store(stored)) = &self.phase else { return Ok(Ticket::done()) };
+        let Phase::Live(Location::Store(stored)) = &self.phase else { return Ok(Ticket::done()) };
         let Some(plan) = self.changes.plan(store, stored, self.durability, how) else { return Ok(Ticket::done()) };
         if self.changes.are_none() && !how.strict && !store.takes_writes() {
             if let Some(later) = stored.later_cookie(plan.now_ms) {
@@ -222,9 +222,9 @@ impl State {
     fn conflict(&mut self, now: Record) -> Error {
         let found = now.meta().revision;
         let expected = match &mut self.phase {
-            Phase::Live(Place::Store(stored)) => std::mem::replace(&mut stored.record, now).meta().revision,
+            Phase::Live(Location::Store(stored)) => std::mem::replace(&mut stored.record, now).meta().revision,
             #[cfg(feature = "sealed")]
-            Phase::Live(Place::Cookie(_)) => found,
+            Phase::Live(Location::Cookie(_)) => found,
             Phase::New | Phase::Doomed(_) | Phase::Ended(_) => found,
         };
         Error::Conflict { found, expected }
@@ -304,7 +304,7 @@ impl State {
         let Committed { key, record, ticket, .. } = committed;
         let before_ms = self.stored().map_or(0, |stored| stored.seen_ms);
         let seen_ms = before_ms.max(record.meta().last_seen_ms);
-        self.phase = Phase::Live(Place::Store(Stored { token, key, record, seen_ms, is_old }));
+        self.phase = Phase::Live(Location::Store(Stored { token, key, record, seen_ms, is_old }));
         ticket
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Session,
     commit::SaveOptions,
     cookie_update::CookieUpdate,
-    state::{Phase, Place, State},
+    state::{Location, Phase, State},
 };
 use crate::{Error, disk::Ticket, expiry};
 
@@ -72,11 +72,11 @@ impl State {
     fn is_untouched(&self) -> bool {
         match &self.phase {
             Phase::New => !self.changes.have_content() && !self.ends_rivals,
-            Phase::Live(Place::Store(stored)) => {
+            Phase::Live(Location::Store(stored)) => {
                 self.changes.are_none() && !expiry::use_is_due(&stored.record.meta(), stored.seen_ms)
             }
             #[cfg(feature = "sealed")]
-            Phase::Live(Place::Cookie(_)) => false,
+            Phase::Live(Location::Cookie(_)) => false,
             Phase::Doomed(_) | Phase::Ended(_) => false,
         }
     }

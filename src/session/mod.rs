@@ -74,7 +74,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     store: Lease,
     state: Mutex<State>,
-    /// Wakes who waits for a commit that runs updates again.
+    /// Notified when a commit has run updates again: other threads' commits wait for that.
     recomputed: Condvar,
 }
 
@@ -440,7 +440,8 @@ impl Session {
     /// [`Error::SessionEnded`] if the session has ended meanwhile, or got a new token from another request: nothing is stored, and the changes
     /// are given up. [`Error::HeadersSent`] if this would need a new token (a first value, a sign-in, a rotation) and the response's headers
     /// have left: the client could not learn of it. Nothing is changed then. [`Error::CookieWithheld`], [`Error::OwnerLimit`],
-    /// [`Error::StoreFull`]; [`Error::Degraded`], [`Error::TimedOut`] and [`Error::Closed`] of the store.
+    /// [`Error::StoreFull`]; [`Error::Degraded`], [`Error::TimedOut`] and [`Error::Closed`] of the store. [`Error::NestedSave`] in a closure of
+    /// [`update`](Self::update) that a commit runs again.
     ///
     /// # Examples
     /// ```

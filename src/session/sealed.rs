@@ -10,7 +10,7 @@ use super::{
     Session, SessionKind,
     commit::{SaveOptions, Stop, is_left},
     cookie_update::CookieUpdate,
-    state::{Changes, OwnerChange, Phase, Place, Rival, State, Stored},
+    state::{Changes, Location, OwnerChange, Phase, Rival, State, Stored},
 };
 use crate::{
     Durability, Error, Handle, Store, Tier, Token,
@@ -106,7 +106,7 @@ impl Session {
                 Some(Live::Sealed(sealed)) => {
                     let mut state = State::new(kind, None);
                     state.tier = Some(Tier::Cookie);
-                    state.phase = Phase::Live(Place::Cookie(sealed));
+                    state.phase = Phase::Live(Location::Cookie(sealed));
                     state
                 }
             },
@@ -151,7 +151,7 @@ impl State {
     fn seal(&mut self, store: &Store, sealed: SealedSession, deadline_ms: Option<u64>) {
         store.note_sealed();
         self.told = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
-        self.phase = Phase::Live(Place::Cookie(sealed));
+        self.phase = Phase::Live(Location::Cookie(sealed));
     }
 
     /// Commits a session that came sealed, or was sealed before in this request.

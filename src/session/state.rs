@@ -58,23 +58,23 @@ pub(crate) enum Rival {
 pub(super) enum Phase {
     /// There is none. The first value makes one.
     New,
-    Live(Place),
+    Live(Location),
     /// This request ends it at commit. Values that are set from then on are for a new session.
-    Doomed(Place),
+    Doomed(Location),
     /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
     /// visitor who has just signed in out of the browser.
     Ended(Handle),
 }
 
 /// Where a session is.
-pub(super) enum Place {
+pub(super) enum Location {
     Store(Stored),
     /// Sealed in the client's cookie, and not in the store.
     #[cfg(feature = "sealed")]
     Cookie(SealedSession),
 }
 
-impl Place {
+impl Location {
     fn record(&self) -> &Record {
         match self {
             Self::Store(stored) => &stored.record,
@@ -197,7 +197,7 @@ impl State {
     pub(super) fn among(kind: SessionKind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
-            Phase::Live(Place::Store(Stored { token, key, record, seen_ms, is_old }))
+            Phase::Live(Location::Store(Stored { token, key, record, seen_ms, is_old }))
         });
         Self {
             kind,
@@ -438,9 +438,9 @@ impl State {
 
     pub(super) fn stored(&self) -> Option<&Stored> {
         match &self.phase {
-            Phase::Live(Place::Store(stored)) => Some(stored),
+            Phase::Live(Location::Store(stored)) => Some(stored),
             #[cfg(feature = "sealed")]
-            Phase::Live(Place::Cookie(_)) => None,
+            Phase::Live(Location::Cookie(_)) => None,
             Phase::New | Phase::Doomed(_) | Phase::Ended(_) => None,
         }
     }
@@ -448,8 +448,8 @@ impl State {
     #[cfg(feature = "sealed")]
     pub(super) fn sealed(&self) -> Option<&SealedSession> {
         match &self.phase {
-            Phase::Live(Place::Cookie(sealed)) => Some(sealed),
-            Phase::New | Phase::Live(Place::Store(_)) | Phase::Doomed(_) | Phase::Ended(_) => None,
+            Phase::Live(Location::Cookie(sealed)) => Some(sealed),
+            Phase::New | Phase::Live(Location::Store(_)) | Phase::Doomed(_) | Phase::Ended(_) => None,
         }
     }
 }

@@ -176,33 +176,6 @@ fn g4_renew_while_writing() {
     assert_eq!(disk.store.stats().dropped_commits, 0);
 }
 
-/// A session that is only on disk is read from there by each commit, while the other gives it a new token.
-#[test]
-fn g4_a_session_that_moves_while_another_request_reads_it_from_disk_has_not_ended() {
-    let disk = OnDisk::with(|builder| builder.memory_budget(0).durability(Durability::Relaxed));
-    for run in 0..ROUNDS {
-        let (_, token) = saved(&disk.store, 0);
-        let (mover, writer) = (request(&disk.store, &token), request(&disk.store, &token));
-        mover.rotate_with_grace();
-        writer.insert("late", run).unwrap();
-        if run % 2 == 1 {
-            writer.destroy();
-        }
-        // Evicted once it is durable.
-        disk.store.flush().wait().unwrap();
-        let (rotated, written) = at_once(|| mover.save().wait(), || writer.save().wait());
-        assert!(written.is_ok(), "run {run}: {written:?}");
-        if run % 2 == 0 {
-            rotated.unwrap();
-            assert_eq!(request(&disk.store, &mover.token().unwrap()).get("late").unwrap(), Some(run));
-        } else {
-            for token in [Some(token), mover.token()].into_iter().flatten() {
-                assert!(request(&disk.store, &token).token().is_none(), "run {run}: it was ended");
-            }
-        }
-    }
-}
-
 #[test]
 fn g3_expire_while_committing() {
     let disk = relaxed();

@@ -18,7 +18,7 @@ use super::{
     },
 };
 
-/// Names a list of functions, and gives them with their names.
+/// Defines the list of cases: each function with its name.
 macro_rules! cases {
     ($($name:ident)*) => {
         pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];

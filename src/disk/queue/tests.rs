@@ -1,4 +1,4 @@
-//! When a queue hands out what it has, who waits for that and for how long, and what takes whose place.
+//! Tests of the queue: when it hands out writes, how long callers wait, and which write replaces another.
 
 use std::task::{Context, Poll, Waker};
 
@@ -92,7 +92,7 @@ fn answer(ticket: &Ticket) -> Option<Result<(), Error>> {
     }
 }
 
-/// Those who wait since then.
+/// Callers that have waited since then.
 fn waiting(since: Instant) -> Waiters {
     Waiters { since: Some(since), ..Waiters::default() }
 }
