@@ -88,7 +88,7 @@ pub(super) fn recover(
     }
     drop_unused_twins(volume, &mut recovered)?;
     check_order(volume, name, &recovered.segments, mark, salvage)?;
-    make_durable(volume, &recovered.segments)?;
+    make_durable(volume, name, &recovered.segments, mark)?;
     recovered.newest = if mark.in_use { mark.newest } else { 0 };
     let segments = mem::take(&mut recovered.segments);
     read_ahead(volume, &segments, |left, bytes| {
@@ -216,16 +216,17 @@ pub(super) fn refuse_orphans(volume: &dyn Volume, name: &OsStr) -> Result<(), Er
 }
 
 /// Syncs what a killed process may have left to the page cache alone: the generations after it build on it, and a power cut must not take
-/// it away from under them.
-fn make_durable(volume: &dyn Volume, segments: &[RecoveredSegment]) -> Result<(), Error> {
+/// it away from under them. The name of a store that was just made is such a thing too: the first segment would be a journal without its
+/// database.
+fn make_durable(volume: &dyn Volume, name: &OsStr, segments: &[RecoveredSegment], mark: JournalMark) -> Result<(), Error> {
     for left in segments {
         let synced = volume.open(&left.name).and_then(|file| file.sync());
         synced.map_err(|error| cannot_read(volume, &left.name, error))?;
     }
-    match segments.last() {
-        Some(left) => volume.sync().map_err(|error| cannot_read(volume, &left.name, error)),
-        None => Ok(()),
+    if segments.is_empty() && mark.in_use {
+        return Ok(());
     }
+    volume.sync().map_err(|error| cannot_read(volume, name, error))
 }
 
 /// The journal must go on exactly where the database ends.

@@ -100,6 +100,30 @@ fn f13_a_journal_of_another_store_or_without_one_is_refused() {
     assert!(own.contents(STORE).is_none(), "no new store is made beside it");
 }
 
+/// The name of the store that a killed process made may not be durable: the next process makes it so before it makes the first segment.
+#[test]
+fn f13_a_store_whose_maker_was_killed_has_its_file_after_a_power_cut_too() {
+    let killed = |after| {
+        let disk = FaultDisk::new(0);
+        disk.crash_at(after);
+        assert!(builder().open_on(&disk).is_err());
+        disk.kill()
+    };
+    let has_name = |disk: &FaultDisk| disk.names().iter().any(|name| name == STORE);
+    let made = (0..).map(killed).find(has_name).unwrap();
+    for cut_after in 0..20 {
+        let next = made.kill();
+        next.crash_at(next.counts().changes + cut_after);
+        if let Ok(session) = builder().open_on(&next).and_then(|store| store.session(None)) {
+            let _ = session.insert("n", 1).and_then(|()| session.save().wait());
+        }
+        for seed in 0..20 {
+            let error = builder().open_on(&next.crash(seed)).map(drop).err();
+            assert!(error.is_none(), "cut after {cut_after} changes, seed {seed}: {error:?}");
+        }
+    }
+}
+
 #[test]
 fn f13_a_journal_of_another_format_is_refused_by_its_number() {
     let (disk, _) = two_moments();
