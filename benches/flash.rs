@@ -5,12 +5,13 @@
 
 use std::{collections::HashSet, thread, time::Duration};
 
-use sessile::testing::{FaultDisk, ManualClock};
+use sessile::testing::ManualClock;
 use sessile_benches::{
     Random, Target,
     disk::{DeviceBytes, FILE, RECORD_BYTES, SessilePut, builder, directory, rest},
     report, row, sized,
 };
+use sessile_fault_disk::FaultDisk;
 
 const SESSIONS: usize = 100;
 const PER_SECOND: usize = 20;

@@ -1,7 +1,8 @@
 //! G7: what it costs to be flooded with ids that lead nowhere.
 
-use sessile::{Store, Token, testing::FaultDisk};
+use sessile::{Store, Token};
 use sessile_benches::{Random, Target, compare, report, row, sessile_store, sessile_store_on, sized};
+use sessile_fault_disk::FaultDisk;
 
 fn main() {
     let count = sized(20_000, 2_000);

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use crate::disk::{FaultDisk, IoCounts, IoKind};
+pub use crate::disk::{FileId, FileKind, Seen, Volume, VolumeFile};
 #[cfg(feature = "tower")]
 pub use crate::web::{login_cookie, login_with};
 use crate::{

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use sessile::{Builder, Durability, Model, Session, Store, Token, model::Tag, testing::FaultDisk};
+use sessile::{Builder, Durability, Model, Session, Store, Token, model::Tag};
+use sessile_fault_disk::FaultDisk;
 use tower_sessions::{MemoryStore, SessionStore, session::Record};
 
 use crate::{Random, USER_ID, block_on, typical};

@@ -104,7 +104,8 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use sessile::{Error, Store, testing::FaultDisk};
+    /// use sessile::{Error, Store};
+    /// use sessile_fault_disk::FaultDisk;
     ///
     /// let disk = FaultDisk::new(0);
     /// let store = Store::builder().commit_timeout(Duration::from_millis(50)).open_on(&disk)?;

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::Path, sync::Arc};
 
 use super::Builder;
 #[cfg(feature = "test-util")]
-use crate::disk::FaultDisk;
+use crate::disk::InMemory;
 use crate::{
     Error, Store,
     disk::{self, Volume},
@@ -52,17 +52,18 @@ impl Builder {
     /// ```
     #[cfg(feature = "test-util")]
     pub fn open_in_memory(self) -> Result<Store, Error> {
-        self.open_in(Arc::new(FaultDisk::plain()), "memory".into())
+        self.open_in(Arc::new(InMemory::default()), "memory".into())
     }
 
-    /// Opens the store "store" on a simulated disk.
+    /// Opens the store "store" on a volume of a test's own, such as the simulated disk of the crate `sessile-fault-disk`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     ///
     /// # Examples
     /// ```
-    /// use sessile::{Store, testing::FaultDisk};
+    /// use sessile::Store;
+    /// use sessile_fault_disk::FaultDisk;
     ///
     /// let disk = FaultDisk::new(0);
     /// let store = Store::builder().open_on(&disk)?;
@@ -75,8 +76,8 @@ impl Builder {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[cfg(feature = "test-util")]
-    pub fn open_on(self, disk: &FaultDisk) -> Result<Store, Error> {
-        self.open_in(Arc::new(disk.clone()), "store".into())
+    pub fn open_on(self, volume: &(impl Volume + Clone)) -> Result<Store, Error> {
+        self.open_in(Arc::new(volume.clone()), "store".into())
     }
 
     /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store

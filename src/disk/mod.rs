@@ -20,11 +20,11 @@ mod copy;
 mod database;
 mod directory;
 mod expendable;
-#[cfg(feature = "test-util")]
-mod fault;
 mod flusher;
 mod form;
 mod frame;
+#[cfg(any(test, feature = "test-util"))]
+mod in_memory;
 mod journal;
 mod op;
 mod own;
@@ -48,12 +48,16 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "encryption")]
 pub(crate) use self::copy::{Place, copy};
-#[cfg(feature = "test-util")]
-pub use self::fault::{FaultDisk, IoCounts, IoKind};
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use self::in_memory::InMemory;
 #[cfg(feature = "foreign")]
 pub(crate) use self::op::note_key;
 #[cfg(feature = "import")]
 pub(crate) use self::op::{import_note, is_import_note};
+#[cfg(not(feature = "test-util"))]
+pub(crate) use self::volume::Volume;
+#[cfg(feature = "test-util")]
+pub use self::volume::{FileId, FileKind, Seen, Volume, VolumeFile};
 use self::{
     checkpoint::Checkpointer,
     database::{Database, Options},
@@ -69,7 +73,6 @@ pub(crate) use self::{
     op::{ENDED, NOTES, Op, is_note},
     queue::Urgency,
     ticket::Ticket,
-    volume::Volume,
 };
 use crate::{
     Error,

@@ -83,11 +83,11 @@ pub(super) fn remove(volume: &dyn Volume, name: &OsStr, store_id: &[u8; 16]) -> 
     Ok(is_ours)
 }
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::{
-        FaultDisk,
+        InMemory,
         segment::{Generation, MIN_BYTES, Segment},
     };
 
@@ -95,14 +95,14 @@ mod tests {
     const NAME: &str = "a.journal0";
 
     fn whose_is(bytes: &[u8]) -> Whose {
-        let disk = FaultDisk::new(0);
+        let disk = InMemory::default();
         disk.replace(NAME, bytes);
         whose(&disk, OsStr::new(NAME), Some(&STORE)).unwrap()
     }
 
     /// A segment of `store_id`, as it is before anything is appended.
     fn segment(store_id: [u8; 16]) -> (Label, Vec<u8>) {
-        let disk = FaultDisk::new(0);
+        let disk = InMemory::default();
         let label = Label::new(store_id, Generation { number: 0, salt: 0 }, MIN_BYTES).unwrap();
         Segment::prepare(disk.create(OsStr::new(NAME)).unwrap(), label).unwrap();
         (label, disk.contents(NAME).unwrap())

@@ -310,54 +310,37 @@ fn cannot_read(volume: &dyn Volume, name: &OsStr, error: io::Error) -> Error {
     Error::Open { path: volume.path(name), source: Cause::new(error) }
 }
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::{
-        FaultDisk, Op,
+        InMemory,
         segment::{Generation, MIN_BYTES, Segment},
     };
 
     const STORE: [u8; 16] = [7; 16];
 
     /// Makes the segment of `generation` on `disk`, and gives its file.
-    fn segment(disk: &FaultDisk, generation: u64) -> (OsString, Segment) {
+    fn segment(disk: &InMemory, generation: u64) -> (OsString, Segment) {
         let name = file_name(OsStr::new("store"), &generation.to_string());
         let label = Label::new(STORE, Generation { number: generation - 1, salt: 0 }, MIN_BYTES).unwrap();
         let file = disk.create(&name).unwrap();
         (name, Segment::prepare(file, label).unwrap())
     }
 
-    fn recover_on(disk: &FaultDisk, mark: JournalMark) -> Result<Recovered, Error> {
+    fn recover_on(disk: &InMemory, mark: JournalMark) -> Result<Recovered, Error> {
         recover(disk, OsStr::new("store"), STORE, mark, &AtRest::Plain, false)
     }
 
     #[test]
     fn unused_segments_are_given_up_whichever_of_them_are_there() {
-        let disk = FaultDisk::new(0);
+        let disk = InMemory::default();
         let names = [1, 2, 3].map(|generation| segment(&disk, generation).0);
-        disk.delete(&names[0]);
+        disk.remove(&names[0]).unwrap();
         let recovered = recover_on(&disk, JournalMark::default()).unwrap();
         assert_eq!((recovered.segments.len(), recovered.empty), (0, names[1..].to_vec()));
         // Where a journal is in use, a gap is one.
         let in_use = JournalMark { in_use: true, ..JournalMark::default() };
         assert!(matches!(recover_on(&disk, in_use), Err(Error::JournalMismatch { .. })));
-    }
-
-    #[test]
-    fn what_a_killed_process_wrote_is_durable_before_it_is_built_upon() {
-        let disk = FaultDisk::new(0);
-        let (name, segment) = segment(&disk, 1);
-        let mut bytes = Vec::new();
-        let op = Op::Delete { key: [1; 16] };
-        let count = segment.encode(&mut bytes, [(&op, false)].into_iter(), &AtRest::Plain, 0).unwrap();
-        // Written, not synced: the name of the file, and the frame.
-        segment.into_file().write_at(START, &bytes).unwrap();
-        let next = disk.kill();
-        let in_use = JournalMark { in_use: true, ..JournalMark::default() };
-        assert_eq!((count, recover_on(&next, in_use).unwrap().frames), (1, 1));
-        for seed in 0..50 {
-            assert_eq!(next.crash(seed).contents(&name), next.contents(&name));
-        }
     }
 }

@@ -298,16 +298,16 @@ fn fill_with_zeros(file: &dyn VolumeFile, from: u64, to: u64) -> io::Result<()> 
     Ok(())
 }
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::disk::{FaultDisk, Volume, frame::FrameEnd};
+    use crate::disk::{InMemory, Volume, frame::FrameEnd};
 
     #[test]
     fn a_mark_that_a_crash_loses_is_not_taken_for_damage() {
-        let (disk, name) = (FaultDisk::new(0), OsStr::new("journal"));
+        let (disk, name) = (InMemory::default(), OsStr::new("journal"));
         let label = Label::new([1; 16], Generation { number: 0, salt: 0 }, MIN_BYTES).unwrap();
         let mut segment = Segment::prepare(disk.create(name).unwrap(), label).unwrap();
         let op = |n: u8| Op::Delete { key: [n; 16] };

@@ -1,10 +1,12 @@
-//! What a store needs of the place where its files lie: a directory of the operating system, or in tests a simulated disk that fails on
+//! What a store needs of the place where its files are: a directory of the operating system, or in tests a simulated disk that fails on
 //! command.
 //!
-//! Every byte that the store reads or writes goes through these two traits, redb's too, so that a test can count, tear, lose and
-//! refuse any of it.
+//! Every byte that the store reads or writes passes through these two traits, redb's too, so that a test can count, tear, lose and
+//! refuse any of them.
 //!
-//! Knows nothing of what is in the files.
+//! Knows nothing of the files' content.
+
+#![cfg_attr(not(feature = "test-util"), expect(unreachable_pub, reason = "volumes of one's own are for tests"))]
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,19 +14,31 @@ use std::{
     path::PathBuf,
 };
 
-/// A directory of files, as far as a store needs one.
-pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
+/// A directory, as far as a store needs one.
+///
+/// Tests implement it to see or change what a store does to its files; see [`Builder::open_on`](crate::Builder::open_on). The crate
+/// `sessile-fault-disk` has one that fails, tears writes and loses what was not synced.
+pub trait Volume: fmt::Debug + Send + Sync + 'static {
     /// Opens a file that exists, for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no file `name`.
     fn open(&self, name: &OsStr) -> io::Result<Box<dyn VolumeFile>>;
-    /// Makes a file that does not exist. Its name is not durable before [`Volume::sync`].
+    /// Makes a file. Its name is not durable before [`Volume::sync`].
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is a file `name`.
     fn create(&self, name: &OsStr) -> io::Result<Box<dyn VolumeFile>>;
-    /// What is under `name`, without opening it; `NotFound` if nothing is.
+    /// Returns what has the name `name`, without opening it.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing has it.
     fn look(&self, name: &OsStr) -> io::Result<Seen>;
-    /// The names of all files.
+    /// Returns the names of all files.
     fn names(&self) -> io::Result<Vec<OsString>>;
-    /// Gives the file `from` the name `to`, unless a file has that name already: then both stay as they are.
+    /// Renames the file `from` to `to`. Does nothing if there is a file `to`.
     fn publish(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
-    /// Removes a file.
+    /// Removes a file. Handles that are open keep its content.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
     /// Whether files can be made here, as far as that is known without making one.
     fn check_writable(&self) -> io::Result<()> {
@@ -32,24 +46,30 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync + 'static {
     }
     /// Makes the names of files durable.
     fn sync(&self) -> io::Result<()>;
-    /// What messages call the file `name`.
+    /// The path of the file `name` in messages.
     fn path(&self, name: &OsStr) -> PathBuf;
 }
 
-/// What is under a name.
+/// What has a name; from [`Volume::look`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    pub(crate) kind: FileKind,
-    pub(crate) len_bytes: u64,
-    pub(crate) id: Option<FileId>,
+pub struct Seen {
+    /// What it is.
+    pub kind: FileKind,
+    /// Its length.
+    pub len_bytes: u64,
+    /// Its device and its number there; `None` on systems that have none.
+    pub id: Option<FileId>,
 }
 
-/// Tells a file from every other that exists: its device and its number there. Some systems do not say.
-pub(crate) type FileId = (u64, u64);
+/// The device of a file and its number there, which no other file that exists has.
+pub type FileId = (u64, u64);
 
+/// What has a name in a [`Volume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
+pub enum FileKind {
+    /// A file.
     File,
+    /// A directory.
     Directory,
     /// A symbolic link, wherever it leads.
     Link,
@@ -57,19 +77,26 @@ pub(crate) enum FileKind {
     Other,
 }
 
-/// One open file of a [`Volume`].
-pub(crate) trait VolumeFile: fmt::Debug + Send + Sync + 'static {
-    /// Locks the file against everyone else until it is closed. `false`: somebody has it.
+/// An open file of a [`Volume`].
+pub trait VolumeFile: fmt::Debug + Send + Sync + 'static {
+    /// Locks the file against every other handle, until this one unlocks or drops it. Returns `false` if another has it.
     fn try_lock(&self) -> io::Result<bool>;
-    /// Lets go of the lock, whoever else has a copy of this handle.
+    /// Unlocks the file, even if another process has a copy of this handle.
     fn unlock(&self) -> io::Result<()>;
+    /// Returns the file's length.
     fn len_bytes(&self) -> io::Result<u64>;
+    /// Returns the file's device and number; `None` on systems that have none.
     fn id(&self) -> io::Result<Option<FileId>>;
-    /// Fills `into` from `offset` on; a file that ends before is an error.
+    /// Fills `into` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file ends before.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+    /// Writes `bytes` at `offset`. A file that is shorter grows, with zeros in between.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts the file, or adds zeros to it.
     fn set_len(&self, len_bytes: u64) -> io::Result<()>;
-    /// Makes durable what was written, and the file's length.
+    /// Makes the file's content and length durable.
     fn sync(&self) -> io::Result<()>;
 }
 

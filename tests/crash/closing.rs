@@ -3,10 +3,8 @@
 
 use std::{io::ErrorKind, thread, time::Duration};
 
-use sessile::{
-    Ack, Durability, Error, Store, Token,
-    testing::{FaultDisk, IoKind},
-};
+use sessile::{Ack, Durability, Error, Store, Token};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 use crate::{
     life::Settings,

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{
-    Builder, Durability, Error, Store,
-    testing::{FaultDisk, IoKind},
-};
+use sessile::{Builder, Durability, Error, Store};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 use crate::{
     model::{ABSOLUTE, IDLE, Kind, Model, Violation, violation},

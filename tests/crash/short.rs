@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use sessile::testing::FaultDisk;
+use sessile_fault_disk::FaultDisk;
 
 use crate::{
     life::Settings,

@@ -8,10 +8,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sessile::{
-    Store, Token,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Store, Token, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 
 use crate::OTHERS;
 

@@ -4,10 +4,8 @@
 use std::{path::Path, time::Duration};
 
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
-use sessile::{
-    Builder, Error, Keys, Store, Token,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Builder, Error, Keys, Store, Token, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 
 use crate::support::{DAY, n_of, saved};
 

@@ -1,6 +1,7 @@
 //! A store's file beside a journal that is not its own: of another moment, of another copy, of another store or of another format.
 
-use sessile::{Error, testing::FaultDisk};
+use sessile::Error;
+use sessile_fault_disk::FaultDisk;
 
 use crate::{
     failures::{JOURNAL, STORE, builder, checkpoint, open},
@@ -110,7 +111,7 @@ fn f13_a_store_whose_maker_was_killed_has_its_file_after_a_power_cut_too() {
         disk.kill()
     };
     let has_name = |disk: &FaultDisk| disk.names().iter().any(|name| name == STORE);
-    let made = (0..).map(killed).find(has_name).unwrap();
+    let made = (0..1000).map(killed).find(has_name).unwrap();
     for cut_after in 0..20 {
         let next = made.kill();
         next.crash_at(next.counts().changes + cut_after);

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{Ack, Durability, Error, Session, Store, testing::FaultDisk};
+use sessile::{Ack, Durability, Error, Session, Store};
+use sessile_fault_disk::FaultDisk;
 
 use crate::{
     failures::{assert_transient, builder, heal, open},

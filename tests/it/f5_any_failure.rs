@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{
-    Error, Token,
-    testing::{FaultDisk, IoKind},
-};
+use sessile::{Error, Token};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 use crate::{
     failures::{all, assert_transient, builder, checkpoint, heal, open},

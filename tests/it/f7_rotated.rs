@@ -1,9 +1,7 @@
 //! Tokens that are replaced while the disk is full: the old one is refused for good, also after a logout that is all the disk has room for.
 
-use sessile::{
-    Durability, Session, Store,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Durability, Session, Store, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 
 use crate::{
     failures::{assert_transient, heal},

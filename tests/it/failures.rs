@@ -11,10 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{
-    Builder, Error, Session, Store, Token,
-    testing::{FaultDisk, IoKind},
-};
+use sessile::{Builder, Error, Session, Store, Token};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 use crate::{
     f13_journals::{journals, two_moments},

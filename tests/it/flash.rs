@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sessile::{
-    Store, Token,
-    testing::{FaultDisk, IoKind, ManualClock},
-};
+use sessile::{Store, Token, testing::ManualClock};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 /// 20 updates in each of the 10 seconds of an interval, over 100 sessions of some 600 bytes, for 20 minutes.
 const SESSIONS: usize = 100;

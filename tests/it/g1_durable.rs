@@ -8,8 +8,12 @@ use std::{
 };
 
 use sessile::Durability;
+use sessile_fault_disk::FaultDisk;
 
-use crate::support::{OnDisk, n_of, saved};
+use crate::{
+    failures::open,
+    support::{OnDisk, n_of, saved},
+};
 
 #[test]
 fn g1_an_acknowledged_commit_is_in_the_file() {
@@ -108,4 +112,25 @@ async fn g1_async_callers_are_woken() {
         crashed
     };
     drop(crashed);
+}
+
+#[test]
+fn g1_what_a_killed_process_had_written_is_durable_once_it_is_served() {
+    let disk = FaultDisk::new(0);
+    let store = open(&disk);
+    saved(&store, 1);
+    disk.stall_syncs();
+    let before = disk.counts().bytes_written;
+    let session = store.session(None).unwrap();
+    session.insert("n", 2).unwrap();
+    let _ack = session.save();
+    while disk.counts().bytes_written == before {
+        thread::yield_now();
+    }
+    let next = disk.kill();
+    let (token, store) = (session.token().unwrap(), open(&next));
+    assert_eq!(n_of(&store, &token), Some(2), "written, and not synced");
+    for seed in 0..50 {
+        assert_eq!(n_of(&open(&next.crash(seed)), &token), Some(2), "{seed}");
+    }
 }

@@ -1,10 +1,8 @@
 //! A disk that takes no writes, and a store that is closed: who only reads is not disturbed.
 
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
-use sessile::{
-    Error, Keys, Session, SessionLayer, Store,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Error, Keys, Session, SessionLayer, Store, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 
 use crate::support::{Answer, DAY, ask, ask_with};
 

@@ -29,7 +29,7 @@ const PEERS: [(&str, &str, &str); 10] = [
     ("ack", "disk", "the ticket inside an acknowledgement"),
     ("builder", "disk", "its settings"),
     ("builder", "expiry", "the timeouts"),
-    ("testing", "disk", "the simulated disk"),
+    ("testing", "disk", "the traits that a test's own disk implements"),
     ("log", "token", "the handle, which is all that an event tells of a session"),
     ("testing", "web", "the sign-in for tests of handlers"),
 ];

@@ -9,8 +9,9 @@ use std::{
 use sessile::{
     Builder, Durability, Error, Handle, OwnerLimit, Session, Stats, Store, Token,
     events::{EndReason, Event, Events},
-    testing::{FaultDisk, ManualClock},
+    testing::ManualClock,
 };
+use sessile_fault_disk::FaultDisk;
 
 use crate::rng::Rng;
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use sessile::{
     Durability, OwnerLimit, Store,
     import::{self, Import, Imported, Outcome},
-    testing::{FaultDisk, ManualClock},
+    testing::ManualClock,
 };
+use sessile_fault_disk::FaultDisk;
 use sessile_tower_sessions::TowerSessions;
 use time::OffsetDateTime;
 use tower_sessions_core_0_15::{

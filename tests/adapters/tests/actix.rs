@@ -118,7 +118,8 @@ fn an_update_of_a_gone_key_is_an_error_and_makes_nothing() {
 
 #[test]
 fn what_is_over_a_limit_cannot_be_serialized() {
-    use sessile::{Error, error::CodecError, testing::FaultDisk};
+    use sessile::{Error, error::CodecError};
+    use sessile_fault_disk::FaultDisk;
 
     let disk = OnDisk::at(&FaultDisk::new(0), sessile::testing::ManualClock::default(), |builder| builder.key_limit(100));
     let actix = Actix::on(disk);

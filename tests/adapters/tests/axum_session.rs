@@ -7,8 +7,9 @@ use std::{
 };
 
 use axum_session::{DatabaseError, DatabasePool};
-use sessile::testing::{FaultDisk, IoKind, ManualClock};
+use sessile::testing::ManualClock;
 use sessile_axum_session::AxumSessionPool;
+use sessile_fault_disk::{FaultDisk, IoKind};
 use session_store_contract::{self as contract, Data, Failure, Subject};
 
 use crate::support::{Adapter, OnDisk, block_on, new_id};

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use sessile::{
-    Builder, Durability, Error, OwnerLimit,
-    testing::{FaultDisk, IoKind, ManualClock},
-};
+use sessile::{Builder, Durability, Error, OwnerLimit, testing::ManualClock};
+use sessile_fault_disk::{FaultDisk, IoKind};
 use session_store_contract::Data;
 
 use crate::support::{Adapter, OnDisk, error_text};

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sessile::{
-    Builder, Durability, Error, OwnerLimit,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Builder, Durability, Error, OwnerLimit, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 use session_store_contract::{Data, Failure};
 
 use crate::support::{Adapter, OnDisk, error_text};

@@ -12,10 +12,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sessile::{
-    Builder, Clock, Durability, Store,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Builder, Clock, Durability, Store, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 use session_store_contract::{Failure, Subject};
 use tempfile::TempDir;
 

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
-use sessile::testing::{FaultDisk, ManualClock};
+use sessile::testing::ManualClock;
+use sessile_fault_disk::FaultDisk;
 use sessile_tower_sessions::TowerSessions;
 use session_store_contract::{self as contract, Data, Failure, Subject};
 use time::OffsetDateTime;

@@ -1,6 +1,7 @@
 //! Sealed cookies of a store that is encrypted: what the store keeps of them is sealed with keys of its own, which are replaced.
 
-use sessile::{Keys, Store, testing::FaultDisk};
+use sessile::{Keys, Store};
+use sessile_fault_disk::FaultDisk;
 
 use super::{app, body, visit};
 use crate::support::{OnDisk, ask_with};

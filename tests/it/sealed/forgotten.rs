@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use axum::{Router, routing::get};
 use redb::{Database, ReadableTable, TableDefinition};
-use sessile::{
-    Store,
-    testing::{FaultDisk, ManualClock},
-};
+use sessile::{Store, testing::ManualClock};
+use sessile_fault_disk::FaultDisk;
 
 use super::{app, body, visit};
 use crate::support::{DAY, OnDisk, SECOND, ask_with};

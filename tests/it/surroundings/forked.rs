@@ -8,7 +8,8 @@ use std::{
 };
 
 use daemonize::{Daemonize, Outcome};
-use sessile::{Ack, Builder, Error, Owner, Session, Store, Token, testing::FaultDisk};
+use sessile::{Ack, Builder, Error, Owner, Session, Store, Token};
+use sessile_fault_disk::FaultDisk;
 
 use super::{Place, assert_all, builder, child, output_of, path_of_child, say_and_exit, tokens_of, use_much};
 use crate::support::saved;

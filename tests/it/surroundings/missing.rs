@@ -2,10 +2,8 @@
 
 use std::io::ErrorKind;
 
-use sessile::{
-    Builder, Error, Store, Token,
-    testing::{FaultDisk, IoKind},
-};
+use sessile::{Builder, Error, Store, Token};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 use crate::support::n_of;
 

@@ -2,10 +2,8 @@
 
 use std::{fs, io::ErrorKind, path::Path, thread, time::Duration};
 
-use sessile::{
-    Error, Store,
-    testing::{FaultDisk, IoKind},
-};
+use sessile::{Error, Store};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 use super::{Place, assert_all, builder, names, use_much};
 use crate::support::{n_of, saved};

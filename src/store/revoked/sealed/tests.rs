@@ -1,7 +1,7 @@
 //! Ends of sealed sessions, as the store keeps them.
 
 use super::{super::EPOCH, *};
-use crate::testing::FaultDisk;
+use crate::disk::InMemory;
 
 fn id(n: u32, owner: [u8; 16], epoch: u64) -> SealedId {
     let mut key = [3; 16];
@@ -19,7 +19,7 @@ fn meta(store: &Store) -> Meta {
 
 #[test]
 fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
-    let disk = FaultDisk::plain();
+    let disk = InMemory::default();
     let store = Store::builder().open_on(&disk).unwrap();
     store.begin_sealing();
     let begun = store.sealing_epoch();
@@ -72,7 +72,7 @@ fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
 #[test]
 fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
     for lost in [EPOCH, id(1, [1; 16], 0).key] {
-        let disk = FaultDisk::plain();
+        let disk = InMemory::default();
         let store = Store::builder().open_on(&disk).unwrap();
         store.begin_sealing();
         let (meta, begun) = (meta(&store), store.sealing_epoch());

@@ -8,20 +8,16 @@ use std::{
 };
 
 use parking_lot::MutexGuard;
+use sessile::testing::{FileId as VolumeFileId, FileKind, Seen, Volume, VolumeFile};
 
 use super::{
     FaultDisk, IoKind,
     state::{Change, Fate, FileId, FileState, NameChange, State},
     survive,
 };
-use crate::disk::volume::{FileId as VolumeFileId, FileKind, Seen, Volume, VolumeFile};
-
 impl FaultDisk {
     fn state(&self, kind: IoKind) -> (MutexGuard<'_, State>, Fate) {
         let mut state = self.0.state.lock();
-        if self.0.is_plain {
-            return (state, Fate::Succeed);
-        }
         if matches!(kind, IoKind::Sync | IoKind::SyncNames) {
             let delay = state.sync_delay;
             if !delay.is_zero() {
@@ -46,11 +42,7 @@ impl FaultDisk {
         for change in &changes {
             change.apply(&mut state.names);
         }
-        if self.0.is_plain {
-            state.drop_unnamed();
-        } else {
-            state.name_changes.extend(changes);
-        }
+        state.name_changes.extend(changes);
         alive(&fate)
     }
 
@@ -220,9 +212,7 @@ impl VolumeFile for Handle {
         let bytes_done = &bytes[..done];
         if done > 0 {
             file.content.write(offset, bytes_done);
-            if !self.disk.0.is_plain {
-                file.unsynced.push(Change::Write { offset, bytes: bytes_done.into() });
-            }
+            file.unsynced.push(Change::Write { offset, bytes: bytes_done.into() });
         }
         match fate {
             Fate::Fail(error) => Err(error),
@@ -235,9 +225,7 @@ impl VolumeFile for Handle {
         let len = usize::try_from(len_bytes).map_err(too_long)?;
         self.with(IoKind::SetLen, |file| {
             file.content.set_len(len);
-            if !self.disk.0.is_plain {
-                file.unsynced.push(Change::SetLen(len));
-            }
+            file.unsynced.push(Change::SetLen(len));
             Ok(())
         })
     }

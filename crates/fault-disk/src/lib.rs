@@ -13,8 +13,6 @@ mod io;
 mod pages;
 mod state;
 mod survive;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -82,13 +80,14 @@ impl IoKind {
     }
 }
 
-/// A disk in memory that does what disks do at their worst, for [`Builder::open_on`](crate::Builder::open_on).
+/// A disk in memory that does what disks do at their worst, for [`Builder::open_on`](sessile::Builder::open_on).
 ///
 /// Clones are the same disk. After [`crash`](Self::crash) or [`kill`](Self::kill) the answer is a new disk, as the next process finds it.
 ///
 /// # Examples
 /// ```
-/// use sessile::{Store, testing::FaultDisk};
+/// use sessile::Store;
+/// use sessile_fault_disk::FaultDisk;
 ///
 /// let disk = FaultDisk::new(7);
 /// let store = Store::builder().open_on(&disk)?;
@@ -106,8 +105,6 @@ impl IoKind {
 pub struct FaultDisk(Arc<Shared>);
 
 struct Shared {
-    /// Nothing is kept that only a crash would ask for.
-    is_plain: bool,
     state: Mutex<State>,
     /// Syncs go on.
     resumed: Condvar,
@@ -129,23 +126,18 @@ impl FaultDisk {
     /// An empty disk. What it leaves undone after an injected failure is decided by `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self::with(State::new(seed), false)
+        Self::with(State::new(seed))
     }
 
-    /// A disk for a store that needs no file: it cannot crash or fail, and keeps nothing twice.
-    pub(crate) fn plain() -> Self {
-        Self::with(State::new(0), true)
-    }
-
-    fn with(state: State, is_plain: bool) -> Self {
-        Self(Arc::new(Shared { is_plain, state: Mutex::new(state), resumed: Condvar::new() }))
+    fn with(state: State) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(state), resumed: Condvar::new() }))
     }
 
     /// The disk as it may look after a power cut at this moment, or at the one that [`crash_at`](Self::crash_at) named. `seed`
     /// decides which of the unsynced changes are on it.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
-        Self::with(survive::power_cut(&self.0.state.lock(), seed), false)
+        Self::with(survive::power_cut(&self.0.state.lock(), seed))
     }
 
     /// Ends the process that uses the disk: its operations fail from now on. The new disk is as the next process finds it, which still
@@ -156,7 +148,7 @@ impl FaultDisk {
         let next = state.without_process();
         state.is_dead = true;
         self.0.resumed.notify_all();
-        Self::with(next, false)
+        Self::with(next)
     }
 
     /// A copy as a backup makes it, of everything that a process sees now.
@@ -164,7 +156,7 @@ impl FaultDisk {
     pub fn copy(&self) -> Self {
         let mut copy = self.0.state.lock().without_process();
         copy.settle();
-        Self::with(copy, false)
+        Self::with(copy)
     }
 
     /// Cuts the power during the `n`-th change of the disk, counted from 0 since the disk was made: see [`IoCounts::changes`]. From

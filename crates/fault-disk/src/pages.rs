@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn pages_behave_as_a_vec_of_bytes() {
-        let mut rng = crate::disk::fault::state::Rng::new(7);
+        let mut rng = crate::state::Rng::new(7);
         let (mut pages, mut plain) = (Pages::default(), Vec::new());
         for step in 0..2000_u32 {
             let offset = rng.below(4 * PAGE);

@@ -1,9 +1,9 @@
 //! What the simulated disk keeps, loses and refuses.
 
-use std::{collections::BTreeSet, sync::mpsc, thread};
+use std::{collections::BTreeSet, ffi::OsStr, io::ErrorKind, sync::mpsc, thread};
 
-use super::*;
-use crate::disk::volume::{Volume, VolumeFile};
+use sessile::testing::{Volume, VolumeFile};
+use sessile_fault_disk::{FaultDisk, IoKind};
 
 const NAME: &str = "file";
 
@@ -195,20 +195,4 @@ fn stalled_syncs_wait_until_the_disk_heals() {
     assert_eq!(is_done.try_recv().unwrap_err(), mpsc::TryRecvError::Empty);
     disk.heal();
     is_done.recv().unwrap().unwrap();
-}
-
-#[test]
-fn a_plain_disk_keeps_files_and_forgets_those_without_a_name() {
-    let disk = FaultDisk::plain();
-    let file = disk.create(name()).unwrap();
-    file.write_at(5000, &[7; 10]).unwrap();
-    file.sync().unwrap();
-    let mut bytes = [1; 20];
-    file.read_at(4995, &mut bytes[..15]).unwrap();
-    assert_eq!(bytes[..15], [0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]);
-    assert_eq!(file.read_at(4995, &mut bytes).unwrap_err().kind(), ErrorKind::UnexpectedEof);
-    disk.remove(name()).unwrap();
-    assert_eq!(disk.used_bytes(), 4096, "an open file keeps its content, a hole takes nothing");
-    drop(file);
-    assert_eq!(disk.used_bytes(), 0);
 }
