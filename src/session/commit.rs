@@ -118,8 +118,8 @@ impl State {
         }
         self.rivals = Box::default();
         self.ends_rivals = false;
-        if matches!(self.told, CookieUpdate::Nothing) && matches!(self.phase, Phase::New) {
-            self.told = CookieUpdate::Forget;
+        if matches!(self.update, CookieUpdate::Nothing) && matches!(self.phase, Phase::New) {
+            self.update = CookieUpdate::Forget;
         }
         Ok(last)
     }
@@ -155,7 +155,7 @@ impl State {
                 // Otherwise it was over before, and the client may hold a newer token. The same is true if the request came
                 // with a replaced token.
                 if ended.is_some() && !stored.is_old {
-                    self.told = CookieUpdate::Forget;
+                    self.update = CookieUpdate::Forget;
                 }
                 self.phase = Phase::New;
                 self.create(store, how, ended)
@@ -167,7 +167,7 @@ impl State {
                 let ended = sealed.end(store)?;
                 // If it had moved, the response to the request that moved it sends the client its token.
                 if matches!(ended, Some(SealedEnd::Sealed(_))) {
-                    self.told = CookieUpdate::Forget;
+                    self.update = CookieUpdate::Forget;
                 }
                 self.phase = Phase::New;
                 self.create(store, how, ended.map(SealedEnd::into_ticket))
@@ -182,7 +182,7 @@ impl State {
         let Some(plan) = self.changes.plan(store, stored, self.durability, how) else { return Ok(Ticket::done()) };
         if self.changes.are_none() && !how.strict && !store.takes_writes() {
             if let Some(later) = stored.later_cookie(plan.now_ms) {
-                self.told = later;
+                self.update = later;
             }
             return Ok(Ticket::done());
         }
@@ -210,7 +210,7 @@ impl State {
         // Another request moved it in the meantime, and that request's response sends the cookie.
         let is_old = !is_new && (stored.is_old || committed.key != stored.key);
         if let Some(CookieEnd { deadline_ms }) = cookie {
-            self.told = CookieUpdate::Token { token, deadline_ms, renewed: !is_new };
+            self.update = CookieUpdate::Token { token, deadline_ms, renewed: !is_new };
         }
         let ticket = self.committed(token, is_old, committed);
         #[cfg(feature = "sealed")]
@@ -298,7 +298,7 @@ impl State {
         };
         let committed = store.create(self.kind.name, durability, &meta, make)?;
         let token = committed.token.expect("a session that is new has a token that is new");
-        self.told = CookieUpdate::Token { token, deadline_ms, renewed: false };
+        self.update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
     }
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// How the response changes the client's cookie.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer sends cookies"))]
 pub(crate) enum CookieUpdate {
     /// No change: the client's cookie is right, or was not set by us.
     #[default]

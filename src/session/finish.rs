@@ -16,7 +16,7 @@ pub(crate) struct Finish {
     pub(crate) ticket: Result<Ticket, Error>,
     /// Whether the response must not claim success if the disk refuses the commit.
     pub(crate) is_vital: bool,
-    pub(crate) told: CookieUpdate,
+    pub(crate) update: CookieUpdate,
     /// The additional cookies that the client has, beyond the first.
     pub(crate) parts: u8,
 }
@@ -39,7 +39,7 @@ impl Session {
         }
         // A handler that ends the session and fails afterwards has still ended it.
         let is_untouched = state.is_untouched() || !(ending.commits || state.ends_sessions());
-        if is_untouched && matches!(state.told, CookieUpdate::Nothing) {
+        if is_untouched && matches!(state.update, CookieUpdate::Nothing) {
             state.answered = true;
             return None;
         }
@@ -54,7 +54,7 @@ impl Session {
             _ if !is_vital => Ok(Ticket::done()),
             error => Err(error),
         });
-        Some(Finish { ticket, is_vital, told: std::mem::take(&mut state.told), parts: state.kind.parts })
+        Some(Finish { ticket, is_vital, update: std::mem::take(&mut state.update), parts: state.kind.parts })
     }
 }
 

@@ -283,7 +283,7 @@ impl Session {
 
 fn check_timeout(timeout: Duration) -> Result<(), Error> {
     if timeout.as_millis() == 0 {
-        let detail = "a session's timeout is less than a millisecond; give a longer one, or `destroy` the session".to_owned();
+        let detail = "a session's timeout is less than a millisecond; set a longer one, or `destroy` the session".to_owned();
         return Err(Error::Config { detail });
     }
     Ok(())

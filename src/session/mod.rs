@@ -90,7 +90,7 @@ pub(crate) struct SessionKind {
     #[cfg(feature = "sealed")]
     pub(crate) seal_bytes: usize,
     /// The additional cookies that the client sent, beyond the first.
-    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer sends cookies"))]
     pub(crate) parts: u8,
 }
 

@@ -152,7 +152,7 @@ impl State {
 
     fn seal(&mut self, store: &Store, sealed: SealedSession, deadline_ms: Option<u64>) {
         store.note_sealed();
-        self.told = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
+        self.update = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
         self.phase = Phase::Live(Location::Cookie(sealed));
     }
 
@@ -216,7 +216,7 @@ impl State {
             return self.ended(store, how);
         };
         let token = committed.token.expect("a session that is new in the store has a new token");
-        self.told = CookieUpdate::Token { token, deadline_ms, renewed: false };
+        self.update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
     }
 

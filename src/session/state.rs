@@ -35,7 +35,7 @@ pub(crate) struct State {
     pub(super) changes: Changes,
     /// The durability of this request's commits, if it is not the store's.
     pub(super) durability: Option<Durability>,
-    pub(super) told: CookieUpdate,
+    pub(super) update: CookieUpdate,
     /// The thread that runs updates again for a commit: see [`Session::commit`](super::Session::commit).
     pub(super) recomputed_by: Option<ThreadId>,
     /// The response's headers were sent: a client that does not have the token yet never gets it.
@@ -207,7 +207,7 @@ impl State {
             tier,
             changes: Changes::default(),
             durability: None,
-            told: CookieUpdate::Nothing,
+            update: CookieUpdate::Nothing,
             recomputed_by: None,
             answered: false,
             rivals,

@@ -75,7 +75,7 @@ const OF_STORE: u8 = 2;
 
 /// A session that ended, or moved into the store.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only who opens sealed sessions looks"))]
+#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only the code that opens sealed sessions reads it"))]
 struct Revocation {
     /// Its key in the store, and until when its old cookie leads there.
     moved: Option<(Key, u64)>,

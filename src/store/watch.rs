@@ -53,7 +53,7 @@ pub struct Watch {
 #[derive(Default)]
 struct Watcher {
     state: Mutex<WatcherState>,
-    told: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Watcher {
         state.key = None;
         let waker = state.waker.take();
         drop(state);
-        self.told.notify_all();
+        self.changed.notify_all();
         waker.into_iter().for_each(wake);
     }
 }
@@ -88,8 +88,8 @@ impl Watch {
         let mut state = self.watcher.state.lock();
         while state.ended.is_none() {
             match until {
-                None => self.watcher.told.wait(&mut state),
-                Some(until) if self.watcher.told.wait_until(&mut state, until).timed_out() => break,
+                None => self.watcher.changed.wait(&mut state),
+                Some(until) if self.watcher.changed.wait_until(&mut state, until).timed_out() => break,
                 Some(_) => {}
             }
         }

@@ -43,7 +43,7 @@ pin_project! {
         // The application handles the request.
         Running { #[pin] inner: F },
         // The response is ready. It is sent once its session is as durable as its durability requires.
-        Committing { ack: Ack, is_vital: bool, told: CookieUpdate, parts: u8, response: Option<Response<B>> },
+        Committing { ack: Ack, is_vital: bool, update: CookieUpdate, parts: u8, response: Option<Response<B>> },
     }
 }
 
@@ -93,29 +93,35 @@ where
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };
-                    let Finish { ticket, is_vital, told, parts } = finish;
+                    let Finish { ticket, is_vital, update, parts } = finish;
                     let ticket = match ticket {
                         Ok(ticket) => ticket,
-                        Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &told, parts))),
+                        Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &update, parts))),
                     };
                     let mut ack = Ack::new(ticket, ());
                     // Usually there is nothing to wait for, and the response need not move to another stage.
                     match Pin::new(&mut ack).poll(context) {
                         Poll::Ready(acknowledged) => {
                             let acknowledged = if is_vital { acknowledged } else { Ok(()) };
-                            return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, &told, parts, response)));
+                            return Poll::Ready(Ok(commit_outcome(
+                                this.scope.as_ref(),
+                                acknowledged,
+                                &update,
+                                parts,
+                                response,
+                            )));
                         }
                         Poll::Pending => {
                             let response = Some(response);
-                            this.stage.set(Stage::Committing { ack, is_vital, told, parts, response });
+                            this.stage.set(Stage::Committing { ack, is_vital, update, parts, response });
                         }
                     }
                 }
-                StageProjection::Committing { ack, is_vital, told, parts, response } => {
+                StageProjection::Committing { ack, is_vital, update, parts, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
                     let acknowledged = if *is_vital { acknowledged } else { Ok(()) };
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, told, *parts, response)));
+                    return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, update, *parts, response)));
                 }
             }
         }
@@ -146,14 +152,14 @@ fn finish<B>(scope: &RequestScope, response: &mut Response<B>) -> Option<Finish>
 fn commit_outcome<B: Default + 'static>(
     scope: Option<&RequestScope>,
     acknowledged: Result<(), Error>,
-    told: &CookieUpdate,
+    update: &CookieUpdate,
     parts: u8,
     response: Response<B>,
 ) -> Response<B> {
     // What the disk refuses for now is in memory and valid: a client that did not get its new token would be signed out.
     match acknowledged {
-        Ok(()) => with_cookie(scope, told, parts, response),
-        Err(error) if error.is_transient() => error_with_cookie(scope, &error, told, parts),
+        Ok(()) => with_cookie(scope, update, parts, response),
+        Err(error) if error.is_transient() => error_with_cookie(scope, &error, update, parts),
         Err(error) => error_response(scope, &error),
     }
 }
@@ -162,20 +168,20 @@ fn commit_outcome<B: Default + 'static>(
 fn error_with_cookie<B: Default + 'static>(
     scope: Option<&RequestScope>,
     error: &Error,
-    told: &CookieUpdate,
+    update: &CookieUpdate,
     parts: u8,
 ) -> Response<B> {
-    with_cookie(scope, told, parts, error_response(scope, error))
+    with_cookie(scope, update, parts, error_response(scope, error))
 }
 
 fn with_cookie<B: Default + 'static>(
     scope: Option<&RequestScope>,
-    told: &CookieUpdate,
+    update: &CookieUpdate,
     parts: u8,
     mut response: Response<B>,
 ) -> Response<B> {
-    if let Some(RequestScope { config, .. }) = scope.filter(|_| !matches!(told, CookieUpdate::Nothing))
-        && let Err(error) = config.tell(told, parts, response.headers_mut())
+    if let Some(RequestScope { config, .. }) = scope.filter(|_| !matches!(update, CookieUpdate::Nothing))
+        && let Err(error) = config.tell(update, parts, response.headers_mut())
     {
         return error_response(scope, &error);
     }
@@ -252,11 +258,11 @@ mod tests {
         let store = Builder::default().open_in_memory().unwrap();
         let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), Some(store.now_ms() + 60_000));
         let config = SessionLayer::new(store).config;
-        let told = CookieUpdate::Token { token, deadline_ms, renewed: false };
+        let update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
             scope: Some(RequestScope { config, arrived: Arrived::default(), used: SessionUse::Untouched }),
-            stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, told, parts: 0, response },
+            stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, update, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => response,

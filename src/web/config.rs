@@ -102,13 +102,13 @@ impl Config {
 
     /// Writes the update of the client's cookie or header; `parts` are the additional cookies that the client has.
     #[cfg_attr(not(feature = "sealed"), expect(clippy::unnecessary_wraps, reason = "to seal can fail"))]
-    pub(super) fn tell(&self, told: &CookieUpdate, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
+    pub(super) fn tell(&self, update: &CookieUpdate, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
         #[cfg(feature = "sealed")]
         if let (Some(sealer), Carrier::Cookie(_)) = (&self.sealer, &self.carrier) {
-            return sealer.tell(&self.carrier, told, parts, self.store.now_ms(), headers);
+            return sealer.tell(&self.carrier, update, parts, self.store.now_ms(), headers);
         }
         let _ = parts;
-        self.carrier.tell(told, self.store.now_ms(), headers);
+        self.carrier.tell(update, self.store.now_ms(), headers);
         Ok(())
     }
 

@@ -341,10 +341,11 @@ impl SessionLayer {
             return Ok(self.config.carrier.presents(&token));
         }
         let mut headers = HeaderMap::new();
-        if let Some(Finish { ticket, told, parts, .. }) = session.finish(Ending { commits: true, allows_dropped_values: false })
+        if let Some(Finish { ticket, update, parts, .. }) =
+            session.finish(Ending { commits: true, allows_dropped_values: false })
         {
             ticket?;
-            self.config.tell(&told, parts, &mut headers)?;
+            self.config.tell(&update, parts, &mut headers)?;
         }
         let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
         let value = HeaderValue::try_from(set.collect::<Vec<_>>().join("; "));

@@ -58,7 +58,7 @@ impl fmt::Display for TransportError {
         match self {
             Self::HeaderTaken { found } => write!(
                 f,
-                "the header `{found}` cannot carry tokens, browsers, caches, proxies or servers give it a meaning of its own (RFC 9110); use one \
+                "the header `{found}` cannot carry tokens, browsers, caches, proxies or servers use it themselves (RFC 9110); use one \
                  such as `x-session`, or `Transport::Bearer`"
             ),
             Self::HeaderDropped { found, character } => write!(
@@ -163,8 +163,8 @@ impl Carrier {
     }
 
     /// Writes the update of the client's cookie or header; `now_ms` is the time of the store.
-    pub(super) fn tell(&self, told: &CookieUpdate, now_ms: u64, headers: &mut HeaderMap) {
-        match (self, told) {
+    pub(super) fn tell(&self, update: &CookieUpdate, now_ms: u64, headers: &mut HeaderMap) {
+        match (self, update) {
             // A header has no date that could be moved.
             (_, CookieUpdate::Nothing) | (Self::Header { .. }, CookieUpdate::Token { renewed: true, .. }) => return,
             // The sealer writes this one.

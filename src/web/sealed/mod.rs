@@ -252,13 +252,13 @@ impl Sealer {
     pub(in crate::web) fn tell(
         &self,
         carrier: &Carrier,
-        told: &CookieUpdate,
+        update: &CookieUpdate,
         sent: u8,
         now_ms: u64,
         headers: &mut HeaderMap,
     ) -> Result<(), Error> {
         let parts = &self.prepared.parts;
-        let used = match told {
+        let used = match update {
             CookieUpdate::Nothing => return Ok(()),
             CookieUpdate::Sealed { sealed, deadline_ms } => {
                 let text = self.seal(&sealed.key, sealed.epoch, &sealed.record)?;
@@ -272,7 +272,7 @@ impl Sealer {
             }
             // The first cookie contains a token now, or is deleted.
             CookieUpdate::Token { .. } | CookieUpdate::Forget => {
-                carrier.tell(told, now_ms, headers);
+                carrier.tell(update, now_ms, headers);
                 1
             }
         };
