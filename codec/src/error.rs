@@ -151,11 +151,11 @@ impl fmt::Display for Error {
             ),
             Self::WrongLength { found_bytes, expected_bytes } => write!(
                 f,
-                "the header gives {expected_bytes} bytes, found {found_bytes}; the record was cut or joined with another"
+                "the header has the length {expected_bytes} bytes, found {found_bytes} bytes; the record was cut or joined with another"
             ),
             Self::Checksum { found, expected } => write!(
                 f,
-                "checksum is {found:08x}, the bytes under this record key give {expected:08x}; the record is damaged \
+                "checksum is {found:08x}, the bytes under this record key have {expected:08x}; the record is damaged \
                  or belongs to another key"
             ),
             Self::BadArchive => f.write_str(

@@ -36,7 +36,7 @@ impl Buffer {
     /// Copies `bytes`, padded with zeros to whole blocks.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         let mut buffer = Arc::new_uninit_slice(bytes.len().div_ceil(size_of::<Block>()));
-        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("nobody else has the new buffer");
+        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("the new buffer is not shared yet");
         if let Some(last) = blocks.last_mut() {
             last.write(Block([0; 16]));
         }
@@ -52,7 +52,7 @@ impl Buffer {
 
     /// Returns the bytes for writing, to the code that has just made the buffer.
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let blocks = Arc::get_mut(&mut self.0).expect("nobody else has the new buffer");
+        let blocks = Arc::get_mut(&mut self.0).expect("the new buffer is not shared yet");
         // SAFETY: as in `bytes`, and no other code reads or writes: `get_mut` returned the only reference.
         unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
     }

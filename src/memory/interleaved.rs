@@ -201,8 +201,8 @@ fn interleaved_commits_evictions_and_flushes_lose_nothing() {
         let disk = spawn(&world, |world| world.disk.write_some(&world.memory, 3));
         let pressure = spawn(&world, |world| {
             assert!(world.find(&OTHER).is_some());
-            let seen = world.find(&KEY).expect("nobody ends it").meta().revision;
-            assert!(world.find(&KEY).expect("nobody ends it").meta().revision >= seen, "time does not run backwards");
+            let seen = world.find(&KEY).expect("no thread ends it").meta().revision;
+            assert!(world.find(&KEY).expect("no thread ends it").meta().revision >= seen, "time does not run backwards");
         });
         assert!(writers.into_iter().all(|writer| writer.join().unwrap()));
         disk.join().unwrap();

@@ -127,9 +127,9 @@ impl Order {
         self.stale > 16 + self.main.len() / 2
     }
 
-    /// Drops the names in main without a slot there. `stands` returns the place of a name's slot.
-    pub(super) fn sweep(&mut self, stands: impl Fn(u64) -> Option<Place>) {
-        self.main.retain(|hash| stands(*hash) == Some(Place::Main));
+    /// Drops the names in main without a slot there. `place_of` returns the place of a name's slot.
+    pub(super) fn sweep(&mut self, place_of: impl Fn(u64) -> Option<Place>) {
+        self.main.retain(|hash| place_of(*hash) == Some(Place::Main));
         self.stale = 0;
     }
 

@@ -175,7 +175,7 @@ fn destroyed_sessions_leave_nothing_behind() {
     }
     let shard = memory.shards[0].0.lock();
     assert_eq!((shard.used_bytes, shard.index.len(), shard.order.probation_bytes()), (0, 0, 0));
-    assert!(shard.order.names() <= 100, "{} names stand for nothing", shard.order.names());
+    assert!(shard.order.names() <= 100, "{} stale names", shard.order.names());
 }
 
 #[test]

@@ -69,7 +69,7 @@ mod tests {
     fn the_last_ends_are_remembered_and_no_more_than_fit() {
         let ended = Ended::default();
         ended.note(&key(0));
-        assert!(!ended.contains(&key(0)), "nobody asked to remember");
+        assert!(!ended.contains(&key(0)), "it was not asked to remember");
         ended.begin();
         for n in 0..MOST + 10 {
             ended.note(&key(n));

@@ -79,7 +79,7 @@ async fn the_answer_and_the_log_name_the_remedy() {
         ("/reserved", "choose another key"),
         ("/empty_key", "choose another key"),
         ("/too_large", "raise the record limit"),
-        ("/bad_owner", "give the id of a user"),
+        ("/bad_owner", "use the id of a user"),
         ("/withheld", "in a named session with `SameSite::None`"),
     ];
     for (path, remedy) in remedies {

@@ -83,11 +83,11 @@ fn a_session_changes_hands_while_nobody_lists_those_of_either_owner() {
         let changed = asked(&store, move |store| store.change_foreign(&key, change).map(|ticket| ticket.is_some()));
         assert!(changed.recv_timeout(Duration::from_millis(50)).is_err(), "it waits");
         drop(listing);
-        assert!(changed.recv_timeout(PATIENCE).expect("nobody lists them any more").unwrap());
+        assert!(changed.recv_timeout(PATIENCE).expect("the lists are unlocked").unwrap());
     }
     // A change that keeps the owner waits for no lock.
     let _listing = store.lock_owners([ADA, NOBODY]);
     let change = move |_: &Record| Ok(Change::Commit { record: record(&key, NOBODY, 4), durability: Durability::Quick });
     let changed = asked(&store, move |store| store.change_foreign(&key, change).map(|ticket| ticket.is_some()));
-    assert!(changed.recv_timeout(PATIENCE).expect("it is nobody's").unwrap());
+    assert!(changed.recv_timeout(PATIENCE).expect("it has no owner").unwrap());
 }

@@ -23,9 +23,9 @@ fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
     let store = Store::builder().open_on(&disk).unwrap();
     store.begin_sealing();
     let begun = store.sealing_epoch();
-    let (somebody, old) = ([1; 16], id(u32::MAX, NOBODY, begun));
+    let (owner, old) = ([1; 16], id(u32::MAX, NOBODY, begun));
     let meta = meta(&store);
-    store.revoke(&id(u32::MAX - 1, somebody, begun), &meta).unwrap();
+    store.revoke(&id(u32::MAX - 1, owner, begun), &meta).unwrap();
     let flood = u32::try_from(MOST_OF_NOBODY).unwrap();
     for n in 0..flood - 1 {
         assert!(store.revoke(&id(n, NOBODY, begun), &meta).is_some());
@@ -38,9 +38,13 @@ fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
         for n in [0, 1, flood - 2, flood, u32::MAX] {
             assert_eq!(status(store, &id(n, NOBODY, begun)), SealedStatus::Ended, "{n}");
         }
-        assert_eq!(status(store, &id(u32::MAX - 1, somebody, begun)), SealedStatus::Ended);
-        assert_eq!(status(store, &id(u32::MAX, somebody, begun)), SealedStatus::Alive, "who is signed in stays so");
-        assert_eq!(status(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), SealedStatus::Alive, "nobody can begin anew");
+        assert_eq!(status(store, &id(u32::MAX - 1, owner, begun)), SealedStatus::Ended);
+        assert_eq!(status(store, &id(u32::MAX, owner, begun)), SealedStatus::Alive, "users stay signed in");
+        assert_eq!(
+            status(store, &id(u32::MAX, NOBODY, store.sealing_epoch())),
+            SealedStatus::Alive,
+            "new sessions without an owner are valid"
+        );
     };
     check(&store);
     store.close().unwrap();
