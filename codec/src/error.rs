@@ -151,7 +151,7 @@ impl fmt::Display for Error {
             ),
             Self::WrongLength { found_bytes, expected_bytes } => write!(
                 f,
-                "the header has the length {expected_bytes} bytes, found {found_bytes} bytes; the record was cut or joined with another"
+                "the header contains the length {expected_bytes}, found {found_bytes} bytes; the record was cut or joined with another"
             ),
             Self::Checksum { found, expected } => write!(
                 f,
