@@ -150,7 +150,7 @@ fn the_sweeper_deletes_what_is_expired_and_nothing_else() {
     disk.clock.advance(5 * DAY);
     let used = &old[..10];
     for token in used {
-        // A use that is in memory only: it is too soon after the last one on record for nobody, but not written either.
+        // A use that is only in memory: it keeps the session alive, and is too soon after the recorded one to be written.
         assert!(n_of(&disk.store, token).is_some());
     }
     let young = saved(&disk.store, 1).1;

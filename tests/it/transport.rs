@@ -1,4 +1,4 @@
-//! What carries a token: the cookie, a bearer header, or a header of the application's own, and nothing else.
+//! What carries a token: only the cookie, a bearer header, or a header of the application's own.
 
 use axum::{Router, http::HeaderName, routing::get};
 use sessile::{Session, SessionLayer, Store, Token, web::Transport};
@@ -20,7 +20,7 @@ fn app(store: &Store, transport: Transport) -> Router {
         .layer(SessionLayer::new(store.clone()).transport(transport).unwrap())
 }
 
-/// The header that presents `token`.
+/// Returns the header that presents `token`.
 fn presents(transport: &Transport, token: &str) -> (&'static str, Vec<u8>) {
     match transport {
         Transport::Cookie => ("cookie", format!("__Host-id={token}").into()),
