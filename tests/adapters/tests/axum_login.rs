@@ -1,4 +1,4 @@
-//! axum-login 0.18 on our store, as its own examples use it: sign in, a protected page, permissions, sign out.
+//! axum-login 0.18 on our store, as in its own examples: sign in, a protected page, permissions, sign out.
 
 use std::{collections::HashSet, convert::Infallible, fmt};
 

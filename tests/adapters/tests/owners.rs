@@ -1,4 +1,4 @@
-//! Whose the sessions of each adapter are: "sign out everywhere", also for sessions that were there before the application said so.
+//! The owners of each adapter's sessions: "sign out everywhere", also for sessions from before the application set owners.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn on<A: Adapter>(disk: &FaultDisk, settings: impl FnOnce(Builder) -> Builder) -
     A::over(OnDisk::at(disk, clock, settings))
 }
 
-/// The same store, without a function and as long as it was before.
+/// The same store, without a function and as it was before.
 fn again<A: Adapter>(adapter: A) -> A {
     adapter.reopen().expect("the store is in a file")
 }
@@ -154,7 +154,7 @@ fn sessions_that_are_there_already_get_their_owner_by_one_call<A: Adapter>() {
     let adapter = again(adapter);
     let in_memory: Vec<_> = (0..4).map(|n| adapter.create(&of(n % 2), HOUR).unwrap()).collect();
     let nobody = adapter.create(&Data::new(), HOUR).unwrap();
-    // A session of this crate has an owner of its own.
+    // A session of this crate has its own owner.
     let own = adapter.store().session(None).unwrap();
     own.sign_in("1").unwrap();
     own.save().wait().unwrap();
@@ -182,7 +182,7 @@ fn the_call_reads_the_sessions_once_for_each_version<A: Adapter>() {
     assert_eq!(adapter.index_owners(1).unwrap(), 0);
     let sessions = adapter.store().stats();
     assert_eq!((sessions.sessions, sessions.disk_sessions), (20, 20), "what is noted is no session");
-    // After a restart, nothing is read for it.
+    // After a restart, no session is read for it.
     let adapter = again(adapter).owned_by("user");
     let reads = || disk.counts().operations.get(&IoKind::Read).copied();
     let before = reads();

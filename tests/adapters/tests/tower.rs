@@ -155,7 +155,7 @@ macro_rules! test_version {
                 save(&tower, &first);
                 save(&tower, &second);
                 assert_eq!(pairs(&loaded(&tower, id)), [("cart", 2), ("seen", 1), ("theme", 2)]);
-                // Both save again, each with a map that knows nothing of the other.
+                // Both save again, each with a map that does not include the other's changes.
                 first.data.insert("cart".to_owned(), 1.into());
                 save(&tower, &first);
                 second.data.insert("theme".to_owned(), 3.into());
