@@ -122,7 +122,7 @@ impl Order {
         self.stale = self.stale.saturating_sub(1);
     }
 
-    /// Whether there are so many stale names that they should be [swept](Self::sweep).
+    /// Whether there are enough stale names that they should be [swept](Self::sweep).
     pub(super) fn is_stale(&self) -> bool {
         self.stale > 16 + self.main.len() / 2
     }

@@ -261,6 +261,43 @@ fn the_root_has_few_names() {
     assert!(names.contains(&"Store") && names.len() <= MOST_NAMES, "{} names: {names:?}", names.len());
 }
 
+/// Words and phrases that make a comment hard to read, each with a plain one in its place.
+const OBSCURE: [(&str, &str); 12] = [
+    ("whoever", "the caller, the client, the thread"),
+    ("somebody", "another thread, an attacker, a user"),
+    ("everybody", "all of them, by name"),
+    ("so many", "the number"),
+    ("so much", "the number, or the parameter's name"),
+    ("anew", "again"),
+    ("thereby", "so"),
+    ("comes between", "was first"),
+    ("go on", "continue"),
+    ("for good", "permanently"),
+    ("by hand", "manually"),
+    ("of no use", "useless"),
+];
+/// Their comments are not plain yet.
+const NOT_YET_PLAIN: [&str; 6] =
+    ["src/disk/", "src/import/", "src/foreign/", "src/testing.rs", "src/store/scan.rs", "src/store/notes/imported.rs"];
+
+#[test]
+fn comments_are_in_plain_words() {
+    let files = || files("src").into_iter().chain(files("codec/src"));
+    let mut obscure = Vec::new();
+    for (file, text) in files().filter(|(file, _)| !NOT_YET_PLAIN.iter().any(|place| file.starts_with(place))) {
+        for (before, line) in text.lines().enumerate() {
+            let Some((_, comment)) = line.split_once("//") else { continue };
+            let comment = format!(" {} ", words(comment).collect::<Vec<_>>().join(" ").to_lowercase());
+            for (phrase, plain) in OBSCURE {
+                if comment.contains(&format!(" {phrase} ")) {
+                    obscure.push(format!("{file}:{}: `{phrase}`; write {plain}", before + 1));
+                }
+            }
+        }
+    }
+    assert!(obscure.is_empty(), "{obscure:#?}");
+}
+
 /// Types whose methods each have an example with an assertion.
 const SHOWN: [&str; 4] = ["Session", "Store", "Builder", "SessionLayer"];
 /// What only a recorder of metrics sees: the tests of `src/metrics.rs` have one.
