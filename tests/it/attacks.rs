@@ -407,7 +407,7 @@ fn guessing_ids_finds_no_session_and_does_no_work() {
         assert_eq!(store.session(Some(&token)).unwrap().token(), None);
         asked += 1;
     }
-    assert_eq!(work(&before, &store.stats()), [0, 0, 0, asked, 0, 0], "a stolen file logs nobody in");
+    assert_eq!(work(&before, &store.stats()), [0, 0, 0, asked, 0, 0], "a stolen file does not log an attacker in");
 }
 
 fn base64url(bytes: &[u8]) -> String {

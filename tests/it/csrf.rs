@@ -307,7 +307,7 @@ fn a_forms_token_belongs_to_its_session() {
     let mut disk = OnDisk::new();
     let (session, token) = saved(&disk.store, 1);
     let (one, two) = (session.csrf_token().unwrap(), session.csrf_token().unwrap());
-    assert_ne!(one, two, "each is masked anew, so that compression tells nothing of it");
+    assert_ne!(one, two, "each has another mask, so that compression reveals nothing");
     assert_eq!(one.len(), 64);
     session.save().wait().unwrap();
     let other = saved(&disk.store, 2).0;

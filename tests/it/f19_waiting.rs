@@ -43,7 +43,7 @@ fn answer(ack: Ack) -> Result<(), Error> {
     loop {
         match ack.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => return result,
-            Poll::Pending => assert!(began.elapsed() < PATIENCE, "nobody answers"),
+            Poll::Pending => assert!(began.elapsed() < PATIENCE, "there is no answer"),
         }
         thread::sleep(Duration::from_millis(1));
     }
@@ -145,7 +145,7 @@ fn f19_relaxed_commits_wait_once_more_is_queued_than_the_high_water_mark() {
         if !is_ready(&mut ack) {
             break (session, ack);
         }
-        assert!(queued < 2 * MARK, "nobody waits, and {queued} bytes are queued");
+        assert!(queued < 2 * MARK, "no commit waits, and {queued} bytes are queued");
     };
     assert!((MARK - 2 * LONG..MARK + 2 * LONG).contains(&queued), "{queued} bytes are queued");
     assert!(!is_ready(&mut relaxed().1), "nor does anybody get by");
@@ -179,7 +179,7 @@ fn f19_commits_are_refused_once_more_is_queued_than_memory_may_hold_and_ends_are
             Poll::Pending => waiting.push((session, ack)),
             Poll::Ready(result) => break result.unwrap_err(),
         }
-        assert!(waiting.len() < 2 * FULL / LONG, "nobody is refused");
+        assert!(waiting.len() < 2 * FULL / LONG, "no commit is refused");
     };
     assert_transient(&error);
     assert!((FULL / LONG - 1..=FULL / LONG).contains(&waiting.len()), "{} MiB are queued", waiting.len());

@@ -138,7 +138,7 @@ fn g10_a_model_that_cannot_be_read_is_absent_and_its_bytes_are_kept() {
     session.insert("other", 1).unwrap();
     session.save().wait().unwrap();
     disk.reopen();
-    assert_eq!(n_of(&disk.store, &token), Some(1), "nobody was logged out");
+    assert_eq!(n_of(&disk.store, &token), Some(1), "no user was logged out");
     // The old release is deployed again, and finds everything.
     let session = disk.store.session(Some(&token)).unwrap();
     let profile = session.view::<v1::Profile>("profile").unwrap().unwrap();

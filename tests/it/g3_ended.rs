@@ -128,7 +128,7 @@ fn g3_expired_sessions_are_not_served_from_the_file() {
         disk.clock.advance(wait);
         disk.reopen();
         assert_eq!(n_of(&disk.store, &token).is_some(), alive, "{wait:?}");
-        assert_eq!(disk.store.stats().disk_sessions, 1, "nobody swept yet");
+        assert_eq!(disk.store.stats().disk_sessions, 1, "there was no sweep yet");
     }
 }
 

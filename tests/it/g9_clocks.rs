@@ -100,7 +100,7 @@ fn g9_a_clock_set_back_revives_nothing() {
         disk.clock.advance((7 * DAY).checked_sub(SECOND).unwrap());
         assert_eq!(n_of(&disk.store, &alive), Some(2));
         disk.clock.advance(7 * DAY);
-        assert_eq!(n_of(&disk.store, &alive), None, "time goes on while the clock is behind");
+        assert_eq!(n_of(&disk.store, &alive), None, "time continues while the clock is behind");
     }
 }
 

@@ -76,7 +76,7 @@ async fn of_two_live_sessions_none_counts_and_a_sign_in_or_a_sign_out_ends_what_
             let victim = ask(&app, "/in", &[]).await.cookie();
             let (_, planted) = saved(&disk.store, 5);
             let cookies = &both(&planted.expose(), value(&victim))[order];
-            assert_eq!(ask_with(&app, "/read", cookies).await.body, "none", "somebody planted one of them");
+            assert_eq!(ask_with(&app, "/read", cookies).await.body, "none", "an attacker planted one of them");
             assert_eq!(disk.store.stats().ambiguous, 1);
             assert_eq!(ask_with(&app, "/read", &victim).await.body, "7", "and ends neither by that");
             let answer = ask_with(&app, what, cookies).await;
@@ -227,7 +227,7 @@ async fn a_request_that_the_application_makes_itself_leaves_the_visitors_session
     let outside = get(async move |session_later: Request| {
         // It comes first, and has no cookie.
         let inner = ask(&routes, "/set", &[]).await;
-        assert_eq!(ask(&routes, "/save", &[]).await.status, StatusCode::CONFLICT, "it stores nothing, and says so");
+        assert_eq!(ask(&routes, "/save", &[]).await.status, StatusCode::CONFLICT, "it stores nothing, and reports it");
         let session = Session::of_request(session_later.headers()).unwrap();
         format!("{} {}", inner.body, session.get::<u64>("n").unwrap().unwrap_or(0))
     });

@@ -83,7 +83,7 @@ async fn a_page_that_only_reads_goes_out_whatever_the_disk_does() {
         }
         if !sealed {
             let written = each(&app, "/set", &visitors).await;
-            assert!(written.iter().all(|answer| answer.status.is_server_error()), "a change is not stored, and says so");
+            assert!(written.iter().all(|answer| answer.status.is_server_error()), "a change is not stored, and reports it");
             let sessions = store.stats().sessions;
             assert!(ask(&app, "/in", &[]).await.status.is_server_error());
             assert_eq!(store.stats().sessions, sessions);

@@ -117,7 +117,7 @@ fn g3_login_in_two_tabs() {
         };
         let (one, two) = at_once(login, login);
         // One is dropped, or came when the old token found nothing any more and began a new session.
-        assert_eq!(n_of(&disk.store, &old), None, "nobody is signed in by the old token");
+        assert_eq!(n_of(&disk.store, &old), None, "the old token signs no user in");
         let with_data = [one, two].into_iter().flatten().filter(|token| n_of(&disk.store, token) == Some(n)).count();
         assert_eq!(with_data, 1, "the data went to exactly one");
         let listed = disk.store.sessions_of("ada").unwrap().len();

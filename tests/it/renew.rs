@@ -86,7 +86,7 @@ fn of_requests_that_renew_at_once_one_does() {
     assert!(requests[1..].iter().chain([&late]).all(|request| request.token() == Some(old)));
     assert!(requests[1..].iter().all(|request| request.handle() == requests[0].handle()));
     disk.clock.advance(60 * SECOND);
-    assert_eq!(n_of(&disk.store, &new), Some(1), "nobody moved it on");
+    assert_eq!(n_of(&disk.store, &new), Some(1), "it was not moved again");
 }
 
 #[test]
@@ -237,7 +237,7 @@ async fn the_answer_that_renews_tells_the_new_token_and_late_ones_tell_nothing()
     disk.clock.advance(4 * DAY);
     for what in ["/read", "/write", "/renew"] {
         let late = ask_with(&app, what, &old).await;
-        assert_eq!((late.set_cookies().len(), &*late.body), (0, "2"), "{what}: the date is told to whoever has the new one");
+        assert_eq!((late.set_cookies().len(), &*late.body), (0, "2"), "{what}: only a client with the new one gets the date");
     }
     assert_eq!(ask_with(&app, "/write", &new).await.cookie(), new, "with a later date");
 }

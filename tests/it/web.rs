@@ -96,7 +96,7 @@ async fn a_page_without_a_session_says_nothing_of_one() {
         assert!(answer.set_cookies().is_empty());
         says(&answer, None, None);
     }
-    assert_eq!(store.stats().memory_hits, 0, "nobody asked for it");
+    assert_eq!(store.stats().memory_hits, 0, "no handler used it");
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn g3_a_slow_request_neither_revives_nor_replaces_what_ended_meanwhile() {
         let ended = ask_with(&app, end, &first.cookie()).await;
         go.notify_one();
         let late = slow.await.unwrap();
-        assert_eq!(late.status, StatusCode::CONFLICT, "{end}: what it says that it stored is nowhere");
+        assert_eq!(late.status, StatusCode::CONFLICT, "{end}: the page claims to have stored a lost value");
         assert!(late.set_cookies().is_empty(), "{end}: the client keeps the newer token: {:?}", late.set_cookies());
         assert_eq!(store.stats().dropped_commits, 1, "{end}");
         assert_eq!(n_of(&store, &token(&first)), None, "{end}");

@@ -109,7 +109,7 @@ fn begin(store: &Store, slot: &mut Slot, dice: &mut Dice) -> (Ack, String) {
             fill(&session, name, *n);
             session.rotate();
             let ack = session.save();
-            *token = session.token().expect("nobody else ends this session");
+            *token = session.token().expect("no other thread ends this session");
             let new = token.expose();
             say(&format!("arrive {old} {new} {name} {n}"));
             (ack, format!("left {old} {new} {name} {n}"))

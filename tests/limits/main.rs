@@ -20,7 +20,7 @@ const LIFE: u64 = 250;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; give a number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; set a number")))
 }
 
 fn live(seed: u64) {

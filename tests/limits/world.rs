@@ -152,7 +152,7 @@ impl World {
         if self.settings.max_disk_bytes.is_none() {
             self.begin(None, Durability::Durable);
             self.hear();
-            assert_eq!(self.known.len(), 1, "nobody gets into an empty store: {self}");
+            assert_eq!(self.known.len(), 1, "an empty store refuses a session: {self}");
         }
     }
 

@@ -205,7 +205,7 @@ async fn signing_in_changes_the_id_and_keeps_the_values() {
     assert_ne!(browser.cookie.as_ref(), Some(&planted));
     assert_eq!(browser.get("/count").await, says("2"));
     browser.cookie = Some(planted);
-    assert_eq!(browser.get("/who").await, says("nobody"), "who planted the id is not signed in");
+    assert_eq!(browser.get("/who").await, says("nobody"), "the attacker who planted the id is not signed in");
 }
 
 #[tokio::test]

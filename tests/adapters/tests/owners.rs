@@ -134,13 +134,13 @@ fn a_store_that_is_full_of_owners_refuses_another_and_names_its_limit<A: Adapter
     let ids: Vec<_> = (0..10).map(|user| adapter.create(&of(user), HOUR).unwrap()).collect();
     adapter.store().flush().wait().unwrap();
     let is_full = |adapter: &A| {
-        let text = error_text(&adapter.create(&of(10), HOUR).expect_err("nobody without an owner can go"));
+        let text = error_text(&adapter.create(&of(10), HOUR).expect_err("no session without an owner is left"));
         assert!(text.contains("10 sessions, at most 10 are allowed") && text.contains("max_sessions"), "{text}");
         assert!(adapter.create(&Data::new(), HOUR).is_err());
         assert_eq!(adapter.store().stats().sessions, 10);
     };
     is_full(&adapter);
-    adapter.save(&ids[0], &of(20), HOUR).expect("who is there goes on");
+    adapter.save(&ids[0], &of(20), HOUR).expect("existing sessions continue");
     is_full(&on::<A>(&disk.crash(1), settings).owned_by("user"));
     // The end of one makes room for another.
     adapter.delete(&ids[1]).unwrap();

@@ -166,7 +166,7 @@ fn begins_anew<A: Adapter>(adapter: &A, id: &A::Id) {
         assert_eq!(adapter.load(id).unwrap(), Some(values("Grace")));
     } else if let Some(created) = adapter.create_at(id, &values("Grace"), HOUR) {
         let created = created.unwrap();
-        assert_ne!(created, *id, "whoever has the old id finds another visitor's session");
+        assert_ne!(created, *id, "a client with the old id finds another visitor's session");
         assert_eq!(adapter.load(&created).unwrap(), Some(values("Grace")));
         assert_eq!(adapter.load(id).unwrap(), None);
     }

@@ -163,7 +163,7 @@ fn another_user_is_told_what_is_missing() {
     let may_run =
         Command::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x"]).arg(program).status();
     if !is_possible.is_ok_and(|status| status.success()) || !may_run.is_ok_and(|status| status.success()) {
-        println!("skipped: only root may be another user, who must be able to run this test");
+        println!("skipped: only root may become another user, which must be able to run this test");
         return;
     }
     fs::set_permissions(place.dir.path(), PermissionsExt::from_mode(0o755)).unwrap();

@@ -48,7 +48,7 @@ fn a_directory_that_cannot_be_written_is_told_at_the_open() {
     for path in [place.path.clone(), place.beside("new")] {
         let error = Store::open(&path).unwrap_err();
         assert!(matches!(&error, Error::ReadOnly { path: found, .. } if *found == path), "{error:?}");
-        assert!(!error.is_transient(), "somebody has to do something");
+        assert!(!error.is_transient(), "the operator must act");
     }
     remount("rw");
     assert_eq!(n_of(&Store::open(&place.path).unwrap(), &token), Some(7));

@@ -24,7 +24,7 @@ fn assert_replaced<T>(result: Result<T, Error>, path: &Path) {
     match result {
         Err(Error::FileReplaced { path: found }) => assert_eq!(found, path),
         Err(error) => panic!("another error: {error:?}"),
-        Ok(_) => panic!("nobody noticed"),
+        Ok(_) => panic!("it was not noticed"),
     }
 }
 

@@ -48,7 +48,7 @@ fn processes_that_make_a_store_at_once_make_one() {
             let text = String::from_utf8(output.stdout).unwrap();
             said.extend(text.lines().filter_map(|line| Some(line.split_once("said ")?.1.to_owned())));
         }
-        assert!(said.len() >= 3, "{round}: who waits is served: {said:?}");
+        assert!(said.len() >= 3, "{round}: processes that wait are served: {said:?}");
         assert_eq!(names(place.dir.path()), ["a"], "{round}");
         let store = Store::open(&place.path).unwrap();
         assert_eq!(store.stats().sessions, said.len() as u64, "{round}");
