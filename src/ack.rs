@@ -1,4 +1,4 @@
-//! An answer that is there before the disk has it: to wait for in either world, or to drop.
+//! The acknowledgement of a queued write: await it, wait for it, or drop it.
 
 use std::{
     future::Future,
@@ -10,9 +10,9 @@ use crate::{Error, disk::Ticket};
 
 /// The acknowledgement of a write that is already queued.
 ///
-/// `.await` it in async code, on any runtime or none; call [`wait`](Self::wait) in sync code. Either gives the result once the
-/// write is as durable as the store's [`Durability`](crate::Durability) asks. Dropping it loses nothing but the news: the write
-/// goes on.
+/// `.await` it in async code, on any runtime or none; call [`wait`](Self::wait) in sync code. Both return the result once the
+/// write is as durable as its [`Durability`](crate::Durability) requires. Dropping it loses only the result: the write
+/// continues.
 ///
 /// # Examples
 /// ```
@@ -28,9 +28,8 @@ use crate::{Error, disk::Ticket};
 /// ```
 ///
 /// # Errors
-/// [`Error::Degraded`] if the disk refused. The change is in memory, is served from there, and is tried again until it is on
-/// disk; that it was refused says only that a crash in the meantime would undo it. [`Error::Closed`] after
-/// [`Store::close`](crate::Store::close).
+/// [`Error::Degraded`] if the disk refused. The change is in memory, is served from there, and is retried until it is on disk;
+/// a crash before that would undo it. [`Error::Closed`] after [`Store::close`](crate::Store::close).
 #[derive(Debug)]
 pub struct Ack<T = ()> {
     ticket: Ticket,
@@ -42,7 +41,7 @@ impl<T> Ack<T> {
         Self { ticket, value: Some(Ok(value)) }
     }
 
-    /// One that says at once how it went.
+    /// Creates an acknowledgement whose result is already known.
     pub(crate) fn settled(result: Result<T, Error>) -> Self {
         Self { ticket: Ticket::done(), value: Some(result) }
     }

@@ -21,10 +21,10 @@ use crate::{
 /// |---|---|---|
 /// | `Durable` | nothing acknowledged is lost | nothing acknowledged is lost |
 /// | `Relaxed` | at most the last flush interval is lost | at most the last flush interval is lost |
-/// | `Quick` | what no later commit carried is lost | what no later commit carried is lost |
+/// | `Quick` | changes that no later commit included are lost | changes that no later commit included are lost |
 ///
-/// A clean close loses nothing in any class. New tokens, the end of sessions and evictions by an owner's limit are `Durable` in every
-/// class: a logout must not be undone by a crash.
+/// A clean close loses nothing. New tokens, the end of sessions and evictions by an owner's limit are always `Durable`: a crash
+/// must not undo a logout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
@@ -33,9 +33,9 @@ pub enum Durability {
     Durable,
     /// At once; it is synced within the flush interval.
     Relaxed,
-    /// At once, and it stays in memory: it goes to disk with the session's next commit of another class, when memory needs the room, at
-    /// [`Store::flush`](crate::Store::flush) and when the store is closed. A use that is worth a write (a tenth of the idle timeout) and a change of owner make
-    /// it `Relaxed`.
+    /// At once, and it stays in memory. It is written with the session's next commit that is not quick, when memory needs the
+    /// room, at [`Store::flush`](crate::Store::flush) and when the store is closed. A use that is worth a write (after a tenth
+    /// of the idle timeout) makes it `Relaxed`, a change of owner `Durable`.
     Quick,
 }
 
@@ -43,18 +43,18 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OwnerLimit {
-    /// The commit that binds the owner fails with [`Error::OwnerLimit`] and stores nothing.
+    /// The commit that sets the owner fails with [`Error::OwnerLimit`] and stores nothing.
     Refuse,
-    /// The session that was not used for the longest time ends. That is durable whatever the class.
+    /// The owner's least recently used session ends. That is always durable.
     EvictOldest,
 }
 
-/// What a store was asked to be, as far as it concerns sessions.
+/// The settings of a store that concern sessions.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
-    /// Of the sessions of other crates.
+    /// Limits of other crates' sessions.
     pub(crate) foreign_limits: Limits,
     pub(crate) durability: Durability,
     pub(crate) rotation_grace: Duration,
@@ -64,7 +64,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether the store may be full.
+    /// Whether the store's size is limited.
     pub(crate) fn is_bounded(&self) -> bool {
         self.max_sessions.is_some() || self.max_disk_bytes.is_some()
     }
@@ -140,10 +140,10 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Bytes that sessions in memory may take, their overhead included. Default: 64 MiB, some 80,000 typical sessions.
+    /// Sets the bytes that sessions in memory may take, including overhead. Default: 64 MiB, some 80,000 typical sessions.
     ///
-    /// Sessions that are not on disk yet stay in memory beyond it: at most some 64 MiB that wait for the disk, and as much that is
-    /// being written.
+    /// Sessions that are not on disk yet stay in memory beyond this limit: at most some 64 MiB that wait for the disk, and as
+    /// much that is being written.
     ///
     /// # Examples
     /// ```
@@ -156,9 +156,9 @@ impl Builder {
         Self { memory_budget: bytes, ..self }
     }
 
-    /// How long a session lasts without being used. Default: 7 days; at least a millisecond, `Duration::MAX` for ever.
+    /// Sets how long a session lasts unused. Default: 7 days; at least a millisecond, `Duration::MAX` for no limit.
     ///
-    /// Sessions that exist keep the timeout that they began with.
+    /// Existing sessions keep the timeout that they began with.
     ///
     /// # Examples
     /// ```
@@ -184,9 +184,10 @@ impl Builder {
         self.set(|settings| settings.timeouts.idle = timeout)
     }
 
-    /// How long a session lasts however much it is used. Default: 30 days; at least a millisecond, `Duration::MAX` for ever.
+    /// Sets how long a session lasts however much it is used. Default: 30 days; at least a millisecond, `Duration::MAX` for no
+    /// limit.
     ///
-    /// Sessions that exist keep the deadline that they began with.
+    /// Existing sessions keep the deadline that they began with.
     ///
     /// # Examples
     /// ```
@@ -207,11 +208,11 @@ impl Builder {
         self.set(|settings| settings.timeouts.absolute = timeout)
     }
 
-    /// Lifetime of a session until its cookie is seen again. Default: 1 hour. `Duration::MAX` turns it off.
+    /// Sets the lifetime of a session until its cookie is seen again. Default: 1 hour. `Duration::MAX` turns it off.
     ///
-    /// It keeps bots and clients that drop cookies from filling the store. The first request with the cookie confirms the session, and the idle
-    /// timeout applies from then on. Sessions with an owner, or with an idle timeout
-    /// [of their own](crate::Session::set_idle_timeout), are confirmed from the beginning.
+    /// It keeps bots and clients that drop cookies from filling the store. The first request with the cookie confirms the
+    /// session, and the idle timeout applies from then on. Sessions with an owner, or with [their own idle
+    /// timeout](crate::Session::set_idle_timeout), are confirmed from the beginning.
     ///
     /// # Examples
     /// ```
@@ -234,10 +235,10 @@ impl Builder {
         self.set(|settings| settings.timeouts.unconfirmed = timeout)
     }
 
-    /// How long the old token goes on leading to a session after [`Session::rotate_with_grace`](crate::Session::rotate_with_grace), so that requests under way get
-    /// through. Default: 10 seconds.
+    /// Sets how long the old token leads to a session after [`Session::rotate_with_grace`](crate::Session::rotate_with_grace),
+    /// so that requests in progress succeed. Default: 10 seconds.
     ///
-    /// It does not outlive this process, and [`Session::rotate`](crate::Session::rotate) has none.
+    /// It does not outlive this process. [`Session::rotate`](crate::Session::rotate) has no grace.
     ///
     /// # Examples
     /// ```
@@ -262,7 +263,7 @@ impl Builder {
         self.set(|settings| settings.rotation_grace = grace)
     }
 
-    /// How many sessions an owner may have at once, and what happens to the next. Default: any number. At least 1.
+    /// Sets how many sessions an owner may have at once, and what happens to the next. Default: any number. At least 1.
     ///
     /// # Examples
     /// ```
@@ -281,11 +282,11 @@ impl Builder {
         self.set(|settings| settings.owner_limit = Some((limit, policy)))
     }
 
-    /// How many sessions there may be. Default: any number. At least 1.
+    /// Sets how many sessions there may be. Default: any number. At least 1.
     ///
-    /// The last tenth is for sessions with an owner. A new session beyond that takes the place of one without an owner that lies unused
-    /// in memory; if there is none, the commit fails with [`Error::StoreFull`]. A session with an owner is never evicted for
-    /// another. Requests that commit at the same moment may pass the number by as many as they are.
+    /// The last tenth is reserved for sessions with an owner. A new session beyond the limit evicts an unused one without an
+    /// owner from memory; if there is none, the commit fails with [`Error::StoreFull`]. A session with an owner is never
+    /// evicted for another. Requests that commit at the same moment may exceed the limit, each by one session.
     ///
     /// # Examples
     /// ```
@@ -305,12 +306,12 @@ impl Builder {
         self.set(|settings| settings.max_sessions = Some(limit))
     }
 
-    /// How large the store's file may grow by new sessions, in bytes, its [journal](Self::journal_bytes) apart. Default: any size. At least
-    /// 1 MiB.
+    /// Sets how large the store's file may grow through new sessions, in bytes, not counting its
+    /// [journal](Self::journal_bytes). Default: any size. At least 1 MiB.
     ///
-    /// The file grows when the journal is moved into it, so it may pass the number by what the journal holds.
-    /// Once it is so large, new sessions only take the place of ended ones, as with [`max_sessions`](Self::max_sessions). Changes of
-    /// sessions that are there already are not refused; [`record_limit`](Self::record_limit) bounds those.
+    /// The file grows when the journal is moved into it, so it may exceed the limit by the journal's content. Once it has this
+    /// size, new sessions only replace ended ones, as with [`max_sessions`](Self::max_sessions). Changes of existing sessions
+    /// are not refused; [`record_limit`](Self::record_limit) bounds those.
     ///
     /// # Examples
     /// ```
@@ -323,7 +324,7 @@ impl Builder {
         self.set(|settings| settings.max_disk_bytes = Some(limit))
     }
 
-    /// Largest session, in bytes. Default: 1 MiB; 256 bytes to 1 GiB.
+    /// Sets the largest size of a session, in bytes. Default: 1 MiB; 256 bytes to 1 GiB.
     ///
     /// # Examples
     /// ```
@@ -341,7 +342,8 @@ impl Builder {
         })
     }
 
-    /// Most keys in a session. Default: 4,096; at least 1. One more is [`CodecError::TooManyKeys`](crate::error::CodecError::TooManyKeys) when it is set.
+    /// Sets the most keys in a session. Default: 4,096; at least 1. Setting one more returns
+    /// [`CodecError::TooManyKeys`](crate::error::CodecError::TooManyKeys).
     ///
     /// Sessions of another crate (`adapters`) may have any number by default.
     ///
@@ -361,10 +363,11 @@ impl Builder {
         })
     }
 
-    /// Longest key, in bytes. Default: 255; 16 bytes to 1 MiB. A longer one is [`CodecError::BadKey`](crate::error::CodecError::BadKey) when it is set.
+    /// Sets the longest key, in bytes. Default: 255; 16 bytes to 1 MiB. Setting a longer one returns
+    /// [`CodecError::BadKey`](crate::error::CodecError::BadKey).
     ///
-    /// Keys of another crate's sessions (`adapters`) may have 1 MiB by default. A lower limit refuses values that are set under longer
-    /// keys; those that a session has already stay, and the session can be changed.
+    /// Keys of another crate's sessions (`adapters`) may have 1 MiB by default. A lower limit refuses new values under longer
+    /// keys; existing ones stay, and the session can be changed.
     ///
     /// # Examples
     /// ```
@@ -381,11 +384,12 @@ impl Builder {
         })
     }
 
-    /// The keys by which tokens are known as this store's. Default: one that the store makes for itself and keeps in its file.
+    /// Sets the keys with which this store recognizes its tokens. Default: a key that the store generates and keeps in its
+    /// file.
     ///
-    /// That key stays accepted, so to give keys later logs nobody out; to leave them out again does.
+    /// That key stays accepted, so setting keys later logs no user out. Removing them again does.
     ///
-    /// A key shorter than 32 bytes is refused by [`open`](Self::open) with [`Error::ShortKey`].
+    /// A key shorter than 32 bytes makes [`open`](Self::open) return [`Error::ShortKey`].
     ///
     /// # Examples
     /// ```
@@ -409,22 +413,22 @@ impl Builder {
         Self { keys: Some(keys.into()), ..self }
     }
 
-    /// The keys that records are sealed with before they are written, to the journal and to the file. Default: none; records can be
-    /// read by whoever can read the files.
+    /// Sets the keys with which records are encrypted before they are written to the journal and the file. Default: none;
+    /// anyone who can read the files can read the records.
     ///
-    /// A store is encrypted from its first day or not at all: keys for one that is not are [`Error::NotEncrypted`], no keys for one
-    /// that is are [`Error::Encrypted`], and the wrong ones [`Error::UnknownSealKey`]. [`copy`](Self::copy) makes an encrypted store
-    /// of one that is not.
+    /// A store is encrypted from its first day or not at all. Keys for an unencrypted store return [`Error::NotEncrypted`], no
+    /// keys for an encrypted one [`Error::Encrypted`], and the wrong keys [`Error::UnknownSealKey`]. [`copy`](Self::copy) makes
+    /// an encrypted copy of an unencrypted store.
     ///
-    /// To replace a key, seal with the new one and accept the old one. Each session is sealed anew with its next write; the others
-    /// stay readable as long as the old key is accepted: until the last of them has ended, after the absolute timeout at the
-    /// latest. A session whose key is gone is not taken for absent: to load, list or end it is [`Error::UnknownSealKey`], until the key is back
-    /// or the session has expired.
+    /// To replace a key, encrypt with the new one and accept the old one. Each session is encrypted with the new key at its
+    /// next write. The others stay readable while the old key is accepted: keep it until the last of them has ended, at the
+    /// latest after the absolute timeout. A session whose key is missing does not count as absent: loading, listing or ending
+    /// it returns [`Error::UnknownSealKey`], until the key is back or the session has expired.
     ///
-    /// What can still be seen in the files: how many sessions there are, hashes of tokens and of owners, in which minute each
-    /// ends, how long each is, and when files change. Sessions in memory are not encrypted.
+    /// The files still show how many sessions there are, hashes of tokens and of owners, the minute in which each session ends,
+    /// its length, and when files change. Sessions in memory are not encrypted.
     ///
-    /// A key shorter than 32 bytes is refused by [`open`](Self::open) with [`Error::ShortKey`].
+    /// A key shorter than 32 bytes makes [`open`](Self::open) return [`Error::ShortKey`].
     ///
     /// # Examples
     /// ```
@@ -435,7 +439,7 @@ impl Builder {
     /// use sessile::{Keys, Store};
     ///
     /// let store = Store::builder().encrypt(Keys::from(this_year).accept(last_year)).open(&path)?;
-    /// assert!(Store::open(&path).is_err(), "nobody reads it without a key");
+    /// assert!(Store::open(&path).is_err(), "it cannot be read without a key");
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[cfg(feature = "encryption")]
@@ -443,15 +447,15 @@ impl Builder {
         Self { encryption: Encryption { keys: Some(keys.into()) }, ..self }
     }
 
-    /// Where the time comes from. Default: the operating system.
+    /// Sets the clock. Default: that of the operating system.
     ///
-    /// It may jump. Set back, for as long as the store is open or while it is closed, time goes on from where it was: nothing that has
-    /// expired comes back. Set ahead by more than ten minutes, sessions whose time would be over are not served, as after a machine has
-    /// slept; but they are deleted only when the clock has gone on from there for ten minutes, and are there again if it is set
-    /// right before. What was expired less than a [sweep interval](Self::sweep_interval) before a crash may come back if the clock
-    /// is behind after it.
+    /// The clock may jump. If it is set back, while the store is open or closed, time continues from where it was: nothing
+    /// expired comes back. If it is set ahead by more than ten minutes, sessions that would be over are not served, as after a
+    /// machine has slept. They are deleted only after the clock has run on from there for ten minutes; if it is corrected
+    /// before, they are served again. A session that expired less than a [sweep interval](Self::sweep_interval) before a crash
+    /// may come back if the clock is behind afterwards.
     ///
-    /// [`Stats::clock_jumps`](crate::Stats::clock_jumps) counts them.
+    /// [`Stats::clock_jumps`](crate::Stats::clock_jumps) counts the jumps.
     ///
     /// # Examples
     /// ```

@@ -1,14 +1,14 @@
-//! Where the time comes from.
+//! The clock of a store.
 
 use std::{
     sync::LazyLock,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Tells the time. The store asks it for every deadline, so a test can move time by hand.
+/// Returns the time. The store uses it for every deadline, so a test can control the time.
 ///
 /// # Examples
-/// A clock that is a day ahead, for a store that is to believe it:
+/// A clock that is a day ahead:
 /// ```
 /// use std::time::{Duration, SystemTime};
 ///
@@ -29,14 +29,15 @@ use std::{
 /// # Ok::<(), sessile::Error>(())
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The time now, as whoever keeps the clock has set it: it may jump.
+    /// Returns the current time. It may jump when the clock is set.
     ///
-    /// A store asks with a lock held, so it must not use the store.
+    /// A store calls this while it holds a lock, so it must not use the store.
     fn now(&self) -> SystemTime;
 
-    /// How long the clock has been running, counted from any moment: it goes on when the time is set, and never goes back.
+    /// Returns how long the clock has been running, counted from any moment. It continues when the time is set, and never goes
+    /// back.
     ///
-    /// A store compares the two, and so knows a clock that was set from time that went by. Default: [`Instant`].
+    /// A store compares the two, and so distinguishes a clock that was set from time that passed. Default: [`Instant`].
     fn uptime(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         START.elapsed()
@@ -53,18 +54,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time as records hold it: milliseconds since the Unix epoch. Times before it count as the epoch.
+/// Converts a time to the form in records: milliseconds since the Unix epoch. Earlier times count as the epoch.
 pub(crate) fn to_ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, duration_ms)
 }
 
-/// The time that a record holds. One after the year 9999, which calendars cannot write with four digits and some crates not at all,
+/// Converts a record's time. One after the year 9999, which calendars cannot write with four digits and some crates not at all,
 /// becomes the end of that year.
 pub(crate) fn from_ms(ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms.min(LATEST_MS))
 }
 
-/// The deadline that a record holds; `None` for never, and for one after the year 9999.
+/// Converts a record's deadline; `None` for never, and for one after the year 9999.
 pub(crate) fn deadline_from_ms(ms: u64) -> Option<SystemTime> {
     (ms <= LATEST_MS).then(|| from_ms(ms))
 }

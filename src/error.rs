@@ -1,6 +1,6 @@
 //! What can go wrong, as one enum.
 //!
-//! Invariant: a failure is never turned into "no session", and no message holds a token or a session's value.
+//! Invariant: a failure is never turned into "no session", and no message contains a token or a session's value.
 
 use std::{error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ pub use sessile_codec::Error as CodecError;
 pub use crate::keys::SealKeyId;
 pub use crate::token::ParseHandleError;
 
-/// What a call to this crate can fail with.
+/// The errors of this crate's calls.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,14 +21,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file is there but empty: opening it as a new store would log everybody out without a word.
+    /// The file exists but is empty: opening it as a new store would silently log every user out.
     EmptyFile {
         /// The file.
         path: PathBuf,
     },
-    /// The store's file was removed or replaced while the store was open. Nothing is moved from the journal to a file without a name, and the
-    /// journal's files stay where they are: what they hold is lost to nobody, and not mixed with what is there now. The store goes on when the
-    /// file has its name again.
+    /// The store's file was removed or replaced while the store was open. Nothing is moved from the journal to a file without a
+    /// name, and the journal's files stay where they are: their content is neither lost nor mixed with what is there now. The
+    /// store continues when the file has its name again.
     FileReplaced {
         /// The name that the file had.
         path: PathBuf,
@@ -37,14 +37,14 @@ pub enum Error {
     Open {
         /// The file.
         path: PathBuf,
-        /// What the operating system or the database said.
+        /// The error of the operating system or the database.
         source: Cause,
     },
-    /// The store's directory cannot be written, and the journal is made there.
+    /// The store's directory, in which the journal is created, cannot be written.
     ReadOnly {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: Cause,
     },
     /// The file is a database, but not a store of this crate.
@@ -66,25 +66,25 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The store is not encrypted, and it was opened with [`Builder::encrypt`](crate::Builder#method.encrypt): what it holds would be
-    /// readable in spite of the keys.
+    /// The store is not encrypted, and it was opened with [`Builder::encrypt`](crate::Builder#method.encrypt): its content
+    /// would be readable in spite of the keys.
     #[cfg(feature = "encryption")]
     NotEncrypted {
         /// The file.
         path: PathBuf,
     },
-    /// What is stored was sealed with a key that is not among those of [`Builder::encrypt`](crate::Builder::encrypt). It is kept, and
-    /// read again with that key.
+    /// Stored data is encrypted with a key that is not among those of [`Builder::encrypt`](crate::Builder::encrypt). It is
+    /// kept, and can be read again with that key.
     #[cfg(feature = "encryption")]
     UnknownSealKey {
         /// The file.
         path: Box<std::path::Path>,
-        /// What [`Keys::seal_ids`](crate::Keys::seal_ids) calls the key.
+        /// The key's id in [`Keys::seal_ids`](crate::Keys::seal_ids).
         key: SealKeyId,
-        /// What it calls the keys that were given, the one that seals first.
+        /// The ids of the known keys, the encrypting one first.
         known: Box<[SealKeyId]>,
     },
-    /// What is stored was sealed by another release of this crate, in a layout that this build does not read. It is kept.
+    /// Stored data was encrypted by another release of this crate, in a layout that this build does not read. It is kept.
     #[cfg(feature = "encryption")]
     SealVersion {
         /// Layout of the seal.
@@ -92,87 +92,89 @@ pub enum Error {
         /// Layout that this build reads.
         expected: u8,
     },
-    /// What the keys of an encrypted store are known by is damaged, or was changed by somebody without the keys.
+    /// The data with which an encrypted store checks its keys is damaged, or was changed without the keys.
     #[cfg(feature = "encryption")]
     SealBroken {
         /// The file.
         path: PathBuf,
     },
-    /// A journal lies beside the store that is another store's, or whose own store is gone. Without it acknowledged changes may be
-    /// lost, so it is not thrown away unasked.
+    /// A journal beside the store belongs to another store, or its own store is gone. Without it acknowledged changes may be
+    /// lost, so it is not deleted automatically.
     ForeignJournal {
         /// The journal.
         path: PathBuf,
     },
-    /// A file has the name of one of the store's journal files and is none: the store did not make it, so it neither removes it nor writes
-    /// to it.
+    /// A file has the name of one of the store's journal files and is none. The store did not create it, so it neither removes
+    /// it nor writes to it.
     NotAJournal {
         /// The file.
         path: PathBuf,
         /// What it is.
         found: &'static str,
     },
-    /// The journal does not go on where the store's file ends: one of the two was restored from a backup, or removed.
+    /// The journal does not continue where the store's file ends: one of the two was restored from a backup, or removed.
     JournalMismatch {
         /// The store.
         path: PathBuf,
-        /// The generation of the journal that was found, if there was one.
+        /// The generation of the journal that was found, if any.
         journal: Option<u64>,
         /// The generation up to which the store's file has everything; the next one was expected.
         database: u64,
     },
-    /// The newest files of the journal are missing, and with them acknowledged changes. What is there is sound.
+    /// The newest files of the journal are missing, and with them acknowledged changes. The remaining ones are intact.
     JournalIncomplete {
         /// The store.
         path: PathBuf,
-        /// The newest generation that is there.
+        /// The newest generation that was found.
         found: u64,
         /// The newest one that is known to have been in use.
         newest: u64,
     },
-    /// Bytes of the journal are damaged that had been synced. What stands before them and what the store's file has is sound.
+    /// Synced bytes of the journal are damaged. The bytes before them and the store's file are intact.
     JournalDamaged {
         /// The journal.
         path: PathBuf,
-        /// Where the damage begins.
+        /// The position of the first damaged byte.
         offset: u64,
     },
-    /// The disk did not answer in time. The change is in memory and goes on to the disk; whether it is durable is not known.
+    /// The disk did not answer in time. The change is in memory and will be written; whether it is durable is not known.
     TimedOut {
         /// How long the commit has waited: [`Builder::commit_timeout`](crate::Builder::commit_timeout).
         after: Duration,
     },
-    /// The disk refuses to work. What is in memory is still served; nothing acknowledged is lost; it heals by itself when the disk
-    /// works again.
+    /// The disk refuses to work. Sessions in memory are still served, and nothing acknowledged is lost. The store recovers by
+    /// itself when the disk works again.
     Degraded {
-        /// What the operating system or the database said.
+        /// The error of the operating system or the database.
         source: Cause,
     },
     /// The store was closed.
     Closed,
-    /// The process was forked after the store was opened, and this is the child: the threads that write are the parent's, and so is the store. A child that
-    /// was made by the system call itself, without the system's C library, is not noticed.
+    /// The process was forked after the store was opened, and this is the child. The threads that write belong to the parent,
+    /// and so does the store. A child that was created by the system call itself, without the system's C library, is not
+    /// detected.
     Forked {
         /// The process that opened it.
         opened_by: u32,
     },
     /// A setting has no sensible meaning.
     Config {
-        /// Which setting, what it was, and what it may be.
+        /// Which setting, its value, and its valid range.
         detail: String,
     },
-    /// The session ended while this request ran, or another request gave it a new token: the commit stored nothing, and its changes are
-    /// given up. A commit with [`Session::sign_in`](crate::Session::sign_in) never fails so: it makes a new session.
+    /// The session ended while this request ran, or another request gave it a new token. The commit stored nothing, and its
+    /// changes are dropped. A commit with [`Session::sign_in`](crate::Session::sign_in) never fails in this way: it creates a
+    /// new session.
     SessionEnded,
-    /// Another site made the request, so the browser may have withheld the session's cookie, as `SameSite` says: a new session would
-    /// replace the one that the visitor has. The commit stored nothing. One with [`Session::sign_in`](crate::Session::sign_in) is not
-    /// refused.
+    /// Another site made the request, so the browser may have withheld the session's cookie, because of `SameSite`: a new
+    /// session would replace the visitor's. The commit stored nothing. One with [`Session::sign_in`](crate::Session::sign_in)
+    /// is not refused.
     CookieWithheld,
     /// An owner is empty or too long.
     BadOwner {
         /// Its bytes.
         found_bytes: usize,
-        /// Bytes that it may have.
+        /// The most bytes that it may have.
         limit_bytes: usize,
     },
     /// The session changed since it was loaded, so [`Session::save_if_unchanged`](crate::Session::save_if_unchanged) stored nothing.
@@ -182,53 +184,53 @@ pub enum Error {
         /// Revision that was loaded.
         expected: u64,
     },
-    /// The owner has as many sessions as [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) allows. Nothing of the
-    /// commit was stored.
+    /// The owner has as many sessions as [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) allows. The commit
+    /// stored nothing.
     OwnerLimit {
-        /// How many the owner has.
+        /// The number of the owner's sessions.
         found: usize,
-        /// How many are allowed.
+        /// The number allowed.
         limit: usize,
     },
     /// The store is as full as [`Builder::max_sessions`](crate::Builder::max_sessions) or
     /// [`Builder::max_disk_bytes`](crate::Builder::max_disk_bytes) allows, and no session could be evicted for the new one.
     StoreFull {
-        /// Of what it is full.
+        /// The limit that was reached.
         capacity: Capacity,
-        /// How much there is.
+        /// The current number.
         found: u64,
-        /// How much is allowed.
+        /// The number allowed.
         limit: u64,
     },
     /// A key of [`Keys`](crate::Keys) is short enough to be guessed.
     ShortKey {
         /// Its bytes.
         found_bytes: usize,
-        /// Bytes that it needs.
+        /// The bytes that it needs.
         least_bytes: usize,
     },
     /// A key that begins with `sessile.` is reserved for this crate.
     ReservedKey,
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     NoRandomness {
-        /// What it said.
+        /// Its error.
         source: Cause,
     },
-    /// A handler asks for a session where no [`SessionLayer`](crate::SessionLayer) stands around it.
+    /// A handler needs a session, and there is no [`SessionLayer`](crate::SessionLayer) around it.
     NoLayer,
-    /// A handler asks for a session of a name where no layer of that name stands around it.
+    /// A handler needs a session with a name, and there is no layer of that name around it.
     NoNamedLayer {
         /// The name.
         name: &'static str,
     },
-    /// A session would need a new token, or travels sealed in the cookie, after the response's headers have left: its client could not
-    /// learn of the change.
+    /// A session needs a new token, or is sealed in the cookie, after the response's headers were sent: its client could not
+    /// receive the change.
     HeadersSent,
-    /// A closure that was given to `update` saved its session while a commit of that session ran it again.
+    /// A closure that was passed to `update` saved its session while a commit of that session ran it again.
     NestedSave,
 }
 
-/// What a store can be full of.
+/// The kinds of a store's capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Capacity {
@@ -238,7 +240,7 @@ pub enum Capacity {
     DiskBytes,
 }
 
-/// The failure under a failure. Shared, because one failed write is told to everyone who waited for it.
+/// The cause of an error. Shared, because every caller that waited for a failed write gets the error.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn error::Error + Send + Sync>);
 
@@ -279,7 +281,7 @@ impl Error {
         )
     }
 
-    /// Whether a commit that failed with this is over: what it was to change is given up, not kept for the next try.
+    /// Whether a commit that failed with this is over: its changes are dropped, not kept for the next try.
     pub(crate) fn gives_up_changes(&self) -> bool {
         matches!(
             self,
@@ -304,7 +306,7 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::EmptyFile { path } => {
-                write!(f, "{} is empty, a store never is; restore it from a backup, delete it to begin anew, or open it with \
+                write!(f, "{} is empty, a store never is; restore it from a backup, delete it to start without sessions, or open it with \
                  `Builder::accept_empty_file` if it was made for a container to mount", path.display())
             }
             Self::FileReplaced { path } => write!(
@@ -320,12 +322,12 @@ impl fmt::Display for Error {
             ),
             Self::ReadOnly { path, .. } => write!(
                 f,
-                "the directory of {} cannot be written, and a store makes its journal there; give this user the right to make files in it, or \
-                 mount it for writing, the whole directory and not the file alone",
+                "the directory of {} cannot be written, and a store creates its journal there; allow this user to create files in it, or \
+                 mount it writable, the whole directory and not only the file",
                 path.display()
             ),
             Self::NotAStore { path } => {
-                write!(f, "{} is a redb file without a store in it; give the path of a file of its own", path.display())
+                write!(f, "{} is a redb file without a store in it; use the path of another file", path.display())
             }
             Self::StoreFormat { path, found, expected } => write!(
                 f,
@@ -340,27 +342,27 @@ impl fmt::Display for Error {
             #[cfg(feature = "encryption")]
             Self::NotEncrypted { path } => write!(
                 f,
-                "{} is not encrypted, but keys were given; make an encrypted copy of it with `Builder::copy`, or open it without \
+                "{} is not encrypted, but keys were set; make an encrypted copy of it with `Builder::copy`, or open it without \
                  `Builder::encrypt`",
                 path.display()
             ),
             #[cfg(feature = "encryption")]
             Self::UnknownSealKey { path, key, known } => {
-                write!(f, "{} holds what was sealed with the key {key}, the keys given are", path.display())?;
+                write!(f, "{} contains data that is encrypted with the key {key}, the known keys are", path.display())?;
                 known.iter().try_for_each(|known| write!(f, " {known}"))?;
                 f.write_str("; add the missing one with `Keys::accept`")
             }
             #[cfg(feature = "encryption")]
             Self::SealVersion { found, expected } => write!(
                 f,
-                "what is stored was sealed in layout {found}, this build reads {expected}; open it with the release of sessile that \
+                "stored data is encrypted in layout {found}, this build reads {expected}; open it with the release of sessile that \
                  wrote it"
             ),
             #[cfg(feature = "encryption")]
             Self::SealBroken { path } => {
                 write!(
                     f,
-                    "what {} was sealed with cannot be checked, because it was changed; restore it from a backup",
+                    "the data with which {} checks its keys is damaged or was changed; restore it from a backup",
                     path.display()
                 )
             }
@@ -387,25 +389,25 @@ impl fmt::Display for Error {
                     None => f.write_str("no journal")?,
                 }
                 f.write_str(
-                    " of another time or copy. Restore the file and its journals from one backup, or open with `Builder::salvage_journal` to go on \
-                     with what is there",
+                    ": one of the two is from another time or copy; restore the file and its journals from one backup, or open with \
+                     `Builder::salvage_journal` to continue with what is there",
                 )
             }
             Self::JournalIncomplete { path, found, newest } => write!(
                 f,
                 "{0} has its journal up to generation {found}, but it goes on up to {newest} at least: the newest of {0}.journal* are missing, \
-                 with acknowledged changes; restore them, or open with `Builder::salvage_journal` to go on without",
+                 with acknowledged changes; restore them, or open with `Builder::salvage_journal` to continue without them",
                 path.display()
             ),
             Self::JournalDamaged { path, offset } => write!(
                 f,
-                "{} is damaged at byte {offset}, where acknowledged changes stood; restore it, or open with \
+                "{} is damaged at byte {offset}, in acknowledged changes; restore it, or open with \
                  `Builder::salvage_journal` to keep what is readable",
                 path.display()
             ),
             Self::TimedOut { after } => write!(
                 f,
-                "the disk did not acknowledge the change within {after:?}; it is in memory and goes on to the disk, so look at \
+                "the disk did not acknowledge the change within {after:?}; it is in memory and will still be written, so check \
                  the disk's speed, or raise `Builder::commit_timeout`"
             ),
             Self::Degraded { .. } => f.write_str(
@@ -429,12 +431,12 @@ impl fmt::Display for Error {
                  `SameSite::None`",
             ),
             Self::BadOwner { found_bytes, limit_bytes } => {
-                write!(f, "the owner has {found_bytes} bytes; give the id of a user, of 1 to {limit_bytes} bytes")
+                write!(f, "the owner has {found_bytes} bytes; use the id of a user, of 1 to {limit_bytes} bytes")
             }
             Self::Conflict { found, expected } => {
                 write!(
                     f,
-                    "the session is at revision {found}, this request loaded {expected}; look at it again and decide anew"
+                    "the session is at revision {found}, this request loaded {expected}; read it again and decide again"
                 )
             }
             Self::OwnerLimit { found, limit } => {
@@ -456,7 +458,7 @@ impl fmt::Display for Error {
                  make one with `openssl rand -hex 32`"
             ),
             Self::ReservedKey => f.write_str("keys that begin with `sessile.` are reserved; choose another key"),
-            Self::NoRandomness { .. } => f.write_str("the operating system gave no random bytes; try again later"),
+            Self::NoRandomness { .. } => f.write_str("the operating system returned no random bytes; try again later"),
             Self::NoLayer => f.write_str(
                 "there is no session here, because no `SessionLayer` runs around this handler on the same task; add \
                  `.layer(SessionLayer::new(store))` after the routes",
@@ -467,11 +469,11 @@ impl fmt::Display for Error {
                  same task; add `.layer(SessionLayer::new(store).named::<...>())` after the routes",
             ),
             Self::HeadersSent => f.write_str(
-                "the session needs a new token, or is sealed in its cookie, but the response's headers have left without it; set a \
+                "the session needs a new token, or is sealed in its cookie, but the response's headers were sent without it; set a \
                  first value or rotate, and `save`, before the response begins",
             ),
             Self::NestedSave => f.write_str(
-                "a closure given to `update` called `save` on its own session while a commit of that session ran it again; the commit \
+                "a closure passed to `update` called `save` on its own session while a commit of that session ran it again; the commit \
                  saves what the closure sets, so leave the call out",
             ),
         }

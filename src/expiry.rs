@@ -1,8 +1,9 @@
 //! When a session ends.
 //!
-//! Invariants: a session is over at the earlier of its two deadlines, to the millisecond; using it moves the idle deadline and
-//! never the absolute one; the idle timeout of a record is the distance from its last use to its idle deadline, its absolute timeout
-//! the distance from the beginning of its life to its absolute deadline. A life begins with the session, and again when an owner signs in.
+//! Invariants: a session is over at the earlier of its two deadlines, to the millisecond. Using it moves the idle deadline and
+//! never the absolute one. The idle timeout of a record is the distance from its last use to its idle deadline. Its absolute
+//! timeout is the distance from the beginning of its life to its absolute deadline. A life begins with the session, and again
+//! when an owner signs in.
 
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ pub(crate) struct Timeouts {
 
 /// Flag of an unconfirmed session: its client has not sent the cookie back yet, so the shorter idle timeout applies.
 const UNCONFIRMED: u16 = 1;
-/// Flag of a session with an idle timeout of its own, which a sign-in keeps.
+/// Flag of a session with its own idle timeout, which a sign-in keeps.
 const OWN_IDLE: u16 = 2;
-/// The same for the absolute timeout.
+/// Flag of a session with its own absolute timeout, which a sign-in keeps.
 const OWN_ABSOLUTE: u16 = 4;
 
 impl Default for Timeouts {
@@ -32,7 +33,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The meta data of a session that begins now.
+    /// Returns the metadata of a session that begins now.
     pub(crate) fn begin(&self, now_ms: u64) -> Meta {
         Meta {
             created_ms: now_ms,
@@ -43,7 +44,7 @@ impl Timeouts {
         }
     }
 
-    /// The same for a session that is unconfirmed, if that timeout is shorter.
+    /// Returns the metadata of the session as unconfirmed, if that timeout is shorter.
     pub(crate) fn unconfirmed(&self, meta: &Meta) -> Meta {
         let idle_deadline_ms = meta.last_seen_ms.saturating_add(duration_ms(self.unconfirmed));
         if idle_deadline_ms >= meta.idle_deadline_ms {
@@ -52,7 +53,7 @@ impl Timeouts {
         Meta { idle_deadline_ms, flags: meta.flags | UNCONFIRMED, ..*meta }
     }
 
-    /// The same once it is confirmed.
+    /// Returns the metadata of the session as confirmed.
     pub(crate) fn confirmed(&self, meta: &Meta) -> Meta {
         if !is_unconfirmed(meta) {
             return *meta;
@@ -61,7 +62,8 @@ impl Timeouts {
         Meta { idle_deadline_ms, flags: meta.flags & !UNCONFIRMED, ..*meta }
     }
 
-    /// The same when an owner has signed in at its last use: a new life begins, as long as the store's timeouts, or the session's own.
+    /// Returns the metadata after an owner has signed in at the last use: a new life begins, with the store's timeouts or the
+    /// session's own.
     pub(crate) fn signed_in(&self, meta: &Meta) -> Meta {
         let now_ms = meta.last_seen_ms;
         let idle_ms = if meta.flags & OWN_IDLE == 0 { duration_ms(self.idle) } else { idle_ms(meta) };
@@ -75,13 +77,14 @@ impl Timeouts {
         }
     }
 
-    /// The same when its owner has left at its last use, and the session goes on without one: it has no timeout of its own any more.
+    /// Returns the metadata after the owner has signed out at the last use: the session continues without an owner and without
+    /// timeouts of its own.
     pub(crate) fn signed_out(&self, meta: &Meta) -> Meta {
         let fresh = self.begin(meta.last_seen_ms);
         Meta {
             authenticated_ms: 0,
             idle_deadline_ms: fresh.idle_deadline_ms,
-            // From now on; one of its own that is set later counts from the session's beginning.
+            // From now on. A timeout of its own that is set later counts from the session's beginning.
             absolute_deadline_ms: fresh.absolute_deadline_ms,
             flags: meta.flags & !(UNCONFIRMED | OWN_IDLE | OWN_ABSOLUTE),
             ..*meta
@@ -89,12 +92,12 @@ impl Timeouts {
     }
 }
 
-/// When the session's life began.
+/// Returns when the session's life began.
 fn life_began_ms(meta: &Meta) -> u64 {
     meta.created_ms.max(meta.authenticated_ms)
 }
 
-/// How long after the beginning of its life the session ends.
+/// Returns the absolute timeout: the time from the beginning of the session's life to its end.
 fn absolute_ms(meta: &Meta) -> u64 {
     if meta.absolute_deadline_ms == u64::MAX { u64::MAX } else { meta.absolute_deadline_ms.saturating_sub(life_began_ms(meta)) }
 }
@@ -105,7 +108,8 @@ pub(crate) fn is_unconfirmed(meta: &Meta) -> bool {
     meta.flags & UNCONFIRMED != 0
 }
 
-/// The meta data with timeouts of its own: `idle` from its last use on, `absolute` from the beginning of its life.
+/// Returns the metadata with the session's own timeouts: `idle` from its last use on, `absolute` from the beginning of its
+/// life.
 pub(crate) fn with_timeouts(meta: &Meta, idle: Option<Duration>, absolute: Option<Duration>) -> Meta {
     let mut meta = *meta;
     if let Some(idle) = idle {
@@ -120,20 +124,20 @@ pub(crate) fn with_timeouts(meta: &Meta, idle: Option<Duration>, absolute: Optio
     meta
 }
 
-/// How long after its last use the session ends.
+/// Returns the idle timeout: the time from the last use to the session's end.
 #[inline]
 fn idle_ms(meta: &Meta) -> u64 {
     meta.idle_deadline_ms.saturating_sub(meta.last_seen_ms)
 }
 
-/// When a session ends that was last used at `seen_ms`, which its record may not know yet.
+/// Returns when a session ends that was last used at `seen_ms`, which its record may not contain yet.
 #[inline]
 pub(crate) fn deadline_ms(meta: &Meta, seen_ms: u64) -> u64 {
     let idle_deadline_ms = seen_ms.max(meta.last_seen_ms).saturating_add(idle_ms(meta));
     idle_deadline_ms.min(meta.absolute_deadline_ms)
 }
 
-/// The meta data after a use of the session at `now_ms`.
+/// Returns the metadata after a use of the session at `now_ms`.
 #[inline]
 pub(crate) fn touched(meta: &Meta, now_ms: u64) -> Meta {
     if is_from_ahead(meta.last_seen_ms, now_ms) {
@@ -143,19 +147,19 @@ pub(crate) fn touched(meta: &Meta, now_ms: u64) -> Meta {
     Meta { last_seen_ms, idle_deadline_ms: last_seen_ms.saturating_add(idle_ms(meta)), ..*meta }
 }
 
-/// When a session was last used that is used at `now_ms` and was before at `seen_ms`.
+/// Returns the last use of a session that was used at `seen_ms`, and again at `now_ms`.
 #[inline]
 pub(crate) fn seen(seen_ms: u64, now_ms: u64) -> u64 {
     if is_from_ahead(seen_ms, now_ms) { now_ms } else { seen_ms.max(now_ms) }
 }
 
-/// Whether the clock was ahead at `ms`, and was set right before it was believed.
+/// Whether the clock was ahead at `ms`, and was corrected before it was trusted.
 #[inline]
 pub(crate) fn is_from_ahead(ms: u64, now_ms: u64) -> bool {
     ms.saturating_sub(now_ms) > BELIEVED_MS
 }
 
-/// What was written while the clock was ahead, as if it had not been: its session would last longer by so much.
+/// Corrects metadata that was written while the clock was ahead: otherwise its session would last longer by that amount.
 fn brought_back(meta: &Meta, now_ms: u64) -> Meta {
     let back = |ms: u64, by_ms: u64| if ms == u64::MAX { ms } else { ms.saturating_sub(by_ms) };
     let ahead_ms = meta.last_seen_ms - now_ms;
@@ -170,27 +174,28 @@ fn brought_back(meta: &Meta, now_ms: u64) -> Meta {
     }
 }
 
-/// Whether a use at `now_ms` is worth a write: a tenth of the idle timeout has gone since the last use on record, or that is wrong.
+/// Whether a use at `now_ms` is worth a write: a tenth of the idle timeout has passed since the recorded last use, or that is
+/// wrong.
 #[inline]
 pub(crate) fn touch_is_due(meta: &Meta, now_ms: u64) -> bool {
     now_ms.saturating_sub(meta.last_seen_ms) >= touch_ms(meta) || is_from_ahead(meta.last_seen_ms, now_ms)
 }
 
-/// How long a use stays unwritten: a tenth of the idle timeout.
+/// Returns how long a use stays unwritten: a tenth of the idle timeout.
 #[inline]
 fn touch_ms(meta: &Meta) -> u64 {
     (idle_ms(meta) / 10).max(1)
 }
 
-/// Whether a request that changes nothing is worth a write: to note its use, or to give the client a later end of its cookie.
+/// Whether a request that changes nothing is worth a write: to note its use, or to send the client a later end of its cookie.
 #[inline]
 pub(crate) fn use_is_due(meta: &Meta, now_ms: u64) -> bool {
-    // A cookie whose session has no idle timeout is due by itself; any other moves with the touch.
+    // The cookie of a session without an idle timeout is due by itself; any other is renewed with the touch.
     touch_is_due(meta, now_ms) || (idle_ms(meta) > LONGEST_COOKIE_MS && cookie_is_due(&touched(meta, now_ms)))
 }
 
-/// Whether the disk should hear of a use at `seen_ms` before memory forgets it: not for less than a minute, or than a hundredth of the
-/// idle timeout if that is shorter; or every read of a session that is evicted later would be a write.
+/// Whether a use at `seen_ms` is worth a write before memory forgets it: after a minute, or after a hundredth of the idle
+/// timeout if that is shorter. Otherwise every read of a session that is evicted later would be a write.
 pub(crate) fn use_is_worth_keeping(meta: &Meta, seen_ms: u64) -> bool {
     seen_ms.saturating_sub(meta.last_seen_ms) >= (idle_ms(meta) / 100).clamp(1, 60_000)
 }
@@ -198,7 +203,7 @@ pub(crate) fn use_is_worth_keeping(meta: &Meta, seen_ms: u64) -> bool {
 /// Browsers keep no cookie for longer than 400 days (RFC 6265bis, 5.5).
 pub(crate) const LONGEST_COOKIE_MS: u64 = 400 * 86_400_000;
 
-/// In place of a cookie's end: it ends with the browser. No date is later, so it is never due.
+/// In place of a cookie's deadline: it ends with the browser. No deadline is later, so it is never due.
 const ENDS_WITH_BROWSER: u64 = u64::MAX;
 
 /// Whether the session's cookie outlasts the browser.
@@ -206,23 +211,24 @@ pub(crate) fn cookie_lasts(meta: &Meta) -> bool {
     meta.cookie_deadline_ms != ENDS_WITH_BROWSER
 }
 
-/// The end of a cookie that is set at the session's last use. The store decides when a session ends, so the cookie is kept for a quarter
-/// of the idle timeout longer: a use that moves neither the record nor the cookie moves the session's end by up to a tenth.
+/// Returns the deadline of a cookie that is set at the session's last use. The store decides when a session ends, so the cookie
+/// lasts a quarter of the idle timeout longer: a use that is written in neither the record nor the cookie moves the session's
+/// end by up to a tenth.
 fn cookie_deadline_ms(meta: &Meta) -> u64 {
     let idle_deadline_ms = meta.idle_deadline_ms.saturating_add(idle_ms(meta) / 4);
     idle_deadline_ms.min(meta.absolute_deadline_ms).min(meta.last_seen_ms.saturating_add(LONGEST_COOKIE_MS))
 }
 
-/// Notes that the client is sent a cookie, and returns its end; `None` if it ends with the browser.
+/// Notes that a cookie is sent to the client, and returns its deadline; `None` if it ends with the browser.
 pub(crate) fn renew_cookie(meta: &mut Meta, lasts: bool) -> Option<u64> {
     let deadline_ms = cookie_deadline_ms(meta);
     meta.cookie_deadline_ms = if lasts { deadline_ms } else { ENDS_WITH_BROWSER };
     lasts.then_some(deadline_ms)
 }
 
-/// Whether the client should be sent its cookie again: one that is set at the session's last use would end later by what makes a touch due,
-/// or by more than 60 % of the cookie's own life, or the client's would end before the session may. A session without an idle timeout has
-/// no touch that is due, and its cookie ends after 400 days.
+/// Whether the cookie should be sent again. It is due if a cookie set at the session's last use would end later by a touch's
+/// interval or by more than 60 % of the cookie's own lifetime, or if the client's would end before the session may. A session
+/// without an idle timeout never has a touch due, and its cookie ends after 400 days.
 #[inline]
 pub(crate) fn cookie_is_due(meta: &Meta) -> bool {
     let deadline_ms = cookie_deadline_ms(meta);
@@ -233,14 +239,14 @@ pub(crate) fn cookie_is_due(meta: &Meta) -> bool {
     later_ms >= touch_ms(meta) || later_ms > life_ms / 10 * 6 || is_short
 }
 
-/// How long a sealed session lasts after the use that is on record. A use that is not due is recorded nowhere, so it lasts longer by as
-/// much as makes one due: its visitor gets the whole idle timeout.
+/// Returns how long a sealed session lasts after its recorded last use. A use that is not due is recorded nowhere, so the
+/// session lasts longer by the interval of a touch: its visitor gets the whole idle timeout.
 #[cfg(feature = "sealed")]
 pub(crate) fn sealed_idle_ms(meta: &Meta) -> u64 {
     idle_ms(meta).saturating_add(touch_ms(meta))
 }
 
-/// When a sealed session ends.
+/// Returns when a sealed session ends.
 #[cfg(feature = "sealed")]
 pub(crate) fn sealed_deadline_ms(meta: &Meta) -> u64 {
     meta.last_seen_ms.saturating_add(sealed_idle_ms(meta)).min(meta.absolute_deadline_ms)
@@ -250,7 +256,7 @@ pub(crate) fn sealed_deadline_ms(meta: &Meta) -> u64 {
 mod tests {
     use super::*;
 
-    /// Of so many seconds.
+    /// Timeouts of this many seconds.
     fn timeouts(idle: u64, absolute: u64) -> Timeouts {
         Timeouts { idle: Duration::from_secs(idle), absolute: Duration::from_secs(absolute), ..Timeouts::default() }
     }
@@ -318,7 +324,7 @@ mod tests {
         assert_eq!((back.idle_deadline_ms, back.absolute_deadline_ms), (now_ms + 100_000, now_ms + 150_000));
     }
 
-    /// What the flags of a session may be: of this module, each combination, and one of another.
+    /// The possible flags of a session: each combination of this module's, and one of another module.
     fn flags() -> impl Iterator<Item = u16> {
         (0..=UNCONFIRMED | OWN_IDLE | OWN_ABSOLUTE).flat_map(|own| [own, own | OTHER])
     }
@@ -336,7 +342,7 @@ mod tests {
             assert_eq!(after.idle_deadline_ms, seen_ms + idle_ms, "{flags:b}");
             assert_eq!(after.absolute_deadline_ms, seen_ms + absolute_ms, "{flags:b}");
             assert_eq!((after.authenticated_ms, after.created_ms), (seen_ms, before.created_ms));
-            assert_eq!(after.flags, flags & (OWN_IDLE | OWN_ABSOLUTE | OTHER), "who signs in has a browser that keeps cookies");
+            assert_eq!(after.flags, flags & (OWN_IDLE | OWN_ABSOLUTE | OTHER), "a client that signs in keeps cookies");
         }
     }
 
@@ -386,7 +392,7 @@ mod tests {
         for (idle_ms, is_due) in [(LONGEST_COOKIE_MS, false), (LONGEST_COOKIE_MS + 1, true)] {
             let begun =
                 Timeouts { idle: Duration::from_millis(idle_ms), absolute: Duration::MAX, ..Timeouts::default() }.begin(0);
-            // One that an application had set to end sooner, say.
+            // For example, one that an application had set to end sooner.
             let meta = Meta { cookie_deadline_ms: LONGEST_COOKIE_MS / 2, ..begun };
             assert!(cookie_is_due(&touched(&meta, 1000)) && !touch_is_due(&meta, 1000));
             assert_eq!(use_is_due(&meta, 1000), is_due, "{idle_ms}");

@@ -1,27 +1,27 @@
-//! Doors for the fuzz targets to what is private otherwise. They exist only where cargo-fuzz builds.
+//! Access to private code for the fuzz targets. It exists only in cargo-fuzz builds.
 
-/// Checks the reader of cookies; `data` are `Cookie` headers, one a line.
+/// Checks the reader of cookies; `data` are `Cookie` headers, one per line.
 pub fn cookie(data: &[u8]) {
     crate::web::check_cookies(data);
 }
 
-/// Checks the reader of bearer credentials; `data` are `Authorization` headers, one a line.
+/// Checks the reader of bearer credentials; `data` are `Authorization` headers, one per line.
 pub fn bearer(data: &[u8]) {
     crate::web::check_bearer(data);
 }
 
-/// Checks what opens sealed sessions; `data` are `Cookie` headers, one a line, and the content of a seal.
+/// Checks the code that opens sealed sessions; `data` are `Cookie` headers, one per line, and the content of a seal.
 #[cfg(feature = "sealed")]
 pub fn sealed_cookie(data: &[u8]) {
     crate::web::check_sealed(data);
 }
 
-/// Checks what reads a segment of the journal; `data` is one, and says what to write into another.
+/// Checks the reader of journal segments; `data` is one, and determines what is written into another.
 pub fn journal(data: &[u8]) {
     crate::disk::check::journal(data);
 }
 
-/// Checks what reads the values of redb's tables.
+/// Checks the readers of the values in redb's tables.
 pub fn meta(data: &[u8]) {
     crate::disk::check::meta(data);
 }

@@ -1,12 +1,12 @@
-//! The keys: MAC keys, by which a token is known as ours before any I/O, and those that seal.
+//! The keys: MAC keys, with which a store recognizes its tokens before any I/O, and keys for encryption.
 //!
-//! Facts behind it: the MAC is SipHash-2-4, made for short inputs (Aumasson and Bernstein, 2012). A tag has eight bytes: 56 bits
-//! of MAC and the 8-bit id of the key, which is derived from the key. The id costs 8 bits: of 2^56 forged tokens one gets as far
-//! as the disk, and finds nothing there. The MAC is a shield, not the lock: the lock is the token's 128 random bits. For that a
-//! token is checked by the keys of its id alone, however many the ring has; two keys share an id once in 256.
+//! Facts: the MAC is SipHash-2-4, made for short inputs (Aumasson and Bernstein, 2012). A tag has eight bytes: 56 bits of MAC
+//! and the 8-bit id of the key, which is derived from the key. The id costs 8 bits: one of 2^56 forged tokens reaches the disk,
+//! and finds nothing there. The MAC is a shield, not the lock: the lock is the token's 128 random bits. In return a token is
+//! checked only with the keys of its id, however many the ring has; two keys share an id once in 256.
 //!
-//! Invariants: the first key signs, all verify; which key made a tag is not the client's to choose, because each key has one id;
-//! keys are overwritten when they are dropped.
+//! Invariants: the first key signs, all verify. The client cannot choose the key that verifies a tag, because each key has one
+//! id. Keys are overwritten when they are dropped.
 
 #[cfg(any(feature = "encryption", feature = "sealed"))]
 mod seal;
@@ -28,22 +28,22 @@ use crate::{
     token::{RANDOM, TAG, random_bytes},
 };
 
-/// Bytes that a secret of the application's needs.
+/// The length that a secret of the application needs.
 const LEAST_BYTES: usize = 32;
 /// The key id follows the MAC.
 const MAC_BITS: u32 = 56;
 
-/// Keys of the application's own: one that signs and seals, and older ones that still verify and open. For
-/// [`Builder::keys`](crate::Builder::keys), which makes MAC keys of them, and `Builder::encrypt` (feature `encryption`), which makes keys
-/// of them that sessions are sealed with; so does `SessionLayer::sealed_cookies` (feature `sealed`). The same may serve all.
+/// Keys of the application: one that signs and encrypts, and older ones that still verify and decrypt.
+/// [`Builder::keys`](crate::Builder::keys) derives MAC keys from them. `Builder::encrypt` (feature `encryption`) and
+/// `SessionLayer::sealed_cookies` (feature `sealed`) derive keys that encrypt sessions. All three may use the same keys.
 ///
-/// Make one of at least 32 random bytes, as by `openssl rand -hex 32`, whose 64 characters serve as they are, and keep it where
-/// other secrets are kept. To replace it, sign with the new key and accept the old one until the last session made with it has
-/// ended, after the absolute timeout at the latest: nobody is logged out.
+/// Generate at least 32 random bytes, for example with `openssl rand -hex 32`, whose 64 characters can be used as they are.
+/// Keep them with your other secrets. To replace a key, sign with the new one and accept the old one until the last session
+/// made with it has ended, at the latest after the absolute timeout: no user is logged out.
 ///
-/// A leaked MAC key logs nobody in: it only lets forged tokens through to the disk, where they find nothing. Whoever has the keys of
-/// an encrypted store, and its files, can read them; without the keys nobody can. Whoever has those of sealed cookies can read each of them,
-/// and write one for anybody.
+/// With a leaked MAC key, an attacker cannot log in: forged tokens only reach the disk, and find nothing there. With the keys
+/// and the files of an encrypted store, an attacker can read it; without the keys, not. With the keys of sealed cookies, an
+/// attacker can read each of them, and write one for any user.
 ///
 /// Keys are overwritten in memory when the store and its builder are dropped, and not printed by `Debug`.
 ///
@@ -58,7 +58,7 @@ const MAC_BITS: u32 = 56;
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone)]
-#[must_use = "keys do nothing until they are given to the builder"]
+#[must_use = "keys do nothing until they are passed to the builder"]
 pub struct Keys {
     macs: Vec<MacKey>,
     #[cfg(any(feature = "encryption", feature = "sealed"))]
@@ -68,7 +68,7 @@ pub struct Keys {
 }
 
 impl<K: AsRef<[u8]>> From<K> for Keys {
-    /// `primary` signs.
+    /// `primary` signs and encrypts.
     fn from(primary: K) -> Self {
         let none = Self {
             macs: Vec::new(),
@@ -81,7 +81,7 @@ impl<K: AsRef<[u8]>> From<K> for Keys {
 }
 
 impl Keys {
-    /// Accepts tokens that were signed with `old`, and opens what was sealed with it, too.
+    /// Accepts tokens that were signed with `old`, and decrypts what was encrypted with it.
     pub fn accept(mut self, old: impl AsRef<[u8]>) -> Self {
         self.shortest_bytes = self.shortest_bytes.min(old.as_ref().len());
         self.macs = with(&self.macs, MacKey::derive(old.as_ref()));
@@ -92,7 +92,7 @@ impl Keys {
         self
     }
 
-    /// What errors call each key when something was sealed with it, the one that seals first.
+    /// Returns the ids of the keys in errors about encrypted data, the encrypting key first.
     #[cfg(any(feature = "encryption", feature = "sealed"))]
     pub fn seal_ids(&self) -> impl ExactSizeIterator<Item = SealKeyId> {
         self.seals.iter().map(seal::SealKey::id)
@@ -111,8 +111,8 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// `keys` and one more. A vector that grows in place leaves its content behind, and so does one whose content is moved out: nobody would
-/// overwrite that.
+/// Returns `keys` and one more. A vector that grows in place, or whose content is moved out, leaves its content behind, where
+/// it would not be overwritten.
 fn with<K: Clone>(keys: &[K], another: K) -> Vec<K> {
     let mut all = Vec::with_capacity(keys.len() + 1);
     all.extend_from_slice(keys);
@@ -130,12 +130,12 @@ impl KeyRing {
         Ok(Self { keys: vec![MacKey::new(random_bytes()?)] })
     }
 
-    /// The application's keys, and those of the store behind them: tokens from before there were others stay good.
+    /// Returns the application's keys, followed by the store's own: tokens from before there were others stay valid.
     pub(crate) fn of(keys: &Keys, stored: &Self) -> Self {
         Self { keys: [&keys.macs[..], &stored.keys[..]].concat() }
     }
 
-    /// A ring as [`KeyRing::to_bytes`] gave it; `None` if the length cannot be one.
+    /// Reads a ring from the bytes of [`KeyRing::to_bytes`]; `None` if the length is wrong.
     #[expect(clippy::needless_pass_by_value, reason = "the bytes are to be gone when the ring is there")]
     pub(crate) fn from_bytes(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
         let (keys, rest) = bytes.as_chunks();
@@ -148,7 +148,8 @@ impl KeyRing {
         Zeroizing::new(bytes)
     }
 
-    /// A new token, from the operating system's randomness: no generator of our own that a fork or a resumed VM would repeat.
+    /// Issues a new token from the operating system's randomness: a generator of our own could repeat itself after a fork or in
+    /// a resumed VM.
     pub(crate) fn issue(&self) -> Result<Token, Error> {
         let random = random_bytes()?;
         Ok(Token::new(&random, self.keys[0].tag(&random)))
@@ -161,7 +162,7 @@ impl KeyRing {
         self.keys_of(token).any(|key| u64::from_le_bytes(key.tag(token.random())) == found)
     }
 
-    /// The keys that can have made the token's tag. The id is no secret: it is in every token.
+    /// Returns the keys that can have made the token's tag. The id is no secret: it is in every token.
     fn keys_of(&self, token: &Token) -> impl Iterator<Item = &MacKey> {
         let [.., id] = token.tag();
         self.keys.iter().filter(move |key| key.id == id)
@@ -183,12 +184,12 @@ struct MacKey {
 
 impl MacKey {
     fn new(key: [u8; 16]) -> Self {
-        // Of another length than what is signed, so that it is never the MAC of anything.
+        // Of another length than what is signed, so that it is never a valid MAC.
         let [id, ..] = SipHasher24::new_with_key(&key).hash(b"sessile key id").to_le_bytes();
         Self { key: Zeroizing::new(key), id }
     }
 
-    /// The key of a secret of any length.
+    /// Derives the key from a secret of any length.
     fn derive(secret: &[u8]) -> Self {
         let mut hash: [u8; 32] = Sha256::new_with_prefix(b"sessile mac key").chain_update(secret).finalize().into();
         let key = Self::new(*hash.first_chunk().expect("a SHA-256 has 32 bytes"));
@@ -196,7 +197,7 @@ impl MacKey {
         key
     }
 
-    /// What follows `random` in a token: the MAC, and which key made it.
+    /// Returns what follows `random` in a token: the MAC, and the id of its key.
     fn tag(&self, random: &[u8; RANDOM]) -> [u8; TAG] {
         let mac = SipHasher24::new_with_key(&self.key).hash(random);
         let mac = mac & ((1 << MAC_BITS) - 1);
@@ -255,7 +256,7 @@ mod tests {
             assert!(keys.iter().all(|key| key.id == signer.id) && keys.len() < 8, "{} keys", keys.len());
             tried += keys.len();
         }
-        // 256 keys on 256 ids: by chance each meets one other.
+        // 256 keys with 256 possible ids: on average each meets one other.
         assert!(tried < 3 * 256, "{tried} MACs for 256 tokens");
     }
 

@@ -1,12 +1,12 @@
 //! Web sessions that live inside your binary: no session server and no database server, one file.
 //!
-//! A session is one record of bytes. Hot records lie in memory, within a budget, and are read where they lie; every record is
-//! also in one embedded redb file, and by default a commit is acknowledged when it is synced there. A session costs nothing
-//! before its first value is set, and nothing is written when nothing has changed.
+//! A session is one record of bytes. Hot records are in memory, within a budget, and are read in place. Every record is also in
+//! one embedded redb file. By default, a commit is acknowledged when it is synced there. A session costs nothing before its
+//! first value is set, and nothing is written when nothing has changed.
 //!
 //! # In a web application
 //!
-//! With the feature `axum`: a [`SessionLayer`] around the routes, and a [`Session`] among a handler's arguments.
+//! With the feature `axum`: put a [`SessionLayer`] around the routes, and a [`Session`] among a handler's arguments.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -26,8 +26,8 @@
 //! # }
 //! ```
 //!
-//! Any other service of tower asks with [`Session::of_request`]; without a web framework, [`Store::session`] takes the token
-//! from wherever it came. Neither needs an async runtime: an [`Ack`] is awaited or waited for.
+//! Any other tower service calls [`Session::of_request`]. Without a web framework, call [`Store::session`] with the token.
+//! Neither needs an async runtime: an [`Ack`] can be awaited or waited for.
 //!
 //! # Signing in
 //!
@@ -37,7 +37,7 @@
 //! # session.insert("cart", vec!["tea"])?;
 //! # session.save().wait()?;
 //! # let planted = session.token().unwrap();
-//! // The password was right. A new token, so that one that was planted before is worth nothing; the owner; a new life.
+//! // The password was right. Sets a new token, so that one that was planted before is worthless, the owner, and new deadlines.
 //! session.sign_in(7_u64)?;
 //! session.insert("name", "Ada")?;
 //! session.save().wait()?; // the layer does this by itself
@@ -49,15 +49,17 @@
 //! # Ok::<(), sessile::Error>(())
 //! ```
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - A commit that was acknowledged as durable is in the file; a sign-in, a rotation and the end of a session are durable always.
-//! - An ended or expired session is not served again, whatever was in flight: a late commit to it is [`Error::SessionEnded`].
-//! - A commit is a merge: requests that run at the same time lose no key, and [`Session::update`] loses no increment.
-//! - What is put is what comes back, exactly, or setting it is an error. A failure is an [`Error`], never "no session".
-//! - The file and what `Debug` prints hold no token. A forged token costs no I/O.
+//! - A commit that was acknowledged as durable is in the file. A sign-in, a rotation and the end of a session are always
+//!   durable.
+//! - An ended or expired session is not served again, whatever was in flight: a late commit to it returns
+//!   [`Error::SessionEnded`].
+//! - A commit is a merge: concurrent requests lose no key, and [`Session::update`] loses no increment.
+//! - A value is read back exactly as it was set, or setting it is an error. A failure is an [`Error`], never "no session".
+//! - The file and the output of `Debug` contain no token. A forged token costs no I/O.
 //!
-//! ARCHITECTURE.md says what each depends on and how it is tested, and how all of it works.
+//! ARCHITECTURE.md explains how each works, what it depends on and how it is tested.
 //!
 //! # Values
 //!
@@ -67,11 +69,11 @@
 //!
 //! # Features
 //!
-//! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`: small
-//! sessions in the cookie itself. `encryption`: sessions sealed with keys of yours before they are written. `tracing`: what an operator
-//! wants to hear of, as events. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from
-//! other stores and JSON lines. `foreign`: what the adapters for other session crates are written on, see [`mod@foreign`]. `test-util`:
-//! [`testing`], a store without a file and a clock set by hand.
+//! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`:
+//! small sessions in the cookie itself. `encryption`: sessions encrypted with your keys before they are written. `tracing`:
+//! events for operators. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from
+//! other stores and JSON lines. `foreign`: the base of the adapters for other session crates, see [`mod@foreign`]. `test-util`:
+//! [`testing`], a store without a file and a clock that tests control.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -108,7 +110,7 @@ mod wake;
 #[cfg(feature = "tower")]
 pub mod web;
 
-/// What model types need: the derives of rkyv, in the version that this crate reads them with.
+/// What model types need: rkyv's derives, in the version that this crate uses.
 pub use sessile_codec::rkyv;
 
 #[cfg(feature = "tower")]

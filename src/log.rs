@@ -1,16 +1,16 @@
-//! What an operator wants to hear of, as `tracing` events when the feature `tracing` is on.
+//! Events for operators, as `tracing` events with the feature `tracing`.
 //!
-//! Invariant: no event holds a token or a session's value. A session goes by its handle, which leads to neither.
-#![cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "without `tracing` nobody listens"))]
+//! Invariant: no event contains a token or a session's value. A session is named by its handle, which leads to neither.
+#![cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "without `tracing` there are no events"))]
 
 use crate::token::{Handle, Key};
 
-/// The bytes of a stored record are not one: the session counts as absent.
+/// The bytes of a stored record are invalid: the session counts as absent.
 ///
-/// Its handle cannot be read either, so the event has the one that a session gets that is stored under `key` first.
+/// Its handle cannot be read either, so the event has the first handle of a session under `key`.
 pub(crate) fn corrupt_record(key: &Key, error: &impl std::fmt::Display) {
     #[cfg(feature = "tracing")]
-    tracing::error!(handle = %Handle::first(key), %error, "a stored session cannot be read; its visitor has to begin anew");
+    tracing::error!(handle = %Handle::first(key), %error, "a stored session cannot be read; its visitor gets a new one");
 }
 
 /// A request presents several live sessions: another host set a cookie of the same name.
@@ -19,7 +19,7 @@ pub(crate) fn ambiguous() {
     tracing::warn!("a request presents several sessions of this store; it gets none of them");
 }
 
-/// Some of what says which sealed sessions have ended cannot be read: all of them are refused.
+/// Some revocations of sealed sessions cannot be read: all sealed sessions are refused.
 pub(crate) fn lost_revocations() {
     #[cfg(feature = "tracing")]
     tracing::error!("revocations of sealed sessions cannot be read; every session that is sealed now has ended");
@@ -37,13 +37,13 @@ pub(crate) fn dropped_commit(handle: Option<Handle>) {
     tracing::debug!(handle = handle.map(tracing::field::display), "dropped a commit: its session has ended");
 }
 
-/// A session had to go for another.
+/// A session was evicted for another.
 pub(crate) fn evicted_session(handle: Handle, reason: crate::events::EndReason) {
     #[cfg(feature = "tracing")]
     tracing::info!(%handle, ?reason, "ended a session to make room for another");
 }
 
-/// The value of a session is of a type that this build cannot read: it counts as absent.
+/// This build cannot read the type of a session's value: it counts as absent.
 pub(crate) fn unreadable_value(handle: Handle, error: &sessile_codec::Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(%handle, %error, "a stored value cannot be read and counts as absent; its bytes are kept");
@@ -56,8 +56,8 @@ pub(crate) fn failed_commit(error: &crate::Error) {
     tracing::error!(error = %error, cause = error_cause(error), "a session could not be stored; the client gets an error");
 }
 
-/// An application is not written or set up as this crate needs it: an event for each time. Without `tracing`, a build with debug assertions
-/// prints one line for each `kind` instead, or the developer would look at a bare 500.
+/// The application's code or set-up is wrong: one event each time. Without `tracing`, a build with debug assertions prints one
+/// line for each `kind` instead; otherwise the developer would see only a 500.
 #[cfg(feature = "tower")]
 pub(crate) fn mistake(kind: &str, text: &dyn std::fmt::Display) {
     #[cfg(feature = "tracing")]
@@ -81,7 +81,7 @@ struct Printed(parking_lot::Mutex<Vec<String>>);
 
 #[cfg(all(feature = "tower", any(test, not(feature = "tracing"))))]
 impl Printed {
-    /// Whether `kind` is to be printed now. Never a second time, and no more than 32 kinds, so that no client can fill a log.
+    /// Whether to print `kind` now. Never a second time, and no more than 32 kinds, so that no client can fill a log.
     fn is_first(&self, kind: &str) -> bool {
         let mut printed = self.0.lock();
         let is_first = printed.len() < 32 && printed.iter().all(|other| other != kind);
@@ -92,7 +92,7 @@ impl Printed {
     }
 }
 
-/// A handler answered with an error of this crate that is not the developer's mistake.
+/// A handler returned an error of this crate that is not the developer's mistake.
 #[cfg(feature = "axum")]
 pub(crate) fn failed_request(error: &crate::Error) {
     #[cfg(feature = "tracing")]
@@ -106,7 +106,7 @@ pub(crate) fn refused_request(why: &str) {
     tracing::info!(why, "refused a request that changes something");
 }
 
-/// A session is used by a client that is not like the one that it is bound to.
+/// A session is used by a client that differs from the one that it is bound to.
 #[cfg(feature = "tower")]
 pub(crate) fn changed_client(handle: Handle, user_agent: bool, address: bool) {
     #[cfg(feature = "tracing")]
@@ -126,10 +126,10 @@ pub(crate) fn degraded(error: Option<&crate::Error>) {
 /// The clock was set back.
 pub(crate) fn clock_set_back(by_ms: u64) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(by_secs = by_ms / 1000, "the clock was set back; for sessions, time goes on from where it was");
+    tracing::warn!(by_secs = by_ms / 1000, "the clock was set back; for sessions, time continues from where it was");
 }
 
-/// The clock is further ahead than time went by.
+/// The clock is further ahead than the time that passed.
 pub(crate) fn clock_ahead(by_ms: u64) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
@@ -138,16 +138,16 @@ pub(crate) fn clock_ahead(by_ms: u64) {
     );
 }
 
-/// The clock was ahead and is not any more.
+/// The clock was ahead and was corrected.
 pub(crate) fn clock_right_again() {
     #[cfg(feature = "tracing")]
     tracing::info!("the clock is back from its jump; sessions that it had ended are served again");
 }
 
-/// The clock has gone on from where it jumped to.
+/// The clock has run on from where it jumped to.
 pub(crate) fn clock_confirmed() {
     #[cfg(feature = "tracing")]
-    tracing::info!("the clock has gone on for ten minutes from where it jumped to; it is believed");
+    tracing::info!("the clock has run on for ten minutes from where it jumped to; it is trusted");
 }
 
 #[cfg(feature = "tracing")]

@@ -1,17 +1,17 @@
-//! What a store counts, as metrics of the crate `metrics`: for Prometheus, OpenTelemetry, or whatever recorder the program has.
+//! A store's statistics as metrics of the crate `metrics`: for Prometheus, OpenTelemetry, or any recorder of the program.
 //!
-//! Names follow OpenTelemetry's rules: a namespace of our own, dots between words, units apart from the name, what varies as an attribute.
-//! Invariant: no attribute names a session, an owner or a token, so their number is bounded.
+//! Names follow OpenTelemetry's rules: our own namespace, dots between words, units apart from the name, variants as
+//! attributes. Invariant: no attribute names a session, an owner or a token, so their number is bounded.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use crate::{Stats, Store};
 
 impl Store {
-    /// Hands [`stats`](Self::stats) to the program's recorder of metrics, as totals and as what is there now.
+    /// Publishes [`stats`](Self::stats) to the program's recorder of metrics, as counters and gauges.
     ///
-    /// Call it before each export, or every few seconds: requests do nothing for metrics, so this costs them nothing. Each metric has
-    /// the attribute `store` with this `name`, to tell several stores apart.
+    /// Call it before each export, or every few seconds. Requests do no work for metrics, so this costs them nothing. Each
+    /// metric has the attribute `store` with this `name`, to distinguish several stores.
     ///
     /// | metric | unit | attributes |
     /// |---|---|---|
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Every number another one. A field that is added has to be given here, and with it its metric below.
+    /// Every field has another number. A new field must be added here, and its metric below.
     fn stats() -> Stats {
         Stats {
             memory_hits: 1,
@@ -249,7 +249,7 @@ mod tests {
             ("sessile.degraded store=main", 1),
         ];
         assert_eq!(gauges, table(&expected));
-        // Each is described, in the unit of its number, and none that is not there.
+        // Each is described, in the unit of its number, and no other metric is.
         let names = counters.keys().chain(gauges.keys()).map(|name| name.split(' ').next().unwrap_or_default());
         let in_bytes = ["sessile.memory.usage", "sessile.memory.limit", "sessile.file.size", "sessile.journal.size"];
         let unit = |name: &str| if in_bytes.contains(&name) { Unit::Bytes } else { Unit::Count };

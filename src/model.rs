@@ -1,4 +1,4 @@
-//! What is in a session: models, which are read in place, and values of serde types as they are stored.
+//! The content of a session: models, which are read in place, and values of serde types as they are stored.
 //!
 //! [`Session::insert_model`](crate::Session::insert_model) takes a [`Model`] and [`Session::view`](crate::Session::view) returns a
 //! [`View`] of it. [`Session::entry`](crate::Session::entry) returns a value of either kind as an [`Entry`], to borrow from.

@@ -1,10 +1,10 @@
-//! Who a session belongs to, in one canonical form.
+//! The owner of a session, in one canonical form.
 //!
-//! An application names its users by integers, texts or UUIDs, and not always in the same type: a number in the database is a text in
-//! a form. So an owner is a text whatever it was made from, and the same user is the same owner.
+//! An application identifies its users by integers, texts or UUIDs, and not always by the same type: a number in the database
+//! is a text in a form. So an owner is always a text, and the same user is the same owner.
 //!
-//! A record's header holds a hash of it, which the index of owners goes by; the record holds the text too, so that a session can name
-//! its owner.
+//! A record's header contains the owner's hash, which the index of owners uses. The record also contains the text, so that a
+//! session can return its owner.
 
 use std::fmt;
 
@@ -15,9 +15,9 @@ use crate::Error;
 
 /// A user of the application, to whom sessions belong.
 ///
-/// Every method that takes an owner takes `impl Into<Owner>`: integers, texts, UUIDs (feature `uuid-1`) and owners themselves. An owner
-/// is a text: an integer becomes its decimal digits, a UUID its 36 lower-case characters. So `7_u64`, `7_i32` and `"7"` are one owner,
-/// and so are a UUID and its text. A text is taken as it is: `"Ada"` and `"ada"` are two owners.
+/// Every method with an owner takes `impl Into<Owner>`: integers, texts, UUIDs (feature `uuid-1`) and owners themselves. An
+/// owner is a text: an integer becomes its decimal digits, a UUID its 36 lower-case characters. So `7_u64`, `7_i32` and `"7"`
+/// are one owner, and so are a UUID and its text. A text is used unchanged: `"Ada"` and `"ada"` are two owners.
 ///
 /// # Examples
 /// ```
@@ -30,20 +30,21 @@ use crate::Error;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(Box<str>);
 
-/// The hash of an owner, which a record's header holds.
+/// The hash of an owner in a record's header.
 pub(crate) type OwnerHash = [u8; 16];
 
 /// In a header: the session has no owner.
 pub(crate) const NOBODY: OwnerHash = [0; 16];
 
-/// Longest owner that a session is given: more than an e-mail address (254) or the issuer and subject of an OpenID token (255 and some).
+/// The longest owner: more than an e-mail address (254) or the issuer and subject of an OpenID token (255 and some).
 const MOST_BYTES: usize = 1024;
 
-/// Where a record holds the text.
+/// The owner's key in a record.
 pub(crate) const KEY: &str = "sessile.owner";
 
 impl Owner {
-    /// The owner whose id is these bytes: `0x` and their hexadecimal digits. For ids that are neither text, integer nor UUID.
+    /// Creates the owner with an id of these bytes: `0x` and their hexadecimal digits. For ids that are neither text, integer
+    /// nor UUID.
     #[must_use]
     pub fn from_bytes(id: &[u8]) -> Self {
         let digits =
@@ -51,19 +52,19 @@ impl Owner {
         Self("0x".chars().chain(digits).collect::<String>().into())
     }
 
-    /// The canonical text.
+    /// Returns the canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Never [`NOBODY`], as far as SHA-256 goes.
+    /// Returns the hash; never [`NOBODY`], as far as SHA-256 guarantees.
     pub(crate) fn hash(&self) -> OwnerHash {
         let hash = Sha256::new_with_prefix(b"sessile owner").chain_update(self.0.as_bytes()).finalize();
         *hash.first_chunk().expect("a SHA-256 has 32 bytes")
     }
 
-    /// The entry that a record holds.
+    /// Returns the entry for a record.
     pub(crate) fn entry(&self, limits: &Limits) -> Result<Entry, Error> {
         if self.0.is_empty() || self.0.len() > MOST_BYTES {
             return Err(Error::BadOwner { found_bytes: self.0.len(), limit_bytes: MOST_BYTES });
@@ -71,7 +72,7 @@ impl Owner {
         Ok(Entry::model(&Text(self.0.as_ref().to_owned()), limits)?)
     }
 
-    /// The owner that an entry holds.
+    /// Returns the owner in an entry.
     pub(crate) fn of_entry(entry: &Entry) -> Option<Self> {
         Some(Self(entry.view::<Text>().ok()?.0.as_str().into()))
     }

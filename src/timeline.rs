@@ -1,18 +1,21 @@
-//! The time of a store: what its clock says, as far as it can be true.
+//! The time of a store: that of its clock, as far as it can be trusted.
 //!
-//! Clocks jump: somebody types a wrong year, a time server errs, a device without a battery wakes up in 1970. So there are two times.
-//! The *certain* time goes on with the clock, or, when that is set back, with the time that the machine has been running; a jump
-//! ahead moves it only when the clock has gone on from there for ten minutes. The time *now* is the later of it and the clock.
+//! Clocks jump: an administrator types a wrong year, a time server fails, a device without a battery starts in 1970. So there
+//! are two times. The *certain* time advances with the clock, or, when that is set back, with the time that the machine has
+//! been running. A jump ahead moves it only after the clock has run on from there for ten minutes. The time *now* is the later
+//! of the certain time and the clock.
 //!
-//! Deadlines are read by now: a session that may be over is not served, since a jump ahead may as well be a machine that slept, or a
-//! store that lay closed. What cannot be taken back waits until it is certain: expired records are deleted, from memory and from the
-//! file, by the certain time alone. So when the clock was wrong and is set right within ten minutes, everybody is there again.
+//! Deadlines are compared with now: a session that may be over is not served, since a jump ahead may also be a machine that
+//! slept, or a store that was closed. What cannot be undone waits until it is certain: expired records are deleted, from memory
+//! and from the file, only by the certain time. So when the clock was wrong and is corrected within ten minutes, all sessions
+//! are served again.
 //!
-//! Invariants: the certain time never goes back, and goes on over restarts from the [`Mark`] in the file; now is never before it, by
-//! more than the second between two comparisons.
+//! Invariants: the certain time never goes back, and continues across restarts from the [`Mark`] in the file. Now is never
+//! before it, by more than the second between two comparisons.
 //!
-//! Facts behind it: a reading of the system's clock takes some 25 ns, and so does one of `Instant`. The two are compared when a second has
-//! gone by on the clock, and by each sweep, for a clock that stands still; in between a reading is one of the clock and one atomic load.
+//! Facts: a reading of the system's clock takes some 25 ns, and so does one of `Instant`. The two are compared after each
+//! second on the clock, and by each sweep, in case the clock stands still. In between, a reading is one of the clock and one
+//! atomic load.
 
 use std::{
     sync::{
@@ -29,30 +32,30 @@ use crate::{
     log,
 };
 
-/// A clock may be set ahead by so much and is believed at once; by more, it has to go on for as long. What a clock says may be off by
-/// this much without anybody being signed out who should not be, or kept who should be.
+/// A clock that is set ahead by at most this much is trusted at once; otherwise, only after it has run on for this long. An
+/// error of the clock within this limit shifts deadlines by at most as much.
 pub(crate) const BELIEVED_MS: u64 = 10 * 60 * 1000;
-/// How long the clock is believed between two comparisons, and how far it may be behind without having been set back.
+/// How long the clock is trusted between two comparisons, and how far it may be behind without having been set back.
 const SECOND_MS: u64 = 1000;
 
-/// What the file keeps of the time.
+/// The part of the time that is kept in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The certain time when it was written.
     pub(crate) certain_ms: u64,
-    /// What the clock said when it was first seen ahead; 0 if it was not.
+    /// The clock's time when it was first seen ahead; 0 if it was not.
     pub(crate) ahead_ms: u64,
 }
 
 pub(crate) struct Timeline {
     clock: Arc<dyn Clock>,
-    /// What the clock said at the last comparison; `u64::MAX` while it is behind.
+    /// The clock's time at the last comparison; `u64::MAX` while it is behind.
     compared_ms: AtomicU64,
     state: Mutex<State>,
     jumps: AtomicU64,
 }
 
-/// What was true at the last comparison.
+/// The state at the last comparison.
 #[derive(Default)]
 struct State {
     certain_ms: u64,
@@ -61,25 +64,25 @@ struct State {
     is_behind: bool,
 }
 
-/// The clock is ahead, and not believed yet.
+/// The clock is ahead, and not trusted yet.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_field_names, reason = "numbers end in their unit")]
 struct Ahead {
-    /// What it said first, perhaps to another process.
+    /// Its time when it was first seen ahead, perhaps by another process.
     first_ms: u64,
-    /// What it said, and how long it had been running, when this process saw it.
+    /// Its time and its uptime when this process saw it.
     clock_ms: u64,
     uptime_ms: u64,
 }
 
-/// What a comparison found, by how many milliseconds.
+/// The result of a comparison, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Jump {
     Back(u64),
     Ahead(u64),
-    /// It is right again.
+    /// The clock is right again.
     Undone,
-    /// It has gone on from where it jumped to.
+    /// The clock has run on from where it jumped to.
     Confirmed,
 }
 
@@ -89,19 +92,19 @@ impl Timeline {
         Self { clock, compared_ms, state: Mutex::default(), jumps }
     }
 
-    /// Goes on from where the store was left. Without a mark there is nothing to compare the clock with.
+    /// Continues from where the store was closed. Without a mark there is nothing to compare the clock with.
     pub(crate) fn resume(&self, mark: Option<Mark>) {
         let (clock_ms, uptime_ms) = self.ask();
         let mut state = State::resumed(mark, clock_ms, uptime_ms);
         let jump = state.compare(clock_ms, uptime_ms);
         *self.state.lock() = state;
-        // Ahead is where a clock is after a store lay closed.
+        // After a store was closed for a while, the clock is always ahead.
         if let Some(jump @ Jump::Back(_)) = jump {
             self.note(jump);
         }
     }
 
-    /// The time that deadlines are read by.
+    /// Returns the time that deadlines are compared with.
     #[inline]
     pub(crate) fn now_ms(&self) -> u64 {
         let clock_ms = to_ms(self.clock.now());
@@ -112,22 +115,22 @@ impl Timeline {
         self.compare().0
     }
 
-    /// How long time has gone on, counted from any moment, whatever the clock was set to meanwhile.
+    /// Returns how long the clock has run, counted from any moment, whatever time was set meanwhile.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.uptime()
     }
 
-    /// The time by which records may be deleted: not now, while now is not sure.
+    /// Returns the time by which records may be deleted: before now, while now is not certain.
     pub(crate) fn certain_ms(&self) -> u64 {
         self.compare().1.certain_ms
     }
 
-    /// What the file is to keep.
+    /// Returns what to keep in the file.
     pub(crate) fn mark(&self) -> Mark {
         self.compare().1
     }
 
-    /// How often the clock was set back, or ahead too far to be believed.
+    /// Returns how often the clock was set back, or ahead too far to be trusted.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps.load(Ordering::Relaxed)
     }
@@ -169,7 +172,8 @@ impl State {
         if let Some(Mark { certain_ms, ahead_ms: first_ms }) = mark {
             state.certain_ms = certain_ms;
             if clock_ms >= first_ms.saturating_add(BELIEVED_MS) {
-                // An earlier process saw it there, and by now it has gone on: one that never runs for long believes its clock, too.
+                // An earlier process saw it there, and it has run on since: a process that never runs for long trusts its
+                // clock, too.
                 state.certain_ms = certain_ms.max(first_ms);
             } else if first_ms > certain_ms && clock_ms >= first_ms {
                 state.ahead = Some(Ahead { first_ms, clock_ms, uptime_ms });
@@ -188,7 +192,7 @@ impl State {
         let was_ahead = self.ahead.take().is_some();
         let was_behind = self.is_behind;
         self.is_behind = clock_ms.saturating_add(SECOND_MS) < steady_ms;
-        // Two clocks never run quite alike: what lags by less than a second is waited for, or the difference would add up.
+        // Two clocks never run exactly alike: a lag of less than a second is waited for, or the differences would add up.
         self.certain_ms = if self.is_behind { steady_ms } else { self.certain_ms.max(clock_ms) };
         match (self.is_behind, was_behind, was_ahead) {
             (true, false, _) => Some(Jump::Back(steady_ms - clock_ms)),
@@ -232,7 +236,7 @@ mod tests {
 
     const DAY_MS: u64 = 86_400_000;
 
-    /// A clock that counts how often its second hand was looked at.
+    /// A clock that counts how often it was read for its uptime.
     #[derive(Default)]
     struct Hands {
         clock_ms: AtomicU64,
@@ -289,7 +293,7 @@ mod tests {
         ) {
             let (hands, mut timeline) = timeline(400 * DAY_MS);
             let mut before = timeline.mark();
-            // How much time went by since the clock was set, and that the certain time has no other reason to move.
+            // How much time passed since the clock was set, and that the certain time has no other reason to move.
             let mut since_ms = u64::MAX;
             for (ms, set_to, restarts) in steps {
                 hands.clock_ms.fetch_add(ms, Ordering::Relaxed);

@@ -1,10 +1,10 @@
-//! The token that a visitor holds, and the record key that we store.
+//! The visitor's token, and the record key that is stored.
 //!
-//! Facts behind it: a token is 128 random bits, a 56-bit MAC and the 8-bit id of the MAC's key: 32 characters of base64url, so no
-//! padding bits and one spelling only. The file holds the record key alone, a truncated SHA-256 of the random bits: 128 random
-//! bits need no salt and no slow hash, and a stolen file logs nobody in.
+//! Facts: a token is 128 random bits, a 56-bit MAC and the 8-bit id of the MAC's key: 32 characters of base64url, so there are
+//! no padding bits and only one spelling. The file contains only the record key, a truncated SHA-256 of the random bits: 128
+//! random bits need no salt and no slow hash, and a stolen file does not let an attacker log in.
 //!
-//! Invariant: neither `Debug` nor anything else here prints a token but [`Token::expose`].
+//! Invariant: only [`Token::expose`] returns a token's characters; `Debug` does not print them.
 
 use std::{
     fmt,
@@ -21,22 +21,22 @@ pub(crate) const RANDOM: usize = 16;
 /// Bytes of MAC and key id.
 pub(crate) const TAG: usize = 8;
 const LEN: usize = RANDOM + TAG;
-/// What SHA-256 begins with (FIPS 180-4, 5.3.3).
+/// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
 const SHA_256_START: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 /// Characters of a token.
 const CHARS: usize = LEN / 3 * 4;
 
-/// What the visitor holds and presents: a secret.
+/// A visitor's secret, which the client presents.
 ///
-/// `Debug` does not print it, and there is no `Display`: [`Token::expose`] is the one way to its characters.
+/// `Debug` does not print it, and there is no `Display`: only [`Token::expose`] returns its characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token {
     bytes: [u8; LEN],
     name: NameHash,
 }
 
-/// The hash of the name that sessions of a kind go by; 0 stands for those without a name.
+/// The hash of the name of a kind of sessions; 0 for those without a name.
 pub(crate) type NameHash = u64;
 
 /// See [`NameHash`].
@@ -46,9 +46,9 @@ pub(crate) fn name_hash(name: &str) -> NameHash {
 }
 
 impl Token {
-    /// Reads a token from what a client sent: exactly 32 characters of base64url.
+    /// Reads a token from a client's bytes: exactly 32 characters of base64url.
     ///
-    /// That it parses says nothing of whether there is such a session.
+    /// A token that parses may still have no session.
     #[must_use]
     #[inline]
     pub fn parse(text: &[u8]) -> Option<Self> {
@@ -60,7 +60,7 @@ impl Token {
             for character in four {
                 let value = VALUES[usize::from(*character)];
                 bad |= value;
-                // The two bits above are of a text that is none.
+                // Invalid characters set higher bits, and the token is refused below.
                 bits = bits << 6 | u32::from(value);
             }
             three.copy_from_slice(&bits.to_be_bytes()[1..]);
@@ -68,9 +68,10 @@ impl Token {
         (bad & NOT_BASE64 == 0).then_some(Self { bytes, name: 0 })
     }
 
-    /// The same token as one of the named sessions that a layer with that name carries, for [`Store::session`](crate::Store::session).
+    /// Returns the token for the sessions of the layer with this name, for [`Store::session`](crate::Store::session).
     ///
-    /// The client's characters are the same; where they lead to is not: a visitor's token is nothing to an administrator's layer.
+    /// The client's characters are the same, but they lead to different sessions: a visitor's token is worthless in an
+    /// administrator's layer.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.with_name(name_hash(name))
@@ -84,7 +85,7 @@ impl Token {
         self.name
     }
 
-    /// The token's characters, for the client that it belongs to and for nobody else.
+    /// Returns the token's characters: send them only to the client that it belongs to.
     #[must_use]
     pub fn expose(&self) -> String {
         let mut text = String::with_capacity(CHARS);
@@ -92,11 +93,11 @@ impl Token {
         text
     }
 
-    /// What the record is stored under.
+    /// Returns the record key.
     #[inline]
     pub(crate) fn key(&self) -> Key {
-        // A block of SHA-256 as the standard pads it, which is half of the work when it is known to be the only one: the message, a
-        // bit, zeros, the number of the message's bits. A name makes it longer and costs nothing.
+        // One block of SHA-256 with the standard's padding: the message, a bit, zeros, the number of the message's bits.
+        // Knowing that it is the only block saves half of the work. A name makes the message longer and costs nothing.
         let mut block = [0; 64];
         block[..RANDOM].copy_from_slice(self.random());
         let mut len = RANDOM;
@@ -126,7 +127,7 @@ impl Token {
         self.bytes.first_chunk().expect("a token is longer than its random part")
     }
 
-    /// What proves that the random part is ours, and by which key.
+    /// Returns the MAC of the random part, and the id of its key.
     pub(crate) fn tag(&self) -> [u8; TAG] {
         *self.bytes.last_chunk().expect("a token is longer than its tag")
     }
@@ -163,7 +164,7 @@ pub(crate) fn encode(bytes: &[u8], into: &mut String) {
     }
 }
 
-/// Appends what `text`, a multiple of four characters of base64url, stands for. `false`: it is none.
+/// Decodes `text`, a multiple of four characters of base64url, and appends the bytes. Returns false if it is invalid.
 #[cfg(feature = "sealed")]
 pub(crate) fn decode(text: &[u8], into: &mut Vec<u8>) -> bool {
     let (fours, rest) = text.as_chunks::<4>();
@@ -186,25 +187,25 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-/// Names a session for as long as it exists, over every change of its token. It is not the token, and it does not lead to one.
+/// Names a session for as long as it exists, also when its token changes. It is not the token, and does not lead to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(u64);
 
 impl Handle {
-    /// The handle of a session that is stored under `key` for the first time.
+    /// Returns the handle of a session that is stored under `key` for the first time.
     pub(crate) fn first(key: &Key) -> Self {
-        // Hashed once more, so that a page never shows what the file is keyed by.
+        // Hashed once more, so that a page never shows a key of the file.
         let hash = Sha256::new_with_prefix(b"sessile handle").chain_update(key).finalize();
-        // 0 stands for no handle.
+        // 0 means no handle.
         Self(u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes")).max(1))
     }
 
-    /// The handle of the session with this meta data.
+    /// Returns the handle of the session with this metadata.
     pub(crate) fn of(meta: &Meta) -> Self {
         Self(meta.handle)
     }
 
-    /// As a number, to be kept.
+    /// Returns the handle as a number for storage.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
@@ -245,7 +246,7 @@ impl std::str::FromStr for Handle {
 /// Hashes record keys, and parts of them.
 pub(crate) type KeyState = BuildHasherDefault<KeyHasher>;
 
-/// Keys are hashes already: their first bytes serve.
+/// Keys are hashes already: their first bytes are used.
 #[derive(Debug, Default)]
 pub(crate) struct KeyHasher(u64);
 
@@ -254,7 +255,7 @@ impl Hasher for KeyHasher {
         self.0
     }
 
-    /// The last write counts: an array announces its length before its bytes.
+    /// The last write counts: an array writes its length before its bytes.
     fn write(&mut self, bytes: &[u8]) {
         if let Some(first) = bytes.first_chunk() {
             self.0 = u64::from_ne_bytes(*first);

@@ -1,9 +1,9 @@
-//! Wakers of the application, called while this crate holds no lock.
+//! Calls the application's wakers while this crate holds no lock.
 //!
-//! Why: an executor may poll the task within `wake` itself, on this thread, and the task may use the store. Under one of the store's locks
-//! it would wait for itself.
+//! Why: an executor may poll the task within `wake` itself, on this thread, and the task may use the store. Under one of the
+//! store's locks it would deadlock.
 //!
-//! Invariant: a thread that has a [`Deferred`] calls no waker; what it should wake is woken when its last one is dropped.
+//! Invariant: a thread that has a [`Deferred`] calls no waker; its wakers are called when its last `Deferred` is dropped.
 
 use std::{cell::RefCell, task::Waker};
 
@@ -20,7 +20,7 @@ thread_local! {
 /// Wakes now, or when this thread's last [`Deferred`] is dropped.
 pub(crate) fn wake(waker: Waker) {
     let mut now = Some(waker);
-    // While a thread ends it has nothing to defer to, and no lock either.
+    // A thread that ends has nothing to defer to, and holds no lock.
     let _ = WAITING.try_with(|waiting| {
         let mut waiting = waiting.borrow_mut();
         if waiting.depth > 0 {
@@ -32,7 +32,7 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// Put this before a lock in the same scope: it is dropped after it.
+/// Create this before a lock in the same scope, so that it is dropped after it.
 #[must_use = "wakers are deferred for as long as this lives"]
 #[derive(Debug)]
 pub(crate) struct Deferred(());

@@ -1,6 +1,6 @@
-//! Entries and models to bytes, through buffers that are used again.
+//! Encodes entries and models as bytes, through reusable buffers.
 //!
-//! Invariant: equal keys, meta data and entries give equal bytes; there is no padding of unknown content.
+//! Invariant: equal keys, metadata and entries are encoded as equal bytes. There is no padding with undefined content.
 
 use std::cell::Cell;
 
@@ -12,13 +12,13 @@ use rkyv::{
 
 use crate::{Error, Key, Limits, Meta, Model, Record, error::ArchiveFault, header, record::NewEntry};
 
-/// The buffers that encoding needs, one set for each thread.
+/// The buffers for encoding, one set for each thread.
 pub(crate) struct Encoder {
     bytes: AlignedVec,
     arena: Arena,
 }
 
-/// A buffer larger than this is given back, so that one large session does not stay in every thread for ever.
+/// A larger buffer is freed, so that one large session does not keep its memory in every thread.
 const KEEP_BYTES: usize = 64 << 10;
 
 impl Encoder {
@@ -31,8 +31,8 @@ impl Encoder {
         thread_local! {
             static ENCODER: Cell<Option<Encoder>> = const { Cell::new(None) };
         }
-        // Taken, not borrowed: a model's `Serialize` may itself store a value on the way, or panic and leave half of one
-        // behind. While a thread ends there is none to take.
+        // Taken, not borrowed: a model's `Serialize` may store another value meanwhile, or panic and leave a partial one
+        // behind. While a thread ends, there is none to take.
         let mut encoder = ENCODER.try_with(Cell::take).ok().flatten().unwrap_or_else(Self::new);
         let result = encode(&mut encoder);
         if encoder.bytes.capacity() <= KEEP_BYTES && encoder.arena.shrink() <= KEEP_BYTES {
@@ -71,9 +71,9 @@ impl Encoder {
     }
 }
 
-/// Where an archive is written: a buffer that does not grow beyond a limit.
+/// The output of an archive: a buffer that does not grow beyond a limit.
 ///
-/// The limit holds while it writes, not only afterwards: rkyv's pointers have 32 bits, and it panics where one does not reach.
+/// The limit holds during writing, not only afterwards: rkyv's pointers have 32 bits, and it panics if a target is too far.
 pub struct ArchiveWriter<'a> {
     bytes: &'a mut AlignedVec,
     limit_bytes: usize,
@@ -94,7 +94,7 @@ impl<'a> ArchiveWriter<'a> {
         Ok(())
     }
 
-    /// Ends it.
+    /// Ends a level of nesting.
     pub(crate) fn leave(&mut self) {
         self.depth -= 1;
     }

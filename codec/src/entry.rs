@@ -1,6 +1,6 @@
-//! One key's value: which lane it is in, and its bytes.
+//! One key's value: its lane and its bytes.
 //!
-//! Invariant: the bytes are 16-aligned, so a model in them is an archive that can be read where it lies.
+//! Invariant: the bytes are 16-aligned, so a model in them is an archive that can be read in place.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use crate::{Tag, record::Buffer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lane {
-    /// An rkyv archive of the model with this tag, in this version of it.
+    /// An rkyv archive of the model with this tag and version.
     Model {
-        /// Which model.
+        /// The model's tag.
         tag: Tag,
-        /// Which version of it.
+        /// The model's version.
         version: u16,
     },
     /// MessagePack in which an option is its content or nil.
     Serde,
-    /// MessagePack in which every `Some` is marked as one, for values that would otherwise be ambiguous.
+    /// MessagePack in which every `Some` is marked, for values that would otherwise be ambiguous.
     SerdeExplicit,
 }
 
@@ -60,17 +60,18 @@ pub struct EntryRef<'a> {
 }
 
 impl<'a> EntryRef<'a> {
-    /// The lane that the value was stored in.
+    /// Returns the lane that the value was stored in.
     pub fn lane(&self) -> Lane {
         self.lane
     }
 
-    /// The value's bytes, 16-aligned.
+    /// Returns the value's bytes, 16-aligned.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// When the value expires, in milliseconds since the Unix epoch; 0 is never. The codec stores it and does not compare it with a clock.
+    /// Returns when the value expires, in milliseconds since the Unix epoch; 0 means never. The codec stores it and does not
+    /// compare it with a clock.
     pub fn until_ms(&self) -> u64 {
         self.until_ms
     }
@@ -100,7 +101,7 @@ impl<'a> EntryRef<'a> {
 
 impl fmt::Debug for EntryRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Session values are private: a size is all that a log may have.
+        // Session values are private: a log may contain only a size.
         f.debug_struct("EntryRef").field("lane", &self.lane).field("bytes", &self.bytes.len()).finish()
     }
 }
@@ -116,12 +117,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A copy of `bytes` as a value of `lane`.
+    /// Copies `bytes` as a value of `lane`.
     pub(crate) fn new(lane: Lane, bytes: &[u8]) -> Self {
         Self { lane, buffer: Buffer::copy_of(bytes), start: 0, len: bytes.len(), until_ms: 0 }
     }
 
-    /// The same value with a time at which it expires; see [`EntryRef::until_ms`]. A model keeps none.
+    /// Returns the same value with a time of expiry; see [`EntryRef::until_ms`]. A model keeps none.
     #[must_use]
     pub fn with_until_ms(self, until_ms: u64) -> Self {
         match self.lane {
@@ -130,15 +131,18 @@ impl Entry {
         }
     }
 
-    /// A value of the serde lane, in the form for people if its type has two, as in JSON.
+    /// Encodes a value of the serde lane. If its type has two forms, the human-readable one is stored, as in JSON.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the same value would not come back, [`Error::TooDeep`], [`Error::ValueTooLarge`].
+    /// [`Error::Unsupported`] if reading would not return the same value, [`Error::TooDeep`], [`Error::ValueTooLarge`].
     ///
-    /// What would not come back: a map that has a key twice, because a `#[serde(flatten)]` or `#[serde(tag)]` beside it has one of the same name;
-    /// `serde_json::value::RawValue`; a number of `serde_json` that is exactly neither an integer of 64 bits nor an `f64`, which its feature
-    /// `arbitrary_precision` allows; and an `i128` or `u128` in a type that is not the standard library's. serde cannot read one in a type that
-    /// is untagged, internally tagged or flattened, and whether a type is cannot be seen here. `Vec<u128>` is stored.
+    /// Values that reading would not return:
+    /// - a map with a duplicate key, because a `#[serde(flatten)]` or `#[serde(tag)]` beside it has one of the same name;
+    /// - `serde_json::value::RawValue`;
+    /// - a number of `serde_json` that is neither a 64-bit integer nor exactly an `f64`, which its feature
+    ///   `arbitrary_precision` allows;
+    /// - an `i128` or `u128` in a type that is not the standard library's: serde cannot read one in a type that is untagged,
+    ///   internally tagged or flattened, and the writer cannot see whether a type is. `Vec<u128>` is stored.
     ///
     /// # Examples
     /// ```
@@ -163,8 +167,8 @@ impl Entry {
         thread_local! {
             static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
         }
-        // Taken, not borrowed: a `Serialize` that stores a value of its own on the way would find it borrowed. While a thread
-        // ends there is none to take.
+        // Taken, not borrowed: a `Serialize` that stores another value meanwhile would find it borrowed. While a thread ends,
+        // there is none to take.
         let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
         scratch.clear();
         let written = messagepack::write(value, &mut scratch);
@@ -182,7 +186,7 @@ impl Entry {
         entry
     }
 
-    /// A value of bytes, which [`into_bytes`](Self::into_bytes) reads without a copy.
+    /// Encodes bytes as a value, which [`into_bytes`](Self::into_bytes) reads without a copy.
     ///
     /// # Errors
     /// [`Error::ValueTooLarge`].
@@ -204,7 +208,7 @@ impl Entry {
         Ok(Self::new(Lane::Serde, &value))
     }
 
-    /// The bytes of a value of bytes. They share the buffer of this entry, or of the record that it came from, and keep it in memory.
+    /// Returns the bytes of a value of bytes or text. They share the buffer of this entry or its record, and keep it in memory.
     ///
     /// # Errors
     /// [`Error::WrongType`] if the value is neither bytes nor a text; [`Error::WrongLane`] if a model is stored.
@@ -215,7 +219,7 @@ impl Entry {
         Ok(bytes::Bytes::from_owner(Shared { buffer: self.buffer, start, len }))
     }
 
-    /// The same value, borrowed.
+    /// Returns the same value, borrowed.
     #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
         let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
@@ -225,7 +229,7 @@ impl Entry {
     /// Reads a value of the serde lane; see [`EntryRef::get`].
     ///
     /// # Errors
-    /// As [`EntryRef::get`].
+    /// See [`EntryRef::get`].
     #[cfg(feature = "serde")]
     pub fn get<'a, T: serde_core::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         self.as_ref().get()
@@ -247,6 +251,6 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// A scratch buffer larger than this is given back, so that one large value does not stay in every thread for ever.
+/// A larger scratch buffer is freed, so that one large value does not keep its memory in every thread.
 #[cfg(feature = "serde")]
 const KEEP_SCRATCH_BYTES: usize = 64 << 10;

@@ -1,6 +1,6 @@
 //! What can be wrong with bytes, values and keys, as one enum.
 //!
-//! Invariant: a message says what was found, what was expected and what to do, and never holds a session's values.
+//! Invariant: a message contains what was found, what was expected and what to do, and never a session's values.
 
 use std::fmt;
 
@@ -22,35 +22,35 @@ pub enum Error {
         /// The first four bytes.
         found: [u8; 4],
     },
-    /// The record was written in another version of the format.
+    /// The record has another version of the format.
     FormatVersion {
         /// Version of the record.
         found: u8,
         /// Version that this build writes and reads.
         expected: u8,
     },
-    /// The record was written by a build whose rkyv features give archives another layout.
+    /// The record was written by a build with other rkyv features, which change the layout of archives.
     FormatMismatch {
         /// Layout of the record.
         found: Fingerprint,
         /// Layout of this build.
         expected: Fingerprint,
     },
-    /// The header speaks of another length than the bytes have.
+    /// The header contains another length than the bytes have.
     WrongLength {
         /// Length of the bytes.
         found_bytes: usize,
-        /// Length that the header gives.
+        /// Length in the header.
         expected_bytes: usize,
     },
-    /// The checksum does not match: the bytes are damaged, or they belong to another record key.
+    /// The checksum does not match: the bytes are damaged, or belong to another record key.
     Checksum {
         /// Checksum in the header.
         found: u32,
         /// Checksum of the bytes and the record key.
         expected: u32,
     },
-    /// The checksum matches, but the archive behind the header is not one that this crate writes.
+    /// The checksum matches, but the archive after the header is not one that this crate writes.
     BadArchive,
     /// A value or an archive is nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
     TooDeep {
@@ -59,19 +59,19 @@ pub enum Error {
     },
     /// One value is larger than a whole record may be.
     ValueTooLarge {
-        /// Size of the encoded value, or how far a model was written when it passed the limit.
+        /// Size of the encoded value, or the size at which writing a model passed the limit.
         found_bytes: usize,
         /// Largest size allowed.
         limit_bytes: usize,
     },
     /// The record would be larger than allowed.
     RecordTooLarge {
-        /// Size of the record, or how far it was written when it passed the limit.
+        /// Size of the record, or the size at which writing it passed the limit.
         found_bytes: usize,
         /// Largest size allowed.
         limit_bytes: usize,
     },
-    /// The record would hold more keys than allowed.
+    /// The record would have more keys than allowed.
     TooManyKeys {
         /// Number of keys.
         found: usize,
@@ -108,7 +108,7 @@ pub enum Error {
         /// Version of this build's type.
         expected: u16,
     },
-    /// The stored model is of an older version, and the type does not say how to migrate it.
+    /// The stored model is of an older version, and the type has no migration from it.
     NoMigration {
         /// Tag of the model.
         tag: Tag,
@@ -117,12 +117,12 @@ pub enum Error {
         /// Version of this build's type.
         expected: u16,
     },
-    /// The stored value is not of the type that the call asks for.
+    /// The stored value does not have the requested type.
     WrongType {
         /// What did not fit; never the value itself.
         detail: String,
     },
-    /// The value cannot be written so that the same value comes back.
+    /// The value cannot be written so that it is read back unchanged.
     Unsupported {
         /// What cannot be represented; never the value itself.
         detail: String,
@@ -151,11 +151,11 @@ impl fmt::Display for Error {
             ),
             Self::WrongLength { found_bytes, expected_bytes } => write!(
                 f,
-                "the header gives {expected_bytes} bytes, found {found_bytes}; the record was cut or joined with another"
+                "the header contains the length {expected_bytes}, found {found_bytes} bytes; the record was cut or joined with another"
             ),
             Self::Checksum { found, expected } => write!(
                 f,
-                "checksum is {found:08x}, the bytes under this record key give {expected:08x}; the record is damaged \
+                "checksum is {found:08x}, the bytes under this record key have {expected:08x}; the record is damaged \
                  or belongs to another key"
             ),
             Self::BadArchive => f.write_str(
@@ -214,9 +214,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the archive machinery reports while it checks or writes.
+/// What rkyv reports while it checks or writes an archive.
 ///
-/// rkyv tells that it was the depth by a trace of a type that has no public name, so the depth is told by its type name; a test
+/// rkyv reports too deep nesting with a trace of a type that has no public name. So it is recognized by its type name; a test
 /// pins that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveFault {
@@ -224,7 +224,7 @@ pub enum ArchiveFault {
     TooDeep,
     /// Writing it passed the limit.
     TooLarge {
-        /// How far it was written.
+        /// The size at which it passed the limit.
         found_bytes: usize,
         /// The limit.
         limit_bytes: usize,
@@ -234,7 +234,7 @@ pub enum ArchiveFault {
 }
 
 impl ArchiveFault {
-    /// What it means for one value.
+    /// Converts the fault of one value.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::TooDeep => Error::TooDeep { limit: crate::MAX_DEPTH },
@@ -243,7 +243,7 @@ impl ArchiveFault {
         }
     }
 
-    /// What it means for a whole record.
+    /// Converts the fault of a whole record.
     pub(crate) fn into_record_error(self) -> Error {
         match self {
             Self::TooLarge { found_bytes, limit_bytes } => Error::RecordTooLarge { found_bytes, limit_bytes },

@@ -9,11 +9,11 @@
 //! 12  archive length  u32                                  96  archive
 //! ```
 //!
-//! Invariants: integers are little-endian on every machine; the header's length is a multiple of 16, so the archive behind it
-//! stays 16-aligned; the CRC covers the record key and every byte but its own four, because redb does not check what it reads
-//! and a page that went astray must not hand one visitor another's record.
+//! Invariants: integers are little-endian on every machine. The header's length is a multiple of 16, so the archive after it
+//! stays 16-aligned. The CRC covers the record key and every byte except its own four: redb does not check what it reads, and a
+//! misplaced page must not show one visitor another's record.
 //!
-//! Knows nothing of what the archive holds.
+//! Knows nothing of the archive's content.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub(crate) const MAGIC: [u8; 4] = *b"sesl";
 /// The format that this build writes and reads.
 pub const FORMAT_VERSION: u8 = 1;
 
-/// What a record says of its session, apart from the entries.
+/// A record's metadata: everything except its entries.
 ///
 /// Times are milliseconds since the Unix epoch. `u64::MAX` as a deadline means never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,34 +42,34 @@ pub struct Meta {
     pub idle_deadline_ms: u64,
     /// When it ends however much it is used.
     pub absolute_deadline_ms: u64,
-    /// Hash of the application's user; all zero stands for none.
+    /// Hash of the application's user; all zero if there is none.
     pub owner: [u8; 16],
-    /// When the cookie that carries the token ends at the client, as it was last told; 0 if it was not.
+    /// When the client's cookie with the token expires, as last sent; 0 if none was sent.
     pub cookie_deadline_ms: u64,
-    /// Names the session for as long as it exists, whatever its record key is; 0 if it has no name.
+    /// Names the session for as long as it exists, whatever its record key; 0 if it has no name.
     pub handle: u64,
     /// When its owner signed in; 0 if the session has no owner.
     pub authenticated_ms: u64,
-    /// Bits that the store keeps with a session; the codec gives them no meaning.
+    /// Bits that the store keeps with a session; they have no meaning in the codec.
     pub flags: u16,
 }
 
 impl Meta {
-    /// When the session ends: the earlier of its two deadlines.
+    /// Returns when the session ends: the earlier of its two deadlines.
     #[must_use]
     #[inline]
     pub fn deadline_ms(&self) -> u64 {
         self.idle_deadline_ms.min(self.absolute_deadline_ms)
     }
 
-    /// Reads the meta data of a record without checking anything but its length: for indexes, never for serving.
+    /// Reads the metadata of a record and checks only its length: for indexes, never for serving.
     #[must_use]
     pub fn peek(record: &[u8]) -> Option<Self> {
         record.first_chunk().map(parse_meta)
     }
 }
 
-/// The layout that rkyv gives archives in one build: its cargo features elsewhere in a binary can change it.
+/// The layout that rkyv uses for archives in one build: its cargo features elsewhere in a binary can change it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(u8);
 
@@ -83,14 +83,14 @@ impl Fingerprint {
     );
 }
 
-/// How wide rkyv's pointers are: 0 for 8 bits, up to 3 for 64.
+/// The width of rkyv's pointers: 0 for 8 bits, up to 3 for 64.
 const POINTER_WIDTH: u8 = match size_of::<rkyv::primitive::ArchivedUsize>() {
     2 => 1,
     4 => 2,
     _ => 3,
 };
 
-/// The minor version of rkyv, whose archives no other minor version reads.
+/// The minor version of rkyv; no other minor version can read its archives.
 const RKYV_GENERATION: u8 = 8;
 
 impl fmt::Display for Fingerprint {
@@ -108,7 +108,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Tells at compile time which of its four integer types rkyv archives a `u32` as.
+/// Shows at compile time as which of its four integer types rkyv archives a `u32`.
 trait Layout {
     const BIG_ENDIAN: bool;
     const UNALIGNED: bool;
@@ -127,7 +127,7 @@ layout! {
     unaligned::u32_ube: true, true;
 }
 
-/// Writes the header of `record`, whose archive already stands behind it.
+/// Writes the header of `record`, which already contains its archive.
 pub(crate) fn write(record: &mut [u8], key: &Key, meta: &Meta) {
     let archive_len = u32::try_from(record.len() - LEN).expect("the encoder refuses records over 1 GiB");
     record[0..4].copy_from_slice(&MAGIC);
@@ -148,7 +148,7 @@ pub(crate) fn write(record: &mut [u8], key: &Key, meta: &Meta) {
     record[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Checks everything about `bytes` but the archive.
+/// Checks everything about `bytes` except the archive.
 pub(crate) fn check(bytes: &[u8], key: &Key) -> Result<(), Error> {
     let Some(header) = bytes.first_chunk::<LEN>() else {
         return Err(Error::TooShort { found_bytes: bytes.len(), expected_bytes: LEN });
@@ -160,7 +160,7 @@ pub(crate) fn check(bytes: &[u8], key: &Key) -> Result<(), Error> {
     if header[4] != FORMAT_VERSION {
         return Err(Error::FormatVersion { found: header[4], expected: FORMAT_VERSION });
     }
-    // Before the checksum: it tells a foreign build, whose checksum is right, from damage, which is caught by the next lines.
+    // Before the checksum: it distinguishes another build, whose checksum is right, from damage, which the next lines catch.
     let (found, expected) = (u32::from_le_bytes(array(header, 8)), checksum(bytes, key));
     let fingerprint = Fingerprint(header[5]);
     if fingerprint != Fingerprint::CURRENT && found == expected {
@@ -194,7 +194,7 @@ pub(crate) fn parse_meta(header: &[u8; LEN]) -> Meta {
     }
 }
 
-/// CRC-32 of the record key and of the whole record but the four bytes that hold the checksum.
+/// CRC-32 of the record key and of the whole record except the four bytes of the checksum.
 fn checksum(record: &[u8], key: &Key) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);

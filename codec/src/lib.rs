@@ -1,9 +1,9 @@
-//! The record format of [sessile](https://docs.rs/sessile): one web session as bytes, read where it lies.
+//! The record format of [sessile](https://docs.rs/sessile): one web session as bytes, read in place.
 //!
-//! Bytes to [`Record`] and back, and nothing else: no I/O, no clock, no randomness, no locks. A record is a small header and an
-//! [rkyv] archive of entries sorted by key. Each entry is in one of two lanes: a [`Model`], which is an archive of its own and
-//! is read in place through a [`View`], or a serde type as MessagePack. Changes gather in a [`Patch`], and applying one
-//! copies the entries that it does not touch as bytes.
+//! Converts bytes to [`Record`] and back, and nothing else: no I/O, no clock, no randomness, no locks. A record is a small
+//! header and an [rkyv] archive of entries sorted by key. Each entry is in one of two lanes: a [`Model`], which is its own
+//! archive and is read in place through a [`View`], or a serde type as MessagePack. Changes are collected in a [`Patch`];
+//! applying one copies untouched entries as bytes.
 //!
 //! ```
 //! use sessile_codec::{Entry, Limits, Meta, Patch, Record};
@@ -15,7 +15,7 @@
 //! patch.set("visits", Entry::serde(&3_u32, &limits)?, &limits)?;
 //! let record = patch.apply(None, &key, &Meta::default(), &limits)?;
 //!
-//! // What was written is checked once when it comes back; then reads borrow from it.
+//! // Stored bytes are checked once when they are read; then reads borrow from them.
 //! let record = Record::check(record.bytes(), &key, limits.record_bytes)?;
 //! assert_eq!(record.get("name").unwrap().get::<&str>()?, "Ada");
 //! assert_eq!(record.get("visits").unwrap().get::<u32>()?, 3);
@@ -53,11 +53,11 @@ pub use crate::{
 };
 pub(crate) use encode::Encoder;
 
-/// What a record is stored under: in sessile, a hash of the token that the visitor holds.
+/// The key that a record is stored under: in sessile, a hash of the visitor's token.
 pub type Key = [u8; 16];
 
 /// How deep values may be nested, when written and when read.
 ///
-/// In the serde lane every array, map, struct, newtype, `Some` and variant with content is a level; in the model lane the value
-/// itself is one, and everything that lies behind a pointer in its archive is one more: a box, a vector, a text.
+/// In the serde lane every array, map, struct, newtype, `Some` and variant with content is a level. In the model lane the value
+/// itself is one, and so is everything behind a pointer in its archive: a box, a vector, a text.
 pub const MAX_DEPTH: usize = 64;

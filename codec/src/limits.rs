@@ -1,4 +1,4 @@
-//! How large keys, values and records may be.
+//! The sizes of keys, values and records.
 
 use crate::Error;
 
@@ -19,11 +19,11 @@ impl Default for Limits {
     }
 }
 
-/// Archives point with 32 bits, signed; half of that leaves room for every alignment.
+/// Archives have signed 32-bit pointers; half of their range leaves room for every alignment.
 const MOST_RECORD_BYTES: usize = 1 << 30;
 
 impl Limits {
-    /// No bound but the format's own: 1 GiB a record.
+    /// Only the format's own bound: 1 GiB for a record.
     pub const UNLIMITED: Self = Self { record_bytes: MOST_RECORD_BYTES, keys: usize::MAX, key_bytes: 1 << 20 };
 
     pub(crate) fn check_key(&self, key: &str) -> Result<(), Error> {
@@ -42,7 +42,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The largest record or value that is written.
+    /// Returns the size of the largest record or value that is written.
     pub(crate) fn most_bytes(&self) -> usize {
         self.record_bytes.min(MOST_RECORD_BYTES)
     }

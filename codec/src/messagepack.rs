@@ -1,22 +1,23 @@
 //! The serde lane: any serde type to MessagePack and back, exactly, or an error when it is written.
 //!
-//! What is stored is what rmp-serde writes with structs as maps. These things are decided here beyond that:
+//! The stored bytes are those of rmp-serde with structs as maps. Beyond that, these things are decided here:
 //!
-//! - **Readable forms.** A type that has a form for people and one for machines is stored in the one for people, as in JSON. serde buffers what is
-//!   untagged, internally tagged or flattened before it knows the type, and its buffer knows the form for people alone. For the same
-//!   reason a unit struct is nil.
-//! - **What a reader could not read.** A key that is twice in a map, which only serde's attributes cause; integers of 128 bits where serde may
-//!   buffer them (`wide.rs`); and what serde_json means for itself alone (`json.rs`) is an error when it is written, or is written as what it means.
-//! - **Depth.** Every level counts, also enums, newtypes and options, of which rmp-serde knows nothing. What is refused when
+//! - **Readable forms.** A type with a form for people and one for machines is stored in the form for people, as in JSON. serde
+//!   buffers untagged, internally tagged and flattened values before it knows the type, and its buffer supports only the form
+//!   for people. For the same reason a unit struct is nil.
+//! - **Unreadable values.** These are errors when written, or are written as what they mean: a duplicate key in a map, which
+//!   only serde's attributes cause; integers of 128 bits where serde may buffer them (`wide.rs`); and serde_json's private
+//!   forms (`json.rs`).
+//! - **Depth.** Every level counts, including enums, newtypes and options, which rmp-serde does not count. What is refused when
 //!   read is refused when written.
-//! - **Options.** Plain MessagePack writes `None`, `Some(None)` and `Some(())` alike. A value with such a `Some` in it is written
-//!   again with each `Some` marked as an extension, so that it comes back as it was. The marked form is also plain to see for
-//!   types that are read without being known beforehand, as behind `#[serde(flatten)]`, where an array of one would not be.
-//! - **Errors.** serde's messages quote the value that did not fit. The error here takes only its kind, because errors end up in
-//!   logs and values of a session must not.
+//! - **Options.** Plain MessagePack writes `None`, `Some(None)` and `Some(())` alike. A value that contains such a `Some` is
+//!   written again with each `Some` marked as an extension, so that it is read back unchanged. The marked form is also
+//!   recognizable for types that are read before they are known, as with `#[serde(flatten)]`; an array of one would not be.
+//! - **Errors.** serde's messages quote the value that did not fit. The error here contains only its kind, because errors end
+//!   up in logs and values of a session must not.
 //!
 //! The reader is our own: rmp-serde's does not count enums and options, quotes values, reads no marked options, reserves memory
-//! for as many elements as the bytes claim, and does not say where it stopped.
+//! for as many elements as the bytes claim, and does not report where it stopped.
 //!
 //! Knows nothing of records.
 
@@ -56,7 +57,7 @@ const EXTENSION: u8 = 0xc9;
 /// The type of the extension that holds the content of a `Some`.
 const SOME: u8 = 1;
 
-/// Why a value cannot be written or read. The texts never hold a value.
+/// Why a value cannot be written or read. The texts never contain a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MessagePackError {
     TooDeep,
@@ -64,7 +65,7 @@ pub(crate) enum MessagePackError {
     Mismatch(String),
 }
 
-/// The depth below `depth`, if there may be one.
+/// Returns the depth below `depth`, if it is allowed.
 fn deeper(depth: usize) -> Result<usize, MessagePackError> {
     if depth < crate::MAX_DEPTH { Ok(depth + 1) } else { Err(MessagePackError::TooDeep) }
 }
@@ -126,7 +127,7 @@ impl de::Error for MessagePackError {
     }
 }
 
-/// What serde found, without the value that it would quote.
+/// Returns what serde found, without the value that it would quote.
 fn kind(found: Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "a boolean",
@@ -143,7 +144,7 @@ fn kind(found: Unexpected<'_>) -> &'static str {
         Unexpected::Enum => "an enum",
         Unexpected::UnitVariant => "a variant without content",
         Unexpected::NewtypeVariant | Unexpected::TupleVariant | Unexpected::StructVariant => "a variant with content",
-        // `Other` holds a text of the type's author, which may quote anything.
+        // `Other` contains a text of the type's author, which may quote anything.
         Unexpected::Other(_) => "something else",
     }
 }

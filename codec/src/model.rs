@@ -1,8 +1,8 @@
-//! The model lane: rkyv types with a stable tag and a version, read where they lie.
+//! The model lane: rkyv types with a stable tag and a version, read in place.
 //!
-//! Invariant: a [`View`] exists only over bytes that passed the check for its type; the check and the access both live in
-//! `record.rs`. Shared pointers cannot be models: neither serializer nor validator here knows them, which is an error when
-//! compiling and not an unsound archive.
+//! Invariant: a [`View`] exists only over bytes that passed the check for its type. The check and the access are both in
+//! `record.rs`. Shared pointers cannot be models: neither serializer nor validator here supports them, so they are a compile
+//! error, not an unsound archive.
 
 use std::fmt;
 
@@ -17,22 +17,22 @@ use crate::{
     Encoder, Entry, EntryRef, Error, Lane, Limits, View, encode::ArchiveWriter, error::ArchiveFault, record::check_archive,
 };
 
-/// What writes a model: without pointer sharing, into an aligned buffer with a limit.
+/// Writes a model: without pointer sharing, into an aligned buffer with a limit.
 pub type ModelWriter<'a> = Strategy<Serializer<ArchiveWriter<'a>, ArenaHandle<'a>, ()>, ArchiveFault>;
-/// What checks an archived model: bounded in depth, without shared pointers.
+/// Checks an archived model: bounded in depth, without shared pointers.
 pub type ModelChecker<'a> = Strategy<ArchiveValidator<'a>, ArchiveFault>;
-/// What turns an archived model back into an owned one.
+/// Deserializes an archived model.
 pub type ModelReader = Strategy<(), ArchiveFault>;
 
-/// Up to eight bytes of ASCII that name a model in the file for ever, whatever its type is called in the code.
+/// Up to eight bytes of ASCII that name a model in the file permanently, whatever its type is called in the code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag([u8; 8]);
 
 impl Tag {
-    /// Makes a tag.
+    /// Creates a tag.
     ///
     /// # Panics
-    /// If `name` is not 1 to 8 printable ASCII characters. In a `const`, as in a [`Model`], that is an error when compiling.
+    /// If `name` is not 1 to 8 printable ASCII characters. In a `const`, as in a [`Model`], that is a compile error.
     #[must_use]
     pub const fn new(name: &str) -> Self {
         let name = name.as_bytes();
@@ -68,13 +68,13 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// A type that a session keeps as an archive and reads in place, without decoding it.
+/// A type that a session stores as an archive and reads in place, without decoding it.
 ///
-/// Give it rkyv's three derives and a tag, and tell the derives where rkyv is: `sessile::rkyv`, in a crate that uses sessile. A type
-/// with an `Rc` or `Arc` in it does not compile as a model; do not put a `HashMap` in one either, a sorted `Vec` of pairs is
-/// smaller and the same on every run.
+/// Add rkyv's three derives and a tag, and set the derives' path to rkyv: `sessile::rkyv`, in a crate that uses sessile. A type
+/// that contains an `Rc` or `Arc` does not compile as a model. Do not use a `HashMap` either: a sorted `Vec` of pairs is
+/// smaller, and the same on every run.
 ///
-/// When its fields change, raise `VERSION`, keep the old shape as a private type and migrate from it:
+/// When its fields change, raise `VERSION`, keep the old shape as a private type, and migrate from it:
 ///
 /// ```
 /// use sessile_codec::{Error, Model, Stored, Tag, rkyv};
@@ -105,8 +105,8 @@ impl fmt::Debug for Tag {
 /// }
 /// ```
 ///
-/// What to know about archives: a `usize` or `isize` has 32 bits in one and a larger value is cut, so use `u64` or `i64`; nothing
-/// in one may be aligned to more than 16 bytes; mark a field that can hold the model's own type again as
+/// Limits of archives: a `usize` or `isize` has 32 bits in one and a larger value is truncated, so use `u64` or `i64`. Nothing
+/// in one may have an alignment above 16 bytes. Mark a field that can contain the model's own type as
 /// [`Nested`](crate::Nested).
 pub trait Model:
     rkyv::Archive<Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>>>
@@ -119,10 +119,10 @@ pub trait Model:
     /// Raised whenever the fields change. Default: 1.
     const VERSION: u16 = 1;
 
-    /// Makes today's value of one that an older version of the type left behind.
+    /// Converts a value that an older version of the type stored.
     ///
     /// # Errors
-    /// Whatever makes it impossible; the value then counts as absent and its bytes stay until it is set anew. The default
+    /// Any error that prevents it; the value then counts as absent, and its bytes stay until it is set again. By default,
     /// refuses every version with [`Error::NoMigration`].
     fn migrate(old: Stored<'_>) -> Result<Self, Error>
     where
@@ -132,7 +132,7 @@ pub trait Model:
     }
 }
 
-/// A stored model of an older version, on its way through [`Model::migrate`].
+/// A stored model of an older version, passed to [`Model::migrate`].
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     entry: EntryRef<'a>,
@@ -142,12 +142,12 @@ pub struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// The version that was stored.
+    /// Returns the version that was stored.
     pub fn version(&self) -> u16 {
         self.version
     }
 
-    /// The value as the type it was stored as.
+    /// Reads the value as the type it was stored as.
     ///
     /// # Errors
     /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `Old`.
@@ -160,7 +160,7 @@ impl Stored<'_> {
         deserialize_using(archived, &mut ()).map_err(ArchiveFault::into_error)
     }
 
-    /// The error that says that this version is not known.
+    /// Returns the error for a version that cannot be migrated.
     #[must_use]
     pub fn no_migration(&self) -> Error {
         Error::NoMigration { tag: self.tag, found: self.version, expected: self.wanted }
@@ -168,7 +168,7 @@ impl Stored<'_> {
 }
 
 impl EntryRef<'_> {
-    /// Finds how a stored value is a `M`.
+    /// Checks whether a stored value is an `M`, and of which version.
     fn model<M: Model>(&self) -> Result<Found<'_>, Error> {
         let Lane::Model { tag, version } = self.lane else {
             return Err(Error::WrongLane { found: self.lane.name(), expected: "a model" });
@@ -190,32 +190,32 @@ enum Found<'a> {
 }
 
 impl Entry {
-    /// A value of the model lane.
+    /// Encodes a value of the model lane.
     ///
     /// # Errors
     /// [`Error::TooDeep`] or [`Error::ValueTooLarge`].
     pub fn model<M: Model>(value: &M, limits: &Limits) -> Result<Self, Error> {
         Encoder::with(|encoder| {
             let bytes = encoder.archive(value, limits)?;
-            // What is accepted here must be readable later: the same check that a reader makes.
+            // What is accepted here must be readable later: the same check as a reader's.
             check_archive::<M::Archived>(bytes)?;
             Ok(Self::new(Lane::Model { tag: M::TAG, version: M::VERSION }, bytes))
         })
     }
 
-    /// Reads a model in place. One of an older version is migrated into a buffer of its own.
+    /// Reads a model in place. One of an older version is migrated into a new buffer.
     ///
     /// # Errors
-    /// [`Error::WrongLane`], [`Error::WrongModel`], [`Error::ModelFromFuture`], whatever [`Model::migrate`] says, and
+    /// [`Error::WrongLane`], [`Error::WrongModel`], [`Error::ModelFromFuture`], the error of [`Model::migrate`], and
     /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `M`.
     pub fn view<M: Model>(&self) -> Result<View<M>, Error> {
         self.clone().into_view()
     }
 
-    /// As [`view`](Self::view), with this share of the bytes: for who needs nothing else of the entry.
+    /// Reads a model like [`view`](Self::view), reusing this entry's share of the bytes.
     ///
     /// # Errors
-    /// As [`view`](Self::view).
+    /// See [`view`](Self::view).
     pub fn into_view<M: Model>(self) -> Result<View<M>, Error> {
         match self.as_ref().model::<M>()? {
             Found::Current => View::check(self),
@@ -223,10 +223,10 @@ impl Entry {
         }
     }
 
-    /// The value as this build writes an `M`, if it was stored by an older version of it; `None` if there is nothing to migrate.
+    /// Returns the value in this build's version of `M`, if an older version stored it; `None` if there is nothing to migrate.
     ///
     /// # Errors
-    /// As [`Entry::view`].
+    /// See [`Entry::view`].
     pub fn upgraded<M: Model>(&self) -> Result<Option<Self>, Error> {
         match self.as_ref().model::<M>()? {
             Found::Current => Ok(None),
@@ -234,7 +234,7 @@ impl Entry {
         }
     }
 
-    /// Whether [`Entry::view`] of an `M` has to migrate it first.
+    /// Whether [`Entry::view`] of an `M` must migrate it first.
     pub fn is_older<M: Model>(&self) -> bool {
         matches!(self.as_ref().model::<M>(), Ok(Found::Older(_)))
     }

@@ -1,7 +1,7 @@
-//! Bounds how deep a model that contains its own type is when it is written.
+//! Bounds the depth of a model that contains its own type, when it is written.
 //!
-//! Facts behind it: rkyv writes a box by writing what is in it first, and asks nothing of the writer on the way down. So depth
-//! can be counted only where the type says so. When it is read, every pointer is counted by the validator.
+//! Facts: rkyv writes a box by writing its content first, and does not call the writer on the way down. So depth can be counted
+//! only where the type is marked. When it is read, the validator counts every pointer.
 
 use rkyv::{
     Archive, Deserialize, Place, Serialize,
@@ -12,11 +12,11 @@ use rkyv::{
 
 use crate::{ModelWriter, encode::ArchiveWriter, error::ArchiveFault};
 
-/// Marks a model's field that can hold the model's own type again: beyond [`MAX_DEPTH`](crate::MAX_DEPTH) of them, writing ends
-/// with [`Error::TooDeep`](crate::Error::TooDeep).
+/// Marks a model's field that can contain the model's own type: beyond [`MAX_DEPTH`](crate::MAX_DEPTH) levels, writing returns
+/// [`Error::TooDeep`](crate::Error::TooDeep).
 ///
-/// The archive is the same as without it. Without it a value is refused too, but only after it was written, and one that is
-/// nested some thousand levels deep exhausts the stack before.
+/// The archive is the same as without it. Without it a value is refused too, but only after it was written; one that is nested
+/// some thousand levels deep exhausts the stack before.
 ///
 /// # Examples
 /// ```
@@ -45,7 +45,7 @@ use crate::{ModelWriter, encode::ArchiveWriter, error::ArchiveFault};
 /// ```
 pub struct Nested;
 
-/// What can write a [`Nested`] field: the one bound that a type which contains itself puts on its writer.
+/// Can write a [`Nested`] field: the only bound of a type that contains itself on its writer.
 pub trait NestedWriter: Fallible + Allocator + Writer + sealed::CountLevels {}
 
 impl NestedWriter for ModelWriter<'_> {}

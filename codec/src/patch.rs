@@ -1,6 +1,6 @@
-//! A patch: the keys that one request set and removed, applied to whatever the record is at commit.
+//! A patch: the keys that one request set and removed, applied to the current record at commit.
 //!
-//! Invariants: changes are sorted by key, one for each key; applying copies the bytes of untouched entries and decodes nothing.
+//! Invariants: changes are sorted by key, one for each key. Applying copies the bytes of untouched entries and decodes nothing.
 
 use crate::{Encoder, Entry, Error, Key, Limits, Meta, Record, record::NewEntry};
 
@@ -12,13 +12,13 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// No change.
+    /// Returns an empty patch.
     #[must_use]
     pub const fn new() -> Self {
         Self { cleared: false, changes: Vec::new() }
     }
 
-    /// Whether applying it would change nothing.
+    /// Whether applying the patch would change nothing.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -40,13 +40,13 @@ impl Patch {
         self.change(key, None);
     }
 
-    /// Removes every value, also those that others set before this patch is applied.
+    /// Removes every value, including those that other patches set before this one is applied.
     pub fn clear(&mut self) {
         self.cleared = true;
         self.changes.clear();
     }
 
-    /// What this patch makes of `key`: `None` leaves it alone, `Some(None)` removes it.
+    /// Returns the change of `key`: `None` leaves it alone, `Some(None)` removes it.
     #[must_use]
     #[inline]
     pub fn get(&self, key: &str) -> Option<Option<&Entry>> {
@@ -56,18 +56,18 @@ impl Patch {
         }
     }
 
-    /// Whether it removes every value that it does not set.
+    /// Whether the patch removes every value that it does not set.
     #[must_use]
     pub fn is_cleared(&self) -> bool {
         self.cleared
     }
 
-    /// The keys it sets (`true`) and removes (`false`), in order.
+    /// Returns the keys that the patch sets (`true`) and removes (`false`), in order.
     pub fn keys(&self) -> impl Iterator<Item = (&str, bool)> {
         self.changes.iter().map(|(key, entry)| (&**key, entry.is_some()))
     }
 
-    /// The record under `key` that `base` becomes.
+    /// Applies the patch to `base`, and returns the new record for `key`.
     ///
     /// # Errors
     /// [`Error::TooManyKeys`] or [`Error::RecordTooLarge`].
@@ -93,10 +93,10 @@ impl Patch {
         Encoder::with(|encoder| encoder.record(key, meta, &entries, limits))
     }
 
-    /// The new record, if this patch does no more than set values that are as long as those before: a counter, a time, a flag.
+    /// Returns the new record if this patch only sets values of the same length as before: a counter, a time, a flag.
     fn overwrite(&self, base: &Record, key: &Key, meta: &Meta, limits: &Limits) -> Option<Record> {
         if base.len() > limits.keys || base.bytes().len() > limits.record_bytes {
-            // It was written under other limits: what comes of that, the encoder says.
+            // It was written under other limits: the encoder checks it.
             return None;
         }
         if self.changes.iter().any(|(_, entry)| entry.is_none()) {

@@ -1,10 +1,11 @@
-//! A record: one session as checked, immutable, 16-aligned, shareable bytes, read where they lie.
+//! A record: one session as checked, immutable, 16-aligned, shareable bytes, read in place.
 //!
-//! Invariants: a [`Record`] exists only over bytes that passed [`Record::check`] or were just written by the encoder; a
-//! [`View`] only over bytes that passed the check for its model; nothing writes to a buffer after it was made. So the type is
-//! the proof, and access needs no second check. This is the only file with `unsafe`: the accesses that rely on that proof.
+//! Invariants: a [`Record`] exists only over bytes that passed [`Record::check`] or were just written by the encoder. A
+//! [`View`] exists only over bytes that passed the check for its model. A buffer is never written to after it was made. So the
+//! type is the proof, and access needs no second check. This is the only file with `unsafe`: the accesses that rely on that
+//! proof.
 //!
-//! Knows nothing of time, keys rings or disks.
+//! Knows nothing of time, key rings or disks.
 #![allow(unsafe_code)]
 
 use std::{fmt, hint::black_box, marker::PhantomData, mem::MaybeUninit, num::NonZeroUsize, ops::Deref, sync::Arc};
@@ -22,7 +23,7 @@ use rkyv::{
 
 use crate::{Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker};
 
-/// Sixteen bytes that begin at a multiple of sixteen.
+/// Sixteen bytes at a multiple of sixteen.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 struct Block([u8; 16]);
@@ -35,11 +36,11 @@ impl Buffer {
     /// Copies `bytes`, padded with zeros to whole blocks.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         let mut buffer = Arc::new_uninit_slice(bytes.len().div_ceil(size_of::<Block>()));
-        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("nobody else has the new buffer");
+        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("the new buffer is not shared yet");
         if let Some(last) = blocks.last_mut() {
             last.write(Block([0; 16]));
         }
-        // In one piece: block by block, as an iterator would, was a third of what it takes to write a record.
+        // In one piece: a copy by blocks, with an iterator, took a third of the time to write a record.
         // SAFETY: `blocks` has room for `bytes`, by the division above, is new and so overlaps nothing, and a `Block` is sixteen
         // bytes of any content. `bytes` fill every block but the end of the last one, which was filled with zeros before.
         let buffer = unsafe {
@@ -49,10 +50,10 @@ impl Buffer {
         Self(buffer)
     }
 
-    /// The bytes, to write to: for who has just made the buffer.
+    /// Returns the bytes for writing, to the code that has just made the buffer.
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let blocks = Arc::get_mut(&mut self.0).expect("nobody else has the new buffer");
-        // SAFETY: as in `bytes`, and nobody else reads or writes: `get_mut` gave the only reference there is.
+        let blocks = Arc::get_mut(&mut self.0).expect("the new buffer is not shared yet");
+        // SAFETY: as in `bytes`, and no other code reads or writes: `get_mut` returned the only reference.
         unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
     }
 
@@ -66,12 +67,12 @@ impl Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Session values are private: a size is all that a log may have.
+        // Session values are private: a log may contain only a size.
         write!(f, "Buffer({} bytes)", self.0.len() * size_of::<Block>())
     }
 }
 
-/// One entry on its way into an archive.
+/// One entry that is being written into an archive.
 #[derive(Archive, Serialize)]
 #[rkyv(archived = StoredEntryOf)]
 pub(crate) struct NewEntry<'a> {
@@ -82,11 +83,11 @@ pub(crate) struct NewEntry<'a> {
     tag: [u8; 8],
     version: u16,
     lane: u8,
-    // Named, so that the archive has no padding of which the content would be nobody's.
+    // Named, so that the archive has no padding with undefined content.
     zero: u8,
 }
 
-/// An entry in an archive. The lifetime is an echo of the borrowed form; nothing in it borrows.
+/// An entry in an archive. The lifetime comes from the borrowed form; nothing in it borrows.
 type StoredEntry = StoredEntryOf<'static>;
 
 impl<'a> NewEntry<'a> {
@@ -105,7 +106,7 @@ impl StoredEntry {
         Lane::from_parts(self.lane, Tag::from_bytes(self.tag), self.version.to_native())
     }
 
-    /// Whether it is an entry as [`NewEntry::new`] makes it. What is zero today stays free for a later format that way.
+    /// Whether it is an entry as written by [`NewEntry::new`]. So bytes that are zero now stay free for a later format.
     fn is_well_formed(&self) -> bool {
         let fits_lane = self.lane().is_some_and(|lane| matches!(lane, Lane::Model { .. }) || self.version.to_native() == 0);
         fits_lane && self.zero == 0 && self.bytes.as_ptr().addr().is_multiple_of(align_of::<Block>())
@@ -136,7 +137,7 @@ impl<S: Fallible<Error = ArchiveFault> + Writer + ?Sized> SerializeWith<&str, S>
     }
 }
 
-/// Archives borrowed bytes 16-aligned, so that they can be an archive of their own.
+/// Archives borrowed bytes 16-aligned, so that they can be an archive themselves.
 struct AsAlignedBytes;
 
 impl ArchiveWith<&[u8]> for AsAlignedBytes {
@@ -156,17 +157,18 @@ impl<S: Fallible<Error = ArchiveFault> + Allocator + Writer + ?Sized> SerializeW
     }
 }
 
-/// The longest text that rkyv archives in place, without a pointer to it.
+/// The longest text that rkyv archives in place, without a pointer.
 const SHORT: usize = size_of::<ArchivedString>();
-/// In a record of more entries than this, a key is searched for by halves.
+/// A record with more entries is searched by binary search.
 const MOST_SCANNED: usize = 32;
 
 /// Bytes that memory and caches exchange at a time.
 const LINE: usize = 64;
-/// As many lines as a core asks for at once, and half as many again.
+/// One and a half times as many lines as a core requests at once.
 const MOST_PREFETCHED: usize = 24;
 
-/// The bytes that a short `key` is archived as, which no other key is: itself and then 0xff, which is in no text.
+/// Returns the bytes that a short `key` is archived as: itself and then 0xff, which occurs in no text. No other key has the
+/// same.
 #[inline]
 fn short_form(key: &str) -> Option<[u8; SHORT]> {
     let mut form = [0xff; SHORT];
@@ -174,7 +176,7 @@ fn short_form(key: &str) -> Option<[u8; SHORT]> {
     Some(form)
 }
 
-/// The first bytes of each of `entries`, which lie in `bytes`: what its key is archived as.
+/// Returns the first bytes of each of `entries` in `bytes`: the archived form of its key.
 fn key_forms<'a>(entries: &[StoredEntry], bytes: &'a [u8]) -> impl Iterator<Item = Option<&'a [u8; SHORT]>> {
     const { assert!(std::mem::offset_of!(StoredEntry, key) == 0, "an entry begins with its key") };
     let start = entries.as_ptr().addr() - bytes.as_ptr().addr();
@@ -182,15 +184,15 @@ fn key_forms<'a>(entries: &[StoredEntry], bytes: &'a [u8]) -> impl Iterator<Item
     rows.map(<[u8]>::first_chunk)
 }
 
-/// Everything behind the header: the entries, sorted by key.
+/// Everything after the header: the entries, sorted by key.
 type Body = ArchivedVec<StoredEntry>;
 
-/// Checks that `bytes` are an archived `T`, at most [`MAX_DEPTH`] levels deep, and gives it.
+/// Checks that `bytes` are an archived `T`, at most [`MAX_DEPTH`] levels deep, and returns it.
 pub(crate) fn check_archive<'a, T>(bytes: &'a [u8]) -> Result<&'a T, Error>
 where
     T: Portable + for<'c> CheckBytes<ModelChecker<'c>>,
 {
-    // rkyv refuses the level that uses its number up, so it gets one more than we allow.
+    // rkyv refuses the level that reaches its limit, so it gets one more than we allow.
     const DEPTH: NonZeroUsize = NonZeroUsize::new(MAX_DEPTH + 1).expect("the limit is not zero");
     const { assert!(align_of::<T>() <= align_of::<Block>(), "values are 16-aligned: nothing in a model may need more") };
     let mut validator = rkyv::validation::archive::ArchiveValidator::with_max_depth(bytes, Some(DEPTH));
@@ -202,23 +204,23 @@ fn check_body(archive: &[u8]) -> Result<(), Error> {
     let entries = check_archive::<Body>(archive)?.as_slice();
     let sorted = entries.is_sorted_by(|a, b| a.key.as_str() < b.key.as_str());
     let mut forms = entries.iter().zip(key_forms(entries, archive));
-    // `Record::find` goes by the forms.
+    // `Record::find` relies on the forms.
     let found = forms.all(|(entry, found)| short_form(&entry.key).is_none_or(|form| found == Some(&form)));
     if sorted && found && entries.iter().all(StoredEntry::is_well_formed) { Ok(()) } else { Err(Error::BadArchive) }
 }
 
 /// One session as bytes: checked, immutable, cheap to clone and to send.
 ///
-/// Entries are found and read in place; nothing is decoded but what is asked for.
+/// Entries are found and read in place; only what is requested is decoded.
 #[derive(Clone)]
 pub struct Record(Buffer);
 
 impl Record {
-    /// Checks bytes from outside, which were stored under `key`, and takes a copy of them.
+    /// Checks bytes from outside, which were stored under `key`, and copies them.
     ///
     /// # Errors
-    /// The typed error for what is wrong: too short, magic, format version, layout of rkyv, length, checksum (also when the
-    /// bytes belong to another key), archive, depth, or more than `limit_bytes`.
+    /// The typed error for the problem: too short, magic, format version, layout of rkyv, length, checksum (also if the bytes
+    /// belong to another key), archive, depth, or more than `limit_bytes`.
     pub fn check(bytes: &[u8], key: &Key, limit_bytes: usize) -> Result<Self, Error> {
         if bytes.len() > limit_bytes {
             return Err(Error::RecordTooLarge { found_bytes: bytes.len(), limit_bytes });
@@ -229,40 +231,40 @@ impl Record {
         Ok(Self(buffer))
     }
 
-    /// Takes what the encoder has just written: a header and a `Body` of entries that are sorted by key.
+    /// Creates a record from the encoder's output: a header and a `Body` of entries that are sorted by key.
     pub(crate) fn from_encoder(bytes: &[u8]) -> Self {
         let buffer = Buffer::copy_of(bytes);
         debug_assert_eq!(check_body(&buffer.bytes()[header::LEN..bytes.len()]), Ok(()));
         Self(buffer)
     }
 
-    /// The record as it is stored.
+    /// Returns the record as it is stored.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes()[..header::LEN + self.archive_len()]
     }
 
-    /// What the record says of its session, apart from the entries.
+    /// Returns the record's metadata.
     #[must_use]
     #[inline]
     pub fn meta(&self) -> Meta {
         header::parse_meta(self.header())
     }
 
-    /// The value under `key`.
+    /// Returns the value under `key`.
     #[must_use]
     #[inline]
     pub fn get(&self, key: &str) -> Option<EntryRef<'_>> {
         self.find(key).map(StoredEntry::as_ref)
     }
 
-    /// The value under `key`, sharing this record's bytes.
+    /// Returns the value under `key`, sharing this record's bytes.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<Entry> {
         self.clone().into_entry(key)
     }
 
-    /// The value under `key`, with this share of the record's bytes: for who needs nothing else of the record.
+    /// Returns the value under `key`, reusing this share of the record's bytes.
     #[must_use]
     pub fn into_entry(self, key: &str) -> Option<Entry> {
         let entry = self.find(key)?.as_ref();
@@ -278,32 +280,32 @@ impl Record {
         self.find(key).is_some()
     }
 
-    /// All entries, by key.
+    /// Returns all entries, in the order of their keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, EntryRef<'_>)> {
         self.entries().iter().map(|entry| (entry.key.as_str(), entry.as_ref()))
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.entries().len()
     }
 
-    /// Whether there is no entry.
+    /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The same entries under another header: another record key, or other times.
+    /// Returns the same entries with another header: another record key, or other times.
     #[must_use]
     pub fn with_meta(&self, key: &Key, meta: &Meta) -> Self {
         self.sealed(Buffer::copy_of(self.bytes()), key, meta)
     }
 
-    /// The same record under another header and with other bytes for some of its values, if each of them is of the same lane and as
-    /// long as what it replaces. All else stays where it is, so what the encoder would write is these very bytes.
+    /// Returns the record with another header and with other bytes for some values, if each has the same lane and length as the
+    /// value it replaces. Everything else stays in place, so the bytes are what the encoder would write.
     pub(crate) fn overwritten<'a>(
         &self,
         key: &Key,
@@ -319,7 +321,7 @@ impl Record {
             // Only now: most patches that do not fit end at their first key.
             let buffer = buffer.get_or_insert_with(|| Buffer::copy_of(self.bytes()));
             if new.bytes.is_empty() {
-                // Where nothing lies is not certain to be in the record.
+                // The position of an empty value may be outside the record.
                 continue;
             }
             let start = old.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
@@ -336,16 +338,17 @@ impl Record {
         Self(buffer)
     }
 
-    /// Has the processor fetch what lies in no cache, all of it at once: what follows, to share the record and to find a value in it,
-    /// would wait for one line of memory after the other. Of a long record it is the end, where the entries are listed.
+    /// Makes the processor fetch the uncached lines of the record all at once. Otherwise, sharing the record and finding a
+    /// value in it would wait for one line of memory after another. For a long record, only the end is fetched, where the
+    /// entries are listed.
     #[inline]
     pub fn prefetch(&self) {
         let lines = self.0.bytes().rchunks(LINE).take(MOST_PREFETCHED);
-        // What is read is of no use; that it is read is. The last byte, because the list ends with the record, wherever in a line.
+        // Only the read matters, not its result. The last byte, because the list ends with the record, anywhere in a line.
         black_box(lines.filter_map(<[u8]>::last).fold(0, |sum, byte| sum ^ byte));
     }
 
-    /// Whether both are the same bytes in memory, which says that nothing was committed between.
+    /// Whether both are the same bytes in memory, which means that no commit happened in between.
     #[must_use]
     #[inline]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -366,7 +369,7 @@ impl Record {
     fn find(&self, key: &str) -> Option<&StoredEntry> {
         let entries = self.entries();
         let at = match short_form(key) {
-            // Eight bytes each at known places are compared faster than texts, though it looks at more of them.
+            // Comparing eight bytes each at known places is faster than comparing texts, although more of them are compared.
             Some(form) if entries.len() <= MOST_SCANNED => {
                 key_forms(entries, self.0.bytes()).position(|found| found == Some(&form))?
             }
@@ -378,19 +381,19 @@ impl Record {
     #[inline]
     fn entries(&self) -> &[StoredEntry] {
         let archive = &self.0.bytes()[header::LEN..header::LEN + self.archive_len()];
-        // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on exactly these bytes
-        // at this address. `from_encoder` got them from rkyv's own serializer of a `Body`, `sealed` from another `Record`, and at
-        // most wrote over bytes of values, which a `Body` holds as bytes of any content and which belong to nothing else: the check
-        // gives each part of an archive a range of its own. Both put them where they are as well aligned as before: the buffer is
-        // 16-aligned and the header a multiple of 16 long. An archive points only relative to itself, and nothing writes to it
-        // afterwards.
+        // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on exactly these
+        // bytes at this address. `from_encoder` got them from rkyv's own serializer of a `Body`. `sealed` got them from another
+        // `Record`, and at most overwrote bytes of values. A `Body` holds those as bytes of any content, and they belong to
+        // nothing else: the check assigns each part of an archive its own range. Both copied them with the same alignment: the
+        // buffer is 16-aligned and the header a multiple of 16 long. An archive points only relative to itself, and nothing
+        // writes to it afterwards.
         unsafe { access_unchecked::<Body>(archive) }.as_slice()
     }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Sizes and keys only: session values are private.
+        // Only sizes and keys: session values are private.
         f.debug_struct("Record")
             .field("revision", &self.meta().revision)
             .field("bytes", &self.bytes().len())
@@ -399,10 +402,10 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A model, read where it lies in its record, for as long as the view is kept.
+/// A model, read in place in its record, for as long as the view is kept.
 ///
 /// It owns a share of the record's bytes: no lifetime, no copy. It dereferences to the archived form of the model, in which a
-/// `String` is an `ArchivedString`, a `u32` is read by `.to_native()`, and so on.
+/// `String` is an `ArchivedString`, a `u32` is read with `.to_native()`, and so on.
 pub struct View<M: Model> {
     buffer: Buffer,
     start: usize,
@@ -423,8 +426,8 @@ impl<M: Model> Deref for View<M> {
 
     fn deref(&self) -> &M::Archived {
         let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
-        // SAFETY: `View::check`, the only way to a `View` but for a clone, ran the depth-limited bytecheck for `M::Archived` on
-        // exactly these bytes at this address, and nothing writes to a buffer.
+        // SAFETY: `View::check`, the only way to create a `View` except by a clone, ran the depth-limited bytecheck for
+        // `M::Archived` on exactly these bytes at this address, and nothing writes to a buffer.
         unsafe { access_unchecked::<M::Archived>(bytes) }
     }
 }
@@ -437,7 +440,7 @@ impl<M: Model> Clone for View<M> {
 
 impl<M: Model> fmt::Debug for View<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Session values are private; whoever wants to print one prints what the view dereferences to.
+        // Session values are private. To print one, print what the view dereferences to.
         f.debug_struct("View").field("tag", &M::TAG).field("bytes", &self.len).finish_non_exhaustive()
     }
 }
@@ -445,7 +448,7 @@ impl<M: Model> fmt::Debug for View<M> {
 /// Accesses the `T` at the end of `bytes`.
 ///
 /// # Safety
-/// `bytes` passed [`check_archive`] for a `T` at this very address, or rkyv has just written them as one there.
+/// `bytes` passed [`check_archive`] for a `T` at exactly this address, or rkyv has just written them as one there.
 unsafe fn access_unchecked<T: Portable>(bytes: &[u8]) -> &T {
     // SAFETY: as the caller promises; the position is the one at which `check_archive` looks for the root.
     unsafe { rkyv::api::access_pos_unchecked(bytes, root_position::<T>(bytes.len())) }

@@ -1,6 +1,7 @@
-//! What the settings of a store may be.
+//! Checks the settings of a store.
 //!
-//! Invariant: a setting that would end every session, fail every commit or keep a processor busy is refused before a file is touched.
+//! Invariant: a setting that would end every session, fail every commit or keep a processor busy is refused before a file is
+//! touched.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::Builder;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The first setting that has no sensible meaning: its name, what it is and what it may be.
+/// Returns the name, the value and the valid range of the first setting without a sensible meaning.
 pub(super) fn problem(builder: &Builder) -> Option<String> {
     let settings = &builder.settings;
     let (timeouts, limits) = (&settings.timeouts, &settings.limits);
@@ -34,8 +35,7 @@ pub(super) fn problem(builder: &Builder) -> Option<String> {
 }
 
 fn too_short(name: &str, found: Duration, least: Duration) -> Option<String> {
-    (found < least)
-        .then(|| format!("the setting `{name}` is {found:?}; give at least {least:?}, or `Duration::MAX` for no end"))
+    (found < least).then(|| format!("the setting `{name}` is {found:?}; set at least {least:?}, or `Duration::MAX` for no end"))
 }
 
 fn outside(name: &str, found: u64, least: u64, most: u64) -> Option<String> {
@@ -43,5 +43,5 @@ fn outside(name: &str, found: u64, least: u64, most: u64) -> Option<String> {
         return None;
     }
     let range = if most == u64::MAX { format!("at least {least}") } else { format!("{least} to {most}") };
-    Some(format!("the setting `{name}` is {found}; give {range}"))
+    Some(format!("the setting `{name}` is {found}; set {range}"))
 }

@@ -1,11 +1,11 @@
-//! Settings of the files: when commits are durable, how large the journal is, and what is done with files that are not as they should be.
+//! Settings of the files: when commits are durable, how large the journal is, and how damaged or unusual files are handled.
 
 use std::time::Duration;
 
 use super::{Builder, Durability};
 
 impl Builder {
-    /// Bytes that the database may use to cache pages of the file. Default: 16 MiB.
+    /// Sets the bytes that the database may use to cache pages of the file. Default: 16 MiB.
     ///
     /// # Examples
     /// ```
@@ -18,7 +18,7 @@ impl Builder {
         Self { disk_cache: bytes, ..self }
     }
 
-    /// When a commit is acknowledged, for every commit of this store. Default: [`Durability::Durable`].
+    /// Sets when every commit of this store is acknowledged. Default: [`Durability::Durable`].
     ///
     /// # Examples
     /// ```
@@ -35,7 +35,7 @@ impl Builder {
         self.set(|settings| settings.durability = durability)
     }
 
-    /// How long a relaxed commit may wait for its sync. Default: 1 second.
+    /// Sets how long a relaxed commit may wait for its sync. Default: 1 second.
     ///
     /// # Examples
     /// ```
@@ -57,7 +57,7 @@ impl Builder {
         Self { flush_interval: interval, ..self }
     }
 
-    /// How long to wait for another process to close the file, as at a deploy. Default: not at all.
+    /// Sets how long to wait for another process to close the file, for example in a deploy. Default: not at all.
     ///
     /// # Examples
     /// ```
@@ -80,7 +80,8 @@ impl Builder {
         Self { wait_for_lock: timeout, ..self }
     }
 
-    /// How often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute; at least a second.
+    /// Sets how often expired sessions are deleted from the file. They are never served in the meantime. Default: every minute;
+    /// at least a second.
     ///
     /// # Examples
     /// ```
@@ -97,8 +98,8 @@ impl Builder {
         Self { sweep_interval: interval, ..self }
     }
 
-    /// How long a commit may wait for the disk before it returns [`Error::TimedOut`](crate::Error::TimedOut). Default: 10 seconds; at least a
-    /// millisecond.
+    /// Sets how long a commit may wait for the disk before it returns [`Error::TimedOut`](crate::Error::TimedOut). Default: 10
+    /// seconds; at least a millisecond.
     ///
     /// # Examples
     /// ```
@@ -120,13 +121,13 @@ impl Builder {
         Self { commit_timeout: timeout, ..self }
     }
 
-    /// Bytes that the journal's files may take together: three to eight, of which up to seven hold what the store's own file does
-    /// not have yet. Default: 256 MiB; 192 KiB to 8 GiB.
+    /// Sets the bytes that the journal's files may take together: three to eight files. Up to seven of them contain changes
+    /// that the store's own file does not have yet. Default: 256 MiB; 192 KiB to 8 GiB.
     ///
-    /// The files begin with 256 KiB and double only as a busy store fills them in less than a minute. What is in them is in
-    /// memory too, so that a session is read without looking for it there. A larger journal means fewer bytes at the disk, as
-    /// a session that changes often is moved to the store's file once per checkpoint; and a longer start after a crash, by
-    /// about a microsecond per change. If commits arrive faster than the journal can be moved to the store's file, they wait. A record
+    /// The files begin with 256 KiB and double only if a busy store fills them in less than a minute. Their content is in
+    /// memory too, so reading a session never searches them. A larger journal writes fewer bytes to disk, as a session that
+    /// changes often is moved to the store's file once per checkpoint. It also makes a start after a crash longer, by about a
+    /// microsecond per change. If commits arrive faster than the journal can be moved to the store's file, they wait. A record
     /// larger than an eighth of this gets a journal file of its own size; up to two such files may exceed the bound.
     ///
     /// # Examples
@@ -140,11 +141,11 @@ impl Builder {
         Self { journal_bytes: bytes, ..self }
     }
 
-    /// For SD cards and other flash that wears out: relaxed commits, gathered for 10 seconds at a time, and a journal of up to
-    /// 512 MiB. Sets [`durability`](Self::durability), [`flush_interval`](Self::flush_interval) and
+    /// Sets relaxed commits, collected for 10 seconds at a time, and a journal of up to 512 MiB: for SD cards and other flash
+    /// that wears out. Sets [`durability`](Self::durability), [`flush_interval`](Self::flush_interval) and
     /// [`journal_bytes`](Self::journal_bytes).
     ///
-    /// A crash loses at most the last 10 seconds; rotations and the end of sessions are durable at once all the same.
+    /// A crash loses at most the last 10 seconds. Rotations and the end of sessions are still durable at once.
     ///
     /// # Examples
     /// ```
@@ -160,10 +161,10 @@ impl Builder {
         Self { flush_interval: Duration::from_secs(10), journal_bytes: 512 << 20, ..self }.durability(Durability::Relaxed)
     }
 
-    /// Whether to read the whole file and check it before the store opens. Default: no, since it takes some ten seconds at
-    /// a million sessions; each record is checked when it is read.
+    /// Sets whether to read and check the whole file before the store opens. Default: no, since it takes some ten seconds at a
+    /// million sessions; each record is checked when it is read.
     ///
-    /// For a file that may be damaged elsewhere than in its records.
+    /// For a file that may be damaged outside its records.
     ///
     /// # Examples
     /// ```
@@ -179,12 +180,13 @@ impl Builder {
         Self { verify_on_open: verify, ..self }
     }
 
-    /// Whether [`open`](Self::open) makes a store of an existing file of 0 bytes, instead of returning [`Error::EmptyFile`](crate::Error::EmptyFile). Default: no, because
-    /// a store's file that has become empty means lost sessions.
+    /// Sets whether [`open`](Self::open) creates a store in an existing file of 0 bytes, instead of returning
+    /// [`Error::EmptyFile`](crate::Error::EmptyFile). Default: no, because a store's file that has become empty means lost
+    /// sessions.
     ///
-    /// For containers with a single file as a mount: that file must exist before the container starts. Mounting the directory is better. The
-    /// journal is in the same directory as the file; if only the file outlives the container, commits since the last checkpoint are lost unless
-    /// the store was [closed](crate::Store::close).
+    /// For containers with a single file as a mount: that file must exist before the container starts. Mounting the directory
+    /// is better. The journal is in the same directory as the file. If only the file outlives the container, commits since the
+    /// last checkpoint are lost unless the store was [closed](crate::Store::close).
     ///
     /// # Examples
     /// ```
@@ -203,19 +205,20 @@ impl Builder {
         Self { accept_empty_file: accept, ..self }
     }
 
-    /// Whether to go on with what is readable if the journal is damaged, incomplete or does not fit the store's file, instead of
-    /// [`Error::JournalDamaged`](crate::Error::JournalDamaged), [`Error::JournalIncomplete`](crate::Error::JournalIncomplete) and [`Error::JournalMismatch`](crate::Error::JournalMismatch). Default: no.
+    /// Sets whether to continue with what is readable if the journal is damaged, incomplete or does not fit the store's file,
+    /// instead of returning [`Error::JournalDamaged`](crate::Error::JournalDamaged),
+    /// [`Error::JournalIncomplete`](crate::Error::JournalIncomplete) or
+    /// [`Error::JournalMismatch`](crate::Error::JournalMismatch). Default: no.
     ///
-    /// Copy the files away first. Sessions whose last changes are lost are then as they were before, among them those that
-    /// had been ended. If a user must not stay signed in by mistake, end that user's sessions afterwards.
-    ///
+    /// Copy the files first. Sessions whose last changes are lost are then as they were before, including sessions that had
+    /// been ended. If a user must not stay signed in by mistake, end that user's sessions afterwards.
     /// # Examples
     /// ```
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("sessions.redb");
     /// # use sessile::Store;
     /// # Store::open(&path)?.close()?;
-    /// // After `Error::JournalDamaged`, and a copy of all files was put aside.
+    /// // After `Error::JournalDamaged`, and after all files were copied.
     /// let store = Store::builder().salvage_journal(true).open(&path)?;
     /// assert_eq!(store.stats().torn_writes, 0);
     /// # Ok::<(), sessile::Error>(())

@@ -1,4 +1,4 @@
-//! From settings to an open store, on whatever the files are on.
+//! Opens a store with its settings, on a real or a simulated disk.
 
 use std::{ffi::OsString, path::Path, sync::Arc};
 
@@ -12,13 +12,14 @@ use crate::{
 };
 
 impl Builder {
-    /// Opens the store at `path`, or makes one if no file is there. The directory must exist.
+    /// Opens the store at `path`. Creates it if there is no file. The directory must exist.
     ///
-    /// The path is resolved once. Later changes of the working directory, of the root directory (`chroot`) or of a symbolic link have no
-    /// effect; on Unix, renaming the directory has none either. If the path is a symbolic link, the journal is in the directory of its target.
+    /// The path is resolved once. Later changes of the working directory, of the root directory (`chroot`) or of a symbolic
+    /// link have no effect; on Unix, renaming the directory has none either. If the path is a symbolic link, the journal is in
+    /// the directory of its target.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and what [`Store::open`] returns.
+    /// [`Error::Config`] for a setting without a sensible meaning, [`Error::ShortKey`], and the errors of [`Store::open`].
     ///
     /// # Examples
     /// ```
@@ -35,10 +36,10 @@ impl Builder {
         self.open_in(directory, name)
     }
 
-    /// Opens a store without a file, which is gone when it is closed.
+    /// Opens a store without a file. Its content is lost when it is closed.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     ///
     /// # Examples
     /// ```
@@ -55,10 +56,10 @@ impl Builder {
         self.open_in(Arc::new(InMemory::default()), "memory".into())
     }
 
-    /// Opens the store "store" on a volume of a test's own, such as the simulated disk of the crate `sessile-fault-disk`.
+    /// Opens the store named "store" on a volume of a test's own, such as the simulated disk of the crate `sessile-fault-disk`.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     ///
     /// # Examples
     /// ```
@@ -80,19 +81,19 @@ impl Builder {
         self.open_in(Arc::new(volume.clone()), "store".into())
     }
 
-    /// Copies every session of the store at `from`, which this builder opens, to a new one at `to`, which `into` opens: from a store
-    /// that is not encrypted to one that is, back, or to other keys at once. Returns the number of sessions. Sessions in the store stay
-    /// signed in. What is sealed in cookies is bound to the old store and opens in no other, so those sessions end.
+    /// Copies every session of the store at `from`, which this builder opens, to a new store at `to`, which `into` opens. This
+    /// encrypts or decrypts a store, or replaces all its keys. Returns the number of sessions. Sessions in the store stay
+    /// signed in. Sessions sealed in cookies are bound to the old store and open in no other, so they end.
     ///
-    /// Nobody may have the store open. A store is not encrypted where it lies, because what it said before would stay in its file:
-    /// remove that, and its backups, once the copy is in use. On flash, and on file systems that copy on write, removed bytes can
+    /// The store must not be open. A store cannot be encrypted in place, because the old content would stay in its file: remove
+    /// that file and its backups once the copy is in use. On flash, and on copy-on-write file systems, removed bytes can
     /// outlast their file.
     ///
-    /// Sessions whose bytes are damaged are left out. Of `into`, the keys of [`encrypt`](Self::encrypt) are all that counts.
+    /// Sessions whose bytes are damaged are skipped. Of `into`, only the keys of [`encrypt`](Self::encrypt) are used.
     ///
     /// # Errors
-    /// What [`open`](Self::open) returns, [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
-    /// that cannot be read with the keys given. There is no store at `to` then.
+    /// Those of [`open`](Self::open), [`Error::Open`] if there is a file at `to`, and [`Error::UnknownSealKey`] for a session
+    /// that cannot be read with the keys. Then no store is created at `to`.
     ///
     /// # Examples
     /// ```
@@ -120,17 +121,17 @@ impl Builder {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound).into();
             return Err(Error::Open { path: from.as_ref().into(), source });
         }
-        // What is in the journal goes into the file.
+        // Closing moves the journal's content into the file.
         self.clone().open(from)?.close()?;
         disk::copy(&from_place, &to_place, self.disk_cache)
     }
 
-    /// The directory of a store's file, and its name.
+    /// Returns the directory of a store's file, and its name.
     fn place(path: &Path) -> Result<(Arc<dyn Volume>, OsString), Error> {
         let found = disk::directory_of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
         let found = found.map(|(directory, name)| (Arc::new(directory) as Arc<dyn Volume>, name));
         found.ok_or_else(|| {
-            let detail = format!("{} is no path of a file; give the file's name, too", path.display());
+            let detail = format!("{} is no path of a file; add the file's name", path.display());
             Error::Config { detail }
         })
     }

@@ -1,7 +1,7 @@
-//! The sessions without an owner, in the order in which they came: the next one goes when the store is full.
+//! The sessions without an owner, oldest first: the next one is evicted when the store is full.
 //!
-//! Invariants: every session of this shard that has no owner is in the list, if one is kept; a name whose session has left, or has an owner
-//! now, is dropped when it is met, and all such names are when they are more than half.
+//! Invariants: every session of this shard without an owner is in the list, if one is kept. A name whose session has left or
+//! has an owner is dropped when it is met; all such names are dropped once they are more than half.
 
 use std::collections::VecDeque;
 
@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{owner::NOBODY, token::Key};
 
-/// Their names, which are hashes of their keys. `None`: nobody asks.
+/// Their names, which are hashes of their keys. `None`: no list is kept.
 #[derive(Default)]
 pub(super) struct Anonymous(Option<VecDeque<u64>>);
 
-/// Stale names that a shard may keep besides as many as half of its list: 256 bytes, 16 KiB in all shards.
+/// Stale names that a shard may keep in addition to half of its list: 256 bytes, 16 KiB in all shards.
 const SHORT: usize = 32;
 
 impl Anonymous {
@@ -40,7 +40,8 @@ impl Shard {
         }
     }
 
-    /// The session without an owner that came first, of those that were not used lately if `unused`. Looks at `most` of them at most.
+    /// Returns the oldest session without an owner; if `unused`, of those that were not used recently. Checks at most `most` of
+    /// them.
     pub(super) fn next_anonymous(&mut self, most: usize, unused: bool) -> Option<Key> {
         let names = self.anonymous.0.as_mut()?;
         let mut looked = 0;
@@ -70,11 +71,11 @@ impl Shard {
     }
 }
 
-/// Drops the names that stand for nothing, and those that are there twice.
+/// Drops names without a session, and duplicates.
 fn drop_stale(names: &mut VecDeque<u64>, index: &mut Index) {
     names.retain(|name| match index.named_mut(*name).filter(|slot| slot.turn.is_listed()) {
         Some(slot) => {
-            // Not again, should its name come a second time.
+            // Not again, if its name comes a second time.
             slot.turn.set_listed(false);
             true
         }

@@ -1,8 +1,8 @@
-//! Which records left probation lately without having been used, as 32 bits each.
+//! The records that recently left probation without having been used, as 32 bits each.
 //!
-//! A record that is asked for again soon after it left was worth keeping; without this, one that comes back more rarely than
-//! probation lasts would never get out of it. A ghost is found by some bits of the hash and known by others; a newer one takes the place
-//! of an older one, so all of them fade by themselves. Two that look alike cost no more than a wrong guess.
+//! A record that is requested again soon after it left was worth keeping. Without ghosts, one that comes back less often than
+//! probation lasts would never leave probation. Some bits of the hash select a ghost's place, and others identify it. A newer
+//! ghost replaces an older one, so all of them disappear over time. A collision costs only a wrong guess.
 
 #[derive(Default)]
 pub(super) struct Ghost(Box<[u32]>);
@@ -18,7 +18,7 @@ impl Ghost {
         }
     }
 
-    /// Whether the record with `hash` left lately. The ghost is gone then.
+    /// Whether the record with `hash` left recently. Removes the ghost.
     pub(super) fn take(&mut self, hash: u64) -> bool {
         let found = self.place(hash).filter(|found| **found == trace(hash));
         found.map(|found| *found = 0).is_some()
@@ -31,7 +31,7 @@ impl Ghost {
     }
 }
 
-/// What a ghost is known by; never 0, which stands for none.
+/// The bits that identify a ghost; never 0, which means none.
 #[expect(clippy::cast_possible_truncation, reason = "only these bits are left")]
 fn trace(hash: u64) -> u32 {
     (hash & u64::from(u32::MAX)) as u32 | 1

@@ -1,6 +1,6 @@
-//! Where a record is found: a hash table from record key to slot.
+//! A hash table from record key to slot.
 //!
-//! Invariant: the hash is the key's first eight bytes as they are. Keys are hashes of tokens, and clients cannot choose one.
+//! Invariant: the hash is the key's first eight bytes unchanged. Keys are hashes of tokens, and clients cannot choose one.
 
 use hashbrown::{HashTable, hash_table::Entry};
 use sessile_codec::Record;
@@ -8,7 +8,7 @@ use sessile_codec::Record;
 use super::{Before, Grace, Seq, order::Turn};
 use crate::{expiry, token::Key};
 
-/// What a shard knows of one key: 48 bytes, because the table has one for each session, and up to twice the room.
+/// What a shard knows of one key: 48 bytes, because the table has a slot for each session, and up to twice the room.
 pub(super) struct Slot {
     pub(super) key: Key,
     pub(super) content: Content,
@@ -20,11 +20,12 @@ pub(super) struct Slot {
 
 const _: () = assert!(size_of::<Slot>() <= 48);
 
-/// Bytes that a record costs beyond its own, on average while the tables grow: slot, place in the order, ghost, allocation headers. As long
-/// as there is room for all, each has a place in probation, and costs 149; later most are in main, where a place costs 8 and not 66.
+/// Bytes that a record costs beyond its own, on average while the tables grow: slot, place in the order, ghost, allocation
+/// headers. While there is room for all, each record is in probation and costs 149; later most are in main, where a place costs
+/// 8 instead of 66.
 const OVERHEAD_BYTES: usize = 152;
 
-/// In place of the number of a write.
+/// Used as the number of a write: not pinned.
 const FREE: Seq = Seq::MAX;
 
 /// Milliseconds since the Unix epoch, in six bytes: enough until the year 10889.
@@ -44,7 +45,7 @@ impl Seen {
     }
 }
 
-/// What the disk was handed of a slot.
+/// How much of a slot was handed to the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Saved {
     /// Everything.
@@ -53,11 +54,11 @@ pub(super) enum Saved {
     Older,
     /// Nothing, ever.
     Nothing,
-    /// Everything, and the slot was evicted: it goes as soon as that is durable.
+    /// Everything, and the slot was evicted: it is removed once that is durable.
     Leaving,
 }
 
-/// What is under a key. All but a record is rare, and boxed: it would make every slot larger.
+/// What is under a key. Everything except a record is rare, and boxed: it would make every slot larger.
 pub(super) enum Content {
     Live(Record),
     Other(Box<Other>),
@@ -67,9 +68,9 @@ pub(super) enum Content {
 pub(super) enum Other {
     /// The session was destroyed.
     Dead,
-    /// A reader is on its way to the disk; the number tells it from another.
+    /// A reader is reading from the disk; the number identifies the load.
     Loading(u64),
-    /// The session was renewed: it is found under the key `to`, for the grace.
+    /// The session was rotated: it is found under the key `to` until the grace is over.
     Moved { to: Key, grace: Grace },
 }
 
@@ -87,7 +88,7 @@ impl Content {
         }
     }
 
-    /// What there is in place of a record.
+    /// Returns what is there instead of a record.
     pub(super) fn other(&self) -> Option<&Other> {
         match self {
             Self::Live(_) => None,
@@ -102,7 +103,7 @@ impl Slot {
         Self { key, content: content.into(), pinned: FREE, seen: Seen::new(seen_ms), turn, saved }
     }
 
-    /// When the session was last used, which its record may not know yet.
+    /// Returns when the session was last used, which its record may not contain yet.
     #[inline]
     pub(super) fn seen_ms(&self) -> u64 {
         self.seen.ms()
@@ -117,12 +118,12 @@ impl Slot {
         self.seen = Seen::new(ms.max(self.seen_ms()));
     }
 
-    /// The write that must be durable before this slot may go.
+    /// Returns the write that must be durable before this slot may be removed.
     pub(super) fn pinned(&self) -> Option<Seq> {
         (self.pinned != FREE).then_some(self.pinned)
     }
 
-    /// What the disk was handed of it.
+    /// Returns what was handed to the disk of this slot.
     pub(super) fn before(&self) -> Before {
         Before { seq: self.pinned(), is_unborn: self.saved == Saved::Nothing }
     }
@@ -140,8 +141,8 @@ impl Slot {
         matches!(self.saved, Saved::Older | Saved::Nothing)
     }
 
-    /// The record that the disk has to be handed before this slot may go: with changes that it does not know, or a last use that is
-    /// worth knowing.
+    /// Returns the record that must be handed to the disk before this slot may be removed: one with changes that the disk does
+    /// not have, or with a last use that is worth keeping.
     pub(super) fn unsaved(&self) -> Option<Record> {
         let Content::Live(record) = &self.content else { return None };
         let meta = record.meta();
@@ -166,7 +167,7 @@ impl Index {
         self.0.find_mut(hash(key), |slot| slot.key == *key)
     }
 
-    /// The slot whose key has this [`hash`].
+    /// Returns the slot whose key has this [`hash`].
     pub(super) fn named(&self, hash: u64) -> Option<&Slot> {
         self.0.find(hash, |slot| self::hash(&slot.key) == hash)
     }
@@ -175,7 +176,7 @@ impl Index {
         self.0.find_mut(hash, |slot| self::hash(&slot.key) == hash)
     }
 
-    /// Adds a slot, or replaces the one of the same key.
+    /// Adds a slot, or replaces the one with the same key.
     pub(super) fn insert(&mut self, slot: Slot) -> &mut Slot {
         match self.0.entry(hash(&slot.key), |other| other.key == slot.key, |other| hash(&other.key)) {
             Entry::Occupied(entry) => {
@@ -204,13 +205,13 @@ impl Index {
         self.0.len()
     }
 
-    /// How many sessions there are.
+    /// Returns the number of sessions.
     pub(super) fn live(&self) -> usize {
         self.0.iter().filter(|slot| matches!(slot.content, Content::Live(_))).count()
     }
 }
 
-/// The hash of a key, for tables: the key is one already.
+/// Returns the hash of a key, for tables: the key is already one.
 #[inline]
 pub(super) fn hash(key: &Key) -> u64 {
     u64::from_le_bytes(*key.first_chunk().expect("a key has 16 bytes"))

@@ -1,7 +1,7 @@
-//! The protocol between memory and disk under many thousands of interleavings, which shuttle chooses and can repeat.
+//! Tests the protocol between memory and disk under many thousands of interleavings, which shuttle chooses and can repeat.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --lib interleaved` runs it: with that flag the tier's locks are shuttle's, and every lock
-//! is a place where another thread may go on. The disk is a map and a queue, written by a thread of its own.
+//! `RUSTFLAGS="--cfg shuttle" cargo test --lib interleaved` runs it. With that flag the tier uses shuttle's locks, and another
+//! thread may run at every lock. The disk is a map and a queue, written by its own thread.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,7 +16,7 @@ use shuttle::{
 
 use super::*;
 
-/// A mutex of shuttle's that is used as parking_lot's are.
+/// A mutex of shuttle's with the interface of parking_lot's.
 #[derive(Default)]
 pub(super) struct Mutex<T>(sync::Mutex<T>);
 
@@ -32,7 +32,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// What waits for the disk, and what is on it.
+/// What is queued for the disk, and what is on it.
 #[derive(Default)]
 struct Disk(Mutex<DiskState>);
 
@@ -48,7 +48,7 @@ impl Disk {
         self.enqueue_after(key, record, None)
     }
 
-    /// The same, in the place of the write `before` if that waits still, as the queue does it.
+    /// Like `enqueue`, and like the disk's queue: replaces the write `before` if that is still pending.
     fn enqueue_after(&self, key: &Key, record: Option<Record>, before: Option<Seq>) -> Seq {
         let mut state = self.0.lock();
         if let Some(queued) = state.queue.iter_mut().find(|(seq, ..)| Some(*seq) == before)
@@ -67,14 +67,14 @@ impl Disk {
         self.0.lock().records.get(key).cloned()
     }
 
-    /// Writes up to so many changes.
+    /// Writes up to `most` changes.
     fn write_some(&self, memory: &Memory, most: usize) {
         for _ in 0..most {
             self.write(memory);
         }
     }
 
-    /// Writes one change, and tells memory.
+    /// Writes one change, and notifies memory.
     fn write(&self, memory: &Memory) -> bool {
         let mut state = self.0.lock();
         let Some((seq, key, record)) = state.queue.pop_front() else { return false };
@@ -94,7 +94,7 @@ impl WriteBack for Disk {
     }
 }
 
-/// The session under test, and another of its shard that wants its place.
+/// The session under test, and another of its shard that competes with it.
 const KEY: Key = [1; 16];
 const OTHER: Key = [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1];
 
@@ -109,7 +109,7 @@ struct World {
 }
 
 impl World {
-    /// Sessions in memory that has room for none, so that everything leaves as soon as it may.
+    /// Two sessions, and a memory that has room for none, so that everything leaves as soon as it may.
     fn new() -> Arc<Self> {
         let world = Self { memory: Memory::new(0, false), disk: Disk::default() };
         for key in [KEY, OTHER] {
@@ -119,7 +119,7 @@ impl World {
         Arc::new(world)
     }
 
-    /// As `Store::find`: what the session is, if it is.
+    /// Like `Store::find`: returns the session's record, if there is one.
     fn find(&self, key: &Key) -> Option<Record> {
         loop {
             match self.memory.get(key, 0) {
@@ -136,7 +136,7 @@ impl World {
         }
     }
 
-    /// As `Store::commit`: one revision more, quick or not. `false`: the session is over.
+    /// Like a commit of `Store`: adds one to the revision, quick or not. `false`: the session is over.
     fn add(&self, key: &Key, quick: bool) -> bool {
         self.change(key, |base, current| {
             let new = record(key, current.meta().revision + 1);
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// What a clean close leaves on disk.
+    /// Returns what a clean close leaves on disk.
     fn close(&self) -> Option<u64> {
         self.memory.write_back(&self.disk, true);
         while self.disk.write(&self.memory) {}
@@ -179,7 +179,7 @@ impl World {
 /// Schedules of each kind.
 const RUNS: usize = 3000;
 
-/// Runs `scenario` under random schedules, and under those that switch rarely at the worst places.
+/// Runs `scenario` under random schedules, and under those that switch rarely, at the worst places.
 fn explore(scenario: impl Fn() + Send + Sync + Copy + 'static) {
     let mut config = shuttle::Config::new();
     // A shard is built on the stack, and the default is 32 KiB.
@@ -201,8 +201,8 @@ fn interleaved_commits_evictions_and_flushes_lose_nothing() {
         let disk = spawn(&world, |world| world.disk.write_some(&world.memory, 3));
         let pressure = spawn(&world, |world| {
             assert!(world.find(&OTHER).is_some());
-            let seen = world.find(&KEY).expect("nobody ends it").meta().revision;
-            assert!(world.find(&KEY).expect("nobody ends it").meta().revision >= seen, "time does not run backwards");
+            let seen = world.find(&KEY).expect("no thread ends it").meta().revision;
+            assert!(world.find(&KEY).expect("no thread ends it").meta().revision >= seen, "time does not run backwards");
         });
         assert!(writers.into_iter().all(|writer| writer.join().unwrap()));
         disk.join().unwrap();

@@ -1,18 +1,19 @@
 //! The memory tier: hot records, bounded in bytes, in 64 shards that each have one lock.
 //!
-//! Facts behind it: a list that is spliced on every hit costs one cache miss more than the lookup itself (100 k sessions:
-//! bare map 414 ns, `lru` get 634, an index with a visited bit 390-420), and one-shot visitors flush a plain LRU (at zipf 1.0, 10 k
-//! of 1 M sessions, 30 % one-shot ids it has 0.79 of the hits of the ideal, this order 0.97). So an *index*, where a hit looks, and an
-//! *order*, which only eviction touches, stand apart. The idea is that of S3-FIFO (SOSP '23) and SIEVE (NSDI '24).
+//! Facts: a list that is spliced on every hit costs one cache miss more than the lookup itself (100 k sessions: bare map 414
+//! ns, `lru` get 634, an index with a visited bit 390-420), and one-shot visitors flush a plain LRU (at zipf 1.0, 10 k of 1 M
+//! sessions, 30 % one-shot ids it has 0.79 of the hits of the ideal, this order 0.97). So the *index*, which a hit reads, and
+//! the *order*, which only eviction touches, are separate. The idea is that of S3-FIFO (SOSP '23) and SIEVE (NSDI '24).
 //!
 //! Invariants:
-//! - What is not on disk yet is pinned: it stays until the disk tier says that exactly this write is durable.
+//! - What is not on disk yet is pinned: it stays until the disk tier reports that exactly this write is durable.
 //! - A destroyed session stays as a pinned tombstone until its deletion is durable, so a reader never finds the old record.
 //! - A reader fills the tier from disk only if nothing happened to the key while it read.
-//! - A quick change is not handed to the disk. Its slot is dirty until another change carries it, or until its turn to be evicted comes:
-//!   then it is handed over, and leaves memory when it is durable.
-//! - A renewed session's old key leads to the new one for a grace, as a slot of its own that the order does not know.
-//! - The queue for the disk gets the writes of one key in the order in which the shard saw them: `enqueue` runs under its lock.
+//! - A quick change is not handed to the disk. Its slot is dirty until another change includes it, or until its turn to be
+//!   evicted comes: then it is handed over, and leaves memory once it is durable.
+//! - The old key of a session that was rotated with a grace leads to the new key until the grace is over, as a separate slot
+//!   that is not in the order.
+//! - The disk's queue gets the writes of one key in the order in which the shard saw them: `enqueue` runs under its lock.
 //!
 //! Knows nothing of redb or tokens.
 
@@ -46,43 +47,43 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// Parts with a lock each. More than the threads that look up sessions at once on the largest machines that this is made for, so that two of
-/// them seldom want the same lock.
+/// Parts with one lock each. More than the threads that look up sessions at once on the largest supported machines, so that two
+/// of them seldom need the same lock.
 const SHARDS: usize = 64;
 
-/// At how many sessions without an owner a shard looks to find one that was not used lately.
+/// The number of sessions without an owner that a shard checks to find one that was not used recently.
 const VICTIMS: usize = 16;
 
 /// Numbers the writes of this process, in the order in which they were queued for the disk.
 pub(crate) type Seq = u64;
 
-/// Takes what memory lets go and the disk does not know yet.
+/// Takes records that leave memory and that the disk does not have yet.
 pub(crate) trait WriteBack {
-    /// Queues `record` for the disk, which has nothing of its session if it `is_unborn`. It runs under a shard's lock.
+    /// Queues `record` for the disk, which has nothing of its session if `is_unborn`. Runs under a shard's lock.
     fn write_back(&self, key: &Key, record: Record, is_unborn: bool) -> Seq;
 }
 
-/// What the disk was handed of a key before a change of it.
+/// What was handed to the disk of a key before a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Before {
     /// The key's last write, if that is not durable yet.
     pub(crate) seq: Option<Seq>,
-    /// Whether it was handed nothing.
+    /// Whether nothing was handed to it.
     pub(crate) is_unborn: bool,
 }
 
-/// Each shard has cache lines to itself, or one core's lock would slow its neighbours' down.
+/// Each shard has its own cache lines, or one core's lock would slow its neighbours down.
 #[repr(align(128))]
 struct Padded(Mutex<Shard>);
 
 pub(crate) struct Memory {
     shards: Box<[Padded; SHARDS]>,
     budget_bytes: usize,
-    /// The shard that is the next to give a session without an owner.
+    /// The shard that is searched next for a session without an owner.
     next_victim: AtomicUsize,
 }
 
-/// What one shard, or all of them together, have seen.
+/// The counts of one shard, or of all together.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Counts {
@@ -96,20 +97,20 @@ pub(crate) struct Counts {
 pub(crate) enum Lookup {
     /// The current record, and when it was last used as far as memory knows.
     Hit(Record, u64),
-    /// The session is over: there is a record, but its deadline has passed.
+    /// The session is over: there is a record, and its deadline has passed.
     Expired,
     /// The session was destroyed, and the disk may not know it yet.
     Dead,
-    /// The session was renewed and is under this key now.
+    /// The session was rotated and is under this key now.
     Moved(Key),
     /// Nothing: see [`Memory::begin_load`].
     Miss,
 }
 
-/// What a change is based on. It is refused if that is no longer what the key has.
+/// What a change is based on. The change is refused if the key has changed since.
 #[derive(Clone, Copy)]
 pub(crate) enum Base<'a> {
-    /// This very record.
+    /// Exactly this record.
     Record(&'a Record),
     /// What the disk had when this load began.
     Load(&'a Load<'a>),
@@ -118,7 +119,7 @@ pub(crate) enum Base<'a> {
     Nothing(&'a Load<'a>),
 }
 
-/// A reader on its way to the disk. What it brings is worthless as soon as anything else happens to the key.
+/// A read from disk in progress. Its result is discarded if anything else happens to the key.
 pub(crate) struct Load<'a> {
     memory: &'a Memory,
     key: Key,
@@ -134,7 +135,7 @@ impl Drop for Load<'_> {
     }
 }
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Swap<T> {
     /// It is the current record now, and queued.
@@ -145,23 +146,23 @@ pub(crate) enum Swap<T> {
     Dead,
 }
 
-/// Where a session moves to.
+/// The key that a session moves to, and its record there.
 pub(crate) struct Rekey<'a> {
     pub(crate) key: &'a Key,
     pub(crate) record: &'a Record,
-    /// Whether the old key goes on leading there for a while.
+    /// Until when the old key leads to the new one, if at all.
     pub(crate) grace: Option<Grace>,
 }
 
 /// What memory had of a session that is over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Forgotten {
-    /// Whether the disk never heard of it.
+    /// Whether the disk never had anything of it.
     pub(crate) is_unborn: bool,
     pub(crate) handle: Handle,
 }
 
-/// How long the old key of a renewed session leads to the new one.
+/// How long the old key of a rotated session leads to the new one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grace {
     pub(crate) now_ms: u64,
@@ -175,7 +176,7 @@ impl Grace {
 }
 
 impl Memory {
-    /// `lists_anonymous`: somebody asks for an [`anonymous`](Self::anonymous) session now and then.
+    /// `lists_anonymous`: whether [`anonymous`](Self::anonymous) will be called.
     pub(crate) fn new(budget_bytes: usize, lists_anonymous: bool) -> Self {
         let anonymous = || Anonymous::kept(lists_anonymous);
         let shard = || Shard { budget_bytes: budget_bytes / SHARDS, anonymous: anonymous(), ..Shard::default() };
@@ -197,11 +198,11 @@ impl Memory {
         look(&mut self.shard(key), key, now_ms, false)
     }
 
-    /// Announces a read of the disk after a miss. `None`: it is there by now, look again.
+    /// Announces a read from disk after a miss. `None`: the key is in memory now, look again.
     pub(crate) fn begin_load(&self, key: &Key) -> Option<Load<'_>> {
         let mut shard = self.shard(key);
         let id = match shard.index.get(key).map(|slot| slot.content.other()) {
-            // Several readers may be on their way at once; whoever is first brings it.
+            // Several readers may read at once; the first one fills the slot.
             Some(Some(Other::Loading(id))) => *id,
             Some(_) => return None,
             None => {
@@ -231,7 +232,7 @@ impl Memory {
         self.shard(&load.key).is_loading(&load.key, load.id)
     }
 
-    /// Adds a session that was not there before. `enqueue` hands it to the disk tier, or gives no number: then it is quick.
+    /// Adds a new session. `enqueue` hands it to the disk tier and returns the write's number, or none for a quick change.
     pub(crate) fn insert<T>(
         &self,
         key: &Key,
@@ -246,7 +247,7 @@ impl Memory {
         ticket
     }
 
-    /// Puts `new` under `key` if nothing happened since `base`. `enqueue` as for [`insert`](Self::insert).
+    /// Puts `new` under `key` if nothing happened since `base`. For `enqueue` see [`insert`](Self::insert).
     pub(crate) fn swap<T>(
         &self,
         key: &Key,
@@ -264,8 +265,8 @@ impl Memory {
         })
     }
 
-    /// Puts the record of `to` under its key, if nothing happened to `key` since `base`. Nobody sees one key without the other. Under `key`
-    /// stays a tombstone, or with a grace what leads to the new key for so long.
+    /// Puts the record of `to` under its key, if nothing happened to `key` since `base`. No thread sees one key without the
+    /// other. Under `key` stays a tombstone, or with a grace a reference to the new key.
     pub(crate) fn rekey<T>(
         &self,
         key: &Key,
@@ -300,7 +301,7 @@ impl Memory {
         })
     }
 
-    /// The write `seq` of `key` is durable: unless a later one waits, the slot may be evicted and a tombstone goes.
+    /// The write `seq` of `key` is durable: unless a later one is pending, the slot may be evicted, and a tombstone is removed.
     pub(crate) fn unpin(&self, key: &Key, seq: Seq) {
         let mut shard = self.shard(key);
         let shard = &mut *shard;
@@ -315,7 +316,7 @@ impl Memory {
             }
             Content::Live(_) => {
                 shard.list(key);
-                // The thread of the disk is here: what would have to be written first waits for the next commit or read.
+                // This is the disk's thread: a record that must be written first waits for the next commit or read.
                 shard.evict::<NoWriteBack>(None);
             }
             Content::Other(other) if matches!(**other, Other::Dead) => shard.remove(key),
@@ -323,7 +324,7 @@ impl Memory {
         }
     }
 
-    /// Forgets the record of a session that is over, if it was there and is not on its way to the disk.
+    /// Forgets the record of a session that is over, if it is in memory and not pending for the disk.
     pub(crate) fn forget(&self, key: &Key) -> Option<Forgotten> {
         let mut shard = self.shard(key);
         let slot = shard.index.get(key).filter(|slot| slot.pinned().is_none())?;
@@ -333,7 +334,7 @@ impl Memory {
         Some(forgotten)
     }
 
-    /// Hands to the disk every quick change, and with `uses` every last use that is worth it.
+    /// Hands every quick change to the disk, and with `uses` every last use that is worth it.
     pub(crate) fn write_back(&self, disk: &impl WriteBack, uses: bool) {
         for shard in self.shards.iter() {
             let mut shard = shard.0.lock();
@@ -350,7 +351,8 @@ impl Memory {
         }
     }
 
-    /// A session without an owner: an old one that was not used lately, if one is found soon, else any. `None`: memory has none.
+    /// Returns a session without an owner: an old one that was not used recently if one is found quickly, else any. `None`:
+    /// memory has none.
     pub(crate) fn anonymous(&self) -> Option<Key> {
         let start = self.next_victim.fetch_add(1, Ordering::Relaxed);
         let look =
@@ -374,8 +376,8 @@ impl Memory {
         self.shards[shard_of(key)].0.lock()
     }
 
-    /// The shards of both keys, locked in one order everywhere so that two callers cannot wait for each other. The second is
-    /// `None` if it is the first.
+    /// Locks the shards of both keys, always in the same order so that two callers cannot deadlock. The second is `None` if
+    /// both are the same.
     fn two_shards(&self, a: &Key, b: &Key) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
         let (at, bt) = (shard_of(a), shard_of(b));
         match at.cmp(&bt) {
@@ -401,7 +403,7 @@ fn look(shard: &mut Shard, key: &Key, now_ms: u64, is_use: bool) -> Lookup {
                 record.prefetch();
             }
             let meta = record.meta();
-            // Before the use is noted: it must not revive what is over.
+            // Before the use is noted: it must not revive an expired session.
             if expiry::deadline_ms(&meta, slot.seen_ms()) <= now_ms {
                 return Lookup::Expired;
             }
@@ -425,7 +427,7 @@ fn look(shard: &mut Shard, key: &Key, now_ms: u64, is_use: bool) -> Lookup {
     }
 }
 
-/// Shards go by the last byte of a key, the index by the first ones: keys are hashes, any bits are as good.
+/// Shards use the last byte of a key, the index the first ones: keys are hashes, so any bits will do.
 fn shard_of(key: &Key) -> usize {
     usize::from(key[15]) % SHARDS
 }

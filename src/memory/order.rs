@@ -1,18 +1,18 @@
-//! Who is evicted next: two queues, oldest first, and what each slot knows of its own turn.
+//! The order of eviction: two queues, oldest first, and each slot's place in them.
 //!
-//! New records enter *probation*, a twentieth of the budget. The oldest of probation goes if it was not used since, else it moves
-//! to *main*; the oldest of main gets another chance for each of its last uses, three at most. So a visitor who never comes back passes
-//! through probation without displacing a regular. One who comes back soon after that is known by the *ghost* of the record and
-//! enters main at once.
+//! New records enter *probation*, a twentieth of the budget. The oldest record of probation is evicted if it was not used
+//! since; otherwise it moves to *main*. The oldest of main gets another chance for each of its last uses, at most three. So a
+//! visitor who never comes back passes through probation without displacing a regular. One who comes back soon after that is
+//! recognized by the record's *ghost* and enters main at once.
 //!
-//! Facts behind it: probation is a list of the crate `lru`, from which a session that ends is taken out at once: most sessions that end early
-//! end there. Main is a queue of key hashes, which costs 8 bytes for each session where such a list costs 66, and main has nineteen of
-//! twenty. The shares are measured: at zipf 1.0, 10 k
-//! of 1 M sessions, 30 % one-shot ids, the hit ratio is 0.934 of the ideal without ghosts, 0.967 with them and a tenth for probation, 0.970
-//! with a twentieth. The ideas are those of S3-FIFO (SOSP '23).
+//! Facts: probation is a list of the crate `lru`, from which a session that ends is removed at once: most sessions that end
+//! early end there. Main is a queue of key hashes, which costs 8 bytes for each session instead of 66, and main has nineteen of
+//! twenty. The shares are measured: at zipf 1.0, 10 k of 1 M sessions, 30 % one-shot ids, the hit ratio is 0.934 of the ideal
+//! without ghosts, 0.967 with them and a tenth for probation, 0.970 with a twentieth. The ideas are those of S3-FIFO (SOSP
+//! '23).
 //!
-//! Invariants: a hit touches neither. A name in main counts only while the slot says that it stands there: what was removed leaves its
-//! name behind, and [`Order::is_stale`] bounds how many such names there are.
+//! Invariants: a hit touches neither queue. A name in main counts only if its slot's place is main: a removed slot leaves its
+//! name behind, and [`Order::is_stale`] bounds the number of such names.
 
 use std::collections::VecDeque;
 
@@ -28,16 +28,16 @@ pub(super) enum Place {
     Main,
 }
 
-/// A twentieth of the budget is for probation, where new sessions must be used once more to stay: small, so that visitors who never come back
-/// take little from those who do.
+/// The divisor of the budget for probation, where new sessions must be used once more to stay. A small part, so that visitors
+/// who never come back take little from those who do.
 const PROBATION: usize = 20;
 
 pub(super) struct Order {
     probation: LruCache<u64, (), KeyState>,
     main: VecDeque<u64>,
-    /// What the slots in probation cost.
+    /// The cost of the slots in probation.
     probation_bytes: usize,
-    /// How many names in main stand for nothing.
+    /// The number of names in main that have no slot there.
     stale: usize,
     ghost: Ghost,
 }
@@ -50,7 +50,7 @@ impl Default for Order {
 }
 
 impl Order {
-    /// Adds `hash` as the newest, and says where. `cost_bytes` is what its slot costs.
+    /// Adds `hash` as the newest, and returns its queue. `cost_bytes` is the cost of its slot.
     pub(super) fn admit(&mut self, hash: u64, cost_bytes: usize) -> Place {
         if self.ghost.take(hash) {
             self.keep(hash);
@@ -61,12 +61,12 @@ impl Order {
         Place::Probation
     }
 
-    /// Adds one that was used as the newest of main.
+    /// Adds a used record as the newest of main.
     pub(super) fn keep(&mut self, hash: u64) {
         self.main.push_back(hash);
     }
 
-    /// Takes the one whose turn it is out of its queue. If that is where its slot stands, tell [`left`](Self::left); else it
+    /// Removes the next name from its queue. If its slot's place is that queue, call [`left`](Self::left); otherwise the name
     /// [`was stale`](Self::drop_stale).
     pub(super) fn next(&mut self, budget_bytes: usize) -> Option<(u64, Place)> {
         if (self.main.is_empty() || self.probation_bytes > budget_bytes / PROBATION)
@@ -77,7 +77,7 @@ impl Order {
         Some((self.main.pop_front()?, Place::Main))
     }
 
-    /// It remains the turn of `hash`, whose slot stands in `place` and costs so much.
+    /// Puts `hash` back as the next one of `place`. `cost_bytes` is the cost of its slot.
     pub(super) fn put_back(&mut self, hash: u64, place: Place, cost_bytes: usize) {
         match place {
             Place::Probation => {
@@ -91,25 +91,25 @@ impl Order {
 
     /// `hash` left probation without having been used.
     pub(super) fn note_ghost(&mut self, hash: u64) {
-        // As many as sessions in memory. More would remember longer, and let in what comes back too rarely.
+        // As many as sessions in memory. With more, records that come back too rarely would enter main.
         self.ghost.note(hash, self.probation.len() + self.main.len());
     }
 
-    /// A slot that costs so much no longer stands in `place`.
+    /// A slot with this cost has left `place`.
     pub(super) fn left(&mut self, place: Option<Place>, cost_bytes: usize) {
         if place == Some(Place::Probation) {
             self.probation_bytes -= cost_bytes;
         }
     }
 
-    /// A slot in `place` costs so much.
+    /// A slot with this cost is in `place`.
     pub(super) fn costs(&mut self, place: Option<Place>, cost_bytes: usize) {
         if place == Some(Place::Probation) {
             self.probation_bytes += cost_bytes;
         }
     }
 
-    /// The slot of `hash`, which stood in `place`, is gone.
+    /// The slot of `hash`, which was in `place`, is gone.
     pub(super) fn remove(&mut self, hash: u64, place: Place) {
         match place {
             Place::Probation => drop(self.probation.pop(&hash)),
@@ -117,19 +117,19 @@ impl Order {
         }
     }
 
-    /// A name that was taken out stood for nothing.
+    /// A name that was taken out had no slot.
     pub(super) fn drop_stale(&mut self) {
         self.stale = self.stale.saturating_sub(1);
     }
 
-    /// Whether so many names stand for nothing that it is time to [`sweep`](Self::sweep) them out.
+    /// Whether there are enough stale names that they should be [swept](Self::sweep).
     pub(super) fn is_stale(&self) -> bool {
         self.stale > 16 + self.main.len() / 2
     }
 
-    /// Drops the names in main for which no slot stands there.
-    pub(super) fn sweep(&mut self, stands: impl Fn(u64) -> Option<Place>) {
-        self.main.retain(|hash| stands(*hash) == Some(Place::Main));
+    /// Drops the names in main without a slot there. `place_of` returns the place of a name's slot.
+    pub(super) fn sweep(&mut self, place_of: impl Fn(u64) -> Option<Place>) {
+        self.main.retain(|hash| place_of(*hash) == Some(Place::Main));
         self.stale = 0;
     }
 
@@ -144,8 +144,8 @@ impl Order {
     }
 }
 
-/// What a slot knows of its turn, in one byte: its queue, how often it was used since eviction last looked at it, and whether it is listed
-/// as a session without an owner.
+/// A slot's place in the order, in one byte: its queue, how often it was used since eviction last checked it, and whether it is
+/// listed as a session without an owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turn(u8);
 
@@ -166,12 +166,12 @@ impl Turn {
         self.0 & USES > 0
     }
 
-    /// Takes one use away.
+    /// Removes one use.
     pub(super) fn use_up(&mut self) {
         self.0 -= u8::from(self.is_used());
     }
 
-    /// Takes all uses away.
+    /// Removes all uses.
     pub(super) fn forget_uses(&mut self) {
         self.0 &= !USES;
     }

@@ -1,7 +1,8 @@
-//! One locked part of the memory tier: its index and its order together, the bytes they take, and who has to go.
+//! One locked part of the memory tier: its index and its order together, the bytes they use, and the choice of what is evicted.
 //!
-//! Invariants: `used_bytes` is what all slots cost; a slot that stands in the order is clean, was when it was listed, or is passed over at
-//! its turn; what the disk does not know is handed to it before it leaves.
+//! Invariants: `used_bytes` is the cost of all slots. A slot in an eviction queue was clean when it was queued; if it is dirty
+//! or pinned when its turn comes, it is handed over or skipped. Changes that the disk does not have are handed to it before
+//! they leave.
 
 use std::collections::VecDeque;
 
@@ -15,7 +16,8 @@ use super::{
 };
 use crate::token::Key;
 
-/// What a hit needs stands first, in the cache line of the lock: a second line would pass from core to core with it at each hit.
+/// The fields of a hit are first, in the cache line of the lock: a second line would pass from core to core with it at each
+/// hit.
 #[derive(Default)]
 #[repr(C)]
 pub(super) struct Shard {
@@ -25,17 +27,17 @@ pub(super) struct Shard {
     pub(super) anonymous: Anonymous,
     pub(super) budget_bytes: usize,
     pub(super) used_bytes: usize,
-    /// How many of the used bytes go as soon as they are durable.
+    /// The used bytes that are freed as soon as they are durable.
     pub(super) leaving_bytes: usize,
-    /// How many slots are dirty.
+    /// The number of dirty slots.
     pub(super) dirty: usize,
-    /// The renewed keys and when they cease to lead anywhere, oldest first.
+    /// The keys of sessions that were rotated with a grace, and when they cease to lead anywhere, oldest first.
     pub(super) moved: VecDeque<(Grace, Key)>,
     pub(super) loads: u64,
 }
 
 impl Shard {
-    /// Checks that `key` has not changed since `base`. Returns what the disk was given of it.
+    /// Checks that `key` has not changed since `base`. Returns what was handed to the disk of it.
     pub(super) fn compare(&self, key: &Key, base: Base<'_>) -> Swap<Before> {
         let Some(slot) = self.index.get(key) else { return Swap::Changed };
         match (&slot.content, base) {
@@ -58,7 +60,7 @@ impl Shard {
         matches!(other, Some(Other::Loading(found)) if *found == id)
     }
 
-    /// Sets what `key` is: pinned until `seq` is durable, or dirty if there is no such number.
+    /// Sets the content of `key`: pinned until `seq` is durable, or dirty if there is no `seq`.
     pub(super) fn set(&mut self, key: &Key, content: Content, seen_ms: u64, seq: Option<Seq>, before: Before) {
         let cost = content.cost_bytes();
         let slot = if let Some(slot) = self.index.get_mut(key) {
@@ -119,8 +121,8 @@ impl Shard {
         }
     }
 
-    /// Evicts until the shard is within its budget, as soon as what leaves is durable, or everything left is pinned. Without a `disk` to
-    /// hand records to, it ends at the first that would need it.
+    /// Evicts until the shard is within its budget, once what leaves is durable, or until everything left is pinned. Without a
+    /// `disk`, it stops at the first record that must be handed over.
     pub(super) fn evict<D: WriteBack>(&mut self, disk: Option<&D>) {
         while self.used_bytes - self.leaving_bytes > self.budget_bytes {
             let Some((name, place)) = self.order.next(self.budget_bytes) else { return };
@@ -130,7 +132,7 @@ impl Shard {
         }
     }
 
-    /// Lets go of what stands under `name` in `place`, or gives it another chance. `false`: it would need a disk.
+    /// Evicts the slot `name` of `place`, or gives it another chance. Returns false if that needs a disk.
     fn take_turn<D: WriteBack>(&mut self, name: u64, place: Place, disk: Option<&D>) -> bool {
         let Some(slot) = self.index.named_mut(name).filter(|slot| slot.turn.place() == Some(place)) else {
             self.order.drop_stale();
@@ -139,12 +141,12 @@ impl Shard {
         self.order.left(Some(place), slot.content.cost_bytes());
         slot.turn.set_place(None);
         if slot.pinned().is_some() || slot.content.other().is_some() {
-            // Queues hold what was pinned or renewed since, too: to drop it here is cheaper than at every write.
+            // Queues may contain slots that were pinned or rotated since: dropping them here is cheaper than at every write.
             return true;
         }
         if slot.turn.is_used() {
             match place {
-                // It lets it into main, and counts for nothing there.
+                // The uses move it to main, and do not count there.
                 Place::Probation => slot.turn.forget_uses(),
                 Place::Main => slot.turn.use_up(),
             }
@@ -176,7 +178,7 @@ impl Shard {
         true
     }
 
-    /// What leads from `key` to `new_key` for a while.
+    /// Returns the content that leads from `key` to `new_key` until the grace is over.
     pub(super) fn begin_grace(&mut self, key: &Key, new_key: &Key, grace: Grace) -> Other {
         while let Some((_, ended)) = self.moved.pop_front_if(|(begun, _)| begun.is_over(grace.now_ms)) {
             self.end_grace(&ended);
@@ -199,7 +201,7 @@ impl Shard {
 }
 
 impl Slot {
-    /// Hands `record` to the disk as what this slot is. The caller counts dirty slots.
+    /// Hands `record` to the disk as the state of this slot. The caller updates the count of dirty slots.
     pub(super) fn hand_over(&mut self, record: Record, disk: &impl WriteBack) {
         self.pin(disk.write_back(&self.key, record.clone(), self.saved == Saved::Nothing));
         self.content = Content::Live(record);
@@ -208,7 +210,7 @@ impl Slot {
         }
     }
 
-    /// It does not leave, after all. Gives the bytes that were taken for leaving.
+    /// Cancels the slot's leaving. Returns the bytes that were counted as leaving.
     pub(super) fn stay(&mut self) -> usize {
         if self.saved != Saved::Leaving {
             return 0;
@@ -218,7 +220,7 @@ impl Slot {
     }
 }
 
-/// Stands for no disk.
+/// No disk.
 pub(super) enum NoWriteBack {}
 
 impl WriteBack for NoWriteBack {

@@ -1,7 +1,8 @@
-//! What the sweeper asks of memory: whether a session is over that the disk has, and which ones are that only memory has.
+//! The sweeper's part of memory: whether a session that is over on disk is also over in memory, and which expired sessions only
+//! memory has.
 //!
-//! Invariants: a session ends by time once, at the moment when its slot becomes a tombstone; nothing of it is on its way to the disk then,
-//! or its deletion is queued behind that.
+//! Invariants: a session expires once, when its slot becomes a tombstone. At that moment no write of it is pending for the
+//! disk, or its deletion is queued behind that.
 
 use super::{
     Before, Memory, Seq,
@@ -13,22 +14,22 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// In place of the number of a write: the sweeper deletes the key from the file. No write has this number.
+/// Used as the number of a write: the sweeper is deleting the key from the file. No write has this number.
 const SWEPT: Seq = 0;
 
-/// What memory says of a session whose time is over by what the disk has.
+/// What memory knows of a session that is over by the disk's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// It was used since: it ends at this time, in milliseconds since 1970.
     Alive(u64),
-    /// A write or a deletion of it is on its way to the disk.
+    /// A write or a deletion of it is pending for the disk.
     Busy,
-    /// Nobody can use or change it from now on, until it is [released](Memory::release).
+    /// No thread can use or change it until it is [released](Memory::release).
     Claimed,
 }
 
 impl Memory {
-    /// Asks for the session under `key`, which is over at `now_ms` by what the file has, in order to delete it from there.
+    /// Claims the session under `key`, which is over at `now_ms` by the file's record, in order to delete it from the file.
     pub(crate) fn claim(&self, key: &Key, now_ms: u64) -> Claim {
         let mut shard = self.shard(key);
         if let Some(slot) = shard.index.get(key) {
@@ -50,7 +51,7 @@ impl Memory {
         Claim::Claimed
     }
 
-    /// As [`peek`](Self::peek). `None`: `key` is [claimed](Self::claim), and free as soon as the file has deleted it.
+    /// Like [`peek`](Self::peek). Returns `None` if `key` is [claimed](Self::claim); it is free once the file has deleted it.
     #[cfg(feature = "foreign")]
     pub(crate) fn peek_unclaimed(&self, key: &Key, now_ms: u64) -> Option<super::Lookup> {
         let mut shard = self.shard(key);
@@ -63,8 +64,8 @@ impl Memory {
         self.unpin(key, SWEPT);
     }
 
-    /// Ends the session under `key` if it is over at `now_ms`. `disk_says_over` is asked, under the shard's lock, if memory has no record
-    /// of it. `enqueue` hands its deletion to the disk.
+    /// Ends the session under `key` if it is over at `now_ms`. If memory has no record of it, `disk_says_over` is called under
+    /// the shard's lock. `enqueue` queues the deletion for the disk.
     pub(crate) fn expire(
         &self,
         key: &Key,
@@ -89,8 +90,8 @@ impl Memory {
         true
     }
 
-    /// Ends every session that is over at `now_ms` and has changes that the disk was not handed, and returns them. `enqueue` hands a deletion
-    /// to the disk if that has anything of the session; without it, those sessions stay.
+    /// Ends and returns every session that is over at `now_ms` and has changes that were not handed to the disk. `enqueue`
+    /// queues a deletion if the disk has anything of the session; without `enqueue`, those sessions stay.
     pub(crate) fn expire_unsaved(&self, now_ms: u64, enqueue: Option<&dyn Fn(&Key) -> Seq>) -> Vec<(Key, Handle)> {
         let mut ended = Vec::new();
         for shard in self.shards.iter() {

@@ -1,4 +1,4 @@
-//! The memory tier alone: what is pinned, what leaves, and whom a change is refused.
+//! The memory tier alone: what is pinned, what is evicted, and which changes are refused.
 
 use sessile_codec::{Limits, Meta, Patch};
 
@@ -25,7 +25,7 @@ fn fill(memory: &Memory, n: u64) {
     assert!(memory.fill(&load, &record(n, 0), 0, &Disk::default()));
 }
 
-/// Keeps what it is handed, and numbers it from 100 on.
+/// Keeps the records it is handed, and numbers them from 100 on.
 #[derive(Default)]
 struct Disk(std::cell::RefCell<Vec<(Key, Record)>>);
 
@@ -133,7 +133,7 @@ fn one_shot_visitors_do_not_flush_the_regulars() {
 fn g3_a_reader_that_was_overtaken_does_not_fill() {
     let memory = memory(10);
     let load = memory.begin_load(&key(1)).unwrap();
-    // While it reads the old record from disk, another loads it too and destroys it, durably.
+    // While it reads the old record from disk, another thread loads it too and destroys it, durably.
     let other = memory.begin_load(&key(1)).unwrap();
     assert_eq!(memory.kill(&key(1), Base::Load(&other), |_| (1, ())), Swap::Done(()));
     assert!(matches!(memory.get(&key(1), 0), Lookup::Dead));
@@ -175,7 +175,7 @@ fn destroyed_sessions_leave_nothing_behind() {
     }
     let shard = memory.shards[0].0.lock();
     assert_eq!((shard.used_bytes, shard.index.len(), shard.order.probation_bytes()), (0, 0, 0));
-    assert!(shard.order.names() <= 100, "{} names stand for nothing", shard.order.names());
+    assert!(shard.order.names() <= 100, "{} stale names", shard.order.names());
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_write_back_hands_over_what_is_dirty_once() {
     }
     let current = peek(&memory, 0).unwrap();
     assert_eq!(memory.swap(&key(0), Base::Record(&current), &record(0, 2), &disk, |_| (None, ())), Swap::Done(()));
-    // The write before it does not stand for it.
+    // The earlier write does not cover it.
     memory.unpin(&key(0), 101);
     memory.write_back(&disk, false);
     let written = disk.0.borrow();
@@ -306,7 +306,7 @@ fn use_once(memory: &Memory, n: u64) {
     assert!(matches!(memory.get(&key(n), 0), Lookup::Hit(..)));
 }
 
-/// Adds a session of an owner, or of none, which the disk knows.
+/// Adds a session with or without an owner, which the disk knows.
 fn add(memory: &Memory, n: u64, has_owner: bool) {
     let meta = Meta { owner: [u8::from(has_owner); 16], ..record(n, 0).meta() };
     memory.insert(&key(n), &record(n, 0).with_meta(&key(n), &meta), &Disk::default(), || (Some(n + 1), ()));
@@ -321,7 +321,7 @@ fn a_session_without_an_owner_is_found_among_others() {
         add(&memory, n, n != 3);
     }
     assert_eq!(memory.anonymous(), Some(key(3)));
-    // It is not lost by having been found.
+    // It is not lost by being found.
     assert_eq!(memory.anonymous(), Some(key(3)));
     // A used one is found if there is no other.
     use_once(&memory, 3);
@@ -374,19 +374,19 @@ fn a_session_is_claimed_only_if_it_is_over_and_nothing_of_it_is_on_its_way() {
     assert_eq!(memory.claim(&key(1), 999), Claim::Alive(1000));
     assert_eq!(memory.claim(&key(1), 1000), Claim::Claimed);
     assert_eq!(memory.claim(&key(1), 1000), Claim::Busy);
-    // Nobody begins it anew meanwhile, and nothing is left of it afterwards.
+    // No thread can recreate it meanwhile, and nothing is left of it afterwards.
     assert!(matches!(memory.peek(&key(1), 0), Lookup::Dead) && memory.begin_load(&key(1)).is_none());
     memory.release(&key(1));
     assert!(matches!(memory.peek(&key(1), 0), Lookup::Miss));
-    // Of one that memory does not have, a load is overtaken.
+    // If memory does not have the session, a load is overtaken.
     let load = memory.begin_load(&key(2)).unwrap();
     assert_eq!(memory.claim(&key(2), 1000), Claim::Claimed);
     assert!(!memory.fill(&load, &record(2, 0), 0, &Disk::default()));
-    // A deletion that is on its way is left alone.
+    // A pending deletion is left alone.
     add_until(&memory, 3, 1000, Some(3));
     kill(&memory, 3, 4);
     assert_eq!(memory.claim(&key(3), 2000), Claim::Busy);
-    // So is a token that leads on to another for its grace, although its write is durable.
+    // So is a token that leads to another for its grace, although its write is durable.
     add_until(&memory, 4, 3000, None);
     let grace = Some(Grace { now_ms: 0, until_ms: 3000 });
     let rekey = Rekey { key: &key(5), record: &record(5, 0), grace };
@@ -441,14 +441,14 @@ fn what_renewals_leave_behind_goes_after_the_grace() {
         renew(n, n + 1, n, n + 1);
         assert!(kept().0 <= 11 && kept().1 <= 10, "{:?} after {n}", kept());
     }
-    // Many within one grace all lead on, and go with the next one.
+    // Many within one grace all lead to the next, and are removed with the next one.
     for n in 1000..2000 {
         renew(n, n + 1, 2000, n + 1);
     }
     assert_eq!(kept(), (1001, 1000));
     renew(2000, 2001, 2010, 2001);
     assert_eq!(kept(), (2, 1));
-    // Also one that is not durable yet when its grace ends: it goes when it is.
+    // Even one that is not durable yet when its grace ends: it is removed once it is.
     let current = peek(&memory, 2001).unwrap();
     let grace = Some(Grace { now_ms: 2020, until_ms: 2030 });
     let rekey = Rekey { key: &key(2002), record: &record(2002, 0), grace };

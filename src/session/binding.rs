@@ -1,7 +1,7 @@
-//! What the client was like when its session was bound to it.
+//! Properties of the client that a session is bound to.
 //!
-//! Only hashes are kept, 64 bits of each: enough to see a change. They hide a user agent from who reads the file, but not an
-//! IPv4 address, of which there are few enough to try them all.
+//! Only hashes are stored, 64 bits of each: enough to see a change. They hide a user agent from a reader of the file. They do
+//! not hide an IPv4 address: there are few enough to try them all.
 
 use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
 
@@ -9,7 +9,7 @@ use super::state::State;
 
 const KEY: &str = "sessile.binding";
 
-/// What a client is like: hashes, 0 for what is not known.
+/// Properties of a client: hashes, 0 if not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
 pub(crate) struct Bound {
@@ -26,7 +26,7 @@ impl Bound {
         self != Self::default()
     }
 
-    /// This, and of `other` what this does not know.
+    /// Returns these properties, with those of `other` where this one has none.
     fn or(self, other: Self) -> Self {
         let or = |one, other| if one == 0 { other } else { one };
         Self { user_agent: or(self.user_agent, other.user_agent), address: or(self.address, other.address) }
@@ -35,20 +35,20 @@ impl Bound {
 
 #[cfg(feature = "tower")]
 impl super::Session {
-    /// What the session was bound to, and what its client is like now; `None` if one of them is not known.
+    /// Returns the properties that the session was bound to, and its client's now; `None` if either is not known.
     pub(crate) fn bound(&self) -> Option<(Bound, Bound)> {
         let state = self.state();
         let now = Some(state.client()).filter(|now| now.is_known())?;
         Some((stored(&state)?, now))
     }
 
-    /// Binds the session to what its client is like now.
+    /// Binds the session to its client's current properties.
     pub(crate) fn rebind(&self) {
         bind(&mut self.state(), self.store().limits());
     }
 }
 
-/// Binds the session, if it is not bound yet or gets a new token.
+/// Binds the session if it is not bound yet or gets a new token.
 pub(super) fn keep(state: &mut State, limits: &Limits) {
     if state.client().is_known() && (state.will_rotate() || stored(state).is_none()) {
         bind(state, limits);
@@ -58,7 +58,7 @@ pub(super) fn keep(state: &mut State, limits: &Limits) {
 fn bind(state: &mut State, limits: &Limits) {
     let bound = state.client().or(stored(state).unwrap_or_default());
     let entry = Entry::model(&bound, &Limits::UNLIMITED).expect("two numbers are within every limit");
-    // A session that the application has filled to its last byte stays unbound, rather than fail each of its commits.
+    // A session that the application has filled to its last byte stays unbound. Otherwise each of its commits would fail.
     let _ = state.set(KEY, entry, limits);
 }
 

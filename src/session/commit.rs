@@ -1,7 +1,7 @@
 //! Commits one request's changes.
 //!
-//! Invariants: changes are merged onto the record that is current, or refused if that is asked for; a commit that stores nothing of what it
-//! should is an error; the application's closures run while neither the session nor the store is locked.
+//! Invariants: changes are merged onto the current record, or refused if the caller asked for that. A commit that stores none
+//! of its changes is an error. The application's closures run while neither the session nor the store is locked.
 
 use std::{panic, thread};
 
@@ -24,19 +24,20 @@ use crate::{
     store::{CommitOptions, Committed, Loaded, NewKey, Put},
 };
 
-/// How a commit is to be made.
+/// The options of a commit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SaveOptions {
-    /// Its class, if it is neither the request's nor the store's.
+    /// The commit's durability, if not the request's or the store's.
     pub(super) durability: Option<Durability>,
-    /// Only if nobody changed the session since it was loaded.
+    /// Commit only if the session has not changed since it was loaded.
     pub(super) strict: bool,
 }
 
 /// Why a commit stopped.
 pub(super) enum Stop {
     Failed(Error),
-    /// Another request changed the session, or ended it: the updates have to run on this record first, or on none. Nothing is committed yet.
+    /// Another request changed or ended the session. The updates must run on this record first, or on none. Nothing is
+    /// committed yet.
     Recompute(Option<Record>),
 }
 
@@ -53,7 +54,7 @@ impl From<sessile_codec::Error> for Stop {
 }
 
 impl Session {
-    /// Hands everything that changed to the store. Unlocks `state` while updates run again.
+    /// Commits all changes to the store. Unlocks `state` while updates run again.
     pub(super) fn commit(&self, state: &mut MutexGuard<'_, State>, how: SaveOptions) -> Result<Ticket, Error> {
         while let Some(other) = state.recomputed_by {
             if other == thread::current().id() {
@@ -70,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Runs the updates on `current`. Another thread's commit of this session waits meanwhile; its other calls do not.
+    /// Runs the updates on `current`. Meanwhile, another thread's commit of this session waits; its other calls do not.
     fn recompute(&self, state: &mut MutexGuard<'_, State>, current: Option<Record>) -> Result<(), Error> {
         let (loaded, now_ms) = (state.record().cloned(), self.store().now_ms());
         let mut rerun = state.changes.updates.take_for(current, loaded);
@@ -103,7 +104,7 @@ impl State {
         }
     }
 
-    /// Ends what the client presented beside this session.
+    /// Ends the sessions that the client presented beside this one.
     fn end_rivals(&mut self, store: &Store, committed: Ticket) -> Result<Ticket, Error> {
         let mut last = committed;
         for rival in &self.rivals {
@@ -112,23 +113,23 @@ impl State {
                 #[cfg(feature = "sealed")]
                 Rival::Sealed(sealed) => sealed.end(store)?.map(SealedEnd::into_ticket),
             };
-            // Groups become durable in their order, so the last one speaks for all.
+            // Groups become durable in order, so the last ticket stands for all.
             last = ended.unwrap_or(last);
         }
         self.rivals = Box::default();
         self.ends_rivals = false;
-        if matches!(self.told, CookieUpdate::Nothing) && matches!(self.phase, Phase::New) {
-            self.told = CookieUpdate::Forget;
+        if matches!(self.update, CookieUpdate::Nothing) && matches!(self.phase, Phase::New) {
+            self.update = CookieUpdate::Forget;
         }
         Ok(last)
     }
 
-    /// Whether the next commit gives the session a token that the client does not have.
+    /// Whether the next commit creates a token that the client does not have.
     fn needs_new_token(&self) -> bool {
         match &self.phase {
             Phase::New | Phase::Doomed(_) => self.changes.have_content(),
             Phase::Live(Location::Store(_)) => self.changes.new_key != NewKey::Keep,
-            // It has no other place than the client's cookie.
+            // Its only place is the client's cookie.
             #[cfg(feature = "sealed")]
             Phase::Live(Location::Cookie(_)) => !self.changes.are_none(),
             Phase::Ended(_) => self.changes.sign_in(),
@@ -151,9 +152,10 @@ impl State {
             Phase::Live(Location::Store(_)) => self.commit_stored(store, how),
             Phase::Doomed(Location::Store(stored)) => {
                 let ended = store.destroy(&stored.key)?;
-                // Otherwise it was over before, and the client may hold a newer token by now; as it may if it came with a replaced one.
+                // Otherwise it was over before, and the client may hold a newer token. The same is true if the request came
+                // with a replaced token.
                 if ended.is_some() && !stored.is_old {
-                    self.told = CookieUpdate::Forget;
+                    self.update = CookieUpdate::Forget;
                 }
                 self.phase = Phase::New;
                 self.create(store, how, ended)
@@ -163,9 +165,9 @@ impl State {
             #[cfg(feature = "sealed")]
             Phase::Doomed(Location::Cookie(sealed)) => {
                 let ended = sealed.end(store)?;
-                // If it had moved, the answer to the request that moved it tells the client of its token.
+                // If it had moved, the response to the request that moved it sends the client its token.
                 if matches!(ended, Some(SealedEnd::Sealed(_))) {
-                    self.told = CookieUpdate::Forget;
+                    self.update = CookieUpdate::Forget;
                 }
                 self.phase = Phase::New;
                 self.create(store, how, ended.map(SealedEnd::into_ticket))
@@ -174,13 +176,13 @@ impl State {
         }
     }
 
-    /// Compare-and-swap loop: makes a new record from the current one and stores it, and again if another commit was first.
+    /// Compare-and-swap loop: makes a new record from the current one and stores it, retrying if another commit won.
     fn commit_stored(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
         let Phase::Live(Location::Store(stored)) = &self.phase else { return Ok(Ticket::done()) };
         let Some(plan) = self.changes.plan(store, stored, self.durability, how) else { return Ok(Ticket::done()) };
         if self.changes.are_none() && !how.strict && !store.takes_writes() {
             if let Some(later) = stored.later_cookie(plan.now_ms) {
-                self.told = later;
+                self.update = later;
             }
             return Ok(Ticket::done());
         }
@@ -205,10 +207,10 @@ impl State {
             }
         };
         let (token, is_new) = committed.token.map_or((stored.token, false), |token| (token, true));
-        // Moved by another request in the meantime: the answer to that one tells the client.
+        // Another request moved it in the meantime, and that request's response sends the cookie.
         let is_old = !is_new && (stored.is_old || committed.key != stored.key);
         if let Some(CookieEnd { deadline_ms }) = cookie {
-            self.told = CookieUpdate::Token { token, deadline_ms, renewed: !is_new };
+            self.update = CookieUpdate::Token { token, deadline_ms, renewed: !is_new };
         }
         let ticket = self.committed(token, is_old, committed);
         #[cfg(feature = "sealed")]
@@ -218,7 +220,7 @@ impl State {
         Ok(ticket)
     }
 
-    /// The session is not what it was when it was loaded: it shows what it is `now`.
+    /// The session has changed since it was loaded. From now on it shows the record `now`.
     fn conflict(&mut self, now: Record) -> Error {
         let found = now.meta().revision;
         let expected = match &mut self.phase {
@@ -230,8 +232,8 @@ impl State {
         Error::Conflict { found, expected }
     }
 
-    /// The session has ended, or is under a token that this request does not know: only a sign-in stores anything, in a new session. The
-    /// client is sent nothing otherwise: it may hold a newer token.
+    /// The session has ended, or has a token that this request does not know. Only a sign-in stores anything, in a new session.
+    /// Otherwise the response sets no cookie: the client may hold a newer token.
     pub(super) fn ended(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
         if self.changes.sign_in() {
             if !self.changes.updates.are_done_on(None) {
@@ -261,7 +263,7 @@ impl State {
         }
     }
 
-    /// Makes a session if there is something to put into it. `ended`: in place of one that this commit ended.
+    /// Creates a session if there is something to store. `ended`: the ticket of a session that this commit ended.
     fn create(&mut self, store: &Store, how: SaveOptions, ended: Option<Ticket>) -> Result<Ticket, Stop> {
         if !self.changes.have_content() {
             return Ok(ended.unwrap_or_else(Ticket::done));
@@ -277,7 +279,7 @@ impl State {
         }
         meta = expiry::with_timeouts(&meta, *idle, *absolute);
         meta.revision = 1;
-        // The client may keep the cookie for a whole life: the first, short one is ours to know of.
+        // The client may keep the cookie for the whole idle timeout. The short unconfirmed timeout matters only to the store.
         let deadline_ms = renew_cookie(&mut meta, lasts.unwrap_or(!self.kind.ends_with_browser));
         #[cfg(feature = "sealed")]
         if self.create_sealed(store, &meta, deadline_ms)? {
@@ -287,7 +289,7 @@ impl State {
         if meta.owner == NOBODY && idle.is_none() {
             meta = store.timeouts().unconfirmed(&meta);
         }
-        // Its ticket stands for the end before it too, which is durable in every class.
+        // The ticket also covers the end of the session before, which is always durable.
         let class = || self.changes.class(store, self.durability, how);
         let durability = if ended.is_some() { Durability::Durable } else { class() };
         let make = |key: &_| {
@@ -296,7 +298,7 @@ impl State {
         };
         let committed = store.create(self.kind.name, durability, &meta, make)?;
         let token = committed.token.expect("a session that is new has a token that is new");
-        self.told = CookieUpdate::Token { token, deadline_ms, renewed: false };
+        self.update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
     }
 
@@ -309,7 +311,7 @@ impl State {
     }
 }
 
-/// Whether the session of `record` went on in the cookie.
+/// Whether the session of `record` was sealed into the cookie.
 #[cfg(feature = "sealed")]
 pub(super) fn is_left(record: &Record) -> bool {
     crate::store::has_left(record)

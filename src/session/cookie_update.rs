@@ -1,6 +1,7 @@
-//! What a commit tells the client: the one value that decides whether a response sets a cookie, and which.
+//! What a commit sends to the client: the one value that decides whether a response sets a cookie, and which.
 //!
-//! Invariants: if the request's token has been replaced since, its response sets no cookie, unless this request created the new token.
+//! Invariant: if the request's token has been replaced since, its response sets no cookie, unless this request created the new
+//! token.
 
 use sessile_codec::Meta;
 
@@ -13,32 +14,31 @@ use crate::{
     store::MergeInput,
 };
 
-/// What the client must be told of its token.
+/// How the response changes the client's cookie.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer sends cookies"))]
 pub(crate) enum CookieUpdate {
-    /// Nothing: what it has is right, or is not ours to judge.
+    /// No change: the client's cookie is right, or was not set by us.
     #[default]
     Nothing,
-    /// The token is this one from now on, until `deadline_ms`, or until the browser closes. `renewed`: it is the same, with another
-    /// end.
+    /// Sets the token, until `deadline_ms` or until the browser closes. `renewed`: the token is the same, with another end.
     Token { token: Token, deadline_ms: Option<u64>, renewed: bool },
-    /// The session itself, to be sealed, until `deadline_ms`, or until the browser closes.
+    /// Sets the session itself, sealed, until `deadline_ms` or until the browser closes.
     #[cfg(feature = "sealed")]
     Sealed { sealed: Box<SealedSession>, deadline_ms: Option<u64> },
-    /// Its session has ended.
+    /// Removes the cookie: its session has ended.
     Forget,
 }
 
-/// When a cookie ends that is sent.
+/// When a cookie that is sent expires.
 pub(super) struct CookieEnd {
-    /// In milliseconds since 1970. `None`: with the browser.
+    /// In milliseconds since 1970. `None`: when the browser closes.
     pub(super) deadline_ms: Option<u64>,
 }
 
 impl Stored {
-    /// Decides whether the commit that makes a record with `meta` sends a cookie, and notes its end in `meta`. `lasts`: whether the request
-    /// asks for one that outlasts the browser, or does not.
+    /// Decides whether the commit of a record with `meta` sends a cookie, and notes the cookie's end in `meta`. `lasts`:
+    /// whether the request asks for a cookie that outlasts the browser, or for one that does not.
     pub(super) fn cookie_end(
         &self,
         onto: &MergeInput<'_>,
@@ -53,7 +53,7 @@ impl Stored {
         is_sent.then(|| CookieEnd { deadline_ms: renew_cookie(meta, lasts) })
     }
 
-    /// A later end of the client's cookie, if one is due: for a use that is not written.
+    /// Returns a later end for the client's cookie, if one is due: for a use that is not written.
     pub(super) fn later_cookie(&self, now_ms: u64) -> Option<CookieUpdate> {
         let mut meta = expiry::touched(&self.record.meta(), now_ms);
         let is_due = !self.is_old && expiry::cookie_is_due(&meta);

@@ -1,12 +1,12 @@
-//! A form's proof that the application itself wrote it: a token bound to the session.
+//! Proves that a form was written by the application itself: a token bound to the session.
 //!
-//! Facts behind it: a page that is compressed together with text of an attacker's gives its secrets away bit by bit (BREACH,
-//! 2013), so what stands in a page is the secret under a mask that is another each time. Two pages opened at once must not
-//! make a secret each, or one of their forms would be refused: the first secret of a session follows from its token, or from its id
-//! if it is sealed, which nobody can read but who can read the session.
+//! Facts: a page that is compressed together with an attacker's text leaks its secrets bit by bit (BREACH, 2013). So a page
+//! contains the secret under a mask that differs each time. Two pages opened at once must not create two secrets, or one of
+//! their forms would be refused. So a session's first secret is derived from its token, or from its id if it is sealed; only a
+//! reader of the session can read that.
 //!
-//! Invariants: a secret does not outlive a rotation, because whoever planted the old token may know it; secrets are compared in
-//! constant time.
+//! Invariants: a secret does not outlive a rotation, because an attacker who planted the old token may know it. Secrets are
+//! compared in constant time.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ use super::state::State;
 use crate::{Error, token::random_bytes};
 
 const KEY: &str = "sessile.csrf";
-/// 128 bits, which nobody guesses.
+/// 128 bits, which cannot be guessed.
 const BYTES: usize = 16;
 
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -28,7 +28,7 @@ impl Model for Secret {
     const TAG: Tag = Tag::new("csrf");
 }
 
-/// Mask and masked secret, in hexadecimal.
+/// Returns the mask and the masked secret, in hexadecimal.
 pub(super) fn token(state: &mut State, limits: &Limits) -> Result<String, Error> {
     let secret = match secret(state) {
         Some(secret) => secret,
@@ -48,7 +48,7 @@ pub(super) fn is_token(state: &State, text: &str) -> bool {
     u128::from_ne_bytes(xor(masked, mask)) == u128::from_ne_bytes(secret)
 }
 
-/// The session gets a new token: the secret that belonged to the old one goes, also if another request is just making it.
+/// The session gets a new token. Removes the secret of the old one, even if another request is just creating it.
 pub(super) fn forget(state: &mut State) {
     state.remove(KEY);
 }

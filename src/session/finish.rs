@@ -1,6 +1,6 @@
 //! The end of a request: its last commit, and what its response waits for and sends.
 //!
-//! Invariants: the end of a session is committed whatever the response; a use, or quick changes alone, fail no response.
+//! Invariants: the end of a session is committed whatever the response. A touch or quick changes alone never fail a response.
 
 use super::{
     Session,
@@ -10,36 +10,36 @@ use super::{
 };
 use crate::{Error, disk::Ticket, expiry};
 
-/// How a request ends.
+/// The result of a request's end.
 pub(crate) struct Finish {
-    /// Of the last commit. If that failed, the client must be told all the same of what was saved before.
+    /// The ticket of the last commit. If that failed, the response still sends the cookie of what was saved before.
     pub(crate) ticket: Result<Ticket, Error>,
     /// Whether the response must not claim success if the disk refuses the commit.
     pub(crate) is_vital: bool,
-    pub(crate) told: CookieUpdate,
-    /// Which cookies behind the first the client has.
+    pub(crate) update: CookieUpdate,
+    /// The additional cookies that the client has, beyond the first.
     pub(crate) parts: u8,
 }
 
 /// How the layer ends a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
-    /// Whether the changes are committed. Without it they are dropped, except the end of a session.
+    /// Whether to commit the changes. Otherwise they are dropped, except the end of a session.
     pub(crate) commits: bool,
-    /// Whether the response goes out as it is when its values were dropped because the session had ended.
+    /// Whether the response is sent unchanged when its values were dropped because the session had ended.
     pub(crate) allows_dropped_values: bool,
 }
 
 impl Session {
-    /// Ends the request, and returns what to wait for and what the client must be sent, if anything.
+    /// Ends the request. Returns what to wait for and what to send to the client, if anything.
     pub(crate) fn finish(&self, ending: Ending) -> Option<Finish> {
         let mut state = self.state();
         if !ending.commits {
             state.changes.give_up();
         }
-        // A handler that fails after it has ended the session has ended it all the same.
+        // A handler that ends the session and fails afterwards has still ended it.
         let is_untouched = state.is_untouched() || !(ending.commits || state.ends_sessions());
-        if is_untouched && matches!(state.told, CookieUpdate::Nothing) {
+        if is_untouched && matches!(state.update, CookieUpdate::Nothing) {
             state.answered = true;
             return None;
         }
@@ -54,12 +54,12 @@ impl Session {
             _ if !is_vital => Ok(Ticket::done()),
             error => Err(error),
         });
-        Some(Finish { ticket, is_vital, told: std::mem::take(&mut state.told), parts: state.kind.parts })
+        Some(Finish { ticket, is_vital, update: std::mem::take(&mut state.update), parts: state.kind.parts })
     }
 }
 
 impl State {
-    /// Whether the next commit ends a session that is in the store, or in the cookie.
+    /// Whether the next commit ends a session, in the store or in the cookie.
     fn ends_sessions(&self) -> bool {
         match self.phase {
             Phase::Doomed(_) => true,
@@ -67,8 +67,8 @@ impl State {
         }
     }
 
-    /// Whether the request has only read, and its use of the session, which was noted when it was loaded, is worth no write. Without
-    /// another look at the clock.
+    /// Whether the request has only read, and its use of the session, noted when it was loaded, is not worth a write. Does not
+    /// read the clock again.
     fn is_untouched(&self) -> bool {
         match &self.phase {
             Phase::New => !self.changes.have_content() && !self.ends_rivals,

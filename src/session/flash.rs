@@ -1,6 +1,6 @@
-//! What this crate itself keeps in a session: messages for the next page, and the label in lists.
+//! Messages for the next page, and a session's label in lists.
 //!
-//! Both are models under reserved keys. Messages are changed by `update`, so that two requests at once lose none.
+//! Both are models under reserved keys. Messages are changed by `update`, so that concurrent requests lose none.
 
 use std::fmt;
 
@@ -16,30 +16,30 @@ const FLASHES: &str = "sessile.flashes";
 #[rkyv(crate = sessile_codec::rkyv, archived = ArchivedFlash)]
 #[non_exhaustive]
 pub struct Flash {
-    /// What kind of message: a [`Level`] as a word, or a word of the application's own.
+    /// The kind of message: a [`Level`] as a word, or a word of the application's own.
     pub level: String,
-    /// What it says. It is text, not HTML: escape it.
+    /// The message. It is text, not HTML: escape it.
     pub text: String,
 }
 
 impl Flash {
-    /// The level, if it is one of ours and not a word of the application's own.
+    /// Returns the level, if it is a [`Level`] and not a word of the application's own.
     pub fn level(&self) -> Option<Level> {
         Level::ALL.into_iter().find(|level| level.as_str() == self.level)
     }
 }
 
-/// How much a message matters, the least first.
+/// How important a message is, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// For the developers: "debug".
+    /// For developers: "debug".
     Debug,
-    /// Good to know: "info".
+    /// For information: "info".
     Info,
-    /// What was asked for is done: "success".
+    /// The requested action is done: "success".
     Success,
-    /// It is done, but: "warning".
+    /// It is done, with reservations: "warning".
     Warning,
     /// It is not done: "error".
     Error,
@@ -48,7 +48,7 @@ pub enum Level {
 impl Level {
     const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Success, Self::Warning, Self::Error];
 
-    /// The level in one lower-case word, fit for a CSS class.
+    /// Returns the level as one lower-case word, usable as a CSS class.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -80,7 +80,7 @@ impl Model for Flashes {
     const TAG: Tag = Tag::new("flashes");
 }
 
-/// The messages in `entry`; none if they cannot be read, which must not cost the visitor a page.
+/// Returns the messages in `entry`; none if they cannot be read, which must not make a page fail.
 fn read(entry: Option<&Entry>) -> Vec<Flash> {
     let view = entry.and_then(|entry| entry.view::<Flashes>().ok());
     let owned = |flash: &ArchivedFlash| Flash { level: flash.level.as_str().to_owned(), text: flash.text.as_str().to_owned() };
@@ -106,7 +106,7 @@ pub(super) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
     let taken = read(state.get(FLASHES).as_ref());
     if !taken.is_empty() {
         let (shown, limits) = (taken.clone(), *limits);
-        // At commit there may be more, left by another request: those stay.
+        // At commit there may be more messages, from another request: those stay.
         let change = move |old: Option<&Entry>| {
             let mut flashes = read(old);
             for shown in &shown {

@@ -1,4 +1,4 @@
-//! How long a session lasts, under which token, and whose it is.
+//! How long a session lasts, its token, and its owner.
 
 use std::time::Duration;
 
@@ -6,27 +6,28 @@ use super::{Session, csrf};
 use crate::{Durability, Error, Owner};
 
 impl Session {
-    /// Signs `owner` in at commit: call it when a password, a passkey or a callback of an identity provider has been verified.
+    /// Signs `owner` in at commit. Call it when a password, a passkey or a callback of an identity provider has been verified.
     ///
     /// One call does all that a sign-in needs:
-    /// - The session gets a new token and keeps its values, such as a cart. The old token leads nowhere from then on: a token that was planted
-    ///   before the sign-in is worth nothing after it. What was opened with it ends ([`watch`](Self::watch)), as do forms with a
-    ///   [`csrf_token`](Self::csrf_token) from before.
-    /// - It belongs to `owner`, for [`Store::sessions_of`](crate::Store::sessions_of) and its like; [`owner`](Self::owner) returns it.
-    /// - A new life begins: idle and absolute timeout count from now, and [`authenticated_at`](Self::authenticated_at) is now.
-    ///   [`created`](Self::created) keeps its meaning.
-    /// - The commit is durable, whatever the store's class, and does not fail because the session has ended meanwhile: then a new session
-    ///   begins with the values that this request set.
+    /// - The session gets a new token and keeps its values, such as a cart. The old token leads nowhere from then on: a token
+    ///   that was planted before the sign-in is worthless after it. What was opened with the old token ends
+    ///   ([`watch`](Self::watch)), as do forms with an earlier [`csrf_token`](Self::csrf_token).
+    /// - The session belongs to `owner`, for [`Store::sessions_of`](crate::Store::sessions_of) and the like;
+    ///   [`owner`](Self::owner) returns it.
+    /// - The idle and absolute timeouts count from now, and [`authenticated_at`](Self::authenticated_at) is now.
+    ///   [`created`](Self::created) does not change.
+    /// - The commit is always durable. It does not fail if the session has ended meanwhile: then a new session begins with the
+    ///   values that this request set.
     /// - If the request presented several live sessions of this cookie's name, the others end.
     ///
-    /// To sign in again as the same owner does the same; it is how "sudo mode" confirms who is there.
+    /// Signing in again as the same owner does the same. Use it to confirm the user for a "sudo mode".
     ///
-    /// If [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) limits how many sessions an owner has, the commit may fail
-    /// with [`Error::OwnerLimit`]; [`save`](Self::save) to handle it in the handler.
+    /// If [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) limits the number of sessions, the commit may
+    /// fail with [`Error::OwnerLimit`]. To handle that in the handler, call [`save`](Self::save).
     ///
     /// # Errors
-    /// [`Error::BadOwner`] for an empty owner, or one of more than 1,024 bytes; [`Error::Codec`] if it makes the session too large. The session
-    /// is then unchanged.
+    /// [`Error::BadOwner`] if `owner` is empty or has more than 1,024 bytes; [`Error::Codec`] if it makes the session too
+    /// large. The session is then unchanged.
     ///
     /// # Examples
     /// ```
@@ -58,8 +59,8 @@ impl Session {
         Ok(())
     }
 
-    /// Signs the visitor out: ends the session at commit, as [`destroy`](Self::destroy) does. Values that are set after this, such as a
-    /// message that says goodbye, go to a new session.
+    /// Signs the visitor out: ends the session at commit, as [`destroy`](Self::destroy) does. Values that are set after this
+    /// call, such as a goodbye message, go to a new session.
     ///
     /// To sign out and keep the values, call [`unbind_owner`](Self::unbind_owner) instead.
     ///
@@ -82,8 +83,8 @@ impl Session {
         self.destroy();
     }
 
-    /// Replaces the session's token at commit and keeps its values; the old token leads nowhere from then on, and what was opened with it
-    /// ends. For a change of privilege within a sign-in; [`sign_in`](Self::sign_in) does this by itself.
+    /// Replaces the session's token at commit and keeps its values. The old token leads nowhere from then on, and what was
+    /// opened with it ends. For a change of privilege within a sign-in; [`sign_in`](Self::sign_in) does this by itself.
     ///
     /// # Examples
     /// ```
@@ -106,11 +107,12 @@ impl Session {
         state.rotate();
     }
 
-    /// Replaces the session's token at commit and keeps its values; for a [grace](crate::Builder::rotation_grace) of 10 seconds the old token
-    /// still leads to it, so that requests under way get through. For renewal from time to time.
+    /// Replaces the session's token at commit and keeps its values. For a [grace](crate::Builder::rotation_grace) of 10
+    /// seconds, the old token still leads to the session, so that requests in progress succeed. For periodic renewal.
     ///
-    /// It is no protection at a sign-in: [`sign_in`](Self::sign_in) is. If a request came with a token that has been replaced, its response
-    /// sets no cookie; the response of the request that renewed does, so only one of several requests that renew at once does so.
+    /// It does not protect a sign-in; [`sign_in`](Self::sign_in) does. If the request's token has been replaced since, its
+    /// response sets no cookie; the response of the request that rotated does. So of several concurrent requests that call
+    /// this, only one rotates.
     ///
     /// # Examples
     /// ```
@@ -130,11 +132,12 @@ impl Session {
         self.state().rotate_with_grace();
     }
 
-    /// Ends the session at commit, for ever, and removes the client's cookie. Values that are set after this go to a new session.
+    /// Ends the session permanently at commit, and removes the client's cookie. Values that are set after this call go to a new
+    /// session.
     ///
-    /// It holds whatever the response is: the layer commits the end of a session after a server error too. If the session was over before,
-    /// the cookie stays: the client may hold a newer token by now. If the request presented several live sessions of this cookie's name, all
-    /// of them end.
+    /// It takes effect whatever the response: the layer commits the end of a session even after a server error. If the session
+    /// was over before, the cookie stays: the client may hold a newer token. If the request presented several live sessions of
+    /// this cookie's name, all of them end.
     ///
     /// # Examples
     /// ```
@@ -153,10 +156,10 @@ impl Session {
         self.state().destroy();
     }
 
-    /// Whether the session's cookie outlasts the browser: `true` gives it the session's own life, `false` ends it when the browser
-    /// closes. For a "remember me" at sign-in. Default: what the layer's [`Cookie`](crate::Cookie) says, which is to last.
+    /// Sets whether the session's cookie outlasts the browser: with `true` it lasts as long as the session, with `false` until
+    /// the browser closes. For a "remember me" at sign-in. Default: the layer's [`Cookie`](crate::Cookie), which lasts.
     ///
-    /// It is kept with the session and sent to the client at commit. The session's own timeouts stay what they are.
+    /// It is stored with the session and sent to the client at commit. The session's own timeouts do not change.
     ///
     /// # Examples
     /// ```
@@ -181,8 +184,8 @@ impl Session {
         self.state().remember(lasts);
     }
 
-    /// Leaves the session without an owner at commit, and keeps its values: it gets a new token without a grace and begins a new life, with
-    /// the store's timeouts. Remove what belongs to the owner, by [`clear_scope`](Self::clear_scope) say.
+    /// Removes the session's owner at commit and keeps its values. The session gets a new token without a grace, and the
+    /// store's timeouts count from now. Remove the owner's own values, for example with [`clear_scope`](Self::clear_scope).
     ///
     /// # Examples
     /// ```
@@ -203,11 +206,12 @@ impl Session {
         state.unbind_owner();
     }
 
-    /// How long this session lasts without being used, from its last use on, instead of [`Builder::idle_timeout`](crate::Builder::idle_timeout):
-    /// a longer one for "remember me", say. It is stored with the session, and a later sign-in keeps it.
+    /// Sets how long this session lasts unused, from its last use on, instead of
+    /// [`Builder::idle_timeout`](crate::Builder::idle_timeout): for example a longer one for "remember me". It is stored with
+    /// the session, and a later sign-in keeps it.
     ///
     /// # Errors
-    /// [`Error::Config`] for less than a millisecond: to end a session is [`destroy`](Self::destroy).
+    /// [`Error::Config`] if `timeout` is less than a millisecond. To end a session, call [`destroy`](Self::destroy).
     ///
     /// # Examples
     /// ```
@@ -230,11 +234,12 @@ impl Session {
         Ok(())
     }
 
-    /// How long this session lasts however much it is used, from its beginning on, or from its owner's sign-in, instead of
-    /// [`Builder::absolute_timeout`](crate::Builder::absolute_timeout). It is stored with the session, and a later sign-in keeps it.
+    /// Sets how long this session lasts however much it is used, from its beginning or its owner's sign-in on, instead of
+    /// [`Builder::absolute_timeout`](crate::Builder::absolute_timeout). It is stored with the session, and a later sign-in
+    /// keeps it.
     ///
     /// # Errors
-    /// As [`set_idle_timeout`](Self::set_idle_timeout).
+    /// See [`set_idle_timeout`](Self::set_idle_timeout).
     ///
     /// # Examples
     /// ```
@@ -256,7 +261,8 @@ impl Session {
         Ok(())
     }
 
-    /// The class of this request's commits, the layer's too, instead of [`Builder::durability`](crate::Builder::durability).
+    /// Sets the durability of this request's commits, including the layer's, instead of
+    /// [`Builder::durability`](crate::Builder::durability).
     ///
     /// # Examples
     /// ```
@@ -277,7 +283,7 @@ impl Session {
 
 fn check_timeout(timeout: Duration) -> Result<(), Error> {
     if timeout.as_millis() == 0 {
-        let detail = "a session's timeout is less than a millisecond; give a longer one, or `destroy` the session".to_owned();
+        let detail = "a session's timeout is less than a millisecond; set a longer one, or `destroy` the session".to_owned();
         return Err(Error::Config { detail });
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! What a request's changes make of a record.
+//! Merges a request's changes into a record.
 //!
-//! Invariants: values that the request did not change keep what the record has; what depends on a value that another request wrote is made
-//! again from that value.
+//! Invariants: values that the request did not change stay as they are in the record. A value that depends on one that another
+//! request wrote is recomputed from that one.
 
 use sessile_codec::{EntryRef, Limits, Meta, Patch, Record};
 
@@ -18,17 +18,18 @@ use crate::{
     store::MergeInput,
 };
 
-/// How a session that is in the store is committed.
+/// How a session in the store is committed.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) now_ms: u64,
     pub(super) durability: Durability,
-    /// Whether only its last use is to be noted, or its token replaced.
+    /// Whether to note only its last use, or to replace only its token.
     pub(super) is_touch: bool,
 }
 
 impl Changes {
-    /// How they are committed; `asked` is the class that the request asks for. `None` if there is nothing to write.
+    /// Returns how to commit these changes; `None` if there is nothing to write. `asked` is the request's durability, if it set
+    /// one.
     pub(super) fn plan(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: SaveOptions) -> Option<Plan> {
         self.lasts = self.lasts.filter(|wanted| *wanted != cookie_lasts(&stored.record.meta()));
         let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
@@ -37,7 +38,7 @@ impl Changes {
             return None;
         }
         let durability = match self.class(store, asked, how) {
-            // Nobody waits for a touch.
+            // No caller waits for a touch.
             _ if is_touch => Durability::Relaxed,
             Durability::Quick if is_due => Durability::Relaxed,
             class => class,
@@ -45,7 +46,8 @@ impl Changes {
         Some(Plan { now_ms, durability, is_touch })
     }
 
-    /// The record that these changes make of `onto`, and the end of the client's cookie if it gets one.
+    /// Merges these changes into the record in `onto`. Returns the new record, and the end of the client's cookie if it gets
+    /// one.
     pub(super) fn merge(
         &self,
         store: &Store,
@@ -64,7 +66,7 @@ impl Changes {
         Ok((record, cookie))
     }
 
-    /// The class that they are committed in; `asked` is what the request asks for.
+    /// The durability of these changes; `asked` is the request's, if it set one.
     pub(super) fn class(&self, store: &Store, asked: Option<Durability>, how: SaveOptions) -> Durability {
         let unasked = || if self.are_quick() { Durability::Quick } else { asked.unwrap_or(store.durability()) };
         match self.owner {
@@ -73,9 +75,9 @@ impl Changes {
         }
     }
 
-    /// The meta data after these changes of a session that has `now`.
+    /// Returns the metadata `now` after these changes.
     pub(super) fn meta(&self, store: &Store, now: &Meta, durability: Durability, now_ms: u64) -> Meta {
-        // A quick commit leaves the last use as the file knows it, so that a tenth of the idle timeout still makes a touch due.
+        // A quick commit keeps the last use as on file. So a touch is still due after a tenth of the idle timeout.
         let mut meta = if durability == Durability::Quick { *now } else { expiry::touched(now, now_ms) };
         meta = match self.owner {
             OwnerChange::Keep => meta,
@@ -89,12 +91,12 @@ impl Changes {
         expiry::with_timeouts(&meta, self.idle, self.absolute)
     }
 
-    /// The patch as it is on top of `current`, if that is another than what it was made for. The [updates](Changes::updates) have run on
-    /// `current`.
+    /// Returns the patch for `current` if it differs from the one for the loaded record. The [updates](Changes::updates) have
+    /// run on `current`.
     pub(super) fn merged(&self, loaded: &Record, current: &Record, limits: &Limits) -> Result<Option<Patch>, Error> {
         let mut merged = if current.is_same(loaded) { None } else { self.updates.applied_to(&self.patch, limits)? };
         for (key, entry) in &self.migrated {
-            // Migrated is what was there when it was read, and only that.
+            // Migrate only the value that was read.
             if self.patch.get(key).is_none() && same_entry(loaded, current, key) {
                 merged.get_or_insert_with(|| self.patch.clone()).set(key, entry.clone(), &Limits::UNLIMITED)?;
             }
@@ -108,7 +110,7 @@ impl Changes {
     }
 }
 
-/// Whether the value's time is over.
+/// Whether the value has expired.
 pub(super) fn is_over(entry: EntryRef<'_>, now_ms: u64) -> bool {
     entry.until_ms() != 0 && entry.until_ms() <= now_ms
 }

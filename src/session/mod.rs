@@ -1,7 +1,7 @@
-//! One request's view of a session: what a handler works with.
+//! One request's view of a session, which a handler works with.
 //!
-//! Invariants: nothing is stored before the first value is set; a token that leads nowhere is never adopted; reads see the
-//! changes made before them; changes reach the store in one commit.
+//! Invariants: nothing is stored before the first value is set. A token that leads nowhere is never adopted. Reads see earlier
+//! changes of the same request. Changes reach the store in one commit.
 
 mod binding;
 mod commit;
@@ -50,13 +50,13 @@ use crate::{
 
 /// A visitor's session.
 ///
-/// It is lazy at both ends: a session that does not exist yet comes to be with the first value that is set, and changes gather
-/// until the layer commits them, once, before the response's headers leave ([`save`](Self::save) does so earlier). A commit is
-/// a merge: values that this request did not change keep what other requests wrote meanwhile. Once another request has ended the
-/// session, or given it another token, this one stores nothing more: a commit is [`Error::SessionEnded`], and counted in
+/// Sessions are lazy. A new session is created with its first value. Changes are collected until the layer commits them all at
+/// once, before it sends the response's headers ([`save`](Self::save) commits earlier). A commit is a merge: values that this
+/// request did not change keep what other requests wrote meanwhile. Once another request has ended the session or replaced its
+/// token, this one stores nothing more: a commit returns [`Error::SessionEnded`] and is counted in
 /// [`Stats::dropped_commits`](crate::Stats::dropped_commits). Only [`sign_in`](Self::sign_in) begins a new session then.
 ///
-/// Clones are the same session. Every call but [`save`](Self::save) is synchronous and needs no I/O.
+/// Clones are the same session. Every method except [`save`](Self::save) is synchronous and needs no I/O.
 ///
 /// # Examples
 /// ```
@@ -74,7 +74,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     store: Lease,
     state: Mutex<State>,
-    /// Notified when a commit has run updates again: other threads' commits wait for that.
+    /// Notified when a commit has finished running updates again; other threads' commits wait for that.
     recomputed: Condvar,
 }
 
@@ -82,19 +82,19 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SessionKind {
     pub(crate) name: NameHash,
-    /// Whether the cookie ends with the browser, if the session does not say otherwise.
+    /// Whether the cookie ends with the browser, unless the session sets it.
     pub(crate) ends_with_browser: bool,
-    /// What the request's client is like, if sessions are bound to that.
+    /// The client's properties, if sessions are bound to them.
     pub(crate) client: Bound,
-    /// How large a session may be that travels in the cookie; 0 if none does.
+    /// The largest session that is sealed into the cookie, in bytes; 0 if none is.
     #[cfg(feature = "sealed")]
     pub(crate) seal_bytes: usize,
-    /// Which cookies behind the first the client sent.
-    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer tells clients"))]
+    /// The additional cookies that the client sent, beyond the first.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only the layer sends cookies"))]
     pub(crate) parts: u8,
 }
 
-/// Keys that begin so belong to this crate.
+/// Keys with this prefix belong to this crate.
 const RESERVED: &str = "sessile.";
 
 fn check_key(key: &str) -> Result<(), Error> {
@@ -102,12 +102,12 @@ fn check_key(key: &str) -> Result<(), Error> {
 }
 
 impl Store {
-    /// The session of `token`, or one that does not exist yet if there is no such session: it comes to be with its first value.
+    /// Returns the session of `token`. If there is none, returns a new one, which is created with its first value.
     ///
-    /// For use without a web framework; with one, take the [`Session`] from the layer's extractor.
+    /// For use without a web framework; with one, use the layer's extractor.
     ///
     /// # Errors
-    /// [`Error::Degraded`] if the disk has to be asked and refuses.
+    /// [`Error::Degraded`] if the session must be read from disk and the disk refuses.
     ///
     /// # Examples
     /// ```
@@ -126,12 +126,12 @@ impl Store {
         Session::load(self, kind, token.copied().into_iter(), || false)
     }
 
-    /// One value of the session of `token`, without a [`Session`]: the shortest way for who only reads it, such as a check of
-    /// every message on a connection. `None` if there is no such session or no such value. It counts as a use of the session,
-    /// which moves its idle deadline in memory.
+    /// Returns one value of the session of `token`, without a [`Session`]; `None` if there is no such session or value. The
+    /// shortest way for a caller that only reads one value, such as a check of every message on a connection. It counts as a
+    /// use of the session, which moves its idle deadline in memory.
     ///
     /// # Errors
-    /// [`Error::Degraded`] if the disk has to be asked and refuses; [`Error::ReservedKey`].
+    /// [`Error::Degraded`] if the session must be read from disk and the disk refuses; [`Error::ReservedKey`].
     ///
     /// # Examples
     /// ```
@@ -153,8 +153,9 @@ impl Store {
 }
 
 impl Session {
-    /// The session that one of `tokens` leads to, or a new one; of this kind in any case. `is_withheld` says of a request that presents none
-    /// whether another site made it and the browser may have withheld the cookie: then a new session would replace the visitor's.
+    /// Loads the session of one of `tokens`, or a new one of this kind. `is_withheld` is called if the request presents no
+    /// session. It returns whether another site made the request and the browser may have withheld the cookie: a new session
+    /// would then replace the visitor's.
     #[inline]
     pub(crate) fn load(
         store: &Store,
@@ -173,7 +174,7 @@ impl Session {
         Ok(Self::of_state(store, state))
     }
 
-    /// A session that does not exist yet.
+    /// Returns a session that does not exist yet.
     #[cfg(feature = "tower")]
     pub(crate) fn new(store: &Store, kind: SessionKind) -> Self {
         Self::of_state(store, State::new(kind, None))
@@ -191,7 +192,7 @@ impl Session {
         self.0.state.lock()
     }
 
-    /// Describes the session in a list of its owner's sessions; the browser's name, say. Cut to 256 bytes.
+    /// Describes the session in the list of its owner's sessions, for example by the browser's name. Cut to 256 bytes.
     ///
     /// # Errors
     /// [`Error::Codec`] if it makes the session too large.
@@ -212,7 +213,7 @@ impl Session {
 
     /// Leaves a message for the next page that takes it. `level` is a [`Level`], or a word of the application's own.
     ///
-    /// Two requests that leave messages at once lose none.
+    /// Concurrent requests that leave messages lose none.
     ///
     /// # Errors
     /// [`Error::Codec`] if it makes the session too large.
@@ -232,7 +233,7 @@ impl Session {
         flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store().limits())
     }
 
-    /// The messages left so far, oldest first. They are taken: the next call finds none.
+    /// Returns the messages left so far, oldest first, and removes them.
     ///
     /// # Examples
     /// ```
@@ -247,10 +248,10 @@ impl Session {
         flash::take(&mut self.state(), self.store().limits())
     }
 
-    /// A token for a form of this session's, for a hidden field; another text each time, each of them good until an owner
-    /// [signs in](Self::sign_in), or the session [rotates](Self::rotate), is cleared or ends.
+    /// Returns a token for a hidden field of a form of this session. The text differs each time. Each is valid until an owner
+    /// [signs in](Self::sign_in) or the session [rotates](Self::rotate), is cleared or ends.
     ///
-    /// For forms that need more than a [`CsrfLayer`](crate::CsrfLayer), which needs no tokens. It makes a session where there is
+    /// For forms that need more than a [`CsrfLayer`](crate::CsrfLayer), which needs no tokens. Creates a session if there is
     /// none.
     ///
     /// # Errors
@@ -260,7 +261,7 @@ impl Session {
     /// ```
     /// # let session = sessile::testing::session();
     /// let field = session.csrf_token()?;
-    /// // When the form comes back:
+    /// // When the form is submitted:
     /// assert!(session.is_csrf_token(&field));
     /// assert!(!session.is_csrf_token("guessed"));
     /// # Ok::<(), sessile::Error>(())
@@ -269,7 +270,7 @@ impl Session {
         csrf::token(&mut self.state(), self.store().limits())
     }
 
-    /// Whether `text` is a [`csrf_token`](Self::csrf_token) of this session. If not, refuse the request, by 403.
+    /// Whether `text` is a [`csrf_token`](Self::csrf_token) of this session. If not, refuse the request with 403.
     ///
     /// # Examples
     /// ```
@@ -286,13 +287,14 @@ impl Session {
         csrf::is_token(&self.state(), text)
     }
 
-    /// The token that leads to this session; `None` before it is stored for the first time, and while it travels sealed in its
-    /// client's cookie.
+    /// Returns the token of this session; `None` before it is stored for the first time, and while it is sealed in its client's
+    /// cookie.
     ///
-    /// A request that came with a sealed cookie whose session has moved into the store a moment ago does not know the session's token: what
-    /// this gives is random then, and leads nowhere. The answer to the request that moved it tells the client.
+    /// If the request came with a sealed cookie whose session has just moved into the store, it does not know the session's
+    /// token. The returned token is then random and leads nowhere. The response to the request that moved the session sets the
+    /// cookie.
     ///
-    /// It is a secret: for the client, not for a log. The layer sends it by itself.
+    /// The token is a secret: send it to the client, never to a log. The layer sends it by itself.
     ///
     /// # Examples
     /// ```
@@ -311,7 +313,7 @@ impl Session {
         self.state().token()
     }
 
-    /// Names this session for as long as it exists, over every change of its token; `None` before it is stored for the first time.
+    /// Returns the session's name, which stays when its token changes; `None` before it is stored for the first time.
     ///
     /// # Examples
     /// ```
@@ -331,7 +333,7 @@ impl Session {
         self.state().handle()
     }
 
-    /// Where the session came from; `None` if it is new.
+    /// Returns the tier that the session was loaded from; `None` if it is new.
     ///
     /// # Examples
     /// ```
@@ -348,7 +350,7 @@ impl Session {
         self.state().tier()
     }
 
-    /// Size of the session as it was loaded or last saved, in bytes; 0 if it is new.
+    /// Returns the session's size as it was loaded or last saved, in bytes; 0 if it is new.
     ///
     /// # Examples
     /// ```
@@ -364,7 +366,7 @@ impl Session {
         self.state().record().map_or(0, |record| record.bytes().len())
     }
 
-    /// Whose session this is; `None` if it is nobody's, and after [`sign_in`](Self::sign_in) its owner at once.
+    /// Returns the session's owner; `None` if it has none. [`sign_in`](Self::sign_in) takes effect here at once.
     ///
     /// # Examples
     /// ```
@@ -379,10 +381,10 @@ impl Session {
         self.state().owner()
     }
 
-    /// When its owner signed in, as it was loaded or last saved; `None` if it has no owner.
+    /// Returns when the owner signed in, as it was loaded or last saved; `None` if the session has no owner.
     ///
     /// # Examples
-    /// For what asks for a fresh sign-in ("sudo mode"):
+    /// For an action that needs a fresh sign-in ("sudo mode"):
     /// ```
     /// # use std::time::Duration;
     /// # let store = sessile::testing::store();
@@ -399,7 +401,7 @@ impl Session {
         (authenticated_ms != 0).then(|| from_ms(authenticated_ms))
     }
 
-    /// When the session began; `None` if it is new.
+    /// Returns when the session began; `None` if it is new.
     ///
     /// # Examples
     /// ```
@@ -415,7 +417,7 @@ impl Session {
         self.state().record().map(|record| from_ms(record.meta().created_ms))
     }
 
-    /// When the session was last used before this request, as far as it is on record; `None` if it is new.
+    /// Returns when the session was last used before this request, as far as recorded; `None` if it is new.
     ///
     /// # Examples
     /// ```
@@ -430,25 +432,25 @@ impl Session {
         self.state().record().map(|record| from_ms(record.meta().last_seen_ms))
     }
 
-    /// Commits now, instead of when the response's headers leave: before a stream begins, or in a WebSocket.
+    /// Commits now, instead of before the response's headers are sent: for example before a stream begins, or in a WebSocket.
     ///
-    /// The commit is queued when this returns; the answer tells when it is durable. The response that follows tells the client of
-    /// what was saved, also if it is a server error: a saved login is one. What is set after this is committed with the response, or
-    /// with the next `save`; so a WebSocket's task keeps the session and calls this after each change.
+    /// When this returns, the commit is queued; the returned [`Ack`] waits until it is durable. The response sends the cookie
+    /// of what was saved, even if it is a server error: the visitor is then signed in. Later changes are committed with the
+    /// response, or with the next `save`. So a WebSocket's task keeps the session and calls this after each change.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] if the session has ended meanwhile, or got a new token from another request: nothing is stored, and the changes
-    /// are given up. [`Error::HeadersSent`] if this would need a new token (a first value, a sign-in, a rotation) and the response's headers
-    /// have left: the client could not learn of it. Nothing is changed then. [`Error::CookieWithheld`], [`Error::OwnerLimit`],
-    /// [`Error::StoreFull`]; [`Error::Degraded`], [`Error::TimedOut`] and [`Error::Closed`] of the store. [`Error::NestedSave`] in a closure of
-    /// [`update`](Self::update) that a commit runs again.
+    /// [`Error::SessionEnded`] if the session has ended meanwhile, or got a new token from another request: nothing is stored,
+    /// and the changes are dropped. [`Error::HeadersSent`] if this would need a new token (a first value, a sign-in, a
+    /// rotation) after the response's headers were sent: the client could not receive it, and nothing is changed.
+    /// [`Error::CookieWithheld`], [`Error::OwnerLimit`], [`Error::StoreFull`]; [`Error::Degraded`], [`Error::TimedOut`] and
+    /// [`Error::Closed`] of the store. [`Error::NestedSave`] in a closure of [`update`](Self::update) that a commit runs again.
     ///
     /// # Examples
     /// ```
     /// # use sessile::{Error, Session};
     /// async fn chat(session: Session) -> Result<(), Error> {
     ///     session.insert("room", 7)?;
-    ///     // The session exists, and its cookie goes out with the answer that begins the stream.
+    ///     // The session exists, and the response that begins the stream sets its cookie.
     ///     session.save().await?;
     ///     # async fn next_message() -> Option<()> { None }
     ///     while next_message().await.is_some() {
@@ -466,9 +468,9 @@ impl Session {
         self.save_as(SaveOptions::default())
     }
 
-    /// As [`save`](Self::save), in this durability class.
+    /// Commits like [`save`](Self::save), with this durability.
     ///
-    /// A new token, a change of owner and the end of a session are durable whatever the class.
+    /// A new token, a change of owner and the end of a session are always durable.
     ///
     /// # Examples
     /// ```
@@ -485,12 +487,12 @@ impl Session {
         self.save_as(SaveOptions { durability: Some(durability), strict: false })
     }
 
-    /// As [`save`](Self::save), but only if nobody changed the session since it was loaded or last saved here: any value, its owner or its
-    /// timeouts. To be used is no change.
+    /// Commits like [`save`](Self::save), but only if no value, owner or timeout of the session has changed since it was loaded
+    /// or last saved here. A use is no change.
     ///
     /// # Errors
-    /// What [`save`](Self::save) returns, and [`Error::Conflict`] if another request changed it. Then nothing is stored, the changes are given
-    /// up, and the session shows what it is now, to decide anew.
+    /// Those of [`save`](Self::save), and [`Error::Conflict`] if another request changed the session. Then nothing is stored,
+    /// the changes are dropped, and the session shows its current values, so that the caller can decide again.
     ///
     /// # Examples
     /// ```
@@ -520,16 +522,17 @@ impl Session {
         }
     }
 
-    /// Waits for the end of this session, by whomever: for a WebSocket or an event stream that must not outlive it. `None` before the
-    /// session is stored for the first time, and while it travels sealed in its client's cookie.
+    /// Returns a future for the end of this session, for a WebSocket or an event stream that must not outlive it. `None` before
+    /// the session is stored for the first time, and while it is sealed in its client's cookie.
     ///
-    /// The watch follows the session to a new token that has a grace, and ends with [`SessionEnd::Rotated`](crate::events::SessionEnd::Rotated) when an owner
-    /// signs in or the session rotates: what was opened with the old token must not go on. That a session's time is over is noticed when somebody asks for the session, and
-    /// within [`Builder::sweep_interval`](crate::Builder::sweep_interval) and a minute. To keep a watch is no use of the session, which
-    /// its connection may want to [save](Self::save) now and then.
+    /// The watch follows the session to a new token that has a grace. It ends with
+    /// [`SessionEnd::Rotated`](crate::events::SessionEnd::Rotated) when an owner signs in or the session rotates: what was
+    /// opened with the old token must end. An expired session is noticed when it is looked up, and within
+    /// [`Builder::sweep_interval`](crate::Builder::sweep_interval) plus one minute. A watch does not count as a use; its
+    /// connection may [save](Self::save) now and then to keep the session alive.
     ///
     /// # Errors
-    /// [`Error::Degraded`] if the disk has to be asked and refuses.
+    /// [`Error::Degraded`] if the session must be read from disk and the disk refuses.
     ///
     /// # Examples
     /// ```
@@ -560,7 +563,7 @@ impl Session {
     }
 }
 
-/// A value set once the response has left reaches the store by `save` alone. What is dropped without it is counted.
+/// Values set after the response was sent reach the store only by `save`. Those dropped without it are counted.
 impl Drop for Inner {
     fn drop(&mut self) {
         let state = self.state.get_mut();
@@ -578,7 +581,7 @@ impl From<&Session> for Option<Handle> {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The handle names it; a token or a value would be a secret in a log.
+        // The handle names it. A token or a value would leak a secret into a log.
         f.debug_struct("Session").field("handle", &self.handle().map(|handle| handle.to_string())).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,11 @@
-//! A part of a session under a name of its own: the same calls, on keys that begin with that name.
+//! A part of a session with its own name: the same calls, on keys that begin with that name.
 //!
-//! Why: to sign somebody out and keep the cart, the keys of the sign-in must be known as such. They are, by their beginning: `user`
-//! in the scope `auth` is the session's key `auth:user`.
+//! Why: to sign a user out and keep the cart, the keys of the sign-in must be recognizable. Their prefix shows them: `user` in
+//! the scope `auth` is the session's key `auth:user`.
 //!
-//! Invariants: a scope has no state but its name; whatever it does, the session could do with the whole key; two keys of different scopes
-//! are two keys of the session, so `:` and `%` in a key are escaped as in a URL: `user:role` in the scope `auth` is `auth:user%3Arole`.
+//! Invariants: a scope's only state is its name, and the session can do the same with the whole key. Keys of different scopes
+//! are different keys of the session, so `:` and `%` in a key are escaped as in a URL: `user:role` in the scope `auth` is
+//! `auth:user%3Arole`.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,12 +14,12 @@ use sessile_codec::{Entry, Model, View};
 use super::{Session, check_key};
 use crate::Error;
 
-/// Stands between a scope's name and the key.
+/// Separates a scope's name from the key.
 const SEPARATOR: char = ':';
 
 /// The part of a [`Session`] whose keys begin with a name; from [`Session::scope`].
 ///
-/// Every call means what it means on the session, within the scope. Clones are the same scope of the same session.
+/// Every method does what the session's does, within the scope. Clones are the same scope of the same session.
 ///
 /// # Examples
 /// ```
@@ -27,7 +28,7 @@ const SEPARATOR: char = ':';
 /// auth.insert("user", 7_u64)?;
 /// session.insert("cart", ["pen", "ink"])?;
 ///
-/// // Signing out keeps the cart.
+/// // Signs out and keeps the cart.
 /// session.clear_scope("auth");
 /// session.unbind_owner();
 /// assert_eq!(auth.get::<u64>("user")?, None);
@@ -41,9 +42,9 @@ pub struct Scope {
 }
 
 impl Session {
-    /// The part of the session under `name`: its key `user` is this session's key `name:user`.
+    /// Returns the part of the session under `name`: its key `user` is this session's key `name:user`.
     ///
-    /// A name may hold `:` itself; `scope("a:b")` is the scope `b` within the scope `a`.
+    /// A name may contain `:` itself; `scope("a:b")` is the scope `b` within the scope `a`.
     ///
     /// # Examples
     /// ```
@@ -58,10 +59,10 @@ impl Session {
         Scope { session: self.clone(), prefix: format!("{name}{SEPARATOR}") }
     }
 
-    /// Removes every value of the scope `name`, also those that other requests set before this one commits. What is set in it
-    /// after this stays.
+    /// Removes every value of the scope `name`, including those that other requests set before this one commits. Values set in
+    /// it after this call stay.
     ///
-    /// To sign somebody out and keep the rest, call [`unbind_owner`](Self::unbind_owner) too: it is a change of privilege.
+    /// To sign a user out and keep the rest, call [`unbind_owner`](Self::unbind_owner) too: it is a change of privilege.
     ///
     /// # Examples
     /// ```
@@ -82,7 +83,7 @@ impl Scope {
     /// See [`Session::get`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     #[cfg(feature = "serde")]
     pub fn get<T: serde_core::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         self.session.get(&self.whole(key))
@@ -91,7 +92,7 @@ impl Scope {
     /// See [`Session::insert`].
     ///
     /// # Errors
-    /// As there; the scope's name counts for the length of the key.
+    /// The same; the scope's name counts toward the length of the key.
     #[cfg(feature = "serde")]
     pub fn insert<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         self.session.insert(&self.whole(key), value)
@@ -100,7 +101,7 @@ impl Scope {
     /// See [`Session::insert_for`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     #[cfg(feature = "serde")]
     pub fn insert_for<T: serde_core::Serialize>(
         &self,
@@ -114,7 +115,7 @@ impl Scope {
     /// See [`Session::insert_quick`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     #[cfg(feature = "serde")]
     pub fn insert_quick<T: serde_core::Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         self.session.insert_quick(&self.whole(key), value)
@@ -123,7 +124,7 @@ impl Scope {
     /// See [`Session::update`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     #[cfg(feature = "serde")]
     pub fn update<T>(&self, key: &str, change: impl FnMut(Option<T>) -> T + Send + 'static) -> Result<T, Error>
     where
@@ -135,7 +136,7 @@ impl Scope {
     /// See [`Session::insert_bytes`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     #[cfg(feature = "serde")]
     pub fn insert_bytes(&self, key: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         self.session.insert_bytes(&self.whole(key), bytes)
@@ -144,7 +145,7 @@ impl Scope {
     /// See [`Session::bytes`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     #[cfg(feature = "serde")]
     pub fn bytes(&self, key: &str) -> Result<Option<bytes::Bytes>, Error> {
         self.session.bytes(&self.whole(key))
@@ -153,7 +154,7 @@ impl Scope {
     /// See [`Session::insert_model`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
         self.session.insert_model(&self.whole(key), model)
     }
@@ -161,7 +162,7 @@ impl Scope {
     /// See [`Session::view`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
         self.session.view(&self.whole(key))
     }
@@ -174,7 +175,7 @@ impl Scope {
     /// See [`Session::remove`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
         self.session.remove(&self.whole(key))
     }
@@ -182,7 +183,7 @@ impl Scope {
     /// See [`Session::remove_quick`].
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn remove_quick(&self, key: &str) -> Result<bool, Error> {
         self.session.remove_quick(&self.whole(key))
     }
@@ -192,7 +193,7 @@ impl Scope {
         self.session.contains_key(&self.whole(key))
     }
 
-    /// The scope's keys without its name, in the order of the session's keys. Those of a scope within it are `name:key`.
+    /// Returns the scope's keys without its name, in the order of the session's keys. Keys of a scope within it are `name:key`.
     pub fn keys(&self) -> Vec<String> {
         let keys = self.session.keys().into_iter();
         keys.filter_map(|key| key.strip_prefix(&self.prefix).map(unescaped)).collect()
@@ -200,19 +201,19 @@ impl Scope {
 
     /// See [`Session::clear_scope`].
     pub fn clear(&self) {
-        // What this crate itself keeps is nobody's scope.
+        // Values of this crate itself belong to no scope.
         if check_key(&self.prefix).is_ok() {
             self.session.state().clear_prefix(&self.prefix);
         }
     }
 
-    /// The scope `name` within this one.
+    /// Returns the scope `name` within this one.
     #[must_use]
     pub fn scope(&self, name: &str) -> Self {
         Self { session: self.session.clone(), prefix: format!("{}{name}{SEPARATOR}", self.prefix) }
     }
 
-    /// The session that this is a part of.
+    /// Returns the session that this is a part of.
     pub fn session(&self) -> &Session {
         &self.session
     }
@@ -222,7 +223,7 @@ impl Scope {
     }
 }
 
-/// The key without a separator in it.
+/// Returns the key with its separators escaped.
 fn escaped(key: &str) -> Cow<'_, str> {
     if key.contains(['%', SEPARATOR]) { key.replace('%', "%25").replace(SEPARATOR, "%3A").into() } else { key.into() }
 }

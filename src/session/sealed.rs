@@ -1,8 +1,9 @@
-//! A session that travels sealed in its client's cookie, and how it gets into the store and out of it.
+//! A session that is sealed in its client's cookie, and how it moves into and out of the store.
 //!
-//! Invariants: nothing of a sealed session is in the store but, once it has ended, its revocation; under one id only its values and
-//! its last use change: a new token, owner or timeout, and the removal of all values, are a new id, and what was sealed under the old
-//! one is refused from then on; whether a session is sealed is decided by its size at commit, and in one place each way.
+//! Invariants: the store has nothing of a sealed session except, once it has ended, its revocation. Under one id, only its
+//! values and its last use change. A new token, owner or timeout, and the removal of all values, create a new id; what was
+//! sealed under the old one is refused from then on. The session's size at commit decides whether it is sealed, in one place
+//! for each direction.
 
 use sessile_codec::{Meta, Record};
 
@@ -20,10 +21,10 @@ use crate::{
     token::{Key, RANDOM, TAG, random_bytes},
 };
 
-/// A session as it was sealed, whose seal has been checked, or as it is to be.
+/// A session that was sealed and whose seal has been checked, or one that is to be sealed.
 #[derive(Clone, Debug)]
 pub(crate) struct SealedSession {
-    /// Names it, and is no secret: it leads nowhere.
+    /// Names it. Not a secret: it leads nowhere.
     pub(crate) key: Key,
     pub(crate) epoch: u64,
     pub(crate) record: Record,
@@ -35,7 +36,7 @@ impl SealedSession {
         SealedId { key: self.key, handle: Handle::of(&meta), owner: meta.owner, epoch: self.epoch }
     }
 
-    /// Ends it, wherever it is by now. `None`: it was over before.
+    /// Ends it, wherever it is now. `None`: it was over before.
     pub(super) fn end(&self, store: &Store) -> Result<Option<store::SealedEnd>, Error> {
         store.end_sealed(&self.id(), &self.record.meta())
     }
@@ -48,11 +49,12 @@ pub(crate) enum Live {
 }
 
 impl Live {
-    /// The session that came sealed, if it is alive.
+    /// Returns the session that came sealed, if it is alive.
     fn of_sealed(store: &Store, kind: SessionKind, sealed: SealedSession) -> Result<Option<Self>, Error> {
         Ok(match store.find_sealed(&sealed.id(), &sealed.record.meta())? {
             store::Opened::Alive => Some(Self::Sealed(sealed)),
-            // No token led here; this one leads nowhere, and an old one is sent to no client. Random, as whatever follows from it must be.
+            // The request has no token of the session. This one leads nowhere, and with `is_old` is never sent. It is random,
+            // as anything derived from it must be.
             store::Opened::InStore(found) => {
                 Some(Self::Stored(Token::new(&random_bytes::<RANDOM>()?, [0; TAG]).with_name(kind.name), found))
             }
@@ -77,7 +79,7 @@ impl Live {
 }
 
 impl Session {
-    /// The session that one of these leads to, or a new one. Several live ones are ambiguous, and then it is none of them.
+    /// Loads the session of one of these, or a new one. Several live ones are ambiguous: then none of them is loaded.
     pub(crate) fn load_among(
         store: &Store,
         kind: SessionKind,
@@ -120,7 +122,7 @@ impl Session {
 }
 
 impl Changes {
-    /// Whether what was sealed before must not be believed any more.
+    /// Whether everything sealed before must be refused.
     fn need_new_id(&self) -> bool {
         let ends_privilege = self.owner != OwnerChange::Keep || self.patch.is_cleared() || !self.cleared.is_empty();
         ends_privilege || self.new_key != NewKey::Keep || self.idle.is_some() || self.absolute.is_some()
@@ -133,7 +135,7 @@ fn fits(store: &Store, record: &Record, limit_bytes: usize) -> bool {
 }
 
 impl State {
-    /// Begins a session in the cookie, if it is small enough.
+    /// Creates a session in the cookie, if it is small enough.
     pub(super) fn create_sealed(&mut self, store: &Store, meta: &Meta, deadline_ms: Option<u64>) -> Result<bool, Error> {
         if self.kind.seal_bytes == 0 {
             return Ok(false);
@@ -150,11 +152,11 @@ impl State {
 
     fn seal(&mut self, store: &Store, sealed: SealedSession, deadline_ms: Option<u64>) {
         store.note_sealed();
-        self.told = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
+        self.update = CookieUpdate::Sealed { sealed: Box::new(sealed.clone()), deadline_ms };
         self.phase = Phase::Live(Location::Cookie(sealed));
     }
 
-    /// Commits a session that came sealed, or was sealed before in this request.
+    /// Commits a session that came sealed, or was sealed earlier in this request.
     pub(super) fn commit_sealed(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
         let Some(now) = self.record().map(Record::meta) else { return Ok(Ticket::done()) };
         self.changes.lasts = self.changes.lasts.filter(|wanted| *wanted != cookie_lasts(&now));
@@ -168,15 +170,15 @@ impl State {
         let Some(SealedSession { key: old_key, record, .. }) = self.sealed() else { return Ok(Ticket::done()) };
         let patch = self.changes.merged(record, record, store.limits())?;
         let patch = patch.as_ref().unwrap_or(&self.changes.patch);
-        // Sealed while the clock was ahead: that is valid for longer than what is sealed now, and an end under this id would be forgotten
-        // before it.
+        // Sealed while the clock was ahead: that is valid for longer than what is sealed now, and a revocation of this id would
+        // be forgotten too early.
         let from_ahead = expiry::is_from_ahead(now.last_seen_ms, now_ms);
         let key = if from_ahead || self.changes.need_new_id() { random_bytes()? } else { *old_key };
         let changed = patch.apply(Some(record), &key, &meta, store.limits())?;
-        // Only the store can tell whether somebody else was faster.
+        // Only the store knows whether another request was faster.
         if how.strict || !fits(store, &changed, self.kind.seal_bytes) {
             return match self.move_into_store(store, how, &changed, deadline_ms) {
-                // Nothing was to change: the session is as good as it was, until it is used again.
+                // There was no change: the session stays valid until it is used again.
                 Err(Stop::Failed(_)) if is_touch && !how.strict => Ok(Ticket::done()),
                 moved => moved,
             };
@@ -197,7 +199,7 @@ impl State {
         Ok(ticket)
     }
 
-    /// Takes the session into the store, as `changed`: it has outgrown the cookie.
+    /// Moves the session into the store, as `changed`: it has outgrown the cookie.
     fn move_into_store(
         &mut self,
         store: &Store,
@@ -207,19 +209,19 @@ impl State {
     ) -> Result<Ticket, Stop> {
         let Some(sealed) = self.sealed() else { return Ok(Ticket::done()) };
         let (before, meta) = (sealed.record.meta(), changed.meta());
-        // Where the old cookie must not lead any more, it does not for a moment either.
+        // If the old cookie must lead nowhere, it gets no grace either.
         let has_grace = !self.changes.need_new_id();
         let make = |key: &Key| Ok(changed.with_meta(key, &Meta { revision: 1, ..meta }));
         let Some(committed) = store.take_in(&sealed.id(), &before, has_grace, self.kind.name, &meta, make)? else {
             return self.ended(store, how);
         };
         let token = committed.token.expect("a session that is new in the store has a new token");
-        self.told = CookieUpdate::Token { token, deadline_ms, renewed: false };
+        self.update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         Ok(self.committed(token, false, committed))
     }
 
-    /// Lets the session, which was just committed, go on in the cookie if it is small enough by now. Half of what would fit: or it
-    /// would move to and fro. What stands in its way, if only for now, leaves it in the store.
+    /// Seals the session, which was just committed, into the cookie if it is small enough now: half of the limit, so that it
+    /// does not move to and fro. If anything prevents that, even briefly, the session stays in the store.
     pub(super) fn move_out_of_store(&mut self, store: &Store, ticket: Ticket) -> Ticket {
         let Some(Stored { key, record, is_old: false, .. }) = self.stored() else { return ticket };
         if self.answered || !fits(store, record, self.kind.seal_bytes / 2) {
@@ -227,7 +229,7 @@ impl State {
         }
         let Ok(to) = random_bytes() else { return ticket };
         let Ok(Some((epoch, ticket))) = store.let_go(self.kind.name, key, record, &to) else { return ticket };
-        // Nobody looks whether a cookie that holds its session comes back: it does, or there is no session.
+        // A cookie that holds its session needs no confirmation: if it does not come back, there is no session.
         let mut meta = store.timeouts().confirmed(&record.meta());
         let lasts = cookie_lasts(&meta);
         let deadline_ms = renew_cookie(&mut meta, lasts);
@@ -236,7 +238,7 @@ impl State {
         ticket
     }
 
-    /// Whether the session, which is in the store, went on in the cookie: what this request would change would be lost.
+    /// Whether the session was in the store and has been sealed: changes of this request would be lost.
     pub(super) fn has_left(&self) -> bool {
         self.stored().is_some_and(|stored| is_left(&stored.record))
     }

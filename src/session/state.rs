@@ -1,7 +1,7 @@
-//! What one request knows and has changed.
+//! What one request knows of its session, and has changed.
 //!
-//! Invariants: `patch` holds the result of every change on top of the record that was loaded; `updates` holds how to come to it again
-//! on top of another record; where the session stands is one value.
+//! Invariants: `patch` holds the result of every change to the record that was loaded. `updates` holds how to recompute it for
+//! another record. One value says where the session is.
 
 use std::{mem, thread::ThreadId, time::Duration};
 
@@ -21,7 +21,8 @@ use crate::{
     token::Key,
 };
 
-/// The most bytes that an entry takes in a record beyond its key and its value: 28 for its row, 15 to align the value, and some.
+/// The most bytes that an entry adds to a record beyond its key and value: 28 for its row, 15 to align the value, and some
+/// spare.
 const MOST_ENTRY_OVERHEAD_BYTES: usize = 64;
 /// The most bytes of a record without entries: its header of 96, and an empty list.
 const MOST_EMPTY_BYTES: usize = 128;
@@ -32,18 +33,18 @@ pub(crate) struct State {
     pub(super) phase: Phase,
     pub(super) tier: Option<Tier>,
     pub(super) changes: Changes,
-    /// The class of this request's commits, if it is not the store's.
+    /// The durability of this request's commits, if it is not the store's.
     pub(super) durability: Option<Durability>,
-    pub(super) told: CookieUpdate,
+    pub(super) update: CookieUpdate,
     /// The thread that runs updates again for a commit: see [`Session::commit`](super::Session::commit).
     pub(super) recomputed_by: Option<ThreadId>,
-    /// The response's headers have left: a client that does not have the token by now never gets it.
+    /// The response's headers were sent: a client that does not have the token yet never gets it.
     pub(super) answered: bool,
-    /// The live sessions that an ambiguous request presents. It is in none of them.
+    /// The live sessions that an ambiguous request presents. It uses none of them.
     pub(super) rivals: Box<[Rival]>,
     /// Whether the next commit ends them.
     pub(super) ends_rivals: bool,
-    /// Whether the browser may have withheld the cookie of a session that this request knows nothing of.
+    /// Whether the browser may have withheld the cookie of a session unknown to this request.
     pub(super) is_withheld: bool,
 }
 
@@ -56,13 +57,13 @@ pub(crate) enum Rival {
 
 /// What a request knows of its session.
 pub(super) enum Phase {
-    /// There is none. The first value makes one.
+    /// There is none. The first value creates one.
     New,
     Live(Location),
-    /// This request ends it at commit. Values that are set from then on are for a new session.
+    /// This request ends it at commit. Later values are for a new session.
     Doomed(Location),
-    /// It ended while this request ran. What this request sets is dropped: a new session in its place would push the token of a
-    /// visitor who has just signed in out of the browser.
+    /// It ended while this request ran. This request's values are dropped: the cookie of a new session could replace the token
+    /// of a visitor who has just signed in.
     Ended(Handle),
 }
 
@@ -84,48 +85,49 @@ impl Location {
     }
 }
 
-/// A session that is in the store.
+/// A session in the store.
 pub(super) struct Stored {
     pub(super) token: Token,
     pub(super) key: Key,
     pub(super) record: Record,
     pub(super) seen_ms: u64,
-    /// Whether `token` was replaced since the client got it: then the answer to the request that replaced it tells the client.
+    /// Whether `token` has been replaced since the client got it. The response to the request that replaced it sends the new
+    /// one.
     pub(super) is_old: bool,
 }
 
-/// What the next commit is to change.
+/// What the next commit changes.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) patch: Patch,
     pub(super) updates: Updates,
-    /// Beginnings of keys: what this request did not set itself under them goes, whoever set it.
+    /// Prefixes of keys: every value under them that this request did not set itself is removed, whichever request set it.
     pub(super) cleared: Vec<Box<str>>,
-    /// Whether more than quick changes are among them.
+    /// Whether any of the changes is not quick.
     pub(super) beyond_quick: bool,
     pub(super) new_key: NewKey,
     pub(super) owner: OwnerChange,
-    /// Whether the cookie is to outlast the browser, if this request says so.
+    /// Whether the cookie is to outlast the browser, if this request sets it.
     pub(super) lasts: Option<bool>,
     pub(super) idle: Option<Duration>,
     pub(super) absolute: Option<Duration>,
-    /// Models of older versions that were read, as this build writes them. Stored with any change, but not one themselves.
+    /// Models of older versions that were read, in this build's version. Stored with any change, but not a change themselves.
     pub(super) migrated: Vec<(Box<str>, Entry)>,
 }
 
-/// What becomes of a session's owner.
+/// The change of a session's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OwnerChange {
     #[default]
     Keep,
-    /// This one signs in.
+    /// This owner signs in.
     SignIn(OwnerHash),
-    /// The session goes on without one.
+    /// The session continues without an owner.
     Unbind,
 }
 
 impl OwnerChange {
-    /// The owner that a commit gives the session.
+    /// The owner that a commit sets.
     pub(super) fn asked(self) -> Option<OwnerHash> {
         match self {
             Self::Keep => None,
@@ -136,18 +138,18 @@ impl OwnerChange {
 }
 
 impl Changes {
-    /// There are none from now on.
+    /// Drops all changes.
     pub(super) fn give_up(&mut self) {
         *self = Self { updates: self.updates.emptied(), ..Self::default() };
     }
 
-    /// Whether nothing changes but, perhaps, the token.
+    /// Whether nothing changes, except perhaps the token.
     pub(super) fn is_empty(&self) -> bool {
         let is_patch_empty = self.patch.is_empty() && self.cleared.is_empty();
         is_patch_empty && self.meta_is_kept()
     }
 
-    /// Whether what others set under `key` goes.
+    /// Whether the values that other requests set under `key` are removed.
     pub(super) fn is_cleared(&self, key: &str) -> bool {
         self.cleared.iter().any(|prefix| key.starts_with(&**prefix))
     }
@@ -157,12 +159,12 @@ impl Changes {
         self.is_empty() && self.new_key == NewKey::Keep
     }
 
-    /// Whether there is something that makes a session where there was none.
+    /// Whether there is something for which a session is created.
     pub(super) fn have_content(&self) -> bool {
         self.patch.keys().any(|(_, is_set)| is_set) || self.sign_in()
     }
 
-    /// Whether an owner signs in: then the commit succeeds in a new session if this one has ended.
+    /// Whether an owner signs in: then, if this session has ended, the commit succeeds in a new one.
     pub(super) fn sign_in(&self) -> bool {
         matches!(self.owner, OwnerChange::SignIn(_))
     }
@@ -172,12 +174,12 @@ impl Changes {
         self.beyond_quick && self.patch.keys().any(|(key, is_set)| is_set && super::check_key(key).is_ok())
     }
 
-    /// Whether a crash may undo them.
+    /// Whether a crash may undo all changes.
     pub(super) fn are_quick(&self) -> bool {
         !self.beyond_quick && self.meta_is_kept()
     }
 
-    /// Whether what is known of the session stays as it is.
+    /// Whether the metadata stays as it is.
     fn meta_is_kept(&self) -> bool {
         self.owner == OwnerChange::Keep && self.lasts.is_none() && self.idle.is_none() && self.absolute.is_none()
     }
@@ -188,12 +190,12 @@ impl State {
         Self::among(kind, found, Box::default())
     }
 
-    /// The state of a request that presents no session.
+    /// Returns the state of a request that presents no session.
     pub(super) fn without(kind: SessionKind, is_withheld: bool) -> Self {
         Self { is_withheld, ..Self::new(kind, None) }
     }
 
-    /// The state of an ambiguous request, which presents `rivals`, or of any other, which has none.
+    /// Returns the state of an ambiguous request, which presents `rivals`, or of any other, which has none.
     pub(super) fn among(kind: SessionKind, found: Option<(Token, Found)>, rivals: Box<[Rival]>) -> Self {
         let tier = found.as_ref().map(|(_, found)| found.tier);
         let phase = found.map_or(Phase::New, |(token, Found { key, record, seen_ms, is_old, .. })| {
@@ -205,7 +207,7 @@ impl State {
             tier,
             changes: Changes::default(),
             durability: None,
-            told: CookieUpdate::Nothing,
+            update: CookieUpdate::Nothing,
             recomputed_by: None,
             answered: false,
             rivals,
@@ -214,7 +216,7 @@ impl State {
         }
     }
 
-    /// The value under `key`, borrowed: for who reads it at once.
+    /// Returns the value under `key`, borrowed, for immediate use.
     pub(super) fn get_ref(&self, key: &str) -> Option<EntryRef<'_>> {
         match self.changes.patch.get(key) {
             Some(changed) => changed.map(Entry::as_ref),
@@ -238,7 +240,7 @@ impl State {
         keys
     }
 
-    /// Keeps what was made of `read`, the model of an older version under `key`, unless another value is there by now.
+    /// Keeps `migrated`, made from `read`, a model of an older version under `key`, unless the value has changed since.
     pub(super) fn note_migrated(&mut self, key: &str, read: &Entry, migrated: Entry) {
         let is_current = self.get_ref(key).is_some_and(|entry| is_same(entry, read.as_ref()));
         if is_current && self.changes.migrated.iter().all(|(known, _)| **known != *key) {
@@ -266,14 +268,14 @@ impl State {
 
     pub(super) fn remove_quick(&mut self, key: &str) -> bool {
         let was_there = self.get_ref(key).is_some();
-        // Also where there is none: another request may be about to set it, and this one said that it goes.
+        // Even if there is none: another request may be about to set it, and this one removes it.
         self.changes.patch.remove(key);
         self.changes.updates.forget(|updated| updated == key);
         was_there
     }
 
     pub(super) fn clear(&mut self) {
-        // The session goes on as its owner's, with the label that its owner knows it by.
+        // The session keeps its owner, and the label that its owner knows.
         let kept = [crate::label::KEY, owner::KEY].map(|key| (key, self.get(key)));
         self.changes.patch.clear();
         self.changes.updates.forget(|_| true);
@@ -298,9 +300,9 @@ impl State {
         }
     }
 
-    /// Sets what `again` made of the value before, and keeps `again` for a value that another request may write.
+    /// Sets `new`, which `again` computed from the previous value. Keeps `again` for a value that another request may write.
     pub(super) fn update(&mut self, key: &str, new: Option<Entry>, again: Recompute, limits: &Limits) -> Result<(), Error> {
-        // A value that this request set by itself does not depend on what others write.
+        // A value that this request set by itself does not depend on other requests' values.
         let depends = (self.changes.patch.get(key).is_none() && !self.changes.is_cleared(key)) || self.changes.updates.has(key);
         match new {
             Some(entry) => {
@@ -316,9 +318,10 @@ impl State {
         Ok(())
     }
 
-    /// Whether the record stays within its limits, so that the handler gets the error and not the layer after it, at each commit.
+    /// Whether the record stays within its limits. Checked here so that the handler gets the error, not the layer at each later
+    /// commit.
     fn check_room(&self, key: &str, entry: &Entry, limits: &Limits) -> Result<(), Error> {
-        // An upper bound first: to write the record is worth it only near a limit.
+        // First an upper bound: the record is only built near a limit.
         let len = |key: &str, entry: &Entry| key.len() + entry.as_ref().bytes().len() + MOST_ENTRY_OVERHEAD_BYTES;
         let others = self.changes.patch.keys().filter(|(other, _)| *other != key);
         let others_bytes: usize = others.filter_map(|(key, _)| Some(len(key, self.changes.patch.get(key)??))).sum();
@@ -339,12 +342,13 @@ impl State {
     }
 
     pub(super) fn rotate_with_grace(&mut self) {
-        // Nothing sealed can be found by an old cookie for a moment and then not any more: it is told by nobody but itself.
+        // A sealed session cannot be found by its old cookie for a grace only: the cookie is the session.
         #[cfg(feature = "sealed")]
         if self.sealed().is_some() {
             return self.rotate();
         }
-        // Whoever came with a replaced token has a new one on its way already; and what is rotated needs no more.
+        // If the request's token has been replaced, the client gets a new one already. A session that is being rotated needs no
+        // more.
         if self.changes.new_key == NewKey::Keep && self.stored().is_some_and(|stored| !stored.is_old) {
             self.changes.new_key = NewKey::RotateWithGrace;
         }
@@ -367,7 +371,7 @@ impl State {
         self.ends_rivals = !self.rivals.is_empty();
     }
 
-    /// The session is `owner`'s from the next commit on, under a new token.
+    /// The session belongs to `owner` from the next commit on, under a new token.
     pub(super) fn sign_in(&mut self, owner: &Owner, limits: &Limits) -> Result<(), Error> {
         self.set(owner::KEY, owner.entry(limits)?, limits)?;
         self.changes.owner = OwnerChange::SignIn(owner.hash());
@@ -375,14 +379,14 @@ impl State {
         Ok(())
     }
 
-    /// The session is nobody's from the next commit on, under a new token.
+    /// The session has no owner from the next commit on, and gets a new token.
     pub(super) fn unbind_owner(&mut self) {
         self.remove(owner::KEY);
         self.changes.owner = OwnerChange::Unbind;
         self.rotate();
     }
 
-    /// Whose session it is, changes of this request included.
+    /// Returns the session's owner, changes of this request included.
     pub(super) fn owner(&self) -> Option<Owner> {
         Owner::of_entry(&self.get(owner::KEY)?)
     }
@@ -411,7 +415,7 @@ impl State {
         self.stored().map(|stored| stored.token)
     }
 
-    /// Random bytes that belong to this session, and that nobody knows who does not have it.
+    /// Returns random bytes that belong to this session, and that only its holder knows.
     pub(super) fn seed(&self) -> Option<[u8; 16]> {
         #[cfg(feature = "sealed")]
         if let Some(sealed) = self.sealed() {
@@ -428,7 +432,7 @@ impl State {
         self.tier
     }
 
-    /// The session as it was loaded or last saved. `None` if this request ends it.
+    /// Returns the session as it was loaded or last saved; `None` if this request ends it.
     pub(super) fn record(&self) -> Option<&Record> {
         match &self.phase {
             Phase::Live(place) => Some(place.record()),
@@ -454,7 +458,7 @@ impl State {
     }
 }
 
-/// Whether two entries are the same value, with the same end.
+/// Whether two entries have the same value and the same end.
 pub(super) fn is_same(one: EntryRef<'_>, other: EntryRef<'_>) -> bool {
     (one.lane(), one.until_ms()) == (other.lane(), other.until_ms()) && one.bytes() == other.bytes()
 }

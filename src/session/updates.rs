@@ -1,7 +1,7 @@
-//! Updates: changes that depend on the value before them, and how they are made again on what another request has written.
+//! Updates: changes that depend on the previous value, and are recomputed if another request has written it.
 //!
-//! Invariants: an update runs while nothing of the session or of the store is locked; on one record each update runs at most once, in the
-//! order in which they were made; one whose key was set or removed since counts for nothing.
+//! Invariants: an update runs while neither the session nor the store is locked. On one record each update runs at most once,
+//! in the order in which they were made. An update whose key was set or removed later is dropped.
 
 use std::mem;
 
@@ -13,7 +13,7 @@ use crate::Error;
 /// Recomputes the value from the current one (`None` = absent).
 pub(super) type Recompute = Box<dyn FnMut(Option<&Entry>) -> Result<Option<Entry>, Error> + Send>;
 
-/// The updates of one request, in their order.
+/// The updates of one request, in order.
 #[derive(Default)]
 pub(super) struct Updates {
     list: Vec<Update>,
@@ -29,16 +29,16 @@ struct Update {
     again: Option<Recompute>,
 }
 
-/// What the updates make of another record than the one that was loaded.
+/// The results of the updates on another record than the loaded one.
 struct Results {
-    /// `None`: of no record.
+    /// `None`: on no record.
     on: Option<Record>,
     values: Vec<(Box<str>, Option<Entry>)>,
-    /// The first update that did not run yet.
+    /// The first update that has not run yet.
     next_id: u32,
 }
 
-/// Updates that are to run on another record, taken out of their session.
+/// Updates that must run on another record, taken out of their session.
 pub(super) struct Rerun {
     loaded: Option<Record>,
     results: Box<Results>,
@@ -51,28 +51,28 @@ impl Updates {
         self.next_id += 1;
     }
 
-    /// Whether the value under `key` depends on what was there before.
+    /// Whether the value under `key` depends on the previous one.
     pub(super) fn has(&self, key: &str) -> bool {
         self.list.iter().any(|update| *update.key == *key)
     }
 
-    /// No updates, whose numbers none of these had.
+    /// Returns an empty list that continues the numbering.
     pub(super) fn emptied(&self) -> Self {
         Self { next_id: self.next_id, ..Self::default() }
     }
 
-    /// What is under these keys does not depend on anything any more.
+    /// Drops the updates of these keys.
     pub(super) fn forget(&mut self, keys: impl Fn(&str) -> bool) {
         self.list.retain(|update| !keys(&update.key));
     }
 
-    /// Whether all of them ran on `record`; there may be none.
+    /// Whether all of them have run on `record`, or there are none.
     pub(super) fn are_done_on(&self, record: Option<&Record>) -> bool {
         let Some(last) = self.list.last() else { return true };
         self.results.as_ref().is_some_and(|results| results.is_on(record) && results.next_id > last.id)
     }
 
-    /// `patch` with the values that they made, if there are any.
+    /// Returns `patch` with the recomputed values, if there are any.
     pub(super) fn applied_to(&self, patch: &Patch, limits: &Limits) -> Result<Option<Patch>, Error> {
         let values = self.results.iter().flat_map(|results| &results.values);
         let mut applied = None;
@@ -86,7 +86,7 @@ impl Updates {
         Ok(applied)
     }
 
-    /// Takes out those that have not run on `current`. `loaded`: the record that the session was loaded as.
+    /// Takes out those that have not run on `current`. `loaded`: the record as it was loaded.
     pub(super) fn take_for(&mut self, current: Option<Record>, loaded: Option<Record>) -> Rerun {
         let results = self.results.take().filter(|results| results.is_on(current.as_ref()));
         let mut results = results.unwrap_or_else(|| Box::new(Results { on: current, values: Vec::new(), next_id: 0 }));
@@ -96,7 +96,7 @@ impl Updates {
         Rerun { loaded, results, taken }
     }
 
-    /// Takes back what [`take_for`](Self::take_for) gave, after it [ran](Rerun::run), or failed.
+    /// Puts back what [`take_for`](Self::take_for) returned, after it [ran](Rerun::run) or failed.
     pub(super) fn put_back(&mut self, rerun: Rerun, is_done: bool) {
         for (id, _, again) in rerun.taken {
             if let Some(update) = self.list.iter_mut().find(|update| update.id == id) {
@@ -110,7 +110,7 @@ impl Updates {
 impl Results {
     fn is_on(&self, record: Option<&Record>) -> bool {
         match (&self.on, record) {
-            // One that was evicted and read from disk again is the same to the updates.
+            // A record that was evicted and read again from disk is the same to the updates.
             (Some(on), Some(record)) => on.is_same(record) || on.bytes() == record.bytes(),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
@@ -119,7 +119,7 @@ impl Results {
 }
 
 impl Rerun {
-    /// Runs the application's closures. Those whose value nobody wrote meanwhile need not run.
+    /// Runs the application's closures. Those whose value no other request wrote are skipped.
     pub(super) fn run(&mut self, now_ms: u64) -> Result<(), Error> {
         let Results { on, values, .. } = &mut *self.results;
         for (_, key, again) in &mut self.taken {
@@ -139,7 +139,7 @@ impl Rerun {
     }
 }
 
-/// Whether nobody wrote `key` between. On no record, every update runs again.
+/// Whether `key` is unchanged in between. Without a record, every update runs again.
 fn is_unchanged(loaded: Option<&Record>, current: Option<&Record>, key: &str) -> bool {
     let (Some(loaded), Some(current)) = (loaded, current) else { return false };
     same_entry(loaded, current, key)

@@ -1,4 +1,4 @@
-//! What a session holds: reading, setting and removing values under keys.
+//! Reads, sets and removes a session's values.
 
 use sessile_codec::{Entry, EntryRef, Model, View};
 
@@ -7,16 +7,16 @@ use super::state::is_same;
 use super::{Session, check_key, merge::is_over};
 use crate::{Error, log};
 
-/// How often [`Session::update`] computes a value again because another clone of the session wrote the key meanwhile. With so many threads on
-/// one session each gets its turn; a closure that writes the key itself must not run for ever.
+/// How often [`Session::update`] recomputes a value because another clone of the session wrote the key meanwhile. Enough for as
+/// many threads on one session; a closure that writes the key itself must not loop forever.
 #[cfg(feature = "serde")]
 const MOST_TRIES: u32 = 1000;
 
 impl Session {
-    /// The value under `key`, as a serde type; `None` if there is none.
+    /// Returns the value under `key`, as a serde type; `None` if there is none.
     ///
-    /// A value that is `None` counts as no value, unless it is read as an `Option` itself. To borrow text or bytes from the session instead
-    /// of copying them, see [`entry`](Self::entry).
+    /// A value that is `None` counts as no value, unless it is read as an `Option` itself. To borrow text or bytes from the
+    /// session instead of copying them, see [`entry`](Self::entry).
     ///
     /// # Errors
     /// [`Error::Codec`] if the stored value is not a `T`.
@@ -38,8 +38,9 @@ impl Session {
 
     /// Sets the value under `key`, of a serde type.
     ///
-    /// What is accepted, [`get`](Self::get) reads as the same type, exactly. What serde could not read again is refused: an `i128` or `u128` in a
-    /// type of the application's own, say, which may be buffered in an untagged enum, where serde has no place for it.
+    /// [`get`](Self::get) reads every accepted value as the same type, exactly. A value that serde could not read again is
+    /// refused: for example an `i128` or `u128` in a type of the application's own, which may be buffered in an untagged enum,
+    /// where serde cannot hold it.
     ///
     /// # Errors
     /// [`Error::Codec`] if the value cannot be represented exactly or read again, is nested too deep, or makes the session too large;
@@ -62,13 +63,13 @@ impl Session {
         self.state().set(key, entry, self.store().limits())
     }
 
-    /// As [`insert`](Self::insert), but the value is gone after `lifetime`, counted from now: it reads as absent from then on. The session
-    /// itself lasts as long as before, and may end earlier.
+    /// Sets a value like [`insert`](Self::insert), for the time `lifetime` from now: afterwards it reads as absent. The
+    /// session's own timeouts do not change, and it may end earlier.
     ///
     /// For what a second factor, a confirmed password or a short-lived offer allows.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert).
+    /// See [`insert`](Self::insert).
     ///
     /// # Examples
     /// ```
@@ -98,14 +99,14 @@ impl Session {
         self.state().set(key, entry, self.store().limits())
     }
 
-    /// As [`insert`](Self::insert), but the change stays in memory: it costs no I/O, and a crash may undo it.
+    /// Sets a value like [`insert`](Self::insert), in memory only: it costs no I/O, and a crash may undo it.
     ///
-    /// It goes to disk with the session's next change that is not quick, when memory needs the room, at [`Store::flush`](crate::Store::flush) and when the
-    /// store is closed; a crash before that undoes quick changes and nothing else. For what would be no loss: the last page seen, a
-    /// scroll position.
+    /// It is written with the session's next change that is not quick, when memory needs the room, at
+    /// [`Store::flush`](crate::Store::flush) and when the store is closed. A crash before that undoes only quick changes. For
+    /// values that may be lost: the last page seen, a scroll position.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert).
+    /// See [`insert`](Self::insert).
     ///
     /// # Examples
     /// ```
@@ -124,14 +125,14 @@ impl Session {
         self.state().set_quick(key, entry, self.store().limits())
     }
 
-    /// Changes the value under `key`, correctly even when other requests change it too, and gives the new value.
+    /// Changes the value under `key`, correctly even when other requests change it too, and returns the new value.
     ///
     /// `change` gets the current value, `None` if there is none, and returns the new one. It runs now, and again at commit if
-    /// another request wrote `key` meanwhile, so keep it free of side effects. It may use the store and this session, except that a
-    /// [`save`](Self::save) within a commit is [`Error::NestedSave`].
+    /// another request wrote `key` meanwhile, so keep it free of side effects. It may use the store and this session, except
+    /// that a [`save`](Self::save) within a commit returns [`Error::NestedSave`].
     ///
     /// # Errors
-    /// As [`get`](Self::get) and [`insert`](Self::insert); the session is then unchanged.
+    /// Those of [`get`](Self::get) and [`insert`](Self::insert); the session is then unchanged.
     ///
     /// # Examples
     /// ```
@@ -150,7 +151,7 @@ impl Session {
         let mut tries = 0..MOST_TRIES;
         loop {
             let old = self.entry(key);
-            // Without the session's lock: it is the application's code.
+            // Without the session's lock: this runs the application's code.
             let value = change(old.as_ref().map_or(Ok(None), |entry| value_of(entry.as_ref()))?);
             let entry = Entry::serde(&value, &limits)?;
             let mut state = self.state();
@@ -196,18 +197,18 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// As [`insert`](Self::insert).
+    /// See [`insert`](Self::insert).
     pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
         check_key(key)?;
         let entry = Entry::model(model, self.store().limits())?;
         self.state().set(key, entry, self.store().limits())
     }
 
-    /// The model under `key`, read where it lies; `None` if there is none.
+    /// Returns a view of the model under `key`, read in place; `None` if there is none.
     ///
-    /// One of an older version is [migrated](Model::migrate), and stored so with the session's next change. One that this build cannot
-    /// read, because it is of a newer version or cannot be migrated, counts as absent and in [`Stats::unreadable`](crate::Stats); its
-    /// bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
+    /// A model of an older version is [migrated](Model::migrate), and stored in the new version with the session's next change.
+    /// One that this build cannot read, because its version is newer or cannot be migrated, reads as absent and is counted in
+    /// [`Stats::unreadable`](crate::Stats). Its bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
     ///
     /// # Errors
     /// [`Error::Codec`] if the stored value is another model or a serde value.
@@ -247,7 +248,7 @@ impl Session {
         };
         match viewed {
             Ok(view) => Ok(Some(view)),
-            // The caller asks for another type than the one that was put there: no deploy makes that right.
+            // The caller asks for another type than was stored: no deploy makes that right.
             Err(error @ (sessile_codec::Error::WrongLane { .. } | sessile_codec::Error::WrongModel { .. })) => {
                 Err(error.into())
             }
@@ -261,11 +262,11 @@ impl Session {
         }
     }
 
-    /// Sets the value under `key` to bytes: an avatar, a fragment of a page, a token of another service. [`bytes`](Self::bytes) reads them
-    /// without a copy.
+    /// Sets the value under `key` to bytes: an avatar, a fragment of a page, a token of another service. [`bytes`](Self::bytes)
+    /// reads them without a copy.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert).
+    /// See [`insert`](Self::insert).
     ///
     /// # Examples
     /// ```
@@ -281,11 +282,11 @@ impl Session {
         self.state().set(key, entry, self.store().limits())
     }
 
-    /// The bytes under `key`, or those of a text; `None` if there is none. They share the session's record, so nothing is copied: an
-    /// axum handler returns them as a response's body as they are. As long as they are kept, the whole record stays in memory.
+    /// Returns the bytes under `key`, or those of a text; `None` if there is none. They share the session's record, so nothing
+    /// is copied: an axum handler can return them as a response's body. While they are kept, the whole record stays in memory.
     ///
     /// # Errors
-    /// [`Error::Codec`] if the stored value is something else.
+    /// [`Error::Codec`] if the stored value is neither bytes nor text.
     ///
     /// # Examples
     /// ```
@@ -307,7 +308,7 @@ impl Session {
         Ok(self.entry(key).map(Entry::into_bytes).transpose()?)
     }
 
-    /// The value under `key` as it is stored, to borrow from.
+    /// Returns the value under `key` as it is stored, to borrow from.
     ///
     /// # Examples
     /// ```
@@ -322,7 +323,7 @@ impl Session {
         self.state().get(key).filter(|entry| self.is_current(entry.as_ref()))
     }
 
-    /// Removes the value under `key`. `false`: there was none.
+    /// Removes the value under `key`. Returns whether there was one.
     ///
     /// # Errors
     /// [`Error::ReservedKey`].
@@ -343,7 +344,7 @@ impl Session {
         Ok(was_there)
     }
 
-    /// As [`remove`](Self::remove), but the change stays in memory: see [`insert_quick`](Self::insert_quick).
+    /// Removes a value like [`remove`](Self::remove), in memory only: see [`insert_quick`](Self::insert_quick).
     ///
     /// # Errors
     /// [`Error::ReservedKey`].
@@ -379,7 +380,7 @@ impl Session {
         check_key(key).is_ok() && self.state().get_ref(key).is_some_and(|entry| self.is_current(entry))
     }
 
-    /// All keys, in order.
+    /// Returns all keys, in order.
     ///
     /// # Examples
     /// ```
@@ -397,7 +398,7 @@ impl Session {
         keys
     }
 
-    /// Removes every value, unread messages too. The session itself goes on; see [`destroy`](Self::destroy).
+    /// Removes every value, including unread messages. The session itself continues; see [`destroy`](Self::destroy).
     ///
     /// # Examples
     /// ```
@@ -415,13 +416,13 @@ impl Session {
         self.state().clear();
     }
 
-    /// Whether the value's time is not over.
+    /// Whether the value has not expired.
     fn is_current(&self, entry: EntryRef<'_>) -> bool {
         entry.until_ms() == 0 || !is_over(entry, self.store().now_ms())
     }
 }
 
-/// The value, or `None` for one that is `None` and is read as something else.
+/// Returns the value, or `None` for one that is `None` and is read as another type.
 #[cfg(feature = "serde")]
 fn value_of<T: serde_core::de::DeserializeOwned>(entry: EntryRef<'_>) -> Result<Option<T>, Error> {
     match entry.get() {

@@ -1,4 +1,4 @@
-//! What the two tiers ask and tell of each other.
+//! What each tier calls in the other.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// What the disk tier may ask and tell.
+/// What the disk tier calls: memory and the store's shared state.
 pub(super) struct StoreCallbacks {
     pub(super) memory: Arc<Memory>,
     pub(super) timeline: Arc<Timeline>,
@@ -28,7 +28,7 @@ impl Upstream for StoreCallbacks {
     }
 
     fn deadline_ms(&self, key: &Key) -> Option<u64> {
-        // What asks would delete it, so it must be over for certain.
+        // The caller deletes expired sessions, so this one must be certainly over.
         match self.memory.peek(key, self.timeline.certain_ms()) {
             Lookup::Hit(record, seen_ms) => Some(expiry::deadline_ms(&record.meta(), seen_ms)),
             Lookup::Miss => self.revoked.deadline_ms(key),

@@ -1,10 +1,10 @@
-//! How much a store may hold, and who has to go first.
+//! Limits how much a store holds, and chooses which session is evicted.
 //!
-//! Invariants: a session with an owner is never evicted for another; a session is refused only when every other one has an owner and none
-//! was over when the last minute began.
+//! Invariants: a session with an owner is never evicted for another. A session is refused only if every other one has an owner
+//! and none was over when the last minute began.
 //!
-//! Facts behind it: a redb file does not shrink by itself, its free pages are used again. So once the file has its largest size, the number
-//! of sessions that it had then stands for that size.
+//! Facts: a redb file does not shrink by itself; its free pages are reused. So once the file has reached its largest size, the
+//! number of sessions at that moment replaces the size as the limit.
 
 use std::sync::OnceLock;
 
@@ -19,14 +19,14 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// What a full file says of how many sessions are enough.
+/// The number of sessions that filled the file.
 #[derive(Default)]
 pub(super) struct FullAt(OnceLock<u64>);
 
-/// How many sessions of memory are tried before the disk is searched. A try fails only if another thread ends the session, or gives it an
-/// owner, at the same moment: once for each shard is more than that.
+/// Sessions of memory that are tried before the disk is searched. A try fails only if another thread ends the session or sets
+/// its owner at that moment. 64 is one try for each shard.
 const TRIES: usize = 64;
-/// Stands for the average while memory has no record to tell.
+/// Used as the average while memory has no records.
 const TYPICAL_RECORD_BYTES: u64 = 1024;
 
 impl Store {
@@ -40,7 +40,7 @@ impl Store {
         Err(full)
     }
 
-    /// Ends a session without an owner, or one whose time is over. `false`: there is none.
+    /// Ends a session that has no owner or is over. `false`: there is none.
     fn end_one(&self) -> Result<bool, Error> {
         for _ in 0..TRIES {
             let Some(key) = self.0.memory.anonymous() else { break };
@@ -56,9 +56,9 @@ impl Store {
         Ok(evicted.is_some() || self.end_if_over(key)?)
     }
 
-    /// Ends the session under `key` if its time is over for certain.
+    /// Ends the session under `key` if it is certainly over.
     fn end_if_over(&self, key: &Key) -> Result<bool, Error> {
-        // At the time 0 nothing has expired.
+        // Read with the time 0, at which nothing has expired.
         while let Some(current) = self.current_at(key, 0)? {
             let meta = current.record.meta();
             if expiry::deadline_ms(&meta, current.seen_ms) > self.0.timeline.certain_ms() {
@@ -77,7 +77,7 @@ impl Store {
         Ok(false)
     }
 
-    /// Why another session is one too many. The last tenth is for sessions with an owner.
+    /// Returns the error for one session too many, if the store is full. The last tenth is reserved for sessions with an owner.
     fn full(&self, has_owner: bool) -> Option<Error> {
         let sessions = self.0.shared.sessions();
         let share = |limit: u64| if has_owner { limit } else { limit - limit / 10 };
@@ -93,8 +93,8 @@ impl Store {
         (sessions >= *full_at).then_some(Error::StoreFull { capacity: Capacity::DiskBytes, found, limit })
     }
 
-    /// How many sessions a file of `bytes` can hold for certain: pages are at least half full. It matters after a restart, when the file
-    /// may be large and nearly empty.
+    /// The number of sessions that a file of `bytes` certainly holds: pages are at least half full. Needed after a restart,
+    /// when the file may be large and nearly empty.
     fn sessions_in(&self, bytes: u64) -> u64 {
         let memory = self.0.memory.counts();
         let record_bytes = memory.bytes.checked_div(memory.sessions).unwrap_or(TYPICAL_RECORD_BYTES).max(1);

@@ -1,6 +1,6 @@
-//! Creating a session, and what every commit needs: whether the disk takes it, and its way there.
+//! Creates sessions, and does what every commit needs: checks that the disk takes it, and queues it.
 //!
-//! Invariants: a new session gets its owner under that owner's lock, and is durable then whatever the class.
+//! Invariant: a new session gets its owner under that owner's lock, and is then always durable.
 
 use sessile_codec::{Meta, Record};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Store {
-    /// Makes a session, of the kind `name`, of what `make` writes for its record key.
+    /// Creates a session of the kind `name` from the record that `make` builds for its key.
     pub(crate) fn create(
         &self,
         name: NameHash,
@@ -38,7 +38,7 @@ impl Store {
         Ok(Committed { key, record, ticket, token: Some(token) })
     }
 
-    /// Whether a commit of this class may begin. A quick one needs no disk, only room in memory.
+    /// Whether a commit of this durability may begin. A quick one needs no disk, only room in memory.
     pub(super) fn admit(&self, durability: Durability) -> Result<(), Error> {
         if self.is_closed() {
             return Err(Error::Closed);
@@ -46,7 +46,7 @@ impl Store {
         if durability == Durability::Quick { self.0.disk.admit_to_memory() } else { self.0.disk.admit() }
     }
 
-    /// Whether a commit that nobody waits for can be written.
+    /// Whether a commit can be written that no caller waits for.
     pub(crate) fn takes_writes(&self) -> bool {
         !self.is_closed() && self.0.disk.admit().is_ok()
     }
@@ -57,10 +57,10 @@ impl Store {
         crate::log::dropped_commit(handle);
     }
 
-    /// Hands `op` to the disk, unless it is quick and stays in memory for now.
+    /// Queues `op` for the disk, unless it is quick and stays in memory for now.
     pub(super) fn queue(&self, op: Op, durability: Durability, before: Before) -> (Option<Seq>, Ticket) {
         let urgency = match durability {
-            // Under the shard's lock: whoever comes after `close` went through the shard sees that the store is closed.
+            // Under the shard's lock: a commit after `close` has written this shard back sees that the store is closed.
             Durability::Quick if self.is_closed() => return (None, Ticket::failed(Error::Closed)),
             Durability::Quick => return (None, Ticket::done()),
             Durability::Relaxed => Urgency::Soon,
@@ -71,8 +71,8 @@ impl Store {
     }
 }
 
-/// The class of a commit. One that changes the owner, or evicts sessions of the owner, is durable: a sign-in that was acknowledged is not
-/// undone by a crash.
+/// The durability of a commit. One that changes the owner or evicts the owner's sessions is durable, so a crash cannot undo an
+/// acknowledged sign-in.
 pub(super) fn at_least(durability: Durability, owner_changes_or_evicts: bool) -> Durability {
     if owner_changes_or_evicts { Durability::Durable } else { durability }
 }

@@ -1,4 +1,4 @@
-//! What a store's front and its disk tier both count and tell.
+//! Counters and events that the store and its disk tier share.
 
 use std::sync::{
     Arc,
@@ -32,8 +32,8 @@ pub(super) struct Counters {
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) counters: Counters,
-    /// How many sessions there are, on disk or only in memory, expired ones that were not swept yet among them. Below zero for a moment:
-    /// [`recount`](Self::recount) corrects what the journal said of the file while sessions already begin and end.
+    /// The number of sessions, on disk or only in memory, including expired ones that are not swept yet. May briefly be
+    /// negative: [`recount`](Self::recount) corrects what the journal assumed of the file while sessions already begin and end.
     sessions: AtomicI64,
     pub(super) events: Broadcast,
     pub(super) watchers: Arc<Watchers>,
@@ -61,7 +61,8 @@ impl Shared {
         self.events.send(|| Event::Destroyed { handle, reason });
     }
 
-    /// The record was deleted from the file, because the session is over. Without a handle it could not be read, and nobody is notified.
+    /// The session is over and its record was deleted from the file. Without a handle the record could not be read, and no
+    /// event is sent.
     pub(super) fn expired(&self, key: &Key, handle: Option<Handle>) {
         self.recount(-1);
         self.watchers.end(key, SessionEnd::Expired);
@@ -70,16 +71,16 @@ impl Shared {
         }
     }
 
-    /// Memory found the session over. `forgotten`: what it says of having let it go.
+    /// Memory found the session over. `forgotten`: what memory returned when it forgot the session.
     pub(super) fn expired_in_memory(&self, key: &Key, forgotten: Option<Forgotten>) {
         match forgotten {
-            // The file has nothing to delete, so the sweeper will not come by.
+            // The file has no record of it, so the sweeper will not find it.
             Some(Forgotten { is_unborn: true, handle }) => self.expired(key, Some(handle)),
             Some(Forgotten { is_unborn: false, .. }) | None => self.watchers.end(key, SessionEnd::Expired),
         }
     }
 
-    /// How many sessions there are.
+    /// Returns the number of sessions.
     pub(super) fn sessions(&self) -> u64 {
         u64::try_from(self.sessions.load(Ordering::Relaxed)).unwrap_or(0)
     }

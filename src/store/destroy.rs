@@ -1,6 +1,6 @@
-//! Ending a session.
+//! Ends a session.
 //!
-//! Invariants: what ends is what is current, under its new key too if it was renewed; the end is durable whatever the class.
+//! Invariants: the current session is ended, under its new key if it was rotated with a grace. The end is always durable.
 
 use super::{EndReason, Store, find::Current};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Store {
-    /// Ends the session, under a new key too if it was renewed. `None`: it was over before.
+    /// Ends the session, under its new key if it was rotated with a grace. `None`: it had ended before.
     pub(crate) fn destroy(&self, key: &Key) -> Result<Option<Ticket>, Error> {
         let ended = self.destroy_if(key, EndReason::Logout, |_| true)?;
         #[cfg(feature = "sealed")]
@@ -21,7 +21,7 @@ impl Store {
         Ok(ended)
     }
 
-    /// Ends the session if `is_meant` says so of what it is now. `None`: it was over before, or not meant.
+    /// Ends the session if `is_meant` returns true for its current state. `None`: it had ended before, or is not meant.
     pub(super) fn destroy_if(
         &self,
         key: &Key,
@@ -32,7 +32,7 @@ impl Store {
         let urgency = if reason == EndReason::StoreFull { Urgency::Soon } else { Urgency::Now };
         while let Some(current) = self.current_to_end(key)?.filter(|current| is_meant(current)) {
             let enqueue = |before| {
-                // Its client may come back with the same id when it was only evicted.
+                // After an eviction, the client may come back with the same id.
                 #[cfg(feature = "foreign")]
                 if reason != EndReason::StoreFull {
                     self.0.shared.ended.note(&current.key);

@@ -1,11 +1,11 @@
 //! The record keys of foreign sessions that ended last in this process.
 //!
-//! Some session crates have one call that creates a session and changes one. A request that is still running when its session ends
-//! would bring the session back with that call. So the store remembers which keys ended last, and refuses such a call for them. The
-//! process need not remember them longer than it lives: the requests that could bring a session back end with it.
+//! Some session crates create and change sessions with the same call. A request that is still running when its session ends
+//! would recreate the session with that call. So the store remembers the keys that ended last, and refuses such a call for
+//! them. A restart may forget them: the requests that could recreate a session end with the process.
 //!
-//! Invariants: a key is noted before its deletion is queued, so whoever finds the session gone finds its key here; at most [`MOST`]
-//! keys are kept, and the oldest leave first; a store without such a crate keeps none.
+//! Invariants: a key is noted before its deletion is queued, so a caller that finds the session gone finds its key here. At
+//! most [`MOST`] keys are kept; the oldest are dropped first. A store without such a crate keeps none.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -69,11 +69,11 @@ mod tests {
     fn the_last_ends_are_remembered_and_no_more_than_fit() {
         let ended = Ended::default();
         ended.note(&key(0));
-        assert!(!ended.contains(&key(0)), "nobody asked to remember");
+        assert!(!ended.contains(&key(0)), "it was not asked to remember");
         ended.begin();
         for n in 0..MOST + 10 {
             ended.note(&key(n));
-            // A key that ends twice takes its place once.
+            // A key that ends twice is kept once.
             ended.note(&key(n));
         }
         let remembered = (0..MOST + 10).filter(|n| ended.contains(&key(*n))).count();

@@ -1,7 +1,7 @@
-//! What subscribers hear of a store's sessions.
+//! Sends a store's events to its subscribers.
 //!
-//! Invariants: telling never waits for a subscriber; whoever is too slow loses the oldest events and learns how many; without a
-//! subscriber an event costs one relaxed load.
+//! Invariants: sending never waits for a subscriber. A subscriber that is too slow loses the oldest events and learns how many.
+//! Without a subscriber, an event costs one relaxed load.
 
 use std::{
     collections::VecDeque,
@@ -41,23 +41,23 @@ pub enum Event {
     Destroyed {
         /// The session.
         handle: Handle,
-        /// By whom.
+        /// Why.
         reason: EndReason,
     },
-    /// A session was deleted because its time was over. The store notices within [`Builder::sweep_interval`](crate::Builder::sweep_interval)
-    /// and a minute.
+    /// A session expired and was deleted. The store notices within [`Builder::sweep_interval`](crate::Builder::sweep_interval)
+    /// plus one minute.
     Expired {
         /// The session.
         handle: Handle,
     },
-    /// The subscriber was too slow, and this many events before the next one are lost to it.
+    /// The subscriber was too slow and lost this many events before the next one.
     Missed {
-        /// How many.
+        /// The number of lost events.
         count: u64,
     },
 }
 
-/// Why a session was ended before its time.
+/// Why a session was ended before it expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndReason {
@@ -66,19 +66,19 @@ pub enum EndReason {
     /// [`Store::destroy_session_of`](crate::Store::destroy_session_of), [`destroy_sessions_of`](crate::Store::destroy_sessions_of) or
     /// [`destroy_other_sessions_of`](crate::Store::destroy_other_sessions_of).
     Revoked,
-    /// Its owner began another and has [as many as allowed](crate::Builder::sessions_per_owner).
+    /// Its owner began another session and has [as many as allowed](crate::Builder::sessions_per_owner).
     OwnerLimit,
-    /// Nobody had signed in to it, and the store [was full](crate::Builder::max_sessions).
+    /// It had no owner, and the store [was full](crate::Builder::max_sessions).
     StoreFull,
 }
 
-/// How many events wait for a subscriber before it loses some: those of a busy second, in some tens of KiB.
+/// Events that wait for a subscriber before it loses some: those of a busy second, in some tens of KiB.
 const CAPACITY: usize = 1024;
 
-/// The events of a store from [`Store::subscribe`](crate::Store::subscribe) on.
+/// The events of a store, from the call of [`Store::subscribe`](crate::Store::subscribe) on.
 ///
 /// [`recv`](Self::recv) is a future, for any runtime or none; [`wait`](Self::wait) blocks the thread. At most 1,024 events are
-/// kept for it; of more the oldest are lost, and the next event is [`Event::Missed`].
+/// kept. When there are more, the oldest are dropped and the next event is [`Event::Missed`].
 #[derive(Debug)]
 pub struct Events(Arc<Inbox>);
 
@@ -106,17 +106,18 @@ impl InboxState {
 }
 
 impl Events {
-    /// The next event; `None` when the store is closed and all were given.
+    /// Returns the next event; `None` once the store is closed and all events have been returned.
     pub fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send + '_ {
         Next(&self.0)
     }
 
-    /// The next event if there is one already.
+    /// Returns the next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
         self.0.state.lock().pop()
     }
 
-    /// Blocks the thread until the next event, for at most `timeout`. `None`: none came, or the store is closed and all were given.
+    /// Blocks the thread until the next event, for at most `timeout`. Returns `None` if there was none, or if the store is
+    /// closed and all events have been returned.
     pub fn wait(&mut self, timeout: Duration) -> Option<Event> {
         let until = Instant::now().checked_add(timeout);
         let mut state = self.0.state.lock();
@@ -154,10 +155,10 @@ impl Future for Next<'_> {
     }
 }
 
-/// Hands events to every subscriber.
+/// Sends events to every subscriber.
 #[derive(Default)]
 pub(super) struct Broadcast {
-    /// How many subscribers there may be, to see without a lock that there is none.
+    /// An upper bound of the number of subscribers, to see without a lock that there is none.
     count: AtomicUsize,
     inboxes: Mutex<Vec<Weak<Inbox>>>,
 }
@@ -171,7 +172,7 @@ impl Broadcast {
         Events(inbox)
     }
 
-    /// Sends what `event` makes to every subscriber.
+    /// Sends the event that `event` returns to every subscriber.
     pub(super) fn send(&self, event: impl FnOnce() -> Event) {
         if self.count.load(Ordering::Relaxed) > 0 {
             let event = event();
@@ -185,7 +186,7 @@ impl Broadcast {
         }
     }
 
-    /// Nothing comes after this.
+    /// Marks the end of the events.
     pub(super) fn close(&self) {
         self.each(|state| state.closed = true);
     }

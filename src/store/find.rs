@@ -1,7 +1,7 @@
-//! Looking a session up: memory first, then the disk, and what the disk has is brought into memory.
+//! Looks a session up: in memory first, then on disk. What is found on disk is loaded into memory.
 //!
-//! Invariants: a token's MAC is checked before any I/O, and only when memory does not know the session; what is found under a renewed
-//! token is the session under its new one.
+//! Invariants: a token's MAC is checked before any I/O, and only if memory does not know the session. A token that was replaced
+//! with a grace leads to the session under its new key.
 
 use sessile_codec::Record;
 
@@ -21,20 +21,20 @@ pub(crate) struct Found {
     /// When it was last used, this time included.
     pub(crate) seen_ms: u64,
     pub(crate) tier: Tier,
-    /// Whether the token that led here was replaced since.
+    /// Whether the token that led here has been replaced since.
     pub(crate) is_old: bool,
 }
 
-/// What a client presents.
+/// The sessions of the tokens that a client sent.
 pub(crate) enum Presented {
     None,
     One(Token, Found),
     Several(Vec<(Token, Found)>),
 }
 
-/// The record of a key now, and what a change of it is to be based on.
+/// The current record of a key, and what a change to it is based on.
 pub(super) struct Current<'a> {
-    /// Where it is: not where it was asked for, if it was renewed.
+    /// The record's key. Differs from the requested key if the session was rotated with a grace.
     pub(super) key: Key,
     pub(super) record: Record,
     /// When it was last used.
@@ -43,7 +43,7 @@ pub(super) struct Current<'a> {
 }
 
 impl Current<'_> {
-    /// The record that memory has, or had a moment ago.
+    /// Wraps a record that memory has, or had a moment ago.
     pub(super) fn of(key: Key, record: Record) -> Self {
         Self { key, seen_ms: record.meta().last_seen_ms, record, load: None }
     }
@@ -53,17 +53,17 @@ impl Current<'_> {
     }
 }
 
-/// What a read of the disk came to.
+/// The outcome of a read from disk.
 pub(super) enum Fetched {
     Record(Record),
     Nothing,
-    /// Something else happened to the key meanwhile.
+    /// The key changed meanwhile.
     LookAgain,
 }
 
 impl Store {
-    /// The sessions that a client presents by `tokens`, with their use noted. Each session is there once, by its newest token. More than
-    /// one is ambiguous: the browser has several cookies of one name, and another host may have set all but one.
+    /// Finds the sessions of `tokens` and notes their use. Each session is returned once, with its newest token. More than one
+    /// is ambiguous: the browser has several cookies of one name, and another host may have set all except one.
     pub(crate) fn find_all(&self, mut tokens: impl Iterator<Item = Token>) -> Result<Presented, Error> {
         let Some(first) = tokens.next() else { return Ok(Presented::None) };
         match tokens.find(|token| *token != first) {
@@ -72,8 +72,8 @@ impl Store {
         }
     }
 
-    /// Only a token that leads to a session is a candidate: a browser keeps the cookie of an ended session beside the new one when a
-    /// release has changed the cookie's attributes.
+    /// Only a token that leads to a session is a candidate. When a release has changed the cookie's attributes, a browser keeps
+    /// the cookie of an ended session beside the new one.
     #[cold]
     fn find_among(&self, tokens: impl Iterator<Item = Token>) -> Result<Presented, Error> {
         let mut live: Vec<(Token, Found)> = Vec::new();
@@ -97,7 +97,7 @@ impl Store {
         })
     }
 
-    /// The session of `token`, with its use noted.
+    /// Finds the session of `token` and notes its use.
     pub(crate) fn find(&self, token: Token) -> Result<Option<Found>, Error> {
         self.0.disk.check_process()?;
         let (mut key, now_ms) = (token.key(), self.now_ms());
@@ -108,7 +108,7 @@ impl Store {
                 Lookup::Expired => break self.note_expired(&key),
                 Lookup::Dead => break None,
                 Lookup::Moved(to) => (key, is_old) = (to, true),
-                // Before any I/O: whoever guesses gets no further.
+                // Before any I/O, so that guessed tokens cost none.
                 Lookup::Miss if !self.0.ring.verify(&token) => {
                     count(&self.0.shared.counters.forged);
                     return Ok(None);
@@ -139,27 +139,27 @@ impl Store {
         let meta = self.0.settings.timeouts.confirmed(&expiry::touched(&current.record.meta(), now_ms));
         let record = current.record.with_meta(&current.key, &meta);
         let put = |before| self.queue(Op::Put { key: current.key, record: record.clone() }, Durability::Relaxed, before);
-        // If another request was faster, it did the same or the next one does.
+        // If another request was faster, it either confirmed the session or the next one will.
         if let Swap::Done(_) = self.0.memory.swap(&current.key, current.base(), &record, &self.0.disk, put) {
             found.record = record;
         }
         Ok(())
     }
 
-    /// Counts a request that presents several sessions.
+    /// Counts a request that sent the tokens of several sessions.
     pub(crate) fn note_ambiguous(&self) {
         count(&self.0.shared.counters.ambiguous);
         crate::log::ambiguous();
     }
 
-    /// Notes that bytes that this store wrote are no record.
+    /// Counts and logs bytes that this store wrote and that are no valid record.
     #[cfg(feature = "sealed")]
     pub(crate) fn note_corrupt(&self, key: &Key, error: &sessile_codec::Error) {
         count(&self.0.shared.counters.corrupt);
         crate::log::corrupt_record(key, error);
     }
 
-    /// Brings a session from the disk into memory.
+    /// Loads a session from the disk into memory.
     pub(super) fn fetch(&self, key: &Key, now_ms: u64) -> Result<Fetched, Error> {
         let Some(load) = self.0.memory.begin_load(key) else { return Ok(Fetched::LookAgain) };
         Ok(match self.read_disk(key, now_ms)? {
@@ -172,7 +172,7 @@ impl Store {
         })
     }
 
-    /// The record on disk, if it is one and its session is alive.
+    /// Returns the record on disk if it is valid and its session is alive.
     fn read_disk(&self, key: &Key, now_ms: u64) -> Result<Option<Record>, Error> {
         match self.0.disk.load(key)? {
             None => Ok(None),
@@ -191,19 +191,20 @@ impl Store {
 
     pub(super) fn note_expired<T>(&self, key: &Key) -> Option<T> {
         count(&self.0.shared.counters.expired);
-        // By a clock that may be wrong, it is not served; but it is forgotten only when it is over for certain.
+        // The clock may be wrong, so the session is not served, and is forgotten only once it is certainly over.
         if matches!(self.0.memory.peek(key, self.0.timeline.certain_ms()), Lookup::Expired) {
             self.0.shared.expired_in_memory(key, self.0.memory.forget(key));
         }
         None
     }
 
-    /// The record of `key` now, or of the key that it was renewed to, without noting a use.
+    /// Returns the current record of `key`, or of the key that it was rotated to, without noting a use.
     pub(super) fn current(&self, key: &Key) -> Result<Option<Current<'_>>, Error> {
         self.current_at(key, self.now_ms())
     }
 
-    /// The same for what is to be ended: what only a clock that may be wrong says to be over must not come back when it is set right.
+    /// Like `current`, for a session that is to be ended. One that is over only by a clock that may be wrong must not come back
+    /// when the clock is corrected.
     pub(super) fn current_to_end(&self, key: &Key) -> Result<Option<Current<'_>>, Error> {
         let (now_ms, certain_ms) = (self.now_ms(), self.0.timeline.certain_ms());
         match self.current_at(key, now_ms)? {
@@ -216,7 +217,7 @@ impl Store {
         self.current_by(key, now_ms, |key| self.read_disk(key, now_ms))
     }
 
-    /// The same with what `read` finds on disk.
+    /// Like `current_at`, with `read` in place of the disk.
     fn current_by(
         &self,
         key: &Key,
@@ -235,7 +236,7 @@ impl Store {
                     match read(&key)? {
                         Some(record) => return Ok(Some(Current { load: Some(load), ..Current::of(key, record) })),
                         None if self.0.memory.is_undisturbed(&load) => return Ok(None),
-                        // Another request gave it a new key meanwhile, which is durable already: it has not ended.
+                        // Another request gave the session a new key meanwhile, which is durable already. It has not ended.
                         None => {}
                     }
                 }
@@ -243,7 +244,7 @@ impl Store {
         }
     }
 
-    /// As [`current`](Self::current), for a look at this very key only: nothing changes in memory.
+    /// Like [`current`](Self::current), for this key only and without any change in memory.
     pub(super) fn inspect(&self, key: &Key) -> Result<Option<(Record, u64)>, Error> {
         let now_ms = self.now_ms();
         match self.0.memory.peek(key, now_ms) {

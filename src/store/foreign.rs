@@ -1,8 +1,8 @@
 //! Sessions under ids that another session crate issues.
 //!
-//! Invariants: a session is created only where none is and none has just ended, or else whoever holds its id would find another
-//! visitor's; a session that merely moves its end later is never refused, since its request changed nothing. Such an id carries no MAC
-//! of ours, so one that leads nowhere costs a look at the disk.
+//! Invariants: a session is created only where none is and none has just ended. Otherwise, a client that holds the old id would
+//! find another visitor's session. A touch is never refused, since its request changed nothing. Such an id carries no MAC of
+//! ours, so an unknown one costs a read from disk.
 
 use std::{
     thread,
@@ -36,11 +36,12 @@ pub enum ForeignKind {
     Poem = 4,
 }
 
-/// How often a key is looked at that the sweeper deletes from the file, and for how long: one transaction takes some milliseconds.
+/// The interval at which a key is polled that the sweeper is deleting from the file, and the limit: one transaction takes some
+/// milliseconds.
 const CLAIM_POLL: Duration = Duration::from_micros(200);
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a record's flags hold the number of its [`ForeignKind`]; 0 for a session of this crate.
+/// The position of the [`ForeignKind`]'s number in a record's flags; 0 for a session of this crate.
 const KIND_SHIFT: u32 = 8;
 const KIND_BITS: u16 = 0xf << KIND_SHIFT;
 
@@ -56,39 +57,39 @@ impl ForeignKind {
         }
     }
 
-    /// Whether one call of its trait creates a session and changes one.
+    /// Whether the crate's trait creates and changes sessions with the same call.
     fn puts(self) -> bool {
         matches!(self, Self::AxumSession | Self::Poem)
     }
 
-    /// What a session is stored under whose id is `id`. No token of ours has the same key.
+    /// Returns the record key for the session id `id`. No token of ours has the same key.
     pub(crate) fn key(self, id: &[u8]) -> Key {
         let hash = Sha256::new_with_prefix(b"sessile foreign\0");
         let hash = hash.chain_update(self.name()).chain_update([0]).chain_update(id).finalize();
         *hash.first_chunk().expect("a SHA-256 has 32 bytes")
     }
 
-    /// Whether a session with these flags is one of this crate.
+    /// Whether these flags are those of a session of this kind.
     pub(crate) fn is_of(self, flags: u16) -> bool {
         self.mark(flags) == flags
     }
 
-    /// The crate of a session with these flags; `None`: it is one of ours.
+    /// The kind of a session with these flags; `None` for one of ours.
     #[cfg(feature = "import")]
     pub(crate) fn of(flags: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.is_of(flags))
     }
 
-    /// `flags`, of a session of this crate.
+    /// Returns `flags` with this kind's number.
     pub(crate) fn mark(self, flags: u16) -> u16 {
         flags & !KIND_BITS | (self as u16) << KIND_SHIFT
     }
 }
 
-/// What a change makes of the current record.
+/// What a change does to the current record.
 pub(crate) enum Change {
     Nothing,
-    /// Only the session's end moves, and to a later time. `due`: what is written, if that is worth a write.
+    /// Only moves the session's deadline to a later time. `due`: the record to write, if the move is worth a write.
     Touch {
         record: Record,
         due: Option<Record>,
@@ -99,16 +100,16 @@ pub(crate) enum Change {
     },
 }
 
-/// What became of a session that was to be put under a key.
+/// The outcome of putting a session under a key.
 pub(crate) enum Placed {
     Done(Ticket),
-    /// A session is there.
+    /// There is a session.
     Taken,
-    /// One has ended there.
+    /// A session has ended there.
     Ended,
 }
 
-/// What is under a key, whether or not its time is over.
+/// What is under a key, expired or not.
 pub(super) enum Occupant<'m> {
     Nothing(Load<'m>),
     Record {
@@ -122,7 +123,7 @@ pub(super) enum Occupant<'m> {
 }
 
 impl Store {
-    /// Limits of sessions of other crates: those that the application set, and of the others only the record's.
+    /// Limits of sessions of other crates: those that the application set, and by default only the record's.
     pub(crate) fn foreign_limits(&self) -> &Limits {
         &self.0.settings.foreign_limits
     }
@@ -134,19 +135,19 @@ impl Store {
         }
     }
 
-    /// Notes that a session under `key` is to end, and that no late request may begin it anew.
+    /// Notes that the session under `key` is to end, so that no late request recreates it.
     pub(crate) fn note_foreign_end(&self, key: &Key) {
         self.0.shared.ended.note(key);
     }
 
-    /// The session under `key`, with its use noted.
+    /// Finds the session under `key` and notes its use.
     pub(crate) fn find_foreign(&self, key: &Key) -> Result<Option<Record>, Error> {
         let now_ms = self.now_ms();
         let found = loop {
             match self.0.memory.get(key, now_ms) {
                 Lookup::Hit(record, _) => break Some(record),
                 Lookup::Expired => break self.note_expired(key),
-                // A foreign session is never renewed, so nothing leads to another key.
+                // A foreign session is never rotated, so nothing leads to another key.
                 Lookup::Dead | Lookup::Moved(_) => break None,
                 Lookup::Miss => match self.fetch(key, now_ms)? {
                     Fetched::Record(record) => break Some(record),
@@ -161,8 +162,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Compare-and-swap loop: applies `change` to the current record and stores the result, and again if another commit won. Returns
-    /// `None` if the session has ended; the commit is then counted as dropped.
+    /// Compare-and-swap loop: applies `change` to the current record and stores the result, retrying if another commit won.
+    /// Returns `None` if the session has ended; the commit is then counted as dropped.
     pub(crate) fn change_foreign(
         &self,
         key: &Key,
@@ -184,7 +185,7 @@ impl Store {
         Ok(None)
     }
 
-    /// A touch that the disk does not take stays in memory: nothing of its request is lost by that, and the next one tries again.
+    /// If the disk takes no writes, the touch stays in memory. Its request loses nothing, and the next one tries again.
     fn touch_foreign(&self, current: &Current<'_>, record: &Record, due: Option<&Record>) -> Swap<Ticket> {
         if self.is_closed() {
             return Swap::Done(Ticket::done());
@@ -199,7 +200,7 @@ impl Store {
     fn commit_foreign(&self, current: &Current<'_>, record: &Record, durability: Durability) -> Result<Swap<Ticket>, Error> {
         self.0.disk.admit()?;
         let (before, owner) = (current.record.meta().owner, record.meta().owner);
-        // An owner's list must not miss a session that moves while it is read; that `before` is still so, the swap checks.
+        // A session must not change owners while an owner's list is read. The swap checks that `before` is still right.
         let _locks = (owner != before).then(|| self.lock_owners([before, owner]));
         if owner != before {
             self.limit_owner(&owner, &current.key)?;
@@ -208,8 +209,9 @@ impl Store {
         Ok(self.exchange(&current.key, current.base(), record, durability, None))
     }
 
-    /// Sets the owner of the session under `key` to what `owner_of` says of its record, `None` for what it is. Returns the record if that
-    /// was another. The limit of an owner's sessions ends none here: it counts again when the next one begins.
+    /// Sets the owner of the session under `key` to what `owner_of` returns for its record; `None` keeps the owner. Returns the
+    /// record if the owner changed. The limit of sessions per owner ends none here: it applies when the owner's next session
+    /// begins.
     pub(crate) fn set_foreign_owner(
         &self,
         key: &Key,
@@ -220,7 +222,7 @@ impl Store {
             let Some(owner) = owner_of(&current.record).filter(|owner| *owner != meta.owner) else { return Ok(None) };
             self.0.disk.admit()?;
             let _locks = self.lock_owners([meta.owner, owner]);
-            // When the owner signed in is not known; the session was there.
+            // When the owner signed in is not known; the session existed then.
             let authenticated_ms = if owner == NOBODY { 0 } else { meta.created_ms };
             let meta = Meta { owner, authenticated_ms, revision: meta.revision.saturating_add(1), ..meta };
             let record = current.record.with_meta(key, &meta);
@@ -233,8 +235,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Creates a session under `key`. `None`: one is there, if only one that has expired or cannot be read. Whoever still has its id
-    /// must not find another visitor's session.
+    /// Creates a session under `key`. Returns `None` if there is one already, even if it has expired or cannot be read: a
+    /// client that still has its id must not find another visitor's session.
     pub(crate) fn create_foreign(
         &self,
         key: &Key,
@@ -249,8 +251,8 @@ impl Store {
         }
     }
 
-    /// Puts a session under `key`, in the place of one that has expired or is damaged, for ids that the client keeps when its session
-    /// is over. `make` gets the revision that the record must have.
+    /// Puts a session under `key`, for clients that keep their id after the session is over. Replaces one that has expired or
+    /// is damaged. `make` gets the revision that the record must have.
     pub(crate) fn put_foreign(
         &self,
         key: &Key,
@@ -259,7 +261,7 @@ impl Store {
     ) -> Result<Placed, Error> {
         loop {
             let occupant = self.occupant(key)?;
-            // From here on, the swap sees an end. One that came before is known here.
+            // From here on, the swap sees an end. An earlier end is known here.
             if self.0.shared.ended.contains(key) {
                 self.drop_commit(None);
                 return Ok(Placed::Ended);
@@ -272,7 +274,7 @@ impl Store {
                         return Ok(Placed::Taken);
                     }
                     if deadline_ms > self.0.timeline.certain_ms() {
-                        // The clock may be wrong, and what is replaced does not come back when it is set right.
+                        // The clock may be wrong, and a replaced session does not come back when the clock is corrected.
                         self.drop_commit(None);
                         return Ok(Placed::Ended);
                     }
@@ -282,7 +284,7 @@ impl Store {
                 Occupant::Unreadable(load, error) if error.is_damage() => {
                     self.begin_foreign(key, Base::Load(load), &make(2)?, durability, true)?
                 }
-                // Another release wrote it, and reads it again.
+                // Another release wrote it, and can still read it.
                 Occupant::Unreadable(_, error) => return Err(error.clone().into_error()),
                 Occupant::Ending => {
                     self.drop_commit(None);
@@ -295,7 +297,8 @@ impl Store {
         }
     }
 
-    /// Stores a new session under `key`, where `base` is. `replaces`: a session whose time is over. `None`: look again.
+    /// Stores a new session under `key`, in place of `base`. `replaces`: `base` is an expired session. Returns `None` if `base`
+    /// has changed: look again.
     fn begin_foreign(
         &self,
         key: &Key,
@@ -314,14 +317,14 @@ impl Store {
         let durability = at_least(durability, owner != NOBODY);
         let Swap::Done(ticket) = self.exchange(key, base, record, durability, None) else { return Ok(None) };
         if replaces {
-            // Under a foreign id, each session has the first handle of its key.
+            // With foreign ids, each session has the first handle of its key.
             self.0.shared.expired(key, Some(Handle::first(key)));
         }
         self.0.shared.created(Handle::of(&record.meta()));
         Ok(Some(ticket))
     }
 
-    /// Puts `record` in the place of `base`. `note` is queued right behind it, before any later change of `key`.
+    /// Replaces `base` with `record`. `note` is queued right after it, before any later change of `key`.
     pub(super) fn exchange(
         &self,
         key: &Key,
@@ -344,12 +347,12 @@ impl Store {
         swap
     }
 
-    /// What is under `key`, in memory or on disk. Waits while the sweeper deletes from the file what was there: a new session may have the
-    /// same id.
+    /// Returns what is under `key`, in memory or on disk. Waits while the sweeper deletes the old record from the file: a new
+    /// session may have the same id.
     pub(super) fn occupant(&self, key: &Key) -> Result<Occupant<'_>, Error> {
         let began = Instant::now();
         loop {
-            // At the time 0 nothing has expired.
+            // Read with the time 0, at which nothing has expired.
             match self.0.memory.peek_unclaimed(key, 0) {
                 Some(Lookup::Hit(record, seen_ms)) => return Ok(Occupant::Record { record, seen_ms, load: None }),
                 Some(Lookup::Dead | Lookup::Moved(_) | Lookup::Expired) => return Ok(Occupant::Ending),

@@ -1,4 +1,4 @@
-//! A session as its owner sees it in a list.
+//! A session as listed for its owner.
 
 use std::time::SystemTime;
 
@@ -10,11 +10,12 @@ use crate::{
     token::Handle,
 };
 
-/// A session in a list of its owner's.
+/// A session in the list of its owner's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Names the session for as long as it exists, for [`Store::destroy_session_of`](crate::Store::destroy_session_of). It is not the token.
+    /// Names the session for as long as it exists, for [`Store::destroy_session_of`](crate::Store::destroy_session_of). It is
+    /// not the token.
     pub handle: Handle,
     /// When it began.
     pub created: SystemTime,
@@ -22,11 +23,11 @@ pub struct SessionInfo {
     pub last_seen: SystemTime,
     /// When its owner signed in.
     pub authenticated_at: Option<SystemTime>,
-    /// When it ends unless it is used before; `None` is never.
+    /// When it ends unless it is used before; `None` means never.
     pub idle_deadline: Option<SystemTime>,
-    /// When it ends however much it is used; `None` is never.
+    /// When it ends however much it is used; `None` means never.
     pub absolute_deadline: Option<SystemTime>,
-    /// What [`Session::set_label`](crate::Session::set_label) said.
+    /// The label set with [`Session::set_label`](crate::Session::set_label).
     pub label: Option<String>,
 }
 

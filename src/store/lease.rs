@@ -1,9 +1,9 @@
-//! What a session holds its store by.
+//! A sharded reference count, with which sessions keep their store open.
 //!
-//! A share of one `Arc` for each session would have the cores pass the cache line of its counter around: with two threads on hot sessions
-//! that took as much time as all the rest.
+//! With a single `Arc`, the cores would pass the cache line of its counter around: with two threads on hot sessions that took
+//! as much time as everything else together.
 //!
-//! Invariant: a lease keeps the store open, and the store keeps no lease that would keep it open: those hang on its handles.
+//! Invariant: a lease keeps the store open. The store itself holds no lease; its handles do.
 
 use std::{
     fmt,
@@ -16,14 +16,15 @@ use std::{
 
 use super::Store;
 
-/// Counters, each in a cache line of its own. Threads take turns at them, so with as many threads as cores seldom two share one.
+/// The number of counters, each in its own cache lines. Threads are assigned in turn, so with at most 32 threads no two share
+/// one.
 const LEASES: usize = 32;
 
-/// One of a store's counters, for the sessions that some threads load.
+/// A clone of one of a store's counters, for the sessions that some threads load.
 #[derive(Clone)]
 pub(crate) struct Lease(Arc<Padded>);
 
-/// Each counter has cache lines to itself.
+/// Aligned so that each counter has its own cache lines.
 #[repr(align(128))]
 struct Padded(Store);
 
@@ -36,12 +37,12 @@ impl Deref for Lease {
     }
 }
 
-/// The leases of a handle, which all its clones share; none in the handles that are leases themselves.
+/// The leases of a handle, shared by all its clones; `None` in handles that are leases themselves.
 #[derive(Clone)]
 pub(super) struct Leases(Option<Arc<[Lease; LEASES]>>);
 
 impl Leases {
-    /// Those of a new store, of which `inner` is all that there is.
+    /// Creates the leases of a new store.
     pub(super) fn of(inner: &Arc<super::Inner>) -> Self {
         let lease = |_| Lease(Arc::new(Padded(Store(inner.clone(), Self(None)))));
         Self(Some(Arc::new(std::array::from_fn(lease))))
@@ -49,7 +50,7 @@ impl Leases {
 }
 
 impl Store {
-    /// A hold on this store for a session of this thread.
+    /// Returns a lease on this store for a session of this thread.
     pub(crate) fn lease(&self) -> Lease {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {

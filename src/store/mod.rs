@@ -1,10 +1,10 @@
-//! The two tiers as one store of sessions.
+//! Combines the two tiers into one store of sessions.
 //!
 //! Invariants:
-//! - Memory is asked first and answers for the disk: what is not durable yet is pinned there, tombstones of destroyed sessions too.
-//! - A commit is a merge onto the record that is current when it is made; it is refused when that session is over.
-//! - A token's MAC is checked before any I/O, and only when memory does not know the session: a forged id costs no I/O.
-//! - A failure of the disk is an error to the caller, never "no session".
+//! - Memory is asked first, and its answer holds for the disk too: it pins every record and tombstone that is not durable yet.
+//! - A commit merges onto the record that is current at that moment. It is refused if the session has ended.
+//! - A token's MAC is checked before any I/O, and only if memory does not know the session. A forged id costs no I/O.
+//! - A disk failure is returned as an error, never as "no session".
 
 mod callbacks;
 mod capacity;
@@ -75,8 +75,8 @@ use crate::{
 
 /// Sessions in one file, with the hot ones in memory.
 ///
-/// Cheap to clone: every clone is the same store. The file is closed when the last clone is dropped, sessions included; call
-/// [`close`](Self::close) to hear whether that went well.
+/// Cheap to clone: every clone is the same store. The file is closed when the last clone and the last session are dropped. Call
+/// [`close`](Self::close) to learn whether closing succeeded.
 ///
 /// # Examples
 /// ```
@@ -89,7 +89,7 @@ use crate::{
 /// session.insert("name", "Ada")?;
 /// session.save().wait()?;
 ///
-/// // What the client presents the next time.
+/// // The token that the client sends with its next request.
 /// let token = session.token().unwrap();
 /// assert_eq!(store.session(Some(&token))?.get::<String>("name")?.as_deref(), Some("Ada"));
 /// # Ok::<(), sessile::Error>(())
@@ -116,7 +116,7 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Store {
-    /// Opens the store at `path`, or makes one if no file is there, with the defaults of [`Builder`].
+    /// Opens the store at `path`, with the defaults of [`Builder`]. Creates it if there is no file.
     ///
     /// # Errors
     /// [`Error::AlreadyOpen`], [`Error::EmptyFile`], [`Error::NotAStore`], [`Error::StoreFormat`], [`Error::Open`],
@@ -140,7 +140,7 @@ impl Store {
         Self::builder().open(path)
     }
 
-    /// Settings other than the defaults.
+    /// Returns a builder, for settings other than the defaults.
     ///
     /// # Examples
     /// ```
@@ -198,7 +198,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes everything durable that was committed until now, quick changes too.
+    /// Makes everything durable that was committed until now, quick commits included.
     ///
     /// # Examples
     /// ```
@@ -220,11 +220,12 @@ impl Store {
         Ack::new(self.0.disk.flush(), ())
     }
 
-    /// Writes what is not on disk yet and closes the file, for all clones of this store. Later commits give [`Error::Closed`].
+    /// Writes what is not on disk yet and closes the file, for all clones of this store. Later commits return
+    /// [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::Degraded`] if the disk refuses: then the last relaxed and quick commits may be lost. [`Error::Forked`] in a child process: the
-    /// parent's store stays open.
+    /// [`Error::Degraded`] if the disk refuses: the last relaxed and quick commits may then be lost. [`Error::Forked`] in a
+    /// child process: the parent's store stays open.
     ///
     /// # Examples
     /// ```
@@ -239,10 +240,11 @@ impl Store {
         self.0.close()
     }
 
-    /// What happens to this store's sessions from now on: created, rotated, destroyed, expired.
+    /// Returns the events of this store's sessions from now on: created, rotated, destroyed, expired.
     ///
-    /// It costs nothing while nobody subscribes, and never makes a commit wait: a subscriber that is more than 1,024 events behind
-    /// loses the oldest and learns how many. Two threads that act on one session at once may be told in either order.
+    /// It costs nothing without subscribers and never makes a commit wait. A subscriber that falls more than 1,024 events
+    /// behind loses the oldest and learns how many. The events of two threads that change one session at once may arrive in
+    /// either order.
     ///
     /// # Examples
     /// ```
@@ -265,7 +267,7 @@ impl Store {
         self.0.shared.events.subscribe()
     }
 
-    /// What the store has done and holds. In a child process, only `degraded` is set.
+    /// Returns the store's counters and sizes. In a child process, only `degraded` is set.
     ///
     /// # Examples
     /// ```
@@ -316,7 +318,7 @@ impl Store {
         }
     }
 
-    /// Deletes from the file what is expired now, as the store does by itself every [`Builder::sweep_interval`].
+    /// Deletes expired sessions from the file now. The store also does so by itself every [`Builder::sweep_interval`].
     ///
     /// # Examples
     /// ```
@@ -338,10 +340,10 @@ impl Store {
         Ack::new(self.0.disk.sweep(), ())
     }
 
-    /// The time by which this store's sessions live: that of its [`Clock`](crate::Clock), except that it does not go back when the clock is
+    /// Returns the store's current time: that of its [`Clock`](crate::Clock), except that it does not go back when the clock is
     /// set back.
     ///
-    /// For comparisons with [`Session::authenticated_at`](crate::Session::authenticated_at) and deadlines.
+    /// Compare it with [`Session::authenticated_at`](crate::Session::authenticated_at) and deadlines.
     ///
     /// # Examples
     /// ```
@@ -359,7 +361,7 @@ impl Store {
         self.0.timeline.now_ms()
     }
 
-    /// Differs from every other store's; it is in the file.
+    /// Returns the store's id, which is in the file and differs from every other store's.
     #[cfg(feature = "tower")]
     pub(crate) fn id(&self) -> [u8; 16] {
         self.0.disk.store_id()
@@ -373,17 +375,17 @@ impl Store {
         &self.0.settings.timeouts
     }
 
-    /// The class of commits that ask for none.
+    /// The durability of commits that do not set their own.
     pub(crate) fn durability(&self) -> Durability {
         self.0.settings.durability
     }
 
-    /// Notes that a stored value could not be read.
+    /// Counts a stored value that could not be read.
     pub(crate) fn note_unreadable(&self) {
         count(&self.0.shared.counters.unreadable);
     }
 
-    /// Whether both are handles of one store.
+    /// Whether both are clones of one store.
     #[cfg(feature = "tower")]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -397,7 +399,7 @@ impl Store {
     pub(crate) fn watch(&self, key: &Key) -> Result<Watch, Error> {
         let watch = self.0.shared.watchers.add(key);
         let mut key = *key;
-        // After the watch began, and again after it moved: an end that came before it had nobody to tell.
+        // Checked after the watch began, and again after it moved: an end before that had no watcher to notify.
         loop {
             match self.current(&key)? {
                 None => self.0.shared.watchers.end(&key, SessionEnd::Before),
@@ -420,10 +422,10 @@ impl Store {
 impl Inner {
     fn close(&self) -> Result<(), Error> {
         if let Err(error) = self.disk.check_process() {
-            // Locks of memory may be held by threads that are not in this process. The disk tier leaves its files alone.
+            // Threads that do not exist in this process may hold memory's locks. The disk tier leaves its files alone.
             return self.disk.close().and(Err(error));
         }
-        // Before memory is gone through: a quick commit sees either that the store is closed, or that its change is taken along.
+        // Before the write-back: a quick commit either sees that the store is closed, or is included in the write-back.
         self.closed.store(true, Ordering::SeqCst);
         self.memory.write_back(&self.disk, true);
         let closed = self.disk.close();
@@ -435,7 +437,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Whoever wants to know whether it went well calls `close`.
+        // To learn whether this succeeds, call `close` first.
         let _ = self.close();
     }
 }

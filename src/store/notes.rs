@@ -1,10 +1,10 @@
-//! What the store notes for itself beside the sessions: what was imported, and of which sessions the owners are known.
+//! The store's own notes: what was imported, and which crates' sessions all have their owners.
 //!
-//! A note is a record like a session's, of an owner that no application has, so it is journaled, moved to redb, sealed and swept as
-//! sessions are.
+//! A note is a record of an owner that no application has. So it is journaled, moved to redb, encrypted and swept like a
+//! session's record.
 //!
-//! Invariants: a note is no session: it is never served, counted, listed or exported as one; notes are told from sessions by their keys
-//! alone (one hash in 2^56 looks like such a key); nothing of the notes is in memory but how many there are.
+//! Invariants: a note is never served, counted, listed or exported as a session. Notes are told apart from sessions by their
+//! keys alone; one hash in 2^56 looks like such a key. Only the number of notes is in memory.
 
 #[cfg(feature = "import")]
 mod imported;
@@ -35,13 +35,13 @@ pub(super) struct Notes {
     count: AtomicU64,
     #[cfg(feature = "foreign")]
     indexed: indexed::Indexed,
-    /// Held by the one import that runs.
+    /// Held by the import that runs.
     #[cfg(feature = "import")]
     importing: Mutex<()>,
 }
 
 impl Notes {
-    /// Reads what the file has.
+    /// Counts the file's notes.
     pub(super) fn load(&self, disk: &Disk) -> Result<(), Error> {
         let count = disk.of_owner(&NOTES)?.len() as u64;
         self.count.store(count, Ordering::Relaxed);
@@ -52,12 +52,12 @@ impl Notes {
         Ok(())
     }
 
-    /// How many records of the file are notes.
+    /// The number of records in the file that are notes.
     pub(super) fn len(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The file has deleted what is under `key`, because its time is over. `false`: that was no note.
+    /// The file has deleted the record under `key` because it expired. Returns false if that was no note.
     pub(super) fn expire(&self, key: &Key) -> bool {
         let is_note = crate::disk::is_note(key);
         if is_note {
@@ -74,7 +74,7 @@ impl Notes {
 
 #[cfg(feature = "foreign")]
 impl Store {
-    /// The operation that writes a note until `until_ms`. `is_new`: the file has none under this key.
+    /// Returns the operation that writes a note which expires at `until_ms`. `is_new`: the file has none under this key.
     fn note(&self, key: Key, until_ms: u64, is_new: bool, values: &Patch) -> Result<Op, Error> {
         let now_ms = self.now_ms();
         let meta = Meta {
@@ -93,7 +93,7 @@ impl Store {
         Ok(Op::Put { key, record })
     }
 
-    /// The operation that deletes a note that the file has.
+    /// Returns the operation that deletes a note.
     fn no_note(&self, key: Key) -> Op {
         self.0.notes.one_less();
         Op::Delete { key }

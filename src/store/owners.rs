@@ -1,7 +1,7 @@
-//! The sessions of one owner: listed, ended, limited.
+//! Lists, ends and limits the sessions of one owner.
 //!
-//! Invariant: while an owner's sessions are listed for any of this, none of them moves to another key and none is added: both
-//! happen under the owner's lock.
+//! Invariant: while one of these lists an owner's sessions, none of them moves to another key and none is added. Both need the
+//! owner's lock.
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -18,10 +18,10 @@ use crate::{
 #[derive(Default)]
 pub(super) struct OwnerLocks([Mutex<()>; LOCKS]);
 
-/// A lock is held only while an owner signs in or out or a list is read, so few logins meet even with thousands a second.
+/// A lock is held only while an owner signs in or out or a list is read, so logins seldom collide even at thousands a second.
 const LOCKS: usize = 32;
 
-/// While it lives, what is listed by an owner stays so, and no waker runs. The locks go first.
+/// While this guard lives, the owners' lists do not change and no waker runs. The locks are released before the wakers run.
 pub(super) struct OwnersLocked<'a> {
     _locks: [Option<MutexGuard<'a, ()>>; 2],
     _deferred: Deferred,
@@ -32,7 +32,7 @@ fn lock_of(owner: &OwnerHash) -> usize {
 }
 
 impl Store {
-    /// The sessions of `owner` that are alive, the one used last first.
+    /// Returns the live sessions of `owner`, the most recently used first.
     ///
     /// # Examples
     /// ```
@@ -60,7 +60,7 @@ impl Store {
         Ok(self.list(&owner)?.into_iter().map(|(_, info)| info).collect())
     }
 
-    /// The keys of the owner's sessions and what they are, the one used last first.
+    /// Returns the keys and details of the owner's sessions, the most recently used first.
     fn list(&self, owner: &OwnerHash) -> Result<Vec<(Key, SessionInfo)>, Error> {
         let mut sessions = Vec::new();
         for key in self.0.disk.of_owner(owner)? {
@@ -72,9 +72,9 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Ends the session of `owner` that `handle` names. `false`: this owner has no such session, or not any more.
+    /// Ends the session of `owner` that `handle` names. Returns false if this owner has no such session, or no longer has it.
     ///
-    /// Durable whatever the store's class, and effective for the next read of any thread.
+    /// Always durable, and effective for the next read of any thread.
     ///
     /// # Examples
     /// ```
@@ -95,7 +95,7 @@ impl Store {
 
     /// Ends every session of `owner`, and returns how many. See [`destroy_session_of`](Self::destroy_session_of).
     ///
-    /// Sessions sealed in cookies end with them, and are not in the number: nobody counts them.
+    /// Sessions sealed in cookies end too, and are not counted: their number is unknown.
     ///
     /// # Examples
     /// ```
@@ -115,9 +115,10 @@ impl Store {
 
     /// Ends every session of `owner` except `kept`, and returns how many. See [`destroy_session_of`](Self::destroy_session_of).
     ///
-    /// `kept` is a [`Session`](crate::Session), most often the request's own, or a [`Handle`]. A session that was not stored yet keeps none.
+    /// `kept` is a [`Session`](crate::Session), usually the request's own, or a [`Handle`]. A session that was not stored yet
+    /// keeps none.
     ///
-    /// Sessions sealed in cookies end with them, as by [`destroy_sessions_of`](Self::destroy_sessions_of).
+    /// Sessions sealed in cookies end too, as with [`destroy_sessions_of`](Self::destroy_sessions_of).
     ///
     /// # Examples
     /// ```
@@ -139,7 +140,8 @@ impl Store {
         map_ack(self.destroy_where(&owner.into(), cut_off, |found| Some(found) != kept), |count| count)
     }
 
-    /// `cut_off` ends what is not in the store. What leaves the store comes before both, or after both and ends here.
+    /// `cut_off` ends the sessions outside the store. A session leaves the store either before both steps, or after both and
+    /// ends here.
     fn destroy_where(
         &self,
         owner: &Owner,
@@ -153,14 +155,15 @@ impl Store {
             let is_meant = |current: &Current<'_>| is_at(current, &key, &owner) && is_meant(Handle::of(&current.record.meta()));
             if let Some(ticket) = self.destroy_if(&key, EndReason::Revoked, is_meant)? {
                 destroyed += 1;
-                // Groups become durable in their order, so the last one speaks for all.
+                // Groups become durable in order, so the last ticket stands for all.
                 last = ticket;
             }
         }
         Ok((destroyed, last))
     }
 
-    /// Makes room for one more session of `owner`, under `key`, or refuses it. `true`: another was evicted. The owner is locked.
+    /// Makes room for one more session of `owner`, under `key`, or refuses it. Returns whether another was evicted. The owner
+    /// is locked.
     pub(super) fn limit_owner(&self, owner: &OwnerHash, key: &Key) -> Result<bool, Error> {
         let Some((limit, policy)) = self.0.settings.owner_limit.filter(|_| *owner != NOBODY) else { return Ok(false) };
         let mut others = self.list(owner)?;
@@ -178,11 +181,11 @@ impl Store {
         Ok(evicted)
     }
 
-    /// Holds what is listed by these owners still. All zero stands for nobody and locks nothing.
+    /// Locks these owners' lists. `NOBODY` locks nothing.
     pub(super) fn lock_owners(&self, owners: [OwnerHash; 2]) -> OwnersLocked<'_> {
         let deferred = Deferred::begin();
         let mut wanted = owners.map(|owner| (owner != NOBODY).then(|| lock_of(&owner)));
-        // In one order everywhere, and none twice, so that nobody waits for himself or in a circle.
+        // Always in the same order and none twice, so that threads cannot deadlock.
         wanted.sort_unstable();
         if wanted[0] == wanted[1] {
             wanted[0] = None;
@@ -191,7 +194,7 @@ impl Store {
     }
 }
 
-/// Whether the session is the owner's and where it was listed: one that got a new token since is listed under its new key, too.
+/// Whether the session is the owner's and still under `key`: a session that has moved since is also listed under its new key.
 fn is_at(current: &Current<'_>, key: &Key, owner: &OwnerHash) -> bool {
     current.key == *key && current.record.meta().owner == *owner
 }

@@ -1,21 +1,22 @@
 //! The ends of sessions that are not in the store, but sealed in their clients' cookies.
 //!
-//! What a client holds cannot be deleted, so the store keeps what must not be believed any more: a revocation for each such session
-//! that ended, and for an owner whose sessions were all ended an *epoch*. Every end of an owner's sessions begins a new epoch of the
-//! store; a sealed session carries the epoch that it was sealed in, and is refused if its owner's is later. An epoch is the time at which
-//! it began, and not a count: a crash or a restored backup forgets epochs in which sessions were sealed, and none that begins
-//! after it may be one of those again.
+//! A sealed cookie cannot be deleted, so the store keeps what it must refuse: a revocation for each sealed session that ended,
+//! and an *epoch* for each owner whose sessions were all ended. Every end of an owner's sessions begins a new epoch of the
+//! store. A sealed session carries the epoch that it was sealed in, and is refused if its owner's is later. An epoch is the
+//! time at which it began, not a count: after a crash or a restored backup, epochs in which sessions were sealed may be
+//! forgotten, and a new epoch must not repeat one of them.
 //!
 //! Invariants:
-//! - A revocation is effective for the next look of any thread, and on disk before it is acknowledged; what was sealed before it is
-//!   refused for as long as it could be valid: no timeouts change under one id, and nothing sealed is valid for longer than 400 days.
+//! - A revocation is effective for the next lookup of any thread, and on disk before it is acknowledged. It refuses what was
+//!   sealed before for as long as that could be valid: timeouts never change under one id, and nothing sealed is valid for more
+//!   than 400 days.
 //! - Nothing here is read from the disk after the store was opened: a sealed session costs no I/O.
-//! - What the store cannot remember, it refuses: a damaged revocation cuts off everything sealed before; too many of nobody's
-//!   sessions, all of those.
+//! - What the store cannot remember, it refuses. A damaged revocation cuts off everything sealed before; too many revocations
+//!   of sessions without an owner cut off all of those.
 //! - No token leads to a revocation: its record key is no hash of one.
 //!
-//! On disk a revocation is a record like a session's, of an owner that no application has: so it is journaled, found when the store
-//! is opened, and swept when its time is over, as sessions are.
+//! On disk a revocation is a record of an owner that no application has. So it is journaled, found when the store is opened,
+//! and swept when it expires, like a session's record.
 
 #[cfg(feature = "sealed")]
 mod sealed;
@@ -37,29 +38,29 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// What turns an owner's hash into the record key of its epoch, and back. The hash itself would be the record key of a token too, of
-/// one whose random bytes are what the owner's hash is of.
+/// XORed with an owner's hash, this makes the record key of the owner's epoch, and back. The hash alone could also be the
+/// record key of a token: one whose random bytes are the owner hash's input.
 const OF_OWNERS: [u8; 16] = *b"sessile epoch of";
-/// Where the store's epoch stands.
+/// The record key of the store's epoch.
 const EPOCH: Key = [0xff; 16];
-/// How long what is sealed may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
+/// How long a sealed session may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
 const LONGEST_MS: u64 = 400 * 86_400_000;
 
 /// Epochs that may begin in a millisecond before they run ahead of the time.
 const EPOCHS_PER_MS: u64 = 1 << 16;
 
-/// One revocation, as it is stored under what it is about.
+/// One revocation, stored under the key of what it revokes.
 #[derive(Clone, Copy, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
 struct StoredRevocation {
     /// 0: of a session.
     kind: u8,
     epoch: u64,
-    /// Of the store: the least epoch that is believed. Of an owner: that of the session which is kept.
+    /// Of the store: the lowest epoch that is accepted. Of an owner: the lowest epoch of the session that is kept.
     least: u64,
-    /// Of an owner: the handle of the session that is kept, if there is one.
+    /// Of an owner: the handle of the session that is kept, if any.
     kept: Option<u64>,
-    /// Of a session: until when its old cookie leads to `to`, and whether it was nobody's.
+    /// Of a session: until when its old cookie leads to `to`, and whether it had no owner.
     grace_ms: u64,
     to: Option<[u8; 16]>,
     of_nobody: bool,
@@ -74,11 +75,11 @@ const OF_STORE: u8 = 2;
 
 /// A session that ended, or moved into the store.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only who opens sealed sessions looks"))]
+#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only the code that opens sealed sessions reads it"))]
 struct Revocation {
-    /// Where it is now, and until when its old cookie leads there.
+    /// Its key in the store, and until when its old cookie leads there.
     moved: Option<(Key, u64)>,
-    /// A request is taking it into the store just now, and looks here again when it has.
+    /// A request is moving it into the store right now, and checks here again afterwards.
     is_moving: bool,
     of_nobody: bool,
 }
@@ -87,9 +88,9 @@ struct Revocation {
 #[derive(Clone, Copy)]
 struct OwnerRevocation {
     epoch: u64,
-    /// The session that was kept, if it was sealed in this epoch or later.
+    /// The handle of the session that was kept, and the lowest epoch in which it is accepted.
     kept: Option<(Handle, u64)>,
-    /// Until when what it refuses could be valid.
+    /// Until when anything that it refuses could be valid.
     until_ms: u64,
 }
 
@@ -98,14 +99,14 @@ pub(super) struct Revoked {
     /// Whether any layer over this store ever sealed.
     in_use: AtomicBool,
     state: RwLock<State>,
-    /// One owner is cut off at a time, so that epochs reach the disk in their order.
+    /// Owners are cut off one at a time, so that epochs reach the disk in order.
     cutting: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     epoch: u64,
-    /// What was sealed in an earlier one is refused, whoever's it is.
+    /// Anything sealed in an earlier epoch is refused, whatever its owner.
     least: u64,
     sessions: HashMap<Key, Revocation>,
     of_nobody: usize,
@@ -150,7 +151,7 @@ impl State {
         session.is_some()
     }
 
-    /// The time of the owner's epoch under `key` is over, unless another has begun since. `false`: there is none.
+    /// The owner's epoch under `key` has expired, unless another has begun since. Returns false if there is none.
     fn expire_owner(&mut self, key: &Key, now_ms: u64) -> bool {
         let owner = turned(key);
         let Some(cut) = self.owners.get(&owner) else { return false };
@@ -162,13 +163,14 @@ impl State {
 }
 
 impl Revoked {
-    /// What the file knows. Also gives what could not be read, if not all of it could.
+    /// Loads the file's revocations. Returns the keys of those that could not be read, or an empty list if only the store's
+    /// epoch is missing.
     pub(super) fn load(&self, disk: &Disk) -> Result<Option<Vec<Key>>, Error> {
         let keys = disk.of_owner(&ENDED)?;
         let mut state = self.state.write();
         let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&EPOCH));
         for key in &keys {
-            // The index of owners may list what is gone.
+            // The index of owners may list deleted records.
             let Some(found) = disk.load_end(key)? else { continue };
             let Some((record, stored)) = found.record.ok().and_then(|record| read(&record).map(|stored| (record, stored)))
             else {
@@ -177,7 +179,8 @@ impl Revoked {
             };
             state.take(*key, &stored, record.meta().deadline_ms());
             if found.is_outdated {
-                // Or a store could not be opened any more without a key that no session needs: most of these are never written again.
+                // Otherwise the store could not be opened any more without an old key that no session needs: most revocations
+                // are never rewritten.
                 let meta = Meta { revision: 2, ..record.meta() };
                 disk.enqueue(Op::Put { key: *key, record: record.with_meta(key, &meta) }, Urgency::Soon);
             }
@@ -186,7 +189,7 @@ impl Revoked {
         Ok((!lost.is_empty() || !is_counted).then_some(lost))
     }
 
-    /// How many records of the file are revocations.
+    /// The number of records in the file that are revocations.
     pub(super) fn len(&self) -> u64 {
         let state = self.state.read();
         let in_use = usize::from(self.is_in_use());
@@ -198,7 +201,7 @@ impl Revoked {
         self.in_use.load(Ordering::SeqCst)
     }
 
-    /// The file has deleted what is under `key`, because its time is over by now. `false`: that was no revocation.
+    /// The file has deleted the record under `key` because it expired. Returns false if that was no revocation.
     pub(super) fn expire(&self, key: &Key, now_ms: u64) -> bool {
         if !self.is_in_use() {
             return false;
@@ -207,14 +210,14 @@ impl Revoked {
         state.remove(key) || state.expire_owner(key, now_ms)
     }
 
-    /// Until when the owner's epoch under `key` is kept, if there is one: the file may have heard of an earlier one only.
+    /// Until when the owner's epoch under `key` is kept, if there is one. The file may know only an earlier one.
     pub(super) fn deadline_ms(&self, key: &Key) -> Option<u64> {
         let is_in_use = self.is_in_use();
         is_in_use.then(|| self.state.read().owners.get(&turned(key)).map(|cut| cut.until_ms)).flatten()
     }
 }
 
-/// The record key of an owner's epoch; and the owner's hash, of that.
+/// Converts an owner's hash to the record key of its epoch, and back.
 fn turned(key: &[u8; 16]) -> [u8; 16] {
     std::array::from_fn(|at| key[at] ^ OF_OWNERS[at])
 }
@@ -226,7 +229,8 @@ fn read(record: &Record) -> Option<StoredRevocation> {
 }
 
 impl Store {
-    /// Cuts off every session of `owner` that is sealed now, but the one that `kept` names. A store that never sealed has none.
+    /// Cuts off every session of `owner` that is sealed now, except the one that `kept` names. Does nothing if the store never
+    /// sealed.
     pub(super) fn cut_off(&self, owner: &[u8; 16], kept: Option<&Handle>) -> Option<Ticket> {
         let revoked = &self.0.revoked;
         if !revoked.is_in_use() {
@@ -256,10 +260,10 @@ impl Store {
         Some(self.put_revocation(turned(owner), until_ms, before.is_none(), &stored))
     }
 
-    /// Ends every session that travels sealed in a cookie, of whatever owner and layer. Sessions in the store go on.
+    /// Ends every session that is sealed in a cookie, of any owner and layer. Sessions in the store stay.
     ///
-    /// For when keys may have leaked: change them first; and for a store that was restored from a backup, which knows of no
-    /// later logout. Durable whatever the store's class, and effective for the next request.
+    /// Call it if keys may have leaked, after changing them; and on a store that was restored from a backup, which does not
+    /// know of later logouts. Always durable, and effective for the next request.
     ///
     /// # Examples
     /// ```
@@ -272,11 +276,11 @@ impl Store {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn revoke_sealed(&self) -> crate::Ack {
-        // Also by a file that knows of no sealed session: an older backup was one of a store that did.
+        // Even if this file knows of no sealed session: it may be an older backup of a store that does.
         crate::Ack::new(self.cut_off_everybody(&self.0.revoked.cutting.lock()), ())
     }
 
-    /// Refuses whatever was sealed until now, by whatever this file was before.
+    /// Refuses everything that was sealed until now with any earlier version of this file.
     fn cut_off_everybody(&self, _cutting: &MutexGuard<'_, ()>) -> Ticket {
         let mut state = self.0.revoked.state.write();
         let epoch = state.begin_epoch(self.now_ms());
@@ -286,11 +290,11 @@ impl Store {
         self.put_epoch(epoch, epoch, is_new)
     }
 
-    /// Revocations are gone, those under `lost` and who knows what else: whatever was sealed is refused.
+    /// Revocations were lost: those under `lost` and possibly others. So everything that was sealed is refused.
     pub(super) fn cut_off_lost(&self, lost: &[Key]) {
         crate::log::lost_revocations();
         drop(self.cut_off_everybody(&self.0.revoked.cutting.lock()));
-        // After the epoch, which stands for them now; or each start would do so again.
+        // After the epoch, which covers them now. Otherwise each start would cut everything off again.
         for key in lost.iter().filter(|key| **key != EPOCH) {
             self.0.disk.enqueue(Op::Delete { key: *key }, Urgency::Soon);
         }

@@ -1,8 +1,8 @@
-//! One commit to a session: a transaction that stores a record only in the place of the one that it was made from.
+//! One commit to a session: a transaction that stores a record only if the record it was made from is still current.
 //!
-//! Invariants: a change of a session that is over is never stored; no lock of the store is held while the caller makes the record; a session
-//! gets its owner, and a session with an owner its new key, under that owner's lock; a new key and a change of owner are durable whatever the
-//! class.
+//! Invariants: a change to an ended session is never stored. No lock of the store is held while the caller makes the record. A
+//! session gets its owner, and a session with an owner its new key, under that owner's lock. A new key and a change of owner
+//! are always durable.
 
 use sessile_codec::Record;
 
@@ -17,13 +17,13 @@ use crate::{
     token::{Handle, Key, NameHash},
 };
 
-/// What a commit asks of the store, apart from the record that it makes.
+/// The options of a commit, apart from the record.
 #[derive(Clone, Copy)]
 pub(crate) struct CommitOptions {
-    /// The kind of session that it is.
+    /// The session's kind.
     pub(crate) name: NameHash,
     pub(crate) durability: Durability,
-    /// The owner that the session gets, or [`NOBODY`](crate::owner::NOBODY). `None`: it keeps the one that it has.
+    /// The session's new owner, or [`NOBODY`](crate::owner::NOBODY) for none. `None`: the owner stays.
     pub(crate) owner: Option<OwnerHash>,
     pub(crate) new_key: NewKey,
 }
@@ -33,9 +33,9 @@ pub(crate) struct CommitOptions {
 pub(crate) enum NewKey {
     #[default]
     Keep,
-    /// The old one finds nothing from then on.
+    /// The old key finds nothing from then on.
     Rotate,
-    /// The old one goes on leading to the session for the grace.
+    /// The old key leads to the session until the grace is over.
     RotateWithGrace,
 }
 
@@ -43,31 +43,31 @@ pub(crate) enum NewKey {
 pub(crate) struct Loaded<'a> {
     pub(crate) key: &'a Key,
     pub(crate) record: &'a Record,
-    /// When the session was last used, at least.
+    /// A lower bound of when the session was last used.
     pub(crate) seen_ms: u64,
     pub(crate) now_ms: u64,
 }
 
 impl Loaded<'_> {
-    /// The record as the current one, unless its time may be over.
+    /// Returns the record as the current one, unless the session may have expired.
     fn current<'s>(&self) -> Option<Current<'s>> {
         let is_alive = expiry::deadline_ms(&self.record.meta(), self.seen_ms) > self.now_ms;
         is_alive.then(|| Current::of(*self.key, self.record.clone()))
     }
 }
 
-/// What a commit is merged onto.
+/// The record that a commit is merged onto.
 pub(crate) struct MergeInput<'a> {
     pub(crate) current: &'a Record,
-    /// The key that the new record is for.
+    /// The key of the new record.
     pub(crate) key: Key,
-    /// Whether that is one that the session did not have before.
+    /// Whether the session did not have `key` before.
     pub(crate) is_new_key: bool,
 }
 
-/// A commit that was made.
+/// A commit that was stored.
 pub(crate) struct Committed {
-    /// Where the session is now.
+    /// The session's key from now on.
     pub(crate) key: Key,
     pub(crate) record: Record,
     pub(crate) ticket: Ticket,
@@ -75,61 +75,63 @@ pub(crate) struct Committed {
     pub(crate) token: Option<Token>,
 }
 
-/// What became of a record that was put.
+/// The outcome of [`Txn::put`].
 pub(crate) enum Put {
     Done(Committed),
-    /// Another commit was first: make the record again, from what is [current](Txn::current) now.
+    /// Another commit was first. Make the record again, from what is [current](Txn::current) now.
     Changed,
     /// The session has ended.
     Ended,
 }
 
-/// One commit under way. It changes nothing until a [`put`](Self::put) is done.
+/// One commit in progress. Nothing changes until a [`put`](Self::put) returns `Done`.
 pub(crate) struct Txn<'s> {
     store: &'s Store,
     options: CommitOptions,
-    /// Where the session was when it was loaded.
+    /// The session's key when it was loaded.
     loaded: Key,
     token: Option<Token>,
-    /// What the next record is made from.
+    /// The record that the next one is made from.
     current: Option<Current<'s>>,
 }
 
 impl Store {
-    /// Begins a commit to a session. Refuses it if the disk takes no commits of this class now.
+    /// Begins a commit to a session. Refuses it if the disk takes no commits of this durability now.
     pub(crate) fn begin(&self, loaded: &Loaded<'_>, options: CommitOptions) -> Result<Txn<'_>, Error> {
         self.admit(options.durability)?;
         let token = match options.new_key {
             NewKey::Keep => None,
             NewKey::Rotate | NewKey::RotateWithGrace => Some(self.0.ring.issue()?.with_name(options.name)),
         };
-        // Mostly nobody changed the session since it was loaded; if somebody did, the swap says so, and the next look is a real one.
+        // Usually the session has not changed since it was loaded. If it has, the swap fails, and the next `current` looks it
+        // up.
         Ok(Txn { store: self, options, loaded: *loaded.key, token, current: loaded.current() })
     }
 }
 
 impl Txn<'_> {
-    /// What the new record is to be made from: the session as it is now, or was when it was loaded. `None`: it has ended.
+    /// Returns the record to make the new one from: the session's now, or when it was loaded. `None`: the session has ended.
     pub(crate) fn current(&mut self) -> Result<Option<MergeInput<'_>>, Error> {
         if self.current.is_none() {
             self.current = self.store.current(&self.loaded)?;
         }
         let Some(current) = &self.current else { return Ok(None) };
         if self.options.new_key == NewKey::RotateWithGrace && current.key != self.loaded {
-            // Another request renewed the session while this one ran: once is enough.
+            // Another request rotated the session while this one ran: once is enough.
             self.token = None;
         }
         let key = self.token.map_or(current.key, |token| token.key());
         Ok(Some(MergeInput { current: &current.record, key, is_new_key: self.token.is_some() }))
     }
 
-    /// Stores `record`, unless the session is not what it was made from any more.
+    /// Stores `record`, unless the session has changed since [`current`](Self::current).
     pub(crate) fn put(&mut self, record: Record) -> Result<Put, Error> {
         let Some(current) = self.current.take() else { return Ok(Put::Changed) };
         let (store, token) = (self.store, self.token);
         let before = current.record.meta().owner;
         let owner = self.options.owner.unwrap_or(before);
-        // An owner's list must not miss a session that moves while it is read; that `before` is still so, the swap checks.
+        // A session must not move between owners or keys while an owner's list is read. The swap checks that `before` is still
+        // right.
         let _locks = (owner != before || token.is_some()).then(|| store.lock_owners([before, owner]));
         let evicted = if owner == before { false } else { store.limit_owner(&owner, &current.key)? };
         let key = token.map_or(current.key, |token| token.key());
@@ -153,7 +155,7 @@ impl Txn<'_> {
         })
     }
 
-    /// Moves the session to key `to`. Durable whatever the class: the old token must not come back.
+    /// Moves the session to key `to`. Always durable: the old token must not come back.
     fn rekey(&self, current: &Current<'_>, to: &Key, record: &Record) -> Swap<Ticket> {
         let store = &self.store.0;
         let now_ms = self.store.now_ms();
@@ -162,7 +164,7 @@ impl Txn<'_> {
         let rekey = Rekey { key: to, record, grace };
         let swap = store.memory.rekey(&current.key, current.base(), &rekey, &store.disk, |before| {
             if grace.is_some() {
-                // Before another thread can see the new key, and end the session under it.
+                // Before another thread can see the new key and end the session under it.
                 store.shared.watchers.follow(&current.key, to);
             }
             let op = Op::Rekey { key: current.key, new_key: *to, record: record.clone() };

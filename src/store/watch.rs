@@ -1,7 +1,7 @@
 //! Waits for the end of one session.
 //!
-//! Invariants: a watch that began before its session ends is notified of the end; it follows its session to a new token that has a grace,
-//! and ends with a token that is replaced without one; without a watch, the end of a session costs one load more.
+//! Invariants: a watch that began before its session ends is notified of the end. It follows its session to a new token that
+//! has a grace, and ends when a token is replaced without one. Without a watch, the end of a session costs one extra load.
 
 use std::{
     collections::HashMap,
@@ -28,23 +28,23 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEnd {
-    /// Somebody ended it.
+    /// It was destroyed.
     Destroyed(EndReason),
-    /// Its time was over.
+    /// It expired.
     Expired,
-    /// It goes on under a new token, after [`Session::rotate`](crate::Session::rotate) or [`sign_in`](crate::Session::sign_in): what was
-    /// opened with the old one must not go on.
+    /// It continues under a new token, after [`Session::rotate`](crate::Session::rotate) or
+    /// [`sign_in`](crate::Session::sign_in). What was opened with the old token must end.
     Rotated,
     /// It was over already when the watch began.
     Before,
-    /// It may go on, but the store is closed.
+    /// It may continue, but the store is closed.
     StoreClosed,
 }
 
 /// Waits for the end of a session; from [`Session::watch`](crate::Session::watch).
 ///
 /// `.await` it in async code, on any runtime or none, or call [`wait`](Self::wait) in sync code. Dropping it ends the watch.
-#[must_use = "a watch tells nothing until it is awaited"]
+#[must_use = "a watch reports nothing until it is awaited"]
 pub struct Watch {
     watchers: Arc<Watchers>,
     watcher: Arc<Watcher>,
@@ -53,12 +53,12 @@ pub struct Watch {
 #[derive(Default)]
 struct Watcher {
     state: Mutex<WatcherState>,
-    told: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct WatcherState {
-    /// Where the session is now; nowhere once it has ended.
+    /// The session's key now; `None` once it has ended.
     key: Option<Key>,
     ended: Option<SessionEnd>,
     waker: Option<Waker>,
@@ -71,25 +71,25 @@ impl Watcher {
         state.key = None;
         let waker = state.waker.take();
         drop(state);
-        self.told.notify_all();
+        self.changed.notify_all();
         waker.into_iter().for_each(wake);
     }
 }
 
 impl Watch {
-    /// How the session ended, if it has.
+    /// Returns how the session ended, if it has.
     pub fn ended(&self) -> Option<SessionEnd> {
         self.watcher.state.lock().ended
     }
 
-    /// Blocks the thread until the session ends, for at most `timeout`. `None`: it goes on.
+    /// Blocks the thread until the session ends, for at most `timeout`. Returns `None` if it has not ended by then.
     pub fn wait(&self, timeout: Duration) -> Option<SessionEnd> {
         let until = Instant::now().checked_add(timeout);
         let mut state = self.watcher.state.lock();
         while state.ended.is_none() {
             match until {
-                None => self.watcher.told.wait(&mut state),
-                Some(until) if self.watcher.told.wait_until(&mut state, until).timed_out() => break,
+                None => self.watcher.changed.wait(&mut state),
+                Some(until) if self.watcher.changed.wait_until(&mut state, until).timed_out() => break,
                 Some(_) => {}
             }
         }
@@ -122,10 +122,10 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// Everybody who watches.
+/// All watches of a store.
 #[derive(Default)]
 pub(super) struct Watchers {
-    /// How many sessions are watched, to see without a lock that none is.
+    /// The number of watched sessions, to see without a lock that there is none.
     count: AtomicUsize,
     by_key: Mutex<HashMap<Key, Vec<Arc<Watcher>>>>,
 }
@@ -142,7 +142,7 @@ impl Watchers {
 
     fn remove(&self, watcher: &Arc<Watcher>) {
         let mut by_key = self.by_key.lock();
-        // Under the lock: only with it does a watcher's key change.
+        // Under the lock: a watcher's key changes only with it.
         let Some(key) = watcher.state.lock().key else { return };
         if let Some(watchers) = by_key.get_mut(&key) {
             watchers.retain(|other| !Arc::ptr_eq(other, watcher));

@@ -1,8 +1,9 @@
-//! The answer to a request: when the application has it, the session is committed and the client told.
+//! The answer to a request: commits the session once the application has responded, and updates the client's cookie.
 //!
-//! Invariants: one commit for each request, before its headers leave; after a server error nothing is committed except the end of a
-//! session, unless asked; a failed commit is an error to the client and not a page that claims success, and what is in force all the same
-//! is sent. A commit of nothing but a use, or of quick changes, fails no page.
+//! Invariants: each request has one commit, before its response's headers are sent. After a server error nothing is committed
+//! except the end of a session, unless the layer is set to commit. A failed commit is an error to the client, not a page that
+//! claims success; the cookie of what was saved before is still sent. A commit of only a touch or quick changes never fails a
+//! page.
 
 use std::{
     fmt,
@@ -27,7 +28,7 @@ use crate::{
 pin_project! {
     /// The answer of a [`SessionService`](super::SessionService).
     pub struct ResponseFuture<F, B> {
-        // `None` only while the inner future is polled, and when the session has nothing more to say.
+        // `None` only while the inner future is polled, and when the session has nothing left to do.
         scope: Option<RequestScope>,
         #[pin]
         stage: Stage<F, B>,
@@ -39,21 +40,21 @@ pin_project! {
     enum Stage<F, B> {
         // The request is not for this server.
         Refused { refusal: Option<Response<B>> },
-        // The application works on the request.
+        // The application handles the request.
         Running { #[pin] inner: F },
-        // The response is there; it leaves when its session is as durable as the store promises.
-        Committing { ack: Ack, is_vital: bool, told: CookieUpdate, parts: u8, response: Option<Response<B>> },
+        // The response is ready. It is sent once its session is as durable as its durability requires.
+        Committing { ack: Ack, is_vital: bool, update: CookieUpdate, parts: u8, response: Option<Response<B>> },
     }
 }
 
 impl<F, B: Default + 'static> ResponseFuture<F, B> {
-    /// The application works on the request, whose session is that of `scope`.
+    /// The application handles the request, with the session of `scope`.
     #[inline]
     pub(super) fn running(scope: Option<RequestScope>, inner: F) -> Self {
         Self { scope, stage: Stage::Running { inner } }
     }
 
-    /// The request is for another server, as `why` says.
+    /// The request is for another server, for the reason `why`.
     pub(super) fn misdirected(why: String) -> Self {
         let refusal = Some(body::with_text(StatusCode::MISDIRECTED_REQUEST, why));
         Self { scope: None, stage: Stage::Refused { refusal } }
@@ -84,7 +85,7 @@ where
                     let entered = request_scope::enter(this.scope);
                     let polled = inner.poll(context);
                     drop(entered);
-                    // Most often nobody asked for the session, and the response need not move.
+                    // Usually the session was not used, and the response need not move.
                     if this.scope.as_ref().is_none_or(|scope| matches!(scope.used, SessionUse::Untouched)) {
                         return polled;
                     }
@@ -92,36 +93,42 @@ where
                     let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
                         return Poll::Ready(Ok(response));
                     };
-                    let Finish { ticket, is_vital, told, parts } = finish;
+                    let Finish { ticket, is_vital, update, parts } = finish;
                     let ticket = match ticket {
                         Ok(ticket) => ticket,
-                        Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &told, parts))),
+                        Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &update, parts))),
                     };
                     let mut ack = Ack::new(ticket, ());
-                    // Most often there is nothing to wait for, and the response need not move to another stage.
+                    // Usually there is nothing to wait for, and the response need not move to another stage.
                     match Pin::new(&mut ack).poll(context) {
                         Poll::Ready(acknowledged) => {
                             let acknowledged = if is_vital { acknowledged } else { Ok(()) };
-                            return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, &told, parts, response)));
+                            return Poll::Ready(Ok(commit_outcome(
+                                this.scope.as_ref(),
+                                acknowledged,
+                                &update,
+                                parts,
+                                response,
+                            )));
                         }
                         Poll::Pending => {
                             let response = Some(response);
-                            this.stage.set(Stage::Committing { ack, is_vital, told, parts, response });
+                            this.stage.set(Stage::Committing { ack, is_vital, update, parts, response });
                         }
                     }
                 }
-                StageProjection::Committing { ack, is_vital, told, parts, response } => {
+                StageProjection::Committing { ack, is_vital, update, parts, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
                     let acknowledged = if *is_vital { acknowledged } else { Ok(()) };
                     let response = response.take().expect("a future is not polled after it was ready");
-                    return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, told, *parts, response)));
+                    return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, update, *parts, response)));
                 }
             }
         }
     }
 }
 
-/// Ends the session's part in the request. `None`: the response leaves as it is.
+/// Ends the session's part in the request. `None`: the response is sent unchanged.
 fn finish<B>(scope: &RequestScope, response: &mut Response<B>) -> Option<Finish> {
     match &scope.used {
         SessionUse::Untouched => None,
@@ -141,41 +148,40 @@ fn finish<B>(scope: &RequestScope, response: &mut Response<B>) -> Option<Finish>
     }
 }
 
-/// The response, once its session's commit has been `acknowledged`.
+/// Returns the response, once its session's commit has been `acknowledged`.
 fn commit_outcome<B: Default + 'static>(
     scope: Option<&RequestScope>,
     acknowledged: Result<(), Error>,
-    told: &CookieUpdate,
+    update: &CookieUpdate,
     parts: u8,
     response: Response<B>,
 ) -> Response<B> {
-    // What the disk refuses for now is in memory and goes on from there: a client that was not told of its new token would be
-    // signed out.
+    // What the disk refuses for now is in memory and valid: a client that did not get its new token would be signed out.
     match acknowledged {
-        Ok(()) => with_cookie(scope, told, parts, response),
-        Err(error) if error.is_transient() => error_with_cookie(scope, &error, told, parts),
+        Ok(()) => with_cookie(scope, update, parts, response),
+        Err(error) if error.is_transient() => error_with_cookie(scope, &error, update, parts),
         Err(error) => error_response(scope, &error),
     }
 }
 
-/// The failure of a commit, to a client that is told what is in force all the same.
+/// Returns the error response of a failed commit, with the cookie that is valid nevertheless.
 fn error_with_cookie<B: Default + 'static>(
     scope: Option<&RequestScope>,
     error: &Error,
-    told: &CookieUpdate,
+    update: &CookieUpdate,
     parts: u8,
 ) -> Response<B> {
-    with_cookie(scope, told, parts, error_response(scope, error))
+    with_cookie(scope, update, parts, error_response(scope, error))
 }
 
 fn with_cookie<B: Default + 'static>(
     scope: Option<&RequestScope>,
-    told: &CookieUpdate,
+    update: &CookieUpdate,
     parts: u8,
     mut response: Response<B>,
 ) -> Response<B> {
-    if let Some(RequestScope { config, .. }) = scope.filter(|_| !matches!(told, CookieUpdate::Nothing))
-        && let Err(error) = config.tell(told, parts, response.headers_mut())
+    if let Some(RequestScope { config, .. }) = scope.filter(|_| !matches!(update, CookieUpdate::Nothing))
+        && let Err(error) = config.tell(update, parts, response.headers_mut())
     {
         return error_response(scope, &error);
     }
@@ -197,7 +203,7 @@ fn error_response<B: Default + 'static>(scope: Option<&RequestScope>, error: &Er
 }
 
 impl Error {
-    /// What a client is answered: 503 for what may work later, 409 for what its user can settle by ending a session or looking again.
+    /// The status for a client: 503 for what may work later, 409 for what its user can settle by ending a session or reloading.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::OwnerLimit { .. } | Self::Conflict { .. } | Self::SessionEnded | Self::CookieWithheld => StatusCode::CONFLICT,
@@ -206,7 +212,7 @@ impl Error {
         }
     }
 
-    /// Whether the application has to be changed: its code, its set-up, or what it stores. The text then names the remedy.
+    /// Whether the application must be changed: its code, its set-up, or what it stores. The text then says how.
     pub(super) fn is_mistake(&self) -> bool {
         use sessile_codec::Error as Codec;
 
@@ -247,16 +253,16 @@ mod tests {
     use super::{super::arrived::Arrived, *};
     use crate::{Builder, SessionLayer, error::Cause, keys::KeyRing};
 
-    /// The answer to a request whose commit ended so, of a client that is to be told of a new token.
+    /// Returns the answer to a request whose commit ended in this result, for a client that is to get a new token.
     fn commit_outcome(result: Result<(), Error>) -> Response<String> {
         let store = Builder::default().open_in_memory().unwrap();
         let (token, deadline_ms) = (KeyRing::generate().unwrap().issue().unwrap(), Some(store.now_ms() + 60_000));
         let config = SessionLayer::new(store).config;
-        let told = CookieUpdate::Token { token, deadline_ms, renewed: false };
+        let update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
             scope: Some(RequestScope { config, arrived: Arrived::default(), used: SessionUse::Untouched }),
-            stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, told, parts: 0, response },
+            stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, update, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => response,

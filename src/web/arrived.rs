@@ -1,10 +1,11 @@
-//! What the layer keeps of a request that reached it, and what a request presents.
+//! What the layer keeps of a request, and what a request presents.
 //!
-//! Why it keeps anything: a handler may make a request of its own to the application, and its handler asks within the same layer. Such a
-//! request must not decide whose session the visitor has.
+//! Why it keeps anything: a handler may make a request of its own to the application, and that request's handler uses the same
+//! layer. Such a request must not decide which session the visitor has.
 //!
-//! Facts behind it: to keep the header itself, which is shared and not copied, took 40 ns more for each request, as much as all the rest of
-//! the layer for a request that does not ask for its session. So it keeps a hash of the header's length and of both its ends.
+//! Facts: keeping the header itself, which is shared and not copied, took 40 ns more for each request. That is as much as the
+//! rest of the layer takes for a request that does not use its session. So it keeps a hash of the header's length and both its
+//! ends.
 //!
 //! Invariant: nothing is allocated, unless the layer has a binding.
 
@@ -34,9 +35,10 @@ impl Mark {
 
     #[inline]
     fn of_bytes(bytes: &[u8]) -> Self {
-        // Odd, so that each bit of a word changes the mark; one for each word, so that the processor multiplies them side by side.
+        // Odd, so that each bit of a word changes the mark. One factor for each word, so that the multiplications can run in
+        // parallel.
         const FACTORS: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
-        // Of a cookie alone this is the end of its name and most of its token.
+        // For a cookie alone, this is the end of its name and most of its token.
         let mut ends = [[0; 16]; 2];
         match (bytes.first_chunk(), bytes.last_chunk()) {
             (Some(first), Some(last)) => ends = [*first, *last],
@@ -53,7 +55,7 @@ impl Mark {
 pub(crate) enum Carried<'a> {
     None,
     One(&'a HeaderValue),
-    /// HTTP/2 clients may send each cookie in a header of its own.
+    /// HTTP/2 clients may send each cookie in its own header.
     Several(Vec<HeaderValue>),
 }
 
@@ -89,24 +91,24 @@ impl Arrived {
         }
     }
 
-    /// What the request's client is like, if sessions are bound to that.
+    /// The client's properties, if sessions are bound to them.
     pub(super) fn client(&self) -> Bound {
         self.client.as_deref().copied().unwrap_or_default()
     }
 
-    /// Whether both are one request, or one that a handler makes in the name of its visitor, with the header that came.
+    /// Whether both are the same request, or one is made by a handler on behalf of its visitor, with the original header.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.mark == other.mark
     }
 
-    /// Whether `carried`, of the request whose handler asks for its session, is what this request carries.
+    /// Whether `carried`, from the request whose handler uses its session, is what this request carries.
     #[inline]
     pub(super) fn has(&self, carried: &Carried<'_>) -> bool {
         self.mark == Mark::of(carried.values().first())
     }
 
-    /// Whether the browser may have withheld a cookie that has this `SameSite`, because another site made the request. `headers` are the
-    /// request's.
+    /// Whether the browser may have withheld a cookie with this `SameSite`, because another site made the request. `headers`
+    /// are the request's.
     pub(super) fn may_withhold(&self, same_site: SameSite, headers: &HeaderMap) -> bool {
         let is = |name: &str, value: &str| headers.get(name).is_some_and(|found| found.as_bytes() == value.as_bytes());
         let is_cross_site = match headers.get("sec-fetch-site") {
@@ -114,7 +116,7 @@ impl Arrived {
             // Browsers from before 2023.
             None => headers.get(header::ORIGIN).is_some_and(|origin| !names_host(origin, headers)),
         };
-        // What a service worker fetches for a visit has no destination.
+        // A visit that a service worker fetches has no destination.
         let is_page = is("sec-fetch-dest", "document") || is("sec-fetch-dest", "empty");
         let is_visit = self.is_safe && is("sec-fetch-mode", "navigate") && is_page;
         match same_site {
@@ -125,7 +127,7 @@ impl Arrived {
     }
 }
 
-/// Whether the origin's host is the one that the request asks.
+/// Whether the origin's host is the request's host.
 fn names_host(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     host.is_some_and(|host| {
@@ -201,7 +203,7 @@ mod tests {
             other.replace_range(at..=at, "B");
             let other = HeaderValue::try_from(format!("Bearer {other}")).unwrap();
             let is_known = has(&[(header::AUTHORIZATION, other)].into_iter().collect());
-            // The seven before the last 16 of 39 characters are in neither end.
+            // The seven characters before the last 16 of 39 are in neither end.
             assert_eq!(is_known, (9..16).contains(&at), "another character at {at}");
         }
         for short in ["", "a", "Bearer abc"] {

@@ -1,7 +1,7 @@
-//! A host and its port, as a `Host` header or an origin names them, in the one spelling that browsers use.
+//! A host and its port, as in a `Host` header or an origin, in the one spelling that browsers use.
 //!
-//! Invariants: two spellings are equal only if browsers connect to the same host for both; a text that two readers can take for
-//! different hosts is not accepted. So there are no octal and hexadecimal addresses (RFC 6943, 3.1.1): some clients read `0177.0.0.1`
+//! Invariants: two spellings are equal only if browsers connect to the same host for both. A text that two readers can take for
+//! different hosts is refused. So octal and hexadecimal addresses are refused (RFC 6943, 3.1.1): some clients read `0177.0.0.1`
 //! as 127.0.0.1, others as 177.0.0.1.
 
 use std::{
@@ -27,24 +27,24 @@ pub(super) enum Host {
 }
 
 impl Authority {
-    /// `None` if the text is anything but a host and an optional port: a user's name, a path, a port that is not a decimal number as
-    /// browsers write it.
+    /// Returns `None` if the text is not a host with an optional port: for example with a user name, a path, or a port that is
+    /// not a decimal number as browsers write it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
-            // Within brackets it belongs to the address.
+            // Within brackets the colon belongs to the address.
             Some((host, port)) if !port.ends_with(']') => (host, Some(parse_port(port)?)),
             _ => (text, None),
         };
         Some(Self { host: Host::parse(host)?, port })
     }
 
-    /// Every host that the request names for its server, as it is written: HTTP/2 names it in the URI, HTTP/1 in `Host`.
+    /// Returns every host that the request names for its server, unparsed: HTTP/2 has it in the URI, HTTP/1 in `Host`.
     pub(super) fn texts_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
         let in_uri = uri.authority().map(|authority| authority.as_str().as_bytes());
         in_uri.into_iter().chain(headers.get_all(HOST).iter().map(HeaderValue::as_bytes))
     }
 
-    /// Every host that the request names for its server. `None`: it names none, or one of them is not a host.
+    /// Returns every host that the request names for its server. `None`: it names none, or one of them is not a host.
     pub(super) fn all_of(uri: &Uri, headers: &HeaderMap) -> Option<Vec<Self>> {
         let parse = |text| Self::parse(std::str::from_utf8(text).ok()?);
         let all: Vec<_> = Self::texts_of(uri, headers).map(parse).collect::<Option<_>>()?;
@@ -64,12 +64,12 @@ impl Host {
             return None;
         }
         let mut name = name.to_ascii_lowercase();
-        // Browsers take every host whose last label is a number for an IPv4 address (WHATWG URL, 3.5).
+        // Browsers treat every host whose last label is a number as an IPv4 address (WHATWG URL, 3.5).
         if name.rsplit('.').next().is_some_and(is_number) {
             return parse_ipv4(&name).map(Self::V4);
         }
-        // A dot at the end means the same host (RFC 1034, 3.1), unless the name has one label: `ai` is a host of the local network, and
-        // `ai.` a top-level domain. `localhost` is loopback in any case (RFC 6761, 6.3).
+        // A trailing dot means the same host (RFC 1034, 3.1), unless the name has one label: `ai` is a host of the local
+        // network, and `ai.` a top-level domain. `localhost` is always loopback (RFC 6761, 6.3).
         if is_rooted && !name.contains('.') && name != "localhost" {
             name.push('.');
         }
@@ -82,7 +82,7 @@ fn is_number(label: &str) -> bool {
     label.bytes().all(|byte| byte.is_ascii_digit()) || label.strip_prefix("0x").is_some_and(is_hexadecimal)
 }
 
-/// One to four decimal numbers, of which the last fills all bytes that the others leave: `127.1` is 127.0.0.1, and so is `2130706433`.
+/// One to four decimal numbers. The last fills all remaining bytes: `127.1` is 127.0.0.1, and so is `2130706433`.
 fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
     let numbers: Vec<u32> = text.split('.').map(parse_decimal).collect::<Option<_>>()?;
     let (last, first) = numbers.split_last()?;
@@ -94,7 +94,7 @@ fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(shifted.fold(*last, |address, number| address | number)))
 }
 
-/// Digits without a zero in front, which would mean octal to some.
+/// Digits without a leading zero, which some readers take for octal.
 fn parse_decimal<N: std::str::FromStr>(text: &str) -> Option<N> {
     let is_canonical = text == "0" || !text.starts_with('0');
     (is_canonical && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
@@ -190,7 +190,7 @@ mod tests {
             "a:65536",
             "a:80:80",
             "a:４",
-            // Addresses that some read as octal or hexadecimal, that have too many parts, or parts that are too large.
+            // Addresses that some readers take for octal or hexadecimal, with too many parts, or with parts that are too large.
             "0177.0.0.1",
             "0x7f.0.0.1",
             "0x7f000001",

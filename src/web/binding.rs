@@ -1,7 +1,7 @@
-//! Notices that a session's token is used by a client that is not like the one it was given to.
+//! Detects that a session's token is used by a client that differs from the one that got it.
 //!
-//! Why it is off by default: addresses change on the way to work and user agents with every update, so it signs out far more
-//! visitors than thieves; and who can steal a token can often copy a user agent too. It is a signal, not a lock.
+//! Why it is off by default: addresses change on the way to work, and user agents with every update. So it signs out far more
+//! visitors than thieves; and a thief of a token can often copy the user agent too. It is a signal, not a lock.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -16,7 +16,7 @@ type Observe = dyn Fn(&BindingChange) + Send + Sync;
 /// What sessions are bound to, and what happens when it changes; for [`SessionLayer::binding`](crate::SessionLayer::binding).
 ///
 /// A session is bound when it is stored for the first time and at every [`rotate`](Session::rotate); an older one with its next
-/// change. Hashes are kept, no clear text. Default: bound to nothing.
+/// change. Only hashes are stored, no clear text. Default: bound to nothing.
 ///
 /// # Examples
 /// ```
@@ -29,7 +29,7 @@ type Observe = dyn Fn(&BindingChange) + Send + Sync;
 /// let layer = SessionLayer::new(store).binding(binding);
 /// ```
 #[derive(Clone)]
-#[must_use = "a binding does nothing until it is given to a layer"]
+#[must_use = "a binding does nothing until it is passed to a layer"]
 pub struct Binding {
     user_agent: bool,
     address: Option<Arc<ReadAddress>>,
@@ -37,16 +37,16 @@ pub struct Binding {
     on_change: OnChange,
 }
 
-/// What becomes of a request whose client has changed.
+/// What happens to a request whose client has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnChange {
-    /// It gets its session, which is bound anew: each change is told of once.
+    /// It gets its session, which is bound to the new client: each change is reported once.
     #[default]
     Report,
-    /// It gets no session, as if it had come without a token. The session goes on for the client that it is bound to.
+    /// It gets no session, as if it had come without a token. The session stays for the client that it is bound to.
     Refuse,
-    /// The session ends, for both. It does so at once, whatever becomes of the request.
+    /// The session ends at once, for both clients, whatever the response.
     End,
 }
 
@@ -54,45 +54,45 @@ pub enum OnChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BindingChange {
-    /// Names the session, as in [`Store::sessions_of`](crate::Store::sessions_of).
+    /// Identifies the session, as in [`Store::sessions_of`](crate::Store::sessions_of).
     pub handle: Handle,
-    /// Whether the user agent is another.
+    /// Whether the user agent has changed.
     pub user_agent: bool,
-    /// Whether the address is another.
+    /// Whether the address has changed.
     pub address: bool,
 }
 
 impl Binding {
-    /// Bound to nothing yet.
+    /// Returns a binding to nothing.
     pub fn new() -> Self {
         Self { user_agent: false, address: None, observe: None, on_change: OnChange::Report }
     }
 
-    /// Binds to the `User-Agent` header. A missing one is one of its own.
+    /// Binds to the `User-Agent` header. A missing one counts as a value.
     pub fn user_agent(self) -> Self {
         Self { user_agent: true, ..self }
     }
 
     /// Binds to the address that `read` finds in the request; `None` from it counts as no change.
     ///
-    /// Which header names the client is for the application to know, and only its own proxy may be believed. For a part of the
-    /// address, such as its /24 or /64, give the other bits as zero. The extensions are those of the request as it reaches the layer: axum's
-    /// `ConnectInfo`, say.
+    /// The application must know which header holds the client's address, and may trust only its own proxy. To bind to a part
+    /// of the address, such as its /24 or /64, set the other bits to zero. The extensions are the request's when it reaches the
+    /// layer, for example axum's `ConnectInfo`.
     pub fn address(self, read: impl Fn(&HeaderMap, &Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self { address: Some(Arc::new(read)), ..self }
     }
 
-    /// Calls `observe` at each change, in the request's own task: it must not block. There is a `tracing` event in any case.
+    /// Calls `observe` at each change, in the request's own task: it must not block. There is always a `tracing` event as well.
     pub fn observe(self, observe: impl Fn(&BindingChange) + Send + Sync + 'static) -> Self {
         Self { observe: Some(Arc::new(observe)), ..self }
     }
 
-    /// What becomes of a request whose client has changed. Default: [`OnChange::Report`].
+    /// Sets what happens to a request whose client has changed. Default: [`OnChange::Report`].
     pub fn on_change(self, on_change: OnChange) -> Self {
         Self { on_change, ..self }
     }
 
-    /// What the request's client is like.
+    /// Reads the client's properties from the request.
     pub(super) fn read(&self, headers: &HeaderMap, extensions: &Extensions) -> Bound {
         let user_agent = || hash(headers.get(USER_AGENT).map_or(&[][..], |value| value.as_bytes()));
         let address = self.address.as_ref().and_then(|read| read(headers, extensions)).map(|address| address.to_canonical());
@@ -105,7 +105,7 @@ impl Binding {
         }
     }
 
-    /// Looks whether the session's client has changed. `false`: the request is not to get the session.
+    /// Checks whether the session's client has changed. Returns false if the request must not get the session.
     pub(super) fn check(&self, session: &Session) -> bool {
         let Some((bound, now)) = session.bound() else { return true };
         let differs = |bound: u64, now: u64| bound != 0 && now != 0 && bound != now;
@@ -120,8 +120,8 @@ impl Binding {
             OnChange::Refuse => return false,
             OnChange::End => {
                 session.destroy();
-                // At once, and not with the response: a handler that fails must not save the session from its end. It is durable
-                // soon after, and the response tells the client.
+                // At once, not with the response: a handler that fails must not keep the session alive. The end is durable soon
+                // after, and the response removes the cookie.
                 drop(session.save());
             }
         }
@@ -129,7 +129,7 @@ impl Binding {
     }
 }
 
-/// The hash of one thing that is known.
+/// The hash of one known property.
 fn hash(value: &[u8]) -> u64 {
     let hash = Sha256::new_with_prefix(b"sessile binding").chain_update(value).finalize();
     u64::from_le_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes")).max(1)

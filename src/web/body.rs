@@ -1,10 +1,10 @@
-//! Answers that the library gives by itself: a status, and a text for the developer or the operator.
+//! Answers that the library itself sends: a status, and a text for the developer or the operator.
 //!
-//! A text says what was found and what to do. It may repeat what the request said, so it is plain text that browsers do not take for
-//! anything else, and caches do not keep it.
+//! A text contains what was found and what to do. It may repeat parts of the request, so it is plain text that browsers do not
+//! interpret otherwise, and caches do not keep it.
 //!
-//! Invariant: an answer has a `Content-Type` only if it has a text. Layers are generic over the body, so only the types listed in
-//! [`body_of`] can hold one; any other body is empty.
+//! Invariant: an answer has a `Content-Type` only if it has a text. Layers are generic over the body, so only the types listed
+//! in [`body_of`] can hold one; any other body is empty.
 
 use std::any::Any;
 
@@ -13,14 +13,14 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::cookie::forbid_caching;
 use crate::{Error, log};
 
-/// An answer without a text.
+/// Returns an answer without a text.
 pub(super) fn empty<B: Default>(status: StatusCode) -> Response<B> {
     let mut response = Response::new(B::default());
     *response.status_mut() = status;
     response
 }
 
-/// An answer with `text`, if a body of the type `B` can hold it.
+/// Returns an answer with `text`, if a body of the type `B` can hold it.
 pub(super) fn with_text<B: Default + 'static>(status: StatusCode, text: String) -> Response<B> {
     let mut response = empty(status);
     forbid_caching(response.headers_mut());
@@ -33,23 +33,24 @@ pub(super) fn with_text<B: Default + 'static>(status: StatusCode, text: String) 
     response
 }
 
-/// The answer to a request that met a developer's mistake. The text is the error's own, which holds no value of a session.
+/// Returns the answer to a request that met a developer's mistake. The text is the error's own, which contains no value of a
+/// session.
 pub(super) fn of_mistake<B: Default + 'static>(error: &Error) -> Response<B> {
     let text = error.to_string();
     log::mistake(&text, &text);
     with_text(error.status(), text)
 }
 
-/// A value of a request as a text can repeat it: visible, and not too long.
+/// Returns a value of a request in a form that a text can repeat: visible, and not too long.
 pub(super) fn shown(value: &[u8]) -> String {
-    // Enough to recognise a host or an origin; a request may have kilobytes of either.
+    // Enough to recognize a host or an origin; a request may have kilobytes of either.
     const MOST_BYTES: usize = 128;
     let (shown, rest) = value.split_at(value.len().min(MOST_BYTES));
     let ellipsis = if rest.is_empty() { "" } else { "..." };
     format!("`{}{ellipsis}`", shown.escape_ascii())
 }
 
-/// `text` as a body of the type `B`, if that is one of these.
+/// Returns `text` as a body of the type `B`, if that is one of these.
 fn body_of<B: 'static>(text: String) -> Option<B> {
     let mut text = text;
     text.push('\n');
@@ -64,7 +65,7 @@ fn is<A: 'static, B: 'static>() -> bool {
     std::any::TypeId::of::<A>() == std::any::TypeId::of::<B>()
 }
 
-/// `value`, if it is a `B`.
+/// Returns `value` if it is a `B`.
 fn same<A: 'static, B: 'static>(value: A) -> Option<B> {
     let mut value = Some(value);
     let value: &mut dyn Any = &mut value;

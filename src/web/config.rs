@@ -1,6 +1,6 @@
-//! What a layer is set to: the session that it finds for a request, and the cookie that it sends.
+//! The settings of a layer: finds the session for a request, and sends its cookie.
 //!
-//! Invariant: what the client is told is written in [`Carrier::tell`] alone.
+//! Invariant: only [`Config::tell`] updates the client's cookie or header.
 
 use http::HeaderMap;
 
@@ -19,7 +19,7 @@ use crate::{
     token::NameHash,
 };
 
-/// What all requests share.
+/// The settings that all requests of a layer share.
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) store: Store,
@@ -38,12 +38,12 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// The session that a handler asks for by `headers`, and whether it is the one of the request that `arrived`.
+    /// Returns the session for a handler's request with `headers`, and whether it is the session of the request that `arrived`.
     pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<(Session, bool), Error> {
         let carried = Carried::of(headers, self.carrier.asks());
         let kind = self.kind(arrived, &carried);
         let mut is_own = true;
-        // Asked only if no session was found, which is seldom.
+        // Only called if no session was found, which is rare.
         let is_withheld = || {
             let is_presented = self.carrier.is_presented(&carried);
             is_own = is_presented || arrived.has(&carried);
@@ -93,26 +93,26 @@ impl Config {
         }
     }
 
-    /// Whether both layers give a request the same session.
+    /// Whether both layers provide the same session for a request.
     pub(super) fn serves_same(&self, other: &Self) -> bool {
         self.store.is_same(&other.store)
             && Marker::same(self.marker.as_ref(), other.marker.as_ref())
             && self.carrier.reads_same(&other.carrier)
     }
 
-    /// Writes what the client must be told; `parts` says which cookies behind the first it has.
+    /// Writes the update of the client's cookie or header; `parts` are the additional cookies that the client has.
     #[cfg_attr(not(feature = "sealed"), expect(clippy::unnecessary_wraps, reason = "to seal can fail"))]
-    pub(super) fn tell(&self, told: &CookieUpdate, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
+    pub(super) fn tell(&self, update: &CookieUpdate, parts: u8, headers: &mut HeaderMap) -> Result<(), Error> {
         #[cfg(feature = "sealed")]
         if let (Some(sealer), Carrier::Cookie(_)) = (&self.sealer, &self.carrier) {
-            return sealer.tell(&self.carrier, told, parts, self.store.now_ms(), headers);
+            return sealer.tell(&self.carrier, update, parts, self.store.now_ms(), headers);
         }
         let _ = parts;
-        self.carrier.tell(told, self.store.now_ms(), headers);
+        self.carrier.tell(update, self.store.now_ms(), headers);
         Ok(())
     }
 
-    /// The cookie as it is set, under the name that it goes by.
+    /// Returns the checked cookie, under its final name.
     pub(super) fn template(&self) -> Result<CookieTemplate, CookieError> {
         let name = self.marker.map(|marker| marker.name);
         match (name, self.loopback_only) {
@@ -122,7 +122,7 @@ impl Config {
         }
     }
 
-    /// Checks the cookie again after a change, also if another carrier is in use now.
+    /// Checks the cookie again after a change, even if another carrier is in use now.
     pub(super) fn rebuild_cookie(&mut self) -> Result<(), CookieError> {
         let template = self.template()?;
         #[cfg(feature = "sealed")]

@@ -1,12 +1,12 @@
-//! What the session's cookie is: its name, its attributes, and which of them browsers would refuse.
+//! The session's cookie: its name, its attributes, and the rules by which browsers refuse some of them.
 //!
-//! Facts behind it: a browser drops a cookie that breaks a rule without a word, and its visitor is then never signed in. So each
-//! rule is checked when the cookie is built. Sections are those of RFC 6265bis, the revised RFC 6265 that browsers follow.
+//! Facts: a browser silently drops a cookie that breaks a rule, and its visitor is then never signed in. So each rule is
+//! checked when the cookie is built. Sections are those of RFC 6265bis, the revised RFC 6265 that browsers follow.
 //!
-//! Invariants: what [`Cookie::build`] returns, browsers take over the scheme that it is for; nothing in it can end a header or
-//! begin another attribute; the prefix is the strictest that the attributes meet.
+//! Invariants: browsers accept what [`Cookie::build`] returns, over the scheme that it is for. Nothing in it can end a header
+//! or begin another attribute. The prefix is the strictest that the attributes allow.
 //!
-//! Knows nothing of public suffixes: that a domain such as `co.uk` is nobody's own, the browser finds.
+//! Knows nothing of public suffixes: only the browser knows that a domain such as `co.uk` belongs to no single owner.
 
 use std::{error, fmt, net::SocketAddr};
 
@@ -22,10 +22,10 @@ pub(crate) use self::{
 
 /// How the session's cookie is set: `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/` unless changed.
 ///
-/// It is checked when it is given to the layer.
+/// It is checked when it is passed to the layer.
 ///
-/// The browser keeps the prefix honest: no sibling host and no plain http can set a cookie whose name begins with `__Host-`.
-/// With a [`domain`](Self::domain) or another [`path`](Self::path) it becomes `__Secure-`, which promises less.
+/// The browser enforces the prefix: no sibling host and no plain http can set a cookie whose name begins with `__Host-`. With a
+/// [`domain`](Self::domain) or another [`path`](Self::path) the prefix becomes `__Secure-`, which guarantees less.
 ///
 /// # Examples
 /// ```
@@ -36,7 +36,7 @@ pub(crate) use self::{
 /// # Ok::<(), sessile::web::CookieError>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a cookie is not set until it is given to the layer"]
+#[must_use = "a cookie is not set until it is passed to a layer"]
 pub struct Cookie {
     name: Option<String>,
     domain: Option<String>,
@@ -51,17 +51,17 @@ pub struct Cookie {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SameSite {
-    /// None at all. Who follows a link from another site arrives signed out.
+    /// None. A visitor who follows a link from another site arrives signed out.
     Strict,
-    /// Those that lead the visitor here by a safe method, such as a followed link.
+    /// Those that navigate to the application with a safe method, such as a followed link.
     #[default]
     Lax,
-    /// All: for an application inside another site's frame. Needs https, and a defence of its own against forged requests.
+    /// All: for an application inside another site's frame. Needs https, and another defence against forged requests.
     None,
 }
 
 impl Cookie {
-    /// The safe defaults above.
+    /// Returns a cookie with the safe defaults above.
     pub fn new() -> Self {
         Self {
             name: None,
@@ -74,70 +74,72 @@ impl Cookie {
         }
     }
 
-    /// The name without its prefix, which is added by itself. Default: that of [named](crate::SessionLayer::named) sessions, else
-    /// `id`, which tells nobody what runs here; over [plain http](crate::SessionLayer::plain_http_on_loopback) with a part of the store's id
-    /// behind it.
+    /// Sets the name without its prefix, which is added automatically. Default: the name of [named](crate::SessionLayer::named)
+    /// sessions, else `id`, which does not reveal the library; over [plain http](crate::SessionLayer::plain_http_on_loopback)
+    /// followed by a part of the store's id.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Goes by `name` if it has none of its own.
+    /// Sets the name to `name` if it is not set.
     pub(crate) fn or_named(self, name: &str) -> Self {
         Self { name: Some(self.name.unwrap_or_else(|| name.to_owned())), ..self }
     }
 
-    /// Shares the cookie with every host under `domain`, and trusts them all: each can read and set it, and one that sets another cookie of
-    /// this name for a path keeps the visitor from being signed in there. Default: this host only, where the name's prefix `__Host-` prevents
-    /// it.
+    /// Shares the cookie with every host under `domain`, and trusts them all: each can read and set it. One that sets another
+    /// cookie of this name for a path prevents the visitor from being signed in there. Default: this host only, where the
+    /// name's prefix `__Host-` prevents that.
     ///
-    /// A browser keeps a cookie that was set with another domain, and sends both. A release that changes the domain gives the cookie another
-    /// [`name`](Self::name) too.
+    /// A browser keeps a cookie that was set with another domain, and sends both. A release that changes the domain must also
+    /// change the cookie's [`name`](Self::name).
     pub fn domain(self, domain: impl Into<String>) -> Self {
         Self { domain: Some(domain.into()), ..self }
     }
 
-    /// Paths below this one get the cookie. Default: `/`. It does not protect: pages on other paths can still reach it.
+    /// Sends the cookie only to paths below this one. Default: `/`. This does not protect it: pages on other paths can still
+    /// reach it.
     ///
-    /// A browser keeps a cookie that was set with another path, and sends both where both paths match. A release that changes the path gives
-    /// the cookie another [`name`](Self::name) too.
+    /// A browser keeps a cookie that was set with another path, and sends both where both paths match. A release that changes
+    /// the path must also change the cookie's [`name`](Self::name).
     pub fn path(self, path: impl Into<String>) -> Self {
         Self { path: path.into(), ..self }
     }
 
-    /// Which requests from other sites carry the cookie. Default: [`SameSite::Lax`].
+    /// Sets which requests from other sites carry the cookie. Default: [`SameSite::Lax`].
     ///
-    /// A request of another site that comes without the cookie, and whose cookie the browser may have withheld, gets no new session: it would
-    /// replace the one that the visitor has. What it sets is not stored ([`Error::CookieWithheld`](crate::Error::CookieWithheld) from
-    /// [`save`](crate::Session::save)), unless it [signs in](crate::Session::sign_in). Where another site's form has to find what was
-    /// stored before, as with the callback of an identity provider that posts its answer (`response_mode=form_post`), keep that in a
-    /// [named](crate::SessionLayer::named) session of its own with [`SameSite::None`], for as long as the sign-in takes.
+    /// If another site makes a request without the cookie, and the browser may have withheld the cookie, the request gets no
+    /// new session: it would replace the visitor's. Its values are not stored
+    /// ([`Error::CookieWithheld`](crate::Error::CookieWithheld) from [`save`](crate::Session::save)), unless it [signs
+    /// in](crate::Session::sign_in). If another site's form must find what was stored before, as with the callback of an
+    /// identity provider that posts its answer (`response_mode=form_post`), keep that in a separate
+    /// [named](crate::SessionLayer::named) session with [`SameSite::None`] until the sign-in is complete.
     pub fn same_site(self, same_site: SameSite) -> Self {
         Self { same_site, ..self }
     }
 
-    /// No `Max-Age`: the cookie is gone when the browser closes, if the browser does not restore it. Default: it lasts longer than the
-    /// session, by a quarter of the idle timeout, so that the store decides when the session ends; its date moves with each use that is
-    /// written, after a tenth of the idle timeout.
+    /// Sets no `Max-Age`: the cookie is gone when the browser closes, unless the browser restores it. By default, the cookie
+    /// lasts longer than the session, by a quarter of the idle timeout, so that the store decides when the session ends. Its
+    /// date moves with each use that is written, after a tenth of the idle timeout.
     ///
-    /// This is for sessions that begin from now on and do not say otherwise by [`Session::remember`](crate::Session::remember).
+    /// Applies to sessions that begin from now on and do not call [`Session::remember`](crate::Session::remember).
     pub fn browser_session(self) -> Self {
         Self { browser_session: true, ..self }
     }
 
-    /// One cookie for each site that embeds the application (CHIPS), for use with [`SameSite::None`]. Default: not.
+    /// Sets one cookie for each site that embeds the application (CHIPS), for use with [`SameSite::None`]. Default: off.
     ///
-    /// A browser keeps a cookie that was set without this, and sends both. A release that turns it on gives the cookie another
-    /// [`name`](Self::name) too.
+    /// A browser keeps a cookie that was set without this, and sends both. A release that turns it on must also change the
+    /// cookie's [`name`](Self::name).
     pub fn partitioned(self) -> Self {
         Self { partitioned: true, ..self }
     }
 
-    /// The `SameSite` that it was given.
+    /// Returns the configured `SameSite`.
     pub(crate) fn wanted_same_site(&self) -> SameSite {
         self.same_site
     }
 
-    /// Neither `Secure` nor a prefix: browsers take them over https only.
+    /// Removes `Secure` and the prefix, which browsers accept over https only.
     pub(crate) fn plain_http(self) -> Self {
         Self { plain_http: true, ..self }
     }
@@ -167,7 +169,7 @@ impl Cookie {
         Ok(CookieTemplate::new(name, &self.scope(domain), &self.flags(), self.browser_session))
     }
 
-    /// The attributes that say where the cookie goes.
+    /// Returns the attributes that limit where the cookie is sent.
     fn scope(&self, domain: Option<&str>) -> String {
         let mut scope = format!("; Path={}", self.path);
         if let Some(domain) = domain {
@@ -177,7 +179,7 @@ impl Cookie {
         scope
     }
 
-    /// The attributes that say how it is protected.
+    /// Returns the attributes that protect the cookie.
     fn flags(&self) -> String {
         let secure = if self.plain_http { "" } else { "; Secure" };
         let same_site = match self.same_site {
@@ -190,8 +192,8 @@ impl Cookie {
     }
 }
 
-/// The name of a cookie for plain http that has none of its own: that of its sessions, and which store they are in. All ports of a host share
-/// its cookies (RFC 6265bis, 8.5), and on a developer's computer each port is another application.
+/// Returns the default name of a cookie for plain http: that of its sessions, with a part of the store's id. All ports of a
+/// host share its cookies (RFC 6265bis, 8.5), and on a developer's computer each port is another application.
 pub(crate) fn development_name(name: Option<&str>, store_id: [u8; 16]) -> String {
     let [a, b, c, d, ..] = store_id;
     format!("{}-{:08x}", name.unwrap_or(DEFAULT_NAME), u32::from_be_bytes([a, b, c, d]))
@@ -203,7 +205,7 @@ impl Default for Cookie {
     }
 }
 
-/// Why browsers would refuse a [`Cookie`], or why it would not mean what it says.
+/// Why browsers would refuse a [`Cookie`], or why it would not work as intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CookieError {
@@ -214,7 +216,7 @@ pub enum CookieError {
         /// The first such character.
         found: char,
     },
-    /// The name begins with a prefix that browsers give a meaning, in whatever case.
+    /// The name begins with a prefix that has a meaning to browsers, in any case.
     NamePrefix {
         /// The prefix.
         found: &'static str,
@@ -254,7 +256,7 @@ pub enum CookieError {
     SameSiteNoneNeedsHttps,
     /// `Partitioned` on a cookie for plain http.
     PartitionedNeedsHttps,
-    /// A server that others can reach speaks plain http: whoever sits between reads the token.
+    /// A server that is publicly reachable speaks plain http: anyone in between can read the token.
     PlainHttpOnPublicAddress {
         /// Where it listens.
         found: SocketAddr,
@@ -328,7 +330,7 @@ const MOST_COOKIE_BYTES: usize = 4096;
 /// The most bytes of an attribute's value.
 const MOST_ATTRIBUTE_BYTES: usize = 1024;
 
-/// Prefixes with a meaning to browsers, today or in an earlier draft. The first covers `__Host-Http-` as well.
+/// Prefixes with a meaning to browsers, now or in an earlier draft. The first covers `__Host-Http-` as well.
 const PREFIXES: [&str; 4] = ["__Host-", "__Secure-", "__Http-", "__HostHttp-"];
 
 fn check_name(name: &str) -> Result<(), CookieError> {
@@ -338,7 +340,7 @@ fn check_name(name: &str) -> Result<(), CookieError> {
     if let Some(found) = name.chars().find(|found| !is_token(*found)) {
         return Err(CookieError::NameCharacter { found });
     }
-    // In any case: browsers hold `__host-id` to the rules of `__Host-id`, but servers tell the two apart.
+    // In any case: browsers apply the rules of `__Host-id` to `__host-id`, while servers distinguish the two.
     let begins = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     match PREFIXES.into_iter().find(begins) {
         Some(found) => Err(CookieError::NamePrefix { found }),
@@ -362,7 +364,7 @@ fn check_path(path: &str) -> Result<(), CookieError> {
     }
 }
 
-/// The domain as it is written. One leading dot has had no meaning since RFC 6265 and is left out.
+/// Returns the domain as it is written, without a leading dot, which has no meaning since RFC 6265.
 fn check_domain(domain: &str) -> Result<&str, CookieError> {
     check_length("Domain", domain)?;
     let host = domain.strip_prefix('.').unwrap_or(domain);

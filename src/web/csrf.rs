@@ -1,12 +1,12 @@
 //! Refuses requests that change something and that another site made the visitor's browser send.
 //!
-//! Facts behind it: a browser adds the cookie to requests that other sites make, and says by `Sec-Fetch-Site` (all since 2023) and
-//! `Origin` (with every request that is not safe, since 2020) who makes them. A page cannot forge either. So no token is needed
-//! (Fetch Metadata, W3C; the same rule as in Go's `http.CrossOriginProtection`). `SameSite` cookies alone are not enough:
-//! every host of the same registrable domain counts as the same site.
+//! Facts: a browser adds the cookie to requests that other sites make. It reports the origin of a request in `Sec-Fetch-Site`
+//! (all browsers since 2023) and `Origin` (on every request that is not safe, since 2020). A page cannot forge either. So no
+//! token is needed (Fetch Metadata, W3C; the same rule as in Go's `http.CrossOriginProtection`). `SameSite` cookies alone are
+//! not enough: every host of the same registrable domain counts as the same site.
 //!
-//! Invariants: what cannot be told is refused; a safe method is let through whatever it says, so it must change nothing, and a
-//! WebSocket's handshake is not counted as safe, because it opens a channel that changes things.
+//! Invariants: an unclear request is refused. A safe method always passes, so it must change nothing. A WebSocket's handshake
+//! does not count as safe, because it opens a channel that changes things.
 
 use std::{
     error, fmt,
@@ -29,25 +29,25 @@ use crate::log;
 
 /// A tower layer that answers 403 to requests from other sites, unless their method is safe (GET, HEAD, OPTIONS, TRACE).
 ///
-/// The 403 has a text that says what was compared and what to do, if the body is axum's, a `String` or a `Vec<u8>`. So does the event, with the
-/// feature `tracing`.
+/// The 403 has a text with what was compared and what to do, if the body is axum's, a `String` or a `Vec<u8>`. So does the
+/// event, with the feature `tracing`.
 ///
 /// A request that is not safe, or that opens a WebSocket, passes if one of these holds:
 /// 1. its `Origin` is [the application's own](Self::for_origin), or [trusted](Self::trust);
-/// 2. `Sec-Fetch-Site` is `same-origin`, or `none` for what the visitor did by hand;
-/// 3. without `Sec-Fetch-Site`, and if no origin was given by [`for_origin`](Self::for_origin): its `Origin` has the host and the port of
-///    `Host`. A port that is missing is the one of the origin's scheme.
+/// 2. `Sec-Fetch-Site` is `same-origin`, or `none` for an action of the visitor;
+/// 3. it has no `Sec-Fetch-Site`, [`for_origin`](Self::for_origin) was not called, and its `Origin` has the host and the port
+///    of `Host`. A missing port is the default of the origin's scheme.
 ///
-/// A request with neither header was not made by a browser of the last years. It is refused unless
+/// A request with neither header was not made by a current browser. It is refused unless
 /// [`allow_without_origin`](Self::allow_without_origin) was called.
 ///
 /// # Behind a proxy
 /// Many proxies replace `Host`: nginx sends the address of its upstream unless it is configured otherwise. Requests without
-/// `Sec-Fetch-Site` then match nothing, and they are refused. These are WebSockets of Chromium, all requests of browsers from before 2023,
-/// and all requests over plain http. So give the layer the public origin of the application by [`for_origin`](Self::for_origin).
+/// `Sec-Fetch-Site` then match nothing and are refused: WebSockets of Chromium, all requests of browsers from before 2023, and
+/// all requests over plain http. So pass the application's public origin to [`for_origin`](Self::for_origin).
 ///
-/// Put it around the same routes as the [`SessionLayer`](crate::SessionLayer), inside or outside of it. Handlers of safe methods must change
-/// nothing. Sessions that a header carries need no such layer: no browser sends that by itself.
+/// Put it around the same routes as the [`SessionLayer`](crate::SessionLayer), inside or outside of it. Handlers of safe
+/// methods must change nothing. Sessions that a header carries need no such layer: no browser sends that by itself.
 ///
 /// # Examples
 /// ```
@@ -75,19 +75,19 @@ struct Config {
 }
 
 impl CsrfLayer {
-    /// A layer that lets requests of the application itself through, and no others.
+    /// Returns a layer that accepts requests of the application itself, and no others.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An origin under which browsers know the application, such as `https://app.example.com`: scheme, host, and a port if it is not the
-    /// scheme's own. Call it once for each. Default: none.
+    /// Adds an origin under which browsers know the application, such as `https://app.example.com`: scheme, host, and a port if
+    /// it is not the scheme's default. Call it once for each. Default: none.
     ///
-    /// `Origin` is then compared with these, and `Host` is ignored. This is the way behind a proxy that changes `Host`, and stricter in
-    /// any case: a page of the same host over plain http is another origin.
+    /// `Origin` is then compared with these, and `Host` is ignored. Use it behind a proxy that changes `Host`. It is also
+    /// stricter: a page of the same host over plain http is another origin.
     ///
     /// # Errors
-    /// [`CsrfError::NotAnOrigin`] for anything else: a path, a wildcard, `null`, which any page can be.
+    /// [`CsrfError::NotAnOrigin`] for anything else: a path, a wildcard, or `null`, which any page can send.
     ///
     /// # Examples
     /// ```
@@ -102,26 +102,26 @@ impl CsrfLayer {
         Ok(self)
     }
 
-    /// Lets requests through that pages of another origin make, such as `https://pay.example.com`: scheme, host, and a port if it is not
-    /// the scheme's own. Default: none. For the application's own origin there is [`for_origin`](Self::for_origin).
+    /// Accepts requests from pages of another origin, such as `https://pay.example.com`: scheme, host, and a port if it is not
+    /// the scheme's default. Default: none. For the application's own origin, use [`for_origin`](Self::for_origin).
     ///
     /// # Errors
-    /// [`CsrfError::NotAnOrigin`] for anything else: a path, a wildcard, `null`, which any page can be.
+    /// [`CsrfError::NotAnOrigin`] for anything else: a path, a wildcard, or `null`, which any page can send.
     pub fn trust(mut self, origin: &str) -> Result<Self, CsrfError> {
         let origin = Origin::named(origin)?;
         Arc::make_mut(&mut self.config).trusted.push(origin);
         Ok(self)
     }
 
-    /// Lets requests through that have neither `Origin` nor `Sec-Fetch-Site`: for clients that are not browsers. Default: they
-    /// are refused.
+    /// Accepts requests that have neither `Origin` nor `Sec-Fetch-Site`: for clients that are not browsers. Default: they are
+    /// refused.
     pub fn allow_without_origin(mut self) -> Self {
         Arc::make_mut(&mut self.config).allow_without_origin = true;
         self
     }
 }
 
-/// Why a [`CsrfLayer`] would not mean what it says.
+/// Why a [`CsrfLayer`] would not work as intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CsrfError {
@@ -150,7 +150,7 @@ impl error::Error for CsrfError {}
 struct Origin {
     scheme: String,
     host: Host,
-    /// The scheme's own if the origin names none.
+    /// The scheme's default if the origin has no port.
     port: Option<u16>,
 }
 
@@ -169,8 +169,8 @@ impl Origin {
         Self::parse(text).ok_or_else(|| CsrfError::NotAnOrigin { found: text.to_owned() })
     }
 
-    /// Whether every host that the request names for its server is this one. The scheme cannot be compared: behind a proxy that ends TLS
-    /// nothing says which it was.
+    /// Whether every host that the request names for its server is this one. The scheme cannot be compared: behind a proxy that
+    /// ends TLS, the original one is not known.
     fn is_asked(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let is_this = |asked: &Authority| asked.host == self.host && asked.port.or(own_port(&self.scheme)) == self.port;
         Authority::all_of(uri, headers).is_some_and(|asked| asked.iter().all(is_this))
@@ -187,7 +187,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The port that a URL of the scheme leaves out.
+/// Returns the port that a URL of the scheme leaves out.
 fn own_port(scheme: &str) -> Option<u16> {
     match scheme {
         "https" => Some(443),
@@ -199,7 +199,7 @@ fn own_port(scheme: &str) -> Option<u16> {
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 impl Config {
-    /// `Err`: why the request is refused, and what to do if it should not be.
+    /// Returns in `Err` why the request is refused, and what to do if it should not be.
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
         if method.is_safe() && !opens_websocket(headers) {
             return Ok(());
@@ -217,7 +217,7 @@ impl Config {
         if is_own { Ok(()) } else { Err(self.refusal(origin, site, uri, headers)) }
     }
 
-    /// What was compared with what, and what to do.
+    /// Returns what was compared with what, and what to do.
     fn refusal(&self, origin: Option<&HeaderValue>, site: Option<&HeaderValue>, uri: &Uri, headers: &HeaderMap) -> String {
         const OTHER_SITE: &str = "the request was made by another site";
         let site = site.map(|site| shown(site.as_bytes()));
@@ -267,13 +267,13 @@ fn opens_websocket(headers: &HeaderMap) -> bool {
     protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// The header's one value. Browsers send no second one.
+/// Returns the header's only value. Browsers never send a second one.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, String> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     match values.next() {
         Some(_) => {
-            Err(format!("the request has the header `{name}` twice, browsers send it once; find out who adds the other"))
+            Err(format!("the request has the header `{name}` twice, browsers send it once; find out what adds the second"))
         }
         None => Ok(first),
     }

@@ -1,4 +1,4 @@
-//! The extractor for axum, and what an error looks like to a client.
+//! The axum extractor, and the response for an error.
 
 use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
@@ -9,11 +9,11 @@ use http::request::Parts;
 use super::{Named, SessionName, body, request_scope};
 use crate::{Error, Session, log};
 
-/// Gives the request's session, loading it the first time. It is synchronous inside: from memory, or one read of the file.
+/// Returns the request's session, and loads it the first time. It is synchronous inside: from memory, or one read of the file.
 ///
 /// # Errors
-/// [`Error::NoLayer`] outside a [`SessionLayer`](crate::SessionLayer), [`Error::Degraded`] if the disk has to be asked and
-/// refuses.
+/// [`Error::NoLayer`] outside a [`SessionLayer`](crate::SessionLayer), [`Error::Degraded`] if the session must be read from
+/// disk and the disk refuses.
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
@@ -22,7 +22,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// `None` if the client came without a session, so that a page that needs none creates none.
+/// Returns `None` if the client came without a session, so that a page that needs none creates none.
 impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
@@ -32,10 +32,10 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     }
 }
 
-/// Gives the request's session of that name.
+/// Returns the request's session of that name.
 ///
 /// # Errors
-/// As [`Named::of_request`].
+/// Those of [`Named::of_request`].
 impl<N: SessionName, S: Sync> FromRequestParts<S> for Named<N> {
     type Rejection = Error;
 
@@ -44,7 +44,7 @@ impl<N: SessionName, S: Sync> FromRequestParts<S> for Named<N> {
     }
 }
 
-/// `None` if the client came without a session of that name.
+/// Returns `None` if the client came without a session of that name.
 impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     type Rejection = Error;
 
@@ -54,11 +54,13 @@ impl<N: SessionName, S: Sync> OptionalFromRequestParts<S> for Named<N> {
     }
 }
 
-/// 503 for what may work later, 409 for what the visitor can settle by looking again, signing in or ending another session, else 500.
+/// Returns 503 for what may work later, 409 for what the visitor can settle by reloading, signing in or ending another session,
+/// else 500.
 ///
-/// For a mistake in the application's code or set-up, such as no layer or a value read as another type, the body is the error's text, which
-/// says what to do and holds no value of the session. It is also an event, or, without the feature `tracing` and in builds with debug
-/// assertions, a line on stderr, once for each text. Any other error is an event alone: what happened is not for the client.
+/// For a mistake in the application's code or set-up, such as no layer or a value read as another type, the body is the error's
+/// text. It says what to do and contains no value of the session. It is also an event or, in builds with debug assertions
+/// without the feature `tracing`, a line on stderr, once for each text. Any other error is only an event: the client gets no
+/// details.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if self.is_mistake() {

@@ -1,4 +1,4 @@
-//! The layer, and what an application sets on it.
+//! The layer, and its settings.
 //!
 //! Invariant: a configuration that browsers would refuse, or that is not safe, is an error before the first request.
 
@@ -19,13 +19,13 @@ use crate::{
     session::{Ending, Finish},
 };
 
-/// A tower layer that gives the handlers within it a [`Session`](crate::Session) carried by a cookie.
+/// A tower layer that provides the handlers within it with a [`Session`](crate::Session) carried by a cookie.
 ///
 /// The cookie is `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`. A response that used the session has
-/// `Vary: Cookie`, and `Cache-Control: private` if the application set no `Cache-Control`; one that sets the cookie has
-/// `Cache-Control: no-store` in any case.
+/// `Vary: Cookie`, and `Cache-Control: private` if the application set no `Cache-Control`. One that sets the cookie always has
+/// `Cache-Control: no-store`.
 ///
-/// A handler that does not ask for its session pays nothing for the layer.
+/// A handler that does not use its session pays nothing for the layer.
 ///
 /// # Examples
 /// ```
@@ -45,7 +45,7 @@ pub struct SessionLayer {
 }
 
 impl SessionLayer {
-    /// A layer over `store`, with the safe defaults above.
+    /// Returns a layer over `store`, with the safe defaults above.
     ///
     /// # Panics
     /// Never: the defaults are a valid cookie.
@@ -88,13 +88,13 @@ impl SessionLayer {
         Self { config: Arc::new(config) }
     }
 
-    /// Carries the sessions of the name `N`, which handlers ask for as [`Named<N>`](crate::Named): beside those of another
-    /// layer, with a cookie of their own. Default: sessions without a name.
+    /// Carries the sessions of the name `N`, which handlers extract as [`Named<N>`](crate::Named): beside those of another
+    /// layer, with their own cookie. Default: sessions without a name.
     ///
-    /// Layers may share a store. A token of sessions without a name, or of another, leads nowhere here.
+    /// Layers may share a store. A token of sessions without a name, or with another one, leads nowhere here.
     ///
     /// # Panics
-    /// Never: a name that is fit for no cookie does not compile.
+    /// Never: an invalid name does not compile.
     ///
     /// # Examples
     /// ```
@@ -127,15 +127,16 @@ impl SessionLayer {
         })
     }
 
-    /// What carries the token. Default: [`Transport::Cookie`].
+    /// Sets what carries the token. Default: [`Transport::Cookie`].
     ///
-    /// A token that arrives in any other way is not looked at.
+    /// A token that arrives in any other way is ignored.
     ///
-    /// With a header, the response tells a new token in a header too: after the first value was set and after a rotation. The
-    /// client keeps it and sends it from then on; an empty one says that the session has ended.
+    /// With a header, the response sends a new token in a header too: after the first value was set and after a rotation. The
+    /// client keeps it and sends it from then on. An empty one means that the session has ended.
     ///
     /// # Errors
-    /// [`TransportError::HeaderTaken`] for a header that means something else, [`TransportError::HeaderDropped`] for one that proxies drop.
+    /// [`TransportError::HeaderTaken`] for a header with another meaning, [`TransportError::HeaderDropped`] for one that
+    /// proxies drop.
     ///
     /// # Examples
     /// ```
@@ -154,19 +155,20 @@ impl SessionLayer {
         }))
     }
 
-    /// For development: works over plain http, and answers 421 to a request whose `Host` is not loopback. The answer's text says which
-    /// host was found.
+    /// Allows plain http, for development. Answers 421 to a request whose `Host` is not loopback; the answer's text contains
+    /// the host that was found.
     ///
-    /// Loopback is `localhost` and every name under it, 127.0.0.0/8, also in a short form such as `127.1`, `[::1]`, and an IPv4 address of
-    /// loopback that is mapped to IPv6.
+    /// Loopback is `localhost` and every name under it, 127.0.0.0/8, also in a short form such as `127.1`, `[::1]`, and an IPv4
+    /// address of loopback that is mapped to IPv6.
     ///
-    /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers take over https only. Browsers send the cookies of
-    /// `localhost` to every port, so its name ends with a part of the store's id, as in `id-3f9a1c02`, unless [`Cookie::name`] set one: two
-    /// applications on one computer do not overwrite each other's session. A store in memory has another id each time it is opened.
+    /// The cookie then has neither `Secure` nor the `__Host-` prefix, which browsers accept over https only. Browsers send the
+    /// cookies of `localhost` to every port. So its name ends with a part of the store's id, as in `id-3f9a1c02`, unless
+    /// [`Cookie::name`] set one: two applications on one computer do not overwrite each other's session. A store in memory has
+    /// another id each time it is opened.
     ///
     /// # Panics
-    /// With the rule, if the cookie set by [`cookie`](Self::cookie) needs https; set it after this, or use
-    /// [`plain_http_on`](Self::plain_http_on), to get an error instead.
+    /// Panics with the rule if the cookie set by [`cookie`](Self::cookie) needs https. To get an error instead, call `cookie`
+    /// after this, or use [`plain_http_on`](Self::plain_http_on).
     ///
     /// # Examples
     /// ```
@@ -194,11 +196,12 @@ impl SessionLayer {
         })
     }
 
-    /// As [`plain_http_on_loopback`](Self::plain_http_on_loopback), for a server that listens on `address`, which is then known
-    /// to be one of loopback before the first request.
+    /// Like [`plain_http_on_loopback`](Self::plain_http_on_loopback), for a server that listens on `address`, which is checked
+    /// to be loopback before the first request.
     ///
     /// # Errors
-    /// [`CookieError::PlainHttpOnPublicAddress`] for any other address, `0.0.0.0` included; and if the cookie needs https.
+    /// [`CookieError::PlainHttpOnPublicAddress`] for any other address, including `0.0.0.0`; and an error if the cookie needs
+    /// https.
     ///
     /// # Examples
     /// ```
@@ -219,7 +222,7 @@ impl SessionLayer {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Another cookie than the default one.
+    /// Replaces the default cookie.
     ///
     /// # Errors
     /// A [`CookieError`] that names the rule, if browsers would refuse the cookie or it would be unsafe.
@@ -251,7 +254,7 @@ impl SessionLayer {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Notices when a session's client changes. Default: not.
+    /// Detects changes of a session's client. Default: off.
     ///
     /// # Examples
     /// ```
@@ -274,10 +277,11 @@ impl SessionLayer {
         self.change(|config| config.binding = Some(binding))
     }
 
-    /// Sends a response as it is when the values that its request set were dropped, because the session had ended meanwhile: its visitor
-    /// signed out in another tab, say. By default that is a 409, because the page says that it has stored what is nowhere.
+    /// Sends a response unchanged if the values that its request set were dropped because the session had ended meanwhile: for
+    /// example, its visitor signed out in another tab. By default that is a 409, because the page claims to have stored values
+    /// that are lost.
     ///
-    /// A request that set no value, or only [quick](Session::insert_quick) ones, is answered in any case.
+    /// A request that set no value, or only [quick](Session::insert_quick) ones, is always answered.
     ///
     /// # Examples
     /// ```
@@ -298,8 +302,8 @@ impl SessionLayer {
         self.change(|config| config.allow_dropped_values = true)
     }
 
-    /// Commits also when the response is a server error (5xx). By default that drops the changes: the handler failed halfway. The end of a
-    /// session, by [`sign_out`](Session::sign_out) or [`destroy`](Session::destroy), is committed in any case.
+    /// Commits even when the response is a server error (5xx). By default that drops the changes: the handler failed halfway.
+    /// The end of a session, by [`sign_out`](Session::sign_out) or [`destroy`](Session::destroy), is always committed.
     ///
     /// # Examples
     /// ```
@@ -324,23 +328,24 @@ impl SessionLayer {
         self.change(|config| config.commit_on_server_error = true)
     }
 
-    /// A session such as a request without one would get.
+    /// Returns a session as a request without one would get.
     #[cfg(feature = "test-util")]
     pub(crate) fn new_session(&self) -> Session {
         Session::new(&self.config.store, self.config.kind(&Arrived::default(), &Carried::None))
     }
 
-    /// The header by which a request presents the session, which was saved.
+    /// Returns the header with which a request presents the session, which was saved.
     #[cfg(feature = "test-util")]
     pub(crate) fn presents(&self, session: &Session) -> Result<(HeaderName, HeaderValue), Error> {
         if let Some(token) = session.token() {
             return Ok(self.config.carrier.presents(&token));
         }
         let mut headers = HeaderMap::new();
-        if let Some(Finish { ticket, told, parts, .. }) = session.finish(Ending { commits: true, allows_dropped_values: false })
+        if let Some(Finish { ticket, update, parts, .. }) =
+            session.finish(Ending { commits: true, allows_dropped_values: false })
         {
             ticket?;
-            self.config.tell(&told, parts, &mut headers)?;
+            self.config.tell(&update, parts, &mut headers)?;
         }
         let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
         let value = HeaderValue::try_from(set.collect::<Vec<_>>().join("; "));

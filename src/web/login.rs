@@ -4,13 +4,13 @@ use http::{HeaderName, HeaderValue, header::COOKIE};
 
 use crate::{Owner, Session, SessionLayer};
 
-/// Signs `owner` in to the sessions that `layer` carries, and gives the `Cookie` header by which a request says so.
+/// Signs `owner` in to the sessions that `layer` carries, and returns the `Cookie` header for a request.
 ///
-/// For tests of handlers behind a login, without the login. See [`login_with`] for sessions with values, and for layers that carry
-/// tokens in another header.
+/// For tests of handlers behind a login, without the login. See [`login_with`] for sessions with values, and for layers that
+/// carry tokens in another header.
 ///
 /// # Panics
-/// If the layer carries tokens otherwise, or its store refuses.
+/// If the layer carries tokens in another header, or its store refuses.
 ///
 /// # Examples
 /// ```
@@ -35,7 +35,7 @@ pub fn login_cookie(layer: &SessionLayer, owner: impl Into<Owner>) -> String {
     value.to_str().expect("a cookie's name and a token are ASCII").to_owned()
 }
 
-/// As [`login_cookie`], after `set` has put values into the session; gives the header, of whatever name, and its value.
+/// Like [`login_cookie`], after `set` has put values into the session. Returns the header, of any name, and its value.
 ///
 /// # Panics
 /// If the store refuses.

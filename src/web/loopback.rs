@@ -1,6 +1,6 @@
-//! Whether a request was made to this machine itself: plain http is for nothing else.
+//! Checks whether a request was made to this machine itself: plain http is for nothing else.
 //!
-//! Invariant: a host that two clients can read differently is not loopback; see `authority.rs` for the spellings that are read.
+//! Invariant: a host that two clients can read differently is not loopback; see `authority.rs` for the accepted spellings.
 
 use http::{HeaderMap, Uri};
 
@@ -23,7 +23,7 @@ fn is_loopback_host(host: &Host) -> bool {
     }
 }
 
-/// Why a request is not for a server of plain http, and what to do; `None` if every host that it names is loopback.
+/// Returns why a plain http server refuses the request, and what to do; `None` if every host that it names is loopback.
 pub(super) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     if is_loopback(uri, headers) {
         return None;
@@ -98,13 +98,13 @@ mod tests {
             "127.1.1.1.1",
             "127.0.0.256",
             "2130706433.example.com",
-            // Octal and hexadecimal to some clients, and another address or a name to others.
+            // Octal or hexadecimal to some clients, and another address or a name to others.
             "0177.0.0.1",
             "0x7f.0.0.1",
             "0x7f000001",
             "127.0.0.01",
             "[::ffff:192.168.0.1]",
-            // Forms of old that no system routes to loopback.
+            // Old forms that no system routes to loopback.
             "[::127.0.0.1]",
             "[64:ff9b::127.0.0.1]",
             "[::1%lo]",

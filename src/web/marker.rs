@@ -1,6 +1,6 @@
 //! The name of a layer's sessions, as a value.
 //!
-//! Invariant: a name is fit for a cookie, or the program does not compile.
+//! Invariant: a name is valid in a cookie, or the program does not compile.
 
 use std::any::TypeId;
 
@@ -24,13 +24,13 @@ impl Marker {
         name_hash(self.name)
     }
 
-    /// Whether both are the same name, or both are none.
+    /// Whether both have the same name, or both have none.
     pub(super) fn same(one: Option<&Self>, other: Option<&Self>) -> bool {
         one.map(|marker| marker.id) == other.map(|marker| marker.id)
     }
 }
 
-/// Shorter and stricter than a cookie's name may be, so that every rule for those is kept.
+/// Shorter and stricter than a cookie's name may be, so that it meets every rule for those.
 const fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > 64 || (bytes.len() > 1 && bytes[0] == b'_' && bytes[1] == b'_') {

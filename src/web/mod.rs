@@ -1,8 +1,8 @@
 //! Sessions over HTTP: the cookie, the layer around an application, and the extractor.
 //!
-//! [`SessionLayer`] is put around an application, and its handlers ask for a [`Session`](crate::Session). [`Cookie`] and [`Transport`] say what
-//! carries the token, [`CsrfLayer`] refuses requests that other sites make in a visitor's name, [`Binding`] notices that a session's client
-//! is another one.
+//! Put [`SessionLayer`] around an application; its handlers extract a [`Session`](crate::Session). [`Cookie`] and [`Transport`]
+//! configure what carries the token, [`CsrfLayer`] refuses requests that other sites make with a visitor's cookie, [`Binding`]
+//! detects that a session's client has changed.
 
 // Depends on the session alone; nothing below knows of HTTP.
 

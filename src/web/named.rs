@@ -1,7 +1,7 @@
-//! Sessions by name: several in one application, each with its cookie and its extractor, told apart by a type.
+//! Sessions by name: several in one application, each with its own cookie and extractor, distinguished by a type.
 //!
-//! Invariants: a name is fit for a cookie, or the program does not compile; a token of sessions of one name leads nowhere under
-//! another, even in the same store, because the name is part of what the record key is a hash of.
+//! Invariants: a name is valid in a cookie, or the program does not compile. A token of one name leads nowhere under another,
+//! even in the same store, because the name is part of the record key's hash.
 
 use std::{fmt, marker::PhantomData, ops::Deref};
 
@@ -10,9 +10,9 @@ use http::HeaderMap;
 use super::{marker::Marker, request_scope};
 use crate::{Error, Session};
 
-/// A name for the sessions of one kind, as a type of the application's own.
+/// A name for the sessions of one kind, as a type of the application.
 ///
-/// Give it to the layer by [`SessionLayer::named`](crate::SessionLayer::named) and ask for the session as [`Named`].
+/// Pass it to the layer with [`SessionLayer::named`](crate::SessionLayer::named), and extract the session as [`Named`].
 ///
 /// # Examples
 /// ```
@@ -50,31 +50,31 @@ pub trait SessionName: 'static {
     /// SessionLayer::new(sessile::testing::store()).named::<Evil>();
     /// ```
     ///
-    /// It is the cookie's name unless [`Cookie::name`](crate::Cookie::name) says otherwise. Sessions under another name are other
-    /// sessions, so changing it signs everybody out.
+    /// It is the cookie's name unless [`Cookie::name`](crate::Cookie::name) sets another. Sessions with another name are
+    /// different sessions, so changing the name signs every user out.
     const NAME: &str;
 }
 
-/// The request's session of the name `N`, which a layer with that name carries.
+/// The request's session of the name `N`, from a layer with that name.
 ///
-/// It is a [`Session`] in everything else, and so it dereferences to one.
+/// It dereferences to a [`Session`].
 pub struct Named<N> {
     session: Session,
     name: PhantomData<fn() -> N>,
 }
 
 impl<N: SessionName> Named<N> {
-    /// As [`Session::of_request`].
+    /// Returns the request's session, like [`Session::of_request`].
     ///
     /// # Errors
-    /// [`Error::NoNamedLayer`] if no layer of that name runs on this thread; [`Error::Degraded`] if the disk has to be asked and
-    /// refuses.
+    /// [`Error::NoNamedLayer`] if no layer of that name runs on this thread; [`Error::Degraded`] if the session must be read
+    /// from disk and the disk refuses.
     pub fn of_request(headers: &HeaderMap) -> Result<Self, Error> {
         let session = request_scope::session(headers, Some(&Marker::of::<N>()))?;
         Ok(Self { session, name: PhantomData })
     }
 
-    /// The session, for functions that take one of any name.
+    /// Returns the session, for functions that take one of any name.
     pub fn into_session(self) -> Session {
         self.session
     }

@@ -1,9 +1,9 @@
 //! How a handler finds its request's session: through the thread that polls it.
 //!
-//! While a request's future is polled, its scope lies on this thread's stack of scopes; nothing is put into the request, so a
-//! handler that does not ask for the session costs no allocation. Tokio's task-local values work the same way.
+//! While a request's future is polled, its scope is on this thread's stack of scopes. Nothing is put into the request, so a
+//! handler that does not use the session costs no allocation. Tokio's task-local values work the same way.
 //!
-//! Invariant: a scope is on the stack exactly while its own future runs, also when that panics.
+//! Invariant: a scope is on the stack exactly while its own future runs, even if that panics.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -19,13 +19,13 @@ pub(super) struct RequestScope {
     pub(super) used: SessionUse,
 }
 
-/// What the request made of its session.
+/// How the request used its session.
 pub(super) enum SessionUse {
-    /// Nobody asked for it.
+    /// Not at all.
     Untouched,
-    /// Somebody asked, and there was no answer.
+    /// Loading it failed.
     Failed,
-    /// Somebody has it.
+    /// It was loaded.
     Loaded(Session),
 }
 
@@ -33,7 +33,7 @@ thread_local! {
     static SCOPES: RefCell<Vec<RequestScope>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes `scope` the innermost one of this thread, until what this gives is dropped.
+/// Makes `scope` the innermost one of this thread until the returned guard is dropped.
 #[inline]
 pub(super) fn enter(scope: &mut Option<RequestScope>) -> Entered<'_> {
     let inner = scope.take();
@@ -44,8 +44,8 @@ pub(super) fn enter(scope: &mut Option<RequestScope>) -> Entered<'_> {
     Entered { scope, is_in }
 }
 
-/// As [`enter`], when the request arrives. If an outer layer gives the request the same session, that layer commits it, and `scope` stays
-/// `None`.
+/// Like [`enter`], when the request arrives. If an outer layer provides the same session for the request, that layer commits
+/// it, and `scope` stays `None`.
 #[inline]
 pub(super) fn open(scope: &mut Option<RequestScope>) -> Entered<'_> {
     let inner = scope.take();
@@ -62,13 +62,13 @@ pub(super) fn open(scope: &mut Option<RequestScope>) -> Entered<'_> {
 }
 
 impl RequestScope {
-    /// Whether both layers give this request the same session.
+    /// Whether both layers provide the same session for this request.
     fn serves_same(&self, other: &Self) -> bool {
         self.config.serves_same(&other.config) && self.arrived.is_same(&other.arrived)
     }
 }
 
-/// Takes the scope back, also when what runs in it panics.
+/// Takes the scope back, even if the code within it panics.
 pub(super) struct Entered<'a> {
     scope: &'a mut Option<RequestScope>,
     is_in: bool,
@@ -84,16 +84,17 @@ impl Drop for Entered<'_> {
 }
 
 impl Session {
-    /// The session of a request, in a service within a [`SessionLayer`](crate::SessionLayer); `headers` are the request's.
+    /// Returns the session of a request, in a service within a [`SessionLayer`](crate::SessionLayer); `headers` are the
+    /// request's.
     ///
-    /// For tower services of every kind. In axum, name a `Session` among the handler's arguments instead.
+    /// For all tower services. In axum, add a `Session` to the handler's arguments instead.
     ///
-    /// A request that a handler makes to routes within the layer, and that presents no token, has a session of its own that stores nothing:
-    /// it does not decide whose session the visitor has.
+    /// A request that a handler makes to routes within the layer, and that presents no token, has its own session that stores
+    /// nothing: it does not decide which session the visitor has.
     ///
     /// # Errors
-    /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a task of its own; [`Error::Degraded`] if the disk
-    /// has to be asked and refuses.
+    /// [`Error::NoLayer`] if no layer's future runs on this thread, as in a spawned task; [`Error::Degraded`] if the session
+    /// must be read from disk and the disk refuses.
     ///
     /// # Examples
     /// ```
@@ -117,7 +118,7 @@ impl Session {
     }
 }
 
-/// The session, of the name that `marker` stands for, of the request whose handler runs on this thread. The first call loads it.
+/// Returns the session with the name `marker` of the request whose handler runs on this thread. The first call loads it.
 pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Session, Error> {
     let innermost = SCOPES.with_borrow_mut(|scopes| {
         let at = scopes.iter().rposition(|scope| Marker::same(scope.config.marker.as_ref(), marker))?;
@@ -133,14 +134,14 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         (None, None) => return Err(Error::NoLayer),
         (None, Some(marker)) => return Err(Error::NoNamedLayer { name: marker.name }),
     };
-    // Not under the borrow: this may read the disk and ask a clock of the application's.
+    // Not under the borrow: this may read the disk and call a clock of the application.
     let loaded = config.load(&arrived, headers);
     SCOPES.with_borrow_mut(|scopes| {
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.arrived = arrived;
         match &loaded {
             Ok((session, true)) => scope.used = SessionUse::Loaded(session.clone()),
-            // A handler made the request, and whose session the visitor has is not for it to say.
+            // A handler made the request, which must not decide which session the visitor has.
             Ok((_, false)) => {}
             Err(_) => scope.used = SessionUse::Failed,
         }

@@ -1,7 +1,7 @@
 //! What carries the token between client and server: the cookie, or a header for clients that have no cookies.
 //!
-//! Invariants: a token is looked for in the layer's own transport and nowhere else, never in the URL or the body; a response that
-//! carries a token may not be kept by a cache, and one that depends on the session says by `Vary` on which header.
+//! Invariants: a token is read only from the layer's own transport, never from the URL or the body. No cache may keep a
+//! response that carries a token. A response that depends on the session has a `Vary` with the transport's header.
 
 use std::{error, fmt, time::Duration};
 
@@ -17,17 +17,18 @@ mod taken;
 
 /// What carries the token of a layer's sessions.
 ///
-/// For APIs, mobile apps and desktop web views with a scheme of their own. In browsers a cookie is safer: scripts cannot read it.
-/// On the other hand no browser sends a header by itself, so such requests need no defence against cross-site forgery.
+/// Headers are for APIs, mobile apps and desktop web views with their own scheme. In browsers a cookie is safer: scripts cannot
+/// read it. On the other hand, no browser sends a header by itself, so such requests need no defence against cross-site
+/// forgery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
     /// The session's [`Cookie`](crate::Cookie).
     #[default]
     Cookie,
-    /// `Authorization: Bearer <token>`. The response gives a new token as `Session-Token: <token>`.
+    /// `Authorization: Bearer <token>`. The response sends a new token as `Session-Token: <token>`.
     Bearer,
-    /// A header of the application's own, in both directions: the token alone is its value.
+    /// A header of the application's own, in both directions: its value is the token alone.
     Header(HeaderName),
 }
 
@@ -35,19 +36,19 @@ pub enum Transport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// Browsers, caches, proxies or servers read or write the header by themselves: it may be changed or removed on the way, or its value
-    /// logged. These are the headers of RFC 9110, 9111 and 9112, of the Fetch standard and of browsers' policies, and those by which proxies
-    /// pass on addresses, such as `x-real-ip`, and follow requests, such as `x-request-id`.
+    /// Browsers, caches, proxies or servers read or write the header by themselves: it may be changed or removed on the way, or
+    /// its value logged. These are the headers of RFC 9110, 9111 and 9112, of the Fetch standard and of browsers' policies, and
+    /// those with which proxies pass on addresses, such as `x-real-ip`, and trace requests, such as `x-request-id`.
     HeaderTaken {
         /// The header.
         found: HeaderName,
     },
-    /// The header's name has a character that nginx and other proxies do not let through: they drop such a header without an error. They pass
-    /// letters, digits and `-`.
+    /// The header's name has a character for which nginx and other proxies silently drop the header. They accept letters,
+    /// digits and `-`.
     HeaderDropped {
         /// The header.
         found: HeaderName,
-        /// The first such character, which is `_` most of the time.
+        /// The first such character, usually `_`.
         character: char,
     },
 }
@@ -57,7 +58,7 @@ impl fmt::Display for TransportError {
         match self {
             Self::HeaderTaken { found } => write!(
                 f,
-                "the header `{found}` cannot carry tokens, browsers, caches, proxies or servers give it a meaning of its own (RFC 9110); use one \
+                "the header `{found}` cannot carry tokens, browsers, caches, proxies or servers use it themselves (RFC 9110); use one \
                  such as `x-session`, or `Transport::Bearer`"
             ),
             Self::HeaderDropped { found, character } => write!(
@@ -71,10 +72,10 @@ impl fmt::Display for TransportError {
 
 impl error::Error for TransportError {}
 
-/// Gives the token back to a client that sends it as `Authorization`.
+/// Sends the token to a client that presents it as `Authorization`.
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
 
-/// Values looked at in one request, as many as of cookies.
+/// The most values read from one request, as for cookies.
 const MOST_CANDIDATES: usize = 8;
 
 /// A checked [`Transport`].
@@ -85,7 +86,7 @@ pub(super) enum Carrier {
 }
 
 impl Carrier {
-    /// A carrier other than the cookie; `None` for that.
+    /// Returns a carrier other than the cookie; `None` for the cookie.
     pub(super) fn header(transport: Transport) -> Result<Option<Self>, TransportError> {
         Ok(match transport {
             Transport::Cookie => None,
@@ -98,7 +99,7 @@ impl Carrier {
         })
     }
 
-    /// The header in which requests present tokens.
+    /// Returns the header in which requests present tokens.
     pub(super) fn asks(&self) -> &HeaderName {
         match self {
             Self::Cookie(_) => &header::COOKIE,
@@ -137,7 +138,7 @@ impl Carrier {
         }
     }
 
-    /// The header by which a request presents `token`.
+    /// Returns the header with which a request presents `token`.
     #[cfg(feature = "test-util")]
     pub(super) fn presents(&self, token: &Token) -> (HeaderName, HeaderValue) {
         let (name, value) = match self {
@@ -148,12 +149,12 @@ impl Carrier {
         (name, HeaderValue::try_from(value).expect("the name was checked, and a token is base64url"))
     }
 
-    /// Whether cookies end with the browser, if their sessions do not say otherwise.
+    /// Whether cookies end with the browser, unless their sessions set it.
     pub(super) fn ends_with_browser(&self) -> bool {
         matches!(self, Self::Cookie(template) if template.is_browser_session())
     }
 
-    /// Tells caches that the response depends on what carries the token.
+    /// Marks the response as dependent on the header that carries the token.
     pub(super) fn append_vary(&self, headers: &mut HeaderMap) {
         match self {
             Self::Cookie(_) => cookie::append_vary_cookie(headers),
@@ -161,12 +162,12 @@ impl Carrier {
         }
     }
 
-    /// Writes what the client must be told; `now_ms` is the time of the store.
-    pub(super) fn tell(&self, told: &CookieUpdate, now_ms: u64, headers: &mut HeaderMap) {
-        match (self, told) {
+    /// Writes the update of the client's cookie or header; `now_ms` is the time of the store.
+    pub(super) fn tell(&self, update: &CookieUpdate, now_ms: u64, headers: &mut HeaderMap) {
+        match (self, update) {
             // A header has no date that could be moved.
             (_, CookieUpdate::Nothing) | (Self::Header { .. }, CookieUpdate::Token { renewed: true, .. }) => return,
-            // The sealer's to tell.
+            // The sealer writes this one.
             #[cfg(feature = "sealed")]
             (_, CookieUpdate::Sealed { .. }) => return,
             (Self::Cookie(template), CookieUpdate::Token { token, deadline_ms, .. }) => {
@@ -198,7 +199,7 @@ impl fmt::Debug for Carrier {
     }
 }
 
-/// What follows `Bearer`, in any case and with any number of spaces (RFC 9110, 11.4).
+/// Returns what follows `Bearer`, in any case and with any number of spaces (RFC 9110, 11.4).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer";
     let (scheme, rest) = value.split_at_checked(SCHEME.len())?;
@@ -206,8 +207,8 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(SCHEME) && spaces > 0).then(|| &rest[spaces..])
 }
 
-/// Reads bearer credentials a second time, as plainly as can be, to check the reader: for tests and the fuzz target. `data` are
-/// `Authorization` headers, one a line.
+/// Reads bearer credentials a second time, as plainly as possible, to check the reader: for tests and the fuzz target. `data`
+/// are `Authorization` headers, one per line.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_bearer(data: &[u8]) {
     let mut headers = HeaderMap::new();
@@ -224,7 +225,7 @@ pub(crate) fn check_bearer(data: &[u8]) {
         is_bearer.then_some(token)
     };
     let expected = headers.get_all(header::AUTHORIZATION).iter().filter_map(plainly);
-    // One with a space within is none, whichever part of it is looked at.
+    // A value with a space within is none, whichever part is read.
     let all = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes()));
     let found = all.filter(|token| !token.contains(&b' ')).map(<[u8]>::to_vec);
     assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
@@ -264,7 +265,7 @@ mod tests {
     #[test]
     fn headers_with_a_meaning_carry_no_tokens() {
         for taken in [
-            // Hop by hop, and the way of a message.
+            // Hop by hop, and the path of a message.
             "connection",
             "keep-alive",
             "te",
@@ -355,7 +356,7 @@ mod tests {
             assert_eq!(error, TransportError::HeaderTaken { found });
             assert!(error.to_string().contains(taken) && error.to_string().contains("RFC 9110"));
         }
-        // A name that only looks like one of these is the application's.
+        // A name that only resembles one of these belongs to the application.
         for free in [
             "x-session",
             "session",

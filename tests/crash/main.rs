@@ -199,7 +199,7 @@ fn in_parallel(count: u64, work: impl Fn(u64) + Sync) {
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; give a number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; set a number")))
 }
 
 /// Whether the arguments of `cargo test` mean this target: none, its name, or options alone.

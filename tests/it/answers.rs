@@ -1,4 +1,4 @@
-//! What a client is told: when a cookie is set, which headers come with it, and what a failed request leaves behind.
+//! What a client receives: when a cookie is set, which headers come with it, and what a failed request leaves behind.
 
 use axum::{
     Router,
@@ -33,7 +33,7 @@ fn app(layer: SessionLayer) -> Router {
 }
 
 fn fresh() -> (Store, Router) {
-    // A clock that stands, for the age in the cookie.
+    // A clock that stands still, for the age in the cookie.
     let store = Store::builder().clock(ManualClock::default()).open_in_memory().unwrap();
     (store.clone(), app(SessionLayer::new(store)))
 }
@@ -107,7 +107,7 @@ async fn plain_http_is_for_loopback_alone() {
 #[tokio::test]
 async fn what_a_user_can_settle_is_a_409_and_not_a_fault_of_the_server() {
     let store = Store::builder().sessions_per_owner(1, OwnerLimit::Refuse).open_in_memory().unwrap();
-    // The layer's own commit is refused; and a handler's, which hands the error on.
+    // The layer's own commit is refused, and so is a handler's, which returns the error.
     let login = async |session: Session| session.sign_in("ada").unwrap();
     let save = async |session: Session| {
         session.sign_in("ada").unwrap();

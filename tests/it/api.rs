@@ -1,4 +1,4 @@
-//! What the types of the public API promise by their kind.
+//! Properties of the public API's types, such as `Send` and `Sync`.
 
 use sessile::{
     Ack, Builder, Cookie, Error, Flash, Handle, Model, Session, SessionInfo, SessionLayer, Stats, Store, Tier, Token, View,

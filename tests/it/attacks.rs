@@ -1,4 +1,4 @@
-//! Attacks by name. Each of these tests fails on an implementation that does the obvious.
+//! Attacks by name. Each of these tests fails on an obvious implementation.
 
 use std::{
     collections::HashMap,
@@ -46,7 +46,7 @@ async fn fixation_a_planted_session_is_not_signed_in_by_its_victim() {
     assert_eq!(ask_with(&app, "/who", &signed_in).await.body, "victim");
     let attacker = ask_with(&app, "/who", &planted).await;
     assert_eq!((attacker.body.as_str(), attacker.set_cookies().len()), ("", 0), "nothing, and above all not the new token");
-    // Nor by signing in with a token that nobody issued.
+    // Nor by signing in with a token that was never issued.
     for invented in ["A".repeat(32), "admin".into(), String::new()] {
         let cookie = ask_with(&app, "/login", &format!("__Host-id={invented}")).await.cookie();
         assert_ne!(cookie, format!("__Host-id={invented}"));
@@ -112,14 +112,14 @@ async fn replay_after_logout_finds_nothing() {
     assert!(disk.store.sessions_of("victim").unwrap().is_empty());
 }
 
-/// A shared cache such as a proxy has: it keeps what it may and gives it to whoever asks the same.
+/// A shared cache, as in a proxy: it keeps what it may, and serves it to requests that match.
 #[derive(Default)]
 struct SharedCache {
     kept: HashMap<String, Vec<Kept>>,
     hits: u32,
 }
 
-/// An answer that may be given to whoever sends the same values in these headers.
+/// An answer that may be served to requests with the same values in these headers.
 struct Kept {
     vary: Vec<(String, Vec<u8>)>,
     body: String,
@@ -127,7 +127,7 @@ struct Kept {
 }
 
 impl SharedCache {
-    /// The body and the tokens of the answer to `path`, from the cache if it may be.
+    /// Returns the body and the tokens of the answer to `path`, from the cache if allowed.
     async fn ask(&mut self, app: &Router, path: &str, headers: &[(&str, &[u8])]) -> (String, Vec<String>) {
         let sent = |name: &str| {
             let found = headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -158,7 +158,7 @@ fn forbids_sharing(answer: &Answer) -> bool {
     values.flat_map(|value| value.split(',')).any(|directive| ["no-store", "private"].contains(&directive.trim()))
 }
 
-/// Every kind of answer, from an application that lets everything be cached.
+/// Every kind of answer, from an application that allows everything to be cached.
 fn cacheable(layer: SessionLayer) -> Router {
     let n = |session: &Session| session.get::<u64>("n").unwrap().unwrap_or(0).to_string();
     let write = async move |session: Session| {
@@ -194,7 +194,7 @@ async fn session_confusion_no_shared_cache_gives_one_visitor_what_is_anothers() 
         for visitor in 1..=20_u64 {
             let mut token = saved(&disk.store, visitor).1.expose();
             seen.insert(token.clone(), visitor);
-            // The date of the cookie moves now.
+            // The cookie's date is now renewed.
             disk.clock.advance(5 * crate::support::DAY);
             for path in ["/write", "/read", "/optional", "/fail", "/static", "/rotate", "/read", "/read", "/end", "/read"] {
                 let (name, value) = presents(&token);
@@ -214,7 +214,7 @@ async fn session_confusion_no_shared_cache_gives_one_visitor_what_is_anothers() 
                     }
                 }
             }
-            // And one who came without a token.
+            // And a visitor without a token.
             for path in ["/write", "/read", "/optional", "/fail", "/rotate", "/end"] {
                 let (body, tokens) = cache.ask(&app, path, &[]).await;
                 assert!(body.parse::<u64>().is_ok_and(|number| number == 0) || body.is_empty(), "{path}: {body}");
@@ -271,13 +271,13 @@ async fn duplicate_cookies_of_whatever_order_choose_no_session() {
         (vec![pair(&mine), pair(&mine), pair(&planted)], "none", 1),
         (vec![pair(&forged), pair(&mine), pair(&planted)], "none", 1),
         (vec![pair(&mine), pair(&mine)], "1", 0),
-        // What is not ours stands in nobody's way, up to the eighth.
+        // Cookies of other origins do no harm, up to the eighth.
         (vec![pair(&forged), pair(&mine)], "1", 0),
         ([vec![pair(&forged); 7], vec![pair(&mine)]].concat(), "1", 0),
         ([vec![pair(&forged); 8], vec![pair(&mine)]].concat(), "none", 0),
     ] {
         let before = disk.store.stats().ambiguous;
-        // In one header, and in one each.
+        // In one header, and in one header each.
         assert_eq!(ask_with(&app, "/", &cookies.join("; ")).await.body, expected, "{cookies:?}");
         let headers: Vec<_> = cookies.iter().map(|cookie| ("cookie", cookie.as_bytes())).collect();
         assert_eq!(ask(&app, "/", &headers).await.body, expected, "{cookies:?}");
@@ -342,7 +342,7 @@ fn downgrade_no_tag_of_one_key_passes_for_anothers() {
     }
 }
 
-/// What was done, without the numbers that change by themselves.
+/// Returns the work that was done, without the numbers that change by themselves.
 fn work(before: &Stats, after: &Stats) -> [u64; 6] {
     let parts = |stats: &Stats| {
         [stats.memory_hits, stats.disk_hits, stats.misses, stats.forged, stats.commits + stats.syncs, stats.evictions]
@@ -355,11 +355,11 @@ fn work(before: &Stats, after: &Stats) -> [u64; 6] {
 fn timing_an_id_costs_the_same_work_however_much_of_it_is_right() {
     let disk = OnDisk::with(|builder| builder.memory_budget(0));
     let live = saved(&disk.store, 1).1.expose();
-    // Closed: whatever would ask the disk is an error now.
+    // Closed: every access to the disk is an error now.
     disk.store.close().unwrap();
     let wrong = |at: usize| if live.as_bytes()[at] == b'A' { "B" } else { "A" };
     for right in 0..32 {
-        // The beginning is right, one character is wrong, and what follows is right or wrong.
+        // The beginning is right, one character is wrong, and the rest is right or wrong.
         for rest in [live[right + 1..].to_owned(), "A".repeat(31 - right)] {
             let guess = format!("{}{}{rest}", &live[..right], wrong(right));
             let before = disk.store.stats();
@@ -380,7 +380,7 @@ fn guessing_ids_finds_no_session_and_does_no_work() {
     let mut guess = [0_u8; 32];
     for _ in 0..GUESSES {
         for character in &mut guess {
-            // Xorshift: any spread does, and a failure can be repeated.
+            // Xorshift: any distribution will do, and a failure can be repeated.
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -392,7 +392,7 @@ fn guessing_ids_finds_no_session_and_does_no_work() {
     assert_eq!(work(&before, &after), [0, 0, 0, GUESSES, 0, 0]);
     assert_eq!((after.memory_sessions, after.file_bytes), (before.memory_sessions, file_bytes), "nothing is kept of a guess");
 
-    // Nor does what else there is to know of a session lead to it: what the file is keyed by, and what pages show.
+    // Neither does anything else that can be known of a session: the file's keys, and what pages show.
     disk.store.close().unwrap();
     let file = fs::read(disk.dir.path().join("sessions.redb")).unwrap();
     let store = Store::builder().clock(disk.clock.clone()).open(disk.dir.path().join("sessions.redb")).unwrap();
@@ -407,7 +407,7 @@ fn guessing_ids_finds_no_session_and_does_no_work() {
         assert_eq!(store.session(Some(&token)).unwrap().token(), None);
         asked += 1;
     }
-    assert_eq!(work(&before, &store.stats()), [0, 0, 0, asked, 0, 0], "a stolen file logs nobody in");
+    assert_eq!(work(&before, &store.stats()), [0, 0, 0, asked, 0, 0], "a stolen file does not log an attacker in");
 }
 
 fn base64url(bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! Sessions that are used by another client than they were given to.
+//! Sessions that are used by another client than the one that got them.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -19,7 +19,7 @@ use crate::support::{Answer, OnDisk, ask};
 
 type Changes = Arc<Mutex<Vec<(bool, bool)>>>;
 
-/// The address that a proxy of ours names.
+/// Returns the address that our own proxy reports.
 fn forwarded(headers: &HeaderMap, _: &Extensions) -> Option<IpAddr> {
     headers.get("x-real-ip")?.to_str().ok()?.parse().ok()
 }
@@ -44,7 +44,7 @@ fn app(store: &Store, binding: Binding) -> (Router, Changes) {
 async fn ask_as(app: &Router, path: &str, cookie: &str, user_agent: &str, address: &str) -> Answer {
     let headers = [("cookie", cookie), ("user-agent", user_agent), ("x-real-ip", address)];
     let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-    // No header at all for what is empty.
+    // No header at all for empty values.
     let headers: Vec<_> = headers.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     ask(app, path, &headers).await
 }
@@ -97,7 +97,7 @@ async fn a_refused_change_leaves_the_session_to_its_client() {
     let thief = ask_as(&app, "/read", &cookie, "Chrome", HERE).await;
     assert_eq!((thief.body.as_str(), thief.set_cookies().len()), ("0", 0));
     assert_eq!(*changes.lock().unwrap(), [(true, false)]);
-    // What the other client sets is a session of its own.
+    // The other client's value is in a separate session.
     let other = ask_as(&app, "/", &cookie, "Chrome", HERE).await.cookie();
     assert_ne!(other, cookie);
     assert_eq!(ask_as(&app, "/read", &cookie, "Firefox", HERE).await.body, "5");
@@ -129,7 +129,7 @@ async fn a_login_binds_anew_and_so_does_an_older_session() {
     assert_eq!(ask_as(&app, "/read", &new, "Safari", HERE).await.body, "5");
     assert_eq!(ask_as(&app, "/read", &new, "Safari", "203.0.113.5").await.body, "0");
     assert_eq!(changes.lock().unwrap().len(), 2);
-    // To bind is no reason for a session.
+    // Binding alone creates no session.
     for path in ["/read", "/login", "/remove"] {
         assert_eq!(ask_as(&app, path, "", "Safari", HERE).await.set_cookies(), [""; 0], "{path}");
     }

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes, to_bytes};
 use sessile::{Error, error::CodecError, testing};
 
-/// What a handler returns for one value: the record stays where it is.
+/// A handler's response for one value: the record stays where it is.
 #[tokio::test]
 async fn a_value_of_bytes_becomes_a_body_without_a_copy() {
     let store = testing::store();

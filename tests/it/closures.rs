@@ -14,14 +14,14 @@ use sessile::{Error, Model, Session, Store, model::Tag, rkyv};
 
 use crate::support::saved;
 
-/// Fails the test if `work` waits for itself.
+/// Fails the test if `work` deadlocks.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(work()));
     receiver.recv_timeout(Duration::from_secs(20)).expect("it panicked, or waits for itself")
 }
 
-/// A session that `ada` owns, and another handle of it that is loaded anew.
+/// A session that `ada` owns, and another handle of it that is loaded separately.
 fn twice(store: &Store) -> (Session, Session) {
     let (session, _) = saved(store, 1);
     session.sign_in("ada").unwrap();
@@ -136,7 +136,7 @@ fn a_commit_of_another_clone_waits_for_one_that_runs_updates_again() {
         let clone = other.clone();
         let first = thread::spawn(move || clone.save().wait());
         enter.recv().unwrap();
-        // Everything but a commit goes on.
+        // Everything except a commit continues.
         other.insert("late", true).unwrap();
         assert_eq!(other.get("late").unwrap(), Some(true));
         let clone = other.clone();

@@ -55,7 +55,7 @@ async fn the_date_of_a_cookie_moves_with_each_tenth_of_the_idle_time() {
             set_at.push(hour);
         }
     }
-    // A tenth is 16.8 hours, and a write comes at each odd hour.
+    // A tenth is 16.8 hours, and there is a write at each odd hour.
     assert_eq!(set_at, (17..=7 * 24).step_by(18).collect::<Vec<_>>());
 }
 
@@ -124,7 +124,7 @@ async fn a_layer_whose_cookies_end_with_the_browser() {
         disk.clock.advance(DAY);
         assert_eq!(ask_with(&app, "/", &first.cookie()).await.set_cookies(), [""; 0], "there is no date to move");
     }
-    // The session itself ends as ever.
+    // The session itself ends as usual.
     disk.clock.advance(7 * DAY);
     assert_eq!(ask_with(&app, "/read", &first.cookie()).await.body, "0");
 }
@@ -172,7 +172,7 @@ async fn to_be_remembered_needs_no_new_token() {
     assert_eq!(no_session.set_cookies(), [""; 0], "it makes no session");
 }
 
-/// Whether browsers take over the cookie, by the rules themselves and not by how ours are written.
+/// Whether browsers accept the cookie, checked by the rules and not by how ours are written.
 #[track_caller]
 fn browsers_accept(header: &str, plain_http: bool) {
     let mut parts = header.split("; ");
@@ -191,7 +191,7 @@ fn browsers_accept(header: &str, plain_http: bool) {
     }
     let same_site = ["SameSite=Strict", "SameSite=Lax", "SameSite=None"].into_iter().filter(|wanted| has(wanted)).count();
     assert_eq!(same_site, 1, "{header}");
-    // Each attribute once: a browser takes the last one.
+    // Each attribute once: a browser uses the last one.
     for attribute in &attributes {
         let key = attribute.split('=').next().unwrap();
         assert_eq!(attributes.iter().filter(|other| other.split('=').next() == Some(key)).count(), 1, "{header}");
@@ -241,7 +241,7 @@ async fn every_combination_is_safe_or_does_not_build() {
     assert_eq!((built, refused), (128, 64));
 }
 
-/// The name of the one cookie that an application under plain http sets.
+/// Returns the name of the one cookie that an application under plain http sets.
 async fn name_over_plain_http(layer: SessionLayer) -> String {
     let set = async |session: Session| session.insert("n", 1).unwrap();
     let answer = ask(&Router::new().route("/", get(set)).layer(layer), "/", &[("host", b"localhost:3000")]).await;
@@ -268,13 +268,13 @@ async fn two_applications_on_this_computer_have_cookies_of_their_own() {
     assert_eq!(name_over_plain_http(bound).await, name);
     let of_browser = layer(&one).cookie(Cookie::new().browser_session()).unwrap();
     assert_eq!(name_over_plain_http(of_browser).await, name);
-    // A name of the application's own is its name.
+    // A name set by the application is used.
     for own in ["id", "sid"] {
         let before = SessionLayer::new(one.store.clone()).cookie(Cookie::new().name(own)).unwrap().plain_http_on_loopback();
         let after = layer(&one).cookie(Cookie::new().name(own)).unwrap();
         assert_eq!([name_over_plain_http(before).await, name_over_plain_http(after).await], [own; 2]);
     }
-    // Whoever is signed in stays so when the application is started again.
+    // Signed-in users stay so when the application is restarted.
     one.reopen();
     assert_eq!(name_over_plain_http(layer(&one)).await, name);
 

@@ -36,7 +36,7 @@ async fn status(layer: CsrfLayer, method: &str, uri: &str, headers: Headers<'_>)
     answer(layer, method, uri, headers).await.status
 }
 
-/// What the layer makes of a request to [`HOST`].
+/// Whether the layer accepts a request to [`HOST`].
 async fn passes(method: &str, origin: Option<&str>, site: Option<&str>, lenient: bool) -> bool {
     let layer = CsrfLayer::new().trust(TRUSTED).unwrap();
     let layer = if lenient { layer.allow_without_origin() } else { layer };
@@ -69,7 +69,7 @@ async fn every_method_with_every_origin_and_every_site() {
                 let expected = match (origin, site) {
                     (Some(TRUSTED), _) | (_, Some("same-origin" | "none")) => true,
                     (_, Some(_)) => false,
-                    // Which scheme it was, nobody behind a proxy knows.
+                    // Behind a proxy, the original scheme is not known.
                     (Some(origin), None) => origin == own || origin == "http://example.com",
                     (None, None) => lenient,
                 };
@@ -111,7 +111,7 @@ async fn a_websocket_is_not_safe() {
 async fn headers_that_contradict_each_other_are_refused() {
     let own = ("origin", "https://example.com");
     for headers in [
-        // Twice, as no browser does.
+        // Twice, as no browser sends it.
         &[("host", HOST), own, own][..],
         &[("host", HOST), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         // Two hosts, of which one is the origin's.
@@ -131,7 +131,7 @@ async fn headers_that_contradict_each_other_are_refused() {
 #[tokio::test]
 async fn an_origin_and_a_host_are_compared_as_browsers_read_them() {
     for (origin, host, expected) in [
-        // The scheme's own port is no other port than none.
+        // The scheme's default port is the same as none.
         ("https://example.com", "example.com:443", true),
         ("https://example.com:443", "example.com", true),
         ("http://example.com", "example.com:80", true),
@@ -152,7 +152,7 @@ async fn an_origin_and_a_host_are_compared_as_browsers_read_them() {
         ("http://[::1]:3000", "[0:0:0:0:0:0:0:1]:3000", true),
         ("http://[::1]:3000", "[::2]:3000", false),
         ("http://127.0.0.1:3000", "127.1:3000", true),
-        // Neither names a host.
+        // Neither is a host.
         ("https://user@example.com", "example.com", false),
         ("https://example.com", "user@example.com", false),
         ("https://example.com/", "example.com", false),
@@ -205,7 +205,7 @@ async fn an_origin_that_only_begins_like_a_named_one_is_refused() {
 #[tokio::test]
 async fn behind_a_proxy_that_changes_the_host_the_applications_own_origins_count() {
     let layer = CsrfLayer::new().for_origin("https://app.example.com").unwrap().for_origin("https://example.com:8443").unwrap();
-    // What nginx passes on unless told otherwise: the address of its upstream.
+    // What nginx sends unless configured otherwise: the address of its upstream.
     let host = ("host", "127.0.0.1:3000");
     let (upgrade, connection) = (("upgrade", "websocket"), ("connection", "Upgrade"));
     for (origin, expected) in [
@@ -214,11 +214,11 @@ async fn behind_a_proxy_that_changes_the_host_the_applications_own_origins_count
         ("https://example.com", false),
         ("http://app.example.com", false),
         ("https://evil.example", false),
-        // `Host` is not asked, so that no name that leads to this address, and no page that knows the address, is the application.
+        // `Host` is ignored. So no other name for this address, and no page that knows the address, counts as the application.
         ("http://127.0.0.1:3000", false),
     ] {
         let origin = ("origin", origin);
-        // Chromium's handshake of a WebSocket, and a form in a browser of before 2023: no `Sec-Fetch-Site`.
+        // Chromium's handshake of a WebSocket, and a form in a browser from before 2023: no `Sec-Fetch-Site`.
         for (method, headers) in [("GET", &[host, origin, upgrade, connection][..]), ("POST", &[host, origin])] {
             let found = status(layer.clone(), method, "/", headers).await;
             assert_eq!(found == StatusCode::OK, expected, "{method} {origin:?}");
@@ -226,13 +226,13 @@ async fn behind_a_proxy_that_changes_the_host_the_applications_own_origins_count
         let found = status(layer.clone(), "POST", "http://127.0.0.1:3000/", &[origin]).await;
         assert_eq!(found == StatusCode::OK, expected, "HTTP/2 {origin:?}");
     }
-    // A browser that tells is believed, and a client that is none still is refused.
+    // A browser's `Sec-Fetch-Site` is trusted, and a client that is no browser is still refused.
     for (site, expected) in [("same-origin", StatusCode::OK), ("cross-site", StatusCode::FORBIDDEN)] {
         assert_eq!(status(layer.clone(), "POST", "/", &[host, ("sec-fetch-site", site)]).await, expected);
     }
     assert_eq!(status(layer.clone(), "POST", "/", &[host]).await, StatusCode::FORBIDDEN);
     assert_eq!(status(layer.allow_without_origin(), "POST", "/", &[host]).await, StatusCode::OK);
-    // Without it, the same requests are refused, because nothing here says what the visitor asked for.
+    // Without it, the same requests are refused, because nothing shows which host the visitor requested.
     let headers = [host, ("origin", "https://app.example.com"), upgrade, connection];
     assert_eq!(status(CsrfLayer::new(), "GET", "/", &headers).await, StatusCode::FORBIDDEN);
     for bad in ["", "null", "*", "app.example.com", "https://app.example.com/", "https://*.example.com"] {
@@ -264,7 +264,7 @@ async fn a_refusal_says_what_was_compared_and_what_to_do() {
         (CsrfLayer::new(), &[host, ("sec-fetch-site", "cross-site")], &["`cross-site`", "`same-origin`"]),
         (CsrfLayer::new(), &[host], &["neither `Origin` nor `Sec-Fetch-Site`", "allow_without_origin"]),
         (CsrfLayer::new(), &[host, app, app], &["`origin` twice"]),
-        // What the request says is made visible, and cut.
+        // Values of the request are made visible, and cut.
         (CsrfLayer::new(), &[host, ("origin", "https://\u{a0}é\t<b>")], &[r"`https://\xc2\xa0\xc3\xa9\t<b>`"]),
     ];
     for (layer, headers, expected) in cases {
@@ -307,7 +307,7 @@ fn a_forms_token_belongs_to_its_session() {
     let mut disk = OnDisk::new();
     let (session, token) = saved(&disk.store, 1);
     let (one, two) = (session.csrf_token().unwrap(), session.csrf_token().unwrap());
-    assert_ne!(one, two, "each is masked anew, so that compression tells nothing of it");
+    assert_ne!(one, two, "each has another mask, so that compression reveals nothing");
     assert_eq!(one.len(), 64);
     session.save().wait().unwrap();
     let other = saved(&disk.store, 2).0;
@@ -350,7 +350,7 @@ fn a_forms_token_does_not_outlive_a_login() {
     let known = planted.csrf_token().unwrap();
     planted.save().wait().unwrap();
     let login = disk.store.session(Some(&token)).unwrap();
-    // Whoever planted the session asks for a form at the same moment.
+    // The attacker who planted the session requests a form at the same moment.
     let meanwhile = disk.store.session(Some(&token)).unwrap();
     let also_known = meanwhile.csrf_token().unwrap();
     meanwhile.save().wait().unwrap();
@@ -365,7 +365,7 @@ fn a_forms_token_does_not_outlive_a_login() {
     assert!(!session.is_csrf_token(&fresh), "and so at every rotation");
 }
 
-/// A service that is ready at the second time it is asked, or says that it is broken.
+/// A service that is ready at the second call, or reports that it is broken.
 #[derive(Clone)]
 struct Slow {
     asked: u8,

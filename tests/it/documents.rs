@@ -1,4 +1,4 @@
-//! What the documents name exists: files, functions in them, and items by the name of their type.
+//! Checks that what the documents name exists: files, functions in them, and items by the name of their type.
 
 use std::{fs, path::Path};
 
@@ -22,10 +22,10 @@ fn sources() -> Vec<(String, String)> {
     ["src", "codec", "crates", "tests", "benches", "examples", "docs", "fuzz"].into_iter().flat_map(files).collect()
 }
 
-/// What stands in backquotes, in its order. Blocks of code are left out.
+/// The texts in backquotes, in order. Blocks of code are left out.
 struct Quoted<'a> {
     text: &'a str,
-    /// What stands between this and the one before in its line.
+    /// The text between this and the previous one in its line.
     before: &'a str,
     after: &'a str,
 }
@@ -48,13 +48,13 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
-/// The path, if the text is one of a Rust file and stands for no set of them.
+/// Returns the path if the text is one of a Rust file and not a pattern for several.
 fn rust_file(text: &str) -> Option<&str> {
     let is_path = text.chars().all(|character| character.is_ascii_alphanumeric() || "_-/.".contains(character));
     (is_path && Path::new(text).extension().is_some_and(|extension| extension == "rs")).then_some(text)
 }
 
-/// The files that a path means, from the root or from any folder.
+/// Returns the files that a path means, from the root or from any folder.
 fn meant<'a>(sources: &'a [(String, String)], path: &str) -> Vec<&'a str> {
     let within = format!("/{path}");
     let is_meant = |file: &str| file == path || file.ends_with(&within);

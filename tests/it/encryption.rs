@@ -1,5 +1,5 @@
-//! Encryption at rest: nothing in the files can be read without the keys, and what the keys do not open is never taken for absent, nor
-//! for something else.
+//! Encryption at rest: nothing in the files can be read without the keys. What the keys do not open is never taken for absent,
+//! nor for something else.
 
 use std::{path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{DAY, n_of, saved};
 
 const OLD: [u8; 32] = [1; 32];
 const NEW: [u8; 32] = [2; 32];
-/// In values, keys and labels; so long that no ciphertext holds it by chance.
+/// In values, keys and labels; so long that no ciphertext contains it by chance.
 const MARKER: &str = "a-secret-of-ada-lovelace";
 
 const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
@@ -26,7 +26,7 @@ fn plain() -> Builder {
     Store::builder().unconfirmed_timeout(Duration::MAX).memory_budget(0)
 }
 
-/// A session with the marker wherever a session can hold something.
+/// A session with the marker wherever a session can contain text.
 #[track_caller]
 fn secret(store: &Store, n: u64) -> Token {
     let session = store.session(None).unwrap();
@@ -81,7 +81,7 @@ fn what_was_sealed_is_read_from_the_journal_from_the_file_and_after_crashes() {
     let disk = FaultDisk::new(1);
     let store = encrypted(OLD).open_on(&disk).unwrap();
     let first: Vec<_> = (0..50).map(|n| secret(&store, n)).collect();
-    // Into redb; what comes now stays in the journal.
+    // Into redb; later changes stay in the journal.
     store.sweep().wait().unwrap();
     let later: Vec<_> = (50..60).map(|n| secret(&store, n)).collect();
     let (renewed, old) = saved(&store, 60);
@@ -195,7 +195,7 @@ fn a_key_is_replaced_without_losing_a_session() {
     assert_unknown(store.sessions_of(MARKER).map(drop), OLD);
     store.close().unwrap();
 
-    // And is given again.
+    // And is accepted again.
     let store = encrypted(both()).open_on(&disk).unwrap();
     assert_eq!((n_of(&store, &used), n_of(&store, &unused)), (Some(3), Some(2)));
 }
@@ -209,7 +209,8 @@ fn a_journal_that_an_old_key_sealed_wants_that_key() {
     let in_journal = secret(&store, 2);
     let killed = disk.kill();
     let mut wanted = 0;
-    // The first open with a new key seals the store's own secret anew, and then takes the journal over. It ends at any point of that.
+    // The first open with a new key encrypts the store's own secret again, and then takes over the journal. It may be
+    // interrupted at any point.
     for at in 0..40 {
         let disk = killed.copy();
         disk.crash_at(disk.counts().changes + at);
@@ -221,7 +222,7 @@ fn a_journal_that_an_old_key_sealed_wants_that_key() {
                 let is_known = secret_key_id(&disk) == raw_id(NEW);
                 assert_unknown(Err::<(), _>(error), OLD);
                 wanted += u64::from(is_known);
-                // What is not damaged is not skipped as if it were.
+                // Intact data is not skipped as if it were damaged.
                 assert_unknown(encrypted(NEW).salvage_journal(true).open_on(&disk).map(drop), OLD);
             }
         }
@@ -231,7 +232,7 @@ fn a_journal_that_an_old_key_sealed_wants_that_key() {
     assert!(wanted > 0, "the journal alone wanted the old key");
 }
 
-/// Which key sealed the store's own secret.
+/// Returns the id of the key that encrypted the store's own secret.
 fn secret_key_id(disk: &FaultDisk) -> [u8; 4] {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
@@ -258,7 +259,7 @@ fn a_record_that_was_changed_is_absent_and_counted_and_the_others_are_served() {
         set_record(&path, key, &damaged);
         let store = encrypted(OLD).open(&path).unwrap();
         let found = (0..).zip(&tokens).filter(|(n, token)| n_of(&store, token) == Some(*n)).count();
-        // What is to be put aside is before it comes to a sweep.
+        // Damaged records are put aside before they come to a sweep.
         store.sweep().wait().unwrap();
         let stats = store.stats();
         assert_eq!((found, stats.corrupt, stats.quarantined), (4, 1, 1), "byte {at}");
@@ -294,7 +295,7 @@ fn a_record_of_another_store_is_nobodys() {
     let store = encrypted(OLD).open(&path).unwrap();
     let token = secret(&store, 1);
     store.close().unwrap();
-    // The same session, the same key, the same record key; another store.
+    // The same session, the same key, the same record key, in another store.
     assert_eq!(encrypted(OLD).copy(&path, &encrypted(OLD), &copy).unwrap(), 1);
     assert_eq!(n_of(&encrypted(OLD).open(&copy).unwrap(), &token), Some(1));
     let (key, value) = &records(&copy)[0];
@@ -339,14 +340,14 @@ fn sealed_sessions_are_listed_ended_and_swept_whichever_keys_there_are() {
     let tokens: Vec<_> = (0..10).map(|n| secret(&store, n)).collect();
     store.sweep().wait().unwrap();
     clock.advance(8 * DAY);
-    // Its entry in the expiry index is from now on too early.
+    // Its entry in the expiry index is too early from now on.
     let session = store.session(Some(&tokens[0])).unwrap();
     session.insert("n", 0_u64).unwrap();
     session.save().wait().unwrap();
     assert_eq!(store.sessions_of(MARKER).unwrap().len(), 10);
     store.close().unwrap();
 
-    // Nothing that is here can be read with these.
+    // Nothing in this store can be read with these keys.
     let store = open(both());
     store.close().unwrap();
     let store = open(NEW.into());
@@ -364,7 +365,7 @@ fn sealed_sessions_are_listed_ended_and_swept_whichever_keys_there_are() {
     assert_eq!((n_of(&store, &tokens[0]), store.stats().disk_sessions), (None, 0));
 }
 
-/// The new key, and the old one accepted.
+/// Returns the new key, with the old one accepted.
 fn both() -> Keys {
     Keys::from(NEW).accept(OLD)
 }
@@ -404,7 +405,7 @@ fn a_plain_store_is_copied_to_an_encrypted_one_and_nobody_is_logged_out() {
     assert_eq!(encrypted(NEW).copy(path("new"), &plain(), path("back")).unwrap(), 1199);
     check(&plain().open(path("back")).unwrap());
 
-    // Nothing is replaced, and nothing is half made.
+    // Nothing is replaced, and no partial file is left.
     assert!(matches!(plain().copy(path("back"), &encrypted(OLD), path("new")), Err(Error::Open { .. })));
     assert!(matches!(plain().copy(path("missing"), &encrypted(OLD), path("newer")), Err(Error::Open { .. })));
     let mut names: Vec<_> =
@@ -434,7 +435,7 @@ fn a_copy_ends_at_a_session_whose_key_is_missing_and_leaves_out_a_damaged_one() 
     assert_eq!((n_of(&store, &sealed_by_old), n_of(&store, &sealed_by_new)), (None, Some(2)));
 }
 
-/// How the id of a key stands in the files.
+/// Returns the id of a key as it is in the files.
 fn raw_id(key: [u8; 32]) -> [u8; 4] {
     u32::from_str_radix(&id(key).to_string(), 16).unwrap().to_be_bytes()
 }

@@ -1,4 +1,4 @@
-//! What subscribers and watchers hear.
+//! What subscribers and watchers receive.
 
 use std::{
     future::Future,
@@ -219,7 +219,7 @@ struct Inline {
 
 impl Wake for Inline {
     fn wake(self: Arc<Self>) {
-        // What takes the owner's lock, an end of the session and a watch of another: all that a task may do.
+        // Takes the owner's lock, ends the session and watches another: all that a task may do.
         let listed = self.store.sessions_of(self.owner).unwrap().len();
         let session = self.store.session(None).unwrap();
         session.sign_in(self.owner).unwrap();
@@ -332,7 +332,7 @@ fn a_quiet_store_reports_the_end_of_a_session_by_time_wherever_it_is() {
         let watches = sessions.each_ref().map(|session| session.watch().unwrap().unwrap());
         let mut events = disk.store.subscribe();
         disk.clock.advance(DAY);
-        // Nobody asks for them, and nobody writes anything.
+        // They are neither read nor written.
         for watch in &watches {
             assert_eq!(watch.wait(20 * SECOND), Some(SessionEnd::Expired));
         }

@@ -1,4 +1,5 @@
-//! A store's file beside a journal that is not its own: of another moment, of another copy, of another store or of another format.
+//! A store's file beside a journal that does not belong to it: from another moment, another copy, another store or in another
+//! format.
 
 use sessile::Error;
 use sessile_fault_disk::FaultDisk;
@@ -8,8 +9,8 @@ use crate::{
     support::{n_of, saved},
 };
 
-/// Two moments of one store: (earlier, later). Between them are two checkpoints: with one, an earlier state of the newest generation
-/// could look like what a crash left of it.
+/// Two moments of one store: (earlier, later). Between them are two checkpoints: with one, an earlier state of the newest
+/// generation could look like the remains of a crash.
 pub(crate) fn two_moments() -> (FaultDisk, FaultDisk) {
     let disk = FaultDisk::new(0);
     let store = open(&disk);
@@ -55,7 +56,7 @@ fn f13_a_backup_beside_a_journal_of_its_generation_and_another_history_is_refuse
     let store = open(&disk);
     saved(&store, 1);
     store.close().unwrap();
-    // Two copies go on, each with commits of its own.
+    // Two copies continue, each with its own commits.
     let (backup, lived_on) = (disk.copy(), disk);
     let store = open(&backup);
     saved(&store, 2);
@@ -75,14 +76,14 @@ fn f13_a_backup_beside_the_next_generation_of_another_history_is_refused() {
     store.close().unwrap();
     let (backup, lived_on) = (disk.copy(), disk);
     let stores = [open(&backup), open(&lived_on)];
-    // In each, redb has one commit of its own, and the journal another.
+    // In each, redb has a commit of its own, and the journal another.
     for (n, store) in (2..).zip(&stores) {
         saved(store, n);
         checkpoint(store);
         saved(store, 10 * n);
     }
     let mixed = mixed(&backup, &lived_on);
-    // A spare file: it tells of the generation that both have.
+    // A spare file: it shows the generation that both have.
     mixed.delete(JOURNAL);
     let error = builder().open_on(&mixed).map(drop).unwrap_err();
     assert!(matches!(error, Error::JournalMismatch { journal: Some(of), database, .. } if of == database + 1), "{error:?}");
@@ -101,7 +102,7 @@ fn f13_a_journal_of_another_store_or_without_one_is_refused() {
     assert!(own.contents(STORE).is_none(), "no new store is made beside it");
 }
 
-/// The name of the store that a killed process made may not be durable: the next process makes it so before it makes the first segment.
+/// The name of a killed process's store may not be durable: the next process syncs it before it creates the first segment.
 #[test]
 fn f13_a_store_whose_maker_was_killed_has_its_file_after_a_power_cut_too() {
     let killed = |after| {

@@ -1,4 +1,4 @@
-//! Who waits for a disk that is stuck: every commit gets an answer in time, and what is not written takes bounded memory.
+//! Commits that wait for a stuck disk: each gets an answer in time, and what is not written takes bounded memory.
 
 use std::{
     future::Future,
@@ -17,10 +17,10 @@ use crate::{
 };
 
 const JOURNAL: &str = "store.journal0";
-/// No answer takes so long.
+/// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Heals the disk, also if a test fails: a store that is dropped waits for its disk.
+/// Heals the disk, even if a test fails: a store that is dropped waits for its disk.
 struct Healed<'a>(&'a FaultDisk);
 
 impl Drop for Healed<'_> {
@@ -37,20 +37,20 @@ fn begin(store: &Store, n: u64) -> (Session, Ack) {
     (session, ack)
 }
 
-/// The answer, which must come soon.
+/// Returns the answer, which must come soon.
 #[track_caller]
 fn answer(ack: Ack) -> Result<(), Error> {
     let (mut ack, began) = (pin!(ack), Instant::now());
     loop {
         match ack.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => return result,
-            Poll::Pending => assert!(began.elapsed() < PATIENCE, "nobody answers"),
+            Poll::Pending => assert!(began.elapsed() < PATIENCE, "there is no answer"),
         }
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// What `commit` begins, and the journal's thread is stuck with.
+/// Returns what `commit` begins, once the journal's thread is stuck with it.
 fn stuck(disk: &FaultDisk, commit: impl FnOnce() -> (Session, Ack)) -> (Session, Ack) {
     let before = disk.contents(JOURNAL).expect("a journal is in use");
     disk.stall_syncs();
@@ -80,7 +80,7 @@ fn f19_whoever_queues_behind_a_stuck_write_is_answered_in_time_too() {
     for (who, ack) in [("in the write", written), ("behind it", queued), ("an end behind it", end), ("a flush", flush)] {
         assert!(is_timeout(answer(ack)), "{who}");
     }
-    // Whoever comes after that waits as long, and no longer.
+    // A commit after that waits as long, and no longer.
     let began = Instant::now();
     let (third, late) = begin(&store, 3);
     assert!(is_timeout(answer(late)));
@@ -146,7 +146,7 @@ fn f19_relaxed_commits_wait_once_more_is_queued_than_the_high_water_mark() {
         if !is_ready(&mut ack) {
             break (session, ack);
         }
-        assert!(queued < 2 * MARK, "nobody waits, and {queued} bytes are queued");
+        assert!(queued < 2 * MARK, "no commit waits, and {queued} bytes are queued");
     };
     assert!((MARK - 2 * LONG..MARK + 2 * LONG).contains(&queued), "{queued} bytes are queued");
     assert!(!is_ready(&mut relaxed().1), "nor does anybody get by");
@@ -157,7 +157,7 @@ fn f19_relaxed_commits_wait_once_more_is_queued_than_the_high_water_mark() {
     let found = Store::builder().record_limit(1 << 20).open_on(&disk.crash(0)).unwrap();
     let token = last.token().unwrap();
     assert_eq!(found.session(Some(&token)).unwrap().get::<String>("long").unwrap().map(|long| long.len()), Some(LONG));
-    // And then nobody waits again.
+    // And then no commit waits any more.
     assert!(is_ready(&mut relaxed().1));
 }
 
@@ -180,7 +180,7 @@ fn f19_commits_are_refused_once_more_is_queued_than_memory_may_hold_and_ends_are
             Poll::Pending => waiting.push((session, ack)),
             Poll::Ready(result) => break result.unwrap_err(),
         }
-        assert!(waiting.len() < 2 * FULL / LONG, "nobody is refused");
+        assert!(waiting.len() < 2 * FULL / LONG, "no commit is refused");
     };
     assert_transient(&error);
     assert!((FULL / LONG - 1..=FULL / LONG).contains(&waiting.len()), "{} MiB are queued", waiting.len());

@@ -1,4 +1,5 @@
-//! F20: the system gives no thread. A child with little address space and large stacks has room for none, one, two of the store's.
+//! F20: the system refuses threads. A child with little address space and large stacks has room for none, one or two of the
+//! store's.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -13,12 +14,12 @@ use sessile::{Error, Store};
 
 use crate::support::{n_of, saved};
 
-/// Tells the child which store to open.
+/// Contains the path of the child's store.
 const STORE: &str = "SESSILE_TEST_THREADS";
-/// So large that few fit, and the rest of a process beside them.
+/// So large that few fit beside the rest of a process.
 const STACK_GIB: u64 = 4;
 
-/// What the child does: open twice, since an attempt that failed must leave neither a lock nor a thread that the next one stumbles over.
+/// The child opens twice: a failed attempt must leave neither a lock nor a thread that disturbs the next one.
 #[test]
 fn child_that_opens() {
     let Some(path) = env::var_os(STORE) else { return };
@@ -29,7 +30,7 @@ fn child_that_opens() {
             Err(Error::Open { source, .. }) => println!("refused: {source}"),
             Err(error) => println!("other: {error}"),
         }
-        // One that was told to go may need a moment.
+        // A thread that is ending may need a moment.
         let give_up = Instant::now() + Duration::from_secs(10);
         while threads() > before {
             assert!(Instant::now() < give_up, "threads: {}, before: {before}", threads());
@@ -38,12 +39,12 @@ fn child_that_opens() {
     }
 }
 
-/// How many threads this process has.
+/// Returns the number of this process's threads.
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Opens `path` in a child with room for so many stacks.
+/// Opens `path` in a child with room for `stacks` stacks.
 fn open_with_room_for(stacks: u64, path: &Path) -> Output {
     let limit_kib = (stacks * STACK_GIB + STACK_GIB / 2) << 20;
     Command::new("sh")
@@ -64,7 +65,7 @@ fn f20_a_store_without_its_threads_is_a_typed_error_and_leaves_nothing_behind() 
     let (_, token) = saved(&store, 7);
     store.close().unwrap();
     let mut refused = 0;
-    // One more stack may be the harness's. Past the store's three it opens.
+    // One more stack may be the harness's. With more than the store's three it opens.
     for stacks in 0..=5 {
         let output = open_with_room_for(stacks, &path);
         let text = String::from_utf8_lossy(&output.stdout);

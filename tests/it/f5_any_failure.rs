@@ -18,7 +18,7 @@ use crate::{
 #[test]
 fn f5_whichever_operation_fails_once_or_for_a_while_nothing_is_lost() {
     let survived = |kind| [false, true].map(|lasts| (0..10_000).take_while(|n| survives_failure(kind, *n, lasts)).count());
-    // Each waits for its store to try again.
+    // Each waits for its store to retry.
     let failures: usize = thread::scope(|scope| {
         let threads = IoKind::ALL.map(|kind| scope.spawn(move || survived(kind)));
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).sum()
@@ -41,7 +41,7 @@ fn survives_failure(kind: IoKind, n: u64, lasts: bool) -> bool {
         open(&disk)
     });
     let mut tokens = Vec::new();
-    // What each token leads to, as far as the store has said so.
+    // What each token leads to, as far as the store has acknowledged it.
     let mut acknowledged = BTreeMap::new();
     for step in 0..6 {
         let session = store.session(None).unwrap();
@@ -80,7 +80,7 @@ fn survives_failure(kind: IoKind, n: u64, lasts: bool) -> bool {
         }
     }
     heal(&disk, &store);
-    // Memory is right about what was taken, and now all of it is durable.
+    // Memory is right about what was accepted, and now all of it is durable.
     let expected = all(&store, &tokens);
     for (at, leads_to) in acknowledged {
         assert_eq!(expected[at], leads_to, "{kind:?} {n}: {expected:?}");
@@ -98,7 +98,7 @@ fn f5_a_store_is_degraded_no_longer_than_its_disk_although_nobody_asks_for_anyth
     const AT_MOST: Duration = Duration::from_secs(20);
     for (kind, has_work) in IoKind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let disk = FaultDisk::new(0);
-        // The next sweep by time is in an hour.
+        // The next timed sweep is in an hour.
         let store = open(&disk);
         checkpoint(&store);
         if has_work {

@@ -1,4 +1,5 @@
-//! Tokens that are replaced while the disk is full: the old one is refused for good, also after a logout that is all the disk has room for.
+//! Tokens that are replaced while the disk is full: the old one is refused permanently, even after a logout that takes the
+//! disk's last room.
 
 use sessile::{Durability, Session, Store, testing::ManualClock};
 use sessile_fault_disk::FaultDisk;
@@ -8,7 +9,7 @@ use crate::{
     support::{SECOND, n_of, saved},
 };
 
-/// A store that writes what nobody waits for only together with what somebody waits for.
+/// A store that writes commits without a waiter only together with commits that have one.
 fn open(disk: &FaultDisk, clock: &ManualClock) -> Store {
     let builder = Store::builder().clock(clock.clone()).journal_bytes(192 << 10).memory_budget(0);
     builder.flush_interval(3600 * SECOND).open_on(disk).unwrap()
@@ -24,7 +25,7 @@ fn f7_a_logout_after_a_rotate_that_did_not_fit_leaves_the_old_token_nowhere() {
         let kept = saved(&store, 2).1;
         store.sweep().wait().unwrap();
         disk.set_capacity(Some(disk.used_bytes()));
-        // One batch: what fills the journal, and behind it the new token.
+        // One batch: commits that fill the journal, followed by the new token.
         for _ in 0..200 {
             let other = store.session(None).unwrap();
             other.insert("long", "x".repeat(2000)).unwrap();

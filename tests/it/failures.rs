@@ -1,4 +1,5 @@
-//! What a store does while its disk fails, and after: each kind of failure by its name. The crash test meets them at random.
+//! What a store does while its disk fails, and afterwards: each kind of failure by its name. The crash test meets them at
+//! random.
 
 use std::{
     future::Future,
@@ -34,7 +35,7 @@ pub(crate) fn open(disk: &FaultDisk) -> Store {
     builder().open_on(disk).unwrap()
 }
 
-/// Waits until the store works again, which it does soon after the disk does.
+/// Waits until the store works again, soon after the disk does.
 #[track_caller]
 pub(crate) fn heal(disk: &FaultDisk, store: &Store) {
     const AT_MOST: Duration = Duration::from_mins(1);
@@ -61,12 +62,12 @@ pub(crate) fn assert_transient(error: &Error) {
     assert!(matches!(error, Error::Degraded { .. }) && error.is_transient(), "{error:?}");
 }
 
-/// What `tokens` lead to.
+/// Returns what `tokens` lead to.
 pub(crate) fn all(store: &Store, tokens: &[Token]) -> Vec<Option<u64>> {
     tokens.iter().map(|token| n_of(store, token)).collect()
 }
 
-/// A disk before a write and the journal after it, with what the tokens of both sessions are, and where the write is.
+/// A disk before a write and the journal after it, the tokens of both sessions, and the position of the write.
 fn one_write() -> (FaultDisk, Vec<u8>, Vec<Token>, Range<usize>) {
     const PUT: u8 = 1;
     const HEADER: usize = 48;
@@ -78,11 +79,11 @@ fn one_write() -> (FaultDisk, Vec<u8>, Vec<Token>, Range<usize>) {
         tokens.push(saved(&store, 2).1);
         let (old, new) = (before.contents(JOURNAL).unwrap(), disk.contents(JOURNAL).unwrap());
         let differs: Vec<_> = (0..old.len()).filter(|at| old[*at] != new[*at]).collect();
-        // A write begins with a sector, by its salt, of which any byte may be the zero that was there before.
+        // A write begins with a sector, and a salt whose bytes may equal the zeros that were there before.
         let (start, end) = (differs[0] / SECTOR * SECTOR, differs[differs.len() - 1] + 1);
         let frame = &new[start..];
         let len = HEADER + u32::from_le_bytes(frame[12..16].try_into().unwrap()) as usize;
-        // On a busy machine the mark that comes 10 ms after a write is among them.
+        // On a busy machine the mark that follows 10 ms after a write is among them.
         if frame[24] == PUT && end <= start + len {
             return (before, new, tokens, start..end);
         }
@@ -137,7 +138,7 @@ fn f6_a_failed_sync_acknowledges_nothing_and_is_not_believed_later() {
         disk.heal();
         let second = session.token().unwrap();
         assert_eq!(n_of(&open(&disk.crash(seed)), &first), Some(1));
-        // The next sync of the same file would say that all is well.
+        // The next sync of the same file would report success.
         let third = saved(&store, 3).1;
         assert_eq!(all(&open(&disk.crash(seed)), &[first, second, third]), [Some(1), Some(2), Some(3)]);
         // If it is still there, or another one of its name.
@@ -200,7 +201,7 @@ fn f7_reads_go_on_while_redb_closes_again_and_again() {
     let tokens: Vec<_> = (0..60)
         .map(|n| {
             let (session, token) = saved(&store, n);
-            // Pages of their own, which redb has to read again each time that it is opened.
+            // Separate pages, which redb must read again each time it is opened.
             session.insert("long", "x".repeat(5000)).unwrap();
             session.save().wait().unwrap();
             token
@@ -230,7 +231,7 @@ fn f7_a_record_too_long_for_a_full_disk_loses_nothing_that_was_acknowledged() {
         assert!(second.elapsed() < 10 * SECOND, "no segment is made ready");
         thread::sleep(Duration::from_millis(1));
     }
-    // Room for what a checkpoint needs, not for a segment that holds the record.
+    // Room for a checkpoint, not for a segment that holds the record.
     disk.set_capacity(Some(disk.used_bytes() + (64 << 10)));
     let long = store.session(None).unwrap();
     long.insert("n", 2_u64).unwrap();
@@ -257,7 +258,7 @@ fn f8_commits_grow_no_file_and_leave_no_holes() {
     saved(&store, 0);
     let (len, counts) = (disk.contents(JOURNAL).unwrap().len(), disk.counts());
     while disk.contents("store.journal1").is_none_or(|next| next.len() < len) {
-        // The next one is being made, off the commit path.
+        // The next one is being created, off the commit path.
         thread::yield_now();
     }
     let used = disk.used_bytes();
@@ -268,7 +269,7 @@ fn f8_commits_grow_no_file_and_leave_no_holes() {
     assert_eq!(disk.counts().operations.get(&IoKind::SetLen), counts.operations.get(&IoKind::SetLen));
 }
 
-/// Bytes that are stored as they are.
+/// Bytes that are stored unchanged.
 struct Raw(Vec<u8>);
 
 impl serde::Serialize for Raw {
@@ -288,7 +289,7 @@ fn f9_frames_in_a_value_and_of_earlier_generations_are_never_replayed() {
     store.close().unwrap();
     drop((session, store));
 
-    // Whoever chooses a session's values knows, at worst, every frame of the past.
+    // A visitor who chooses a session's values may know every earlier frame, at worst.
     let store = open(&disk);
     let kept = saved(&store, 2).1;
     let before = disk.contents(JOURNAL).unwrap();
@@ -356,7 +357,7 @@ fn f14_another_store_in_the_place_of_the_open_one_is_not_taken_for_it() {
     let token = saved(&store, 1).1;
     checkpoint(&store);
     open(&other).close().unwrap();
-    // A read error lets the store open its file again, and another one is there by then.
+    // After a read error the store opens its file again, and another file is there by then.
     let own = disk.contents(STORE).unwrap();
     disk.replace(STORE, &other.contents(STORE).unwrap());
     disk.fail_nth(IoKind::Read, 0, ErrorKind::Other);
@@ -384,7 +385,7 @@ fn f14_a_directory_that_has_gone_is_told_once_a_file_is_needed() {
     let store = builder().open(&path).unwrap();
     let token = saved(&store, 1).1;
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
-    // Files that are open go on without a name; the next one cannot be made.
+    // Open files keep working without a name; the next one cannot be created.
     let error = (0..2000).find_map(|_| {
         let session = store.session(None).unwrap();
         session.insert("long", "x".repeat(2000)).unwrap();
@@ -425,7 +426,7 @@ fn f16_a_panic_in_a_change_leaves_everything_as_it_was() {
     session.insert("m", 2_u64).unwrap();
     session.save().wait().unwrap();
 
-    // At commit, because somebody else wrote in between.
+    // At commit, because another request wrote in between.
     let (mine, others) = (store.session(Some(&token)).unwrap(), store.session(Some(&token)).unwrap());
     let mut calls = 0;
     mine.update("n", move |n: Option<u64>| {

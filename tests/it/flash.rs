@@ -1,4 +1,4 @@
-//! What `Builder::flash_friendly` writes: flash memory wears out by it.
+//! What `Builder::flash_friendly` writes: flash memory wears out with it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,11 +28,11 @@ fn flash_friendly_writes_little_more_than_what_changed_within_each_interval() {
             changed.insert(token.expose(), bytes);
         }
         changed_bytes += changed.values().sum::<usize>();
-        // In place of the interval's end, which nobody should have to wait for.
+        // Instead of waiting for the end of the interval.
         clock.advance(Duration::from_secs(10));
         store.flush().wait().unwrap();
     }
-    // What is left for the end counts, too.
+    // What is left for the close counts, too.
     store.close().unwrap();
 
     let after = disk.counts();
@@ -44,7 +44,7 @@ fn flash_friendly_writes_little_more_than_what_changed_within_each_interval() {
     assert!(syncs >= INTERVALS as u64, "only {syncs} syncs: the intervals were not written one by one");
 }
 
-/// Changes the session of `token`, or a new one. Gives its token and size.
+/// Changes the session of `token`, or a new one. Returns its token and size.
 #[track_caller]
 fn update(store: &Store, token: Option<&Token>, n: usize) -> (Token, usize) {
     let session = store.session(token).unwrap();

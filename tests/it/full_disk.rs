@@ -19,7 +19,7 @@ struct Small {
 }
 
 impl Small {
-    /// `None` where this process may not mount one.
+    /// Returns `None` if this process may not mount one.
     fn mount(megabytes: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("small");
@@ -29,7 +29,7 @@ impl Small {
         mounted.is_ok_and(|output| output.status.success()).then_some(Self { path, _dir: dir })
     }
 
-    /// Takes all the room that is left; remove the file to give it back.
+    /// Takes all the room that is left; remove the file to free it.
     fn fill(&self) -> PathBuf {
         let ballast = self.path.join("ballast");
         let mut content = vec![1; 1 << 20];
@@ -45,7 +45,7 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // A file system that stays mounted shows at the removal of its directory.
+        // If a file system stays mounted, the removal of its directory fails.
         let _ = Command::new("umount").arg(&self.path).status();
     }
 }
@@ -90,7 +90,7 @@ fn f7_a_file_system_that_is_full_refuses_commits_and_takes_logouts_and_heals() {
             thread::sleep(Duration::from_millis(1));
         }
         acknowledged.push(saved(&store, 1000).1);
-        // As a process that is killed now leaves the files.
+        // The files as a process that is killed now leaves them.
         let copy = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(&small.path).unwrap().map(Result::unwrap) {
             fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();

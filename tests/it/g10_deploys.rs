@@ -1,4 +1,4 @@
-//! G10: a deploy that changes a model migrates or drops that one value, says so, and logs nobody out.
+//! G10: a deploy that changes a model migrates or drops that one value, reports it, and logs no user out.
 
 use sessile::{
     Error, Model,
@@ -52,7 +52,7 @@ mod v2 {
 mod v3 {
     use super::{Model, Tag, rkyv};
 
-    /// Does not know how to read the older ones.
+    /// Cannot read the older ones.
     #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
     #[rkyv(crate = sessile::rkyv)]
     pub(crate) struct Profile {
@@ -118,7 +118,7 @@ fn g10_a_migration_does_not_undo_what_another_request_wrote() {
     let now = disk.store.session(Some(&token)).unwrap();
     assert_eq!(now.view::<v2::Profile>("profile").unwrap().unwrap().display_name.as_str(), "Grace");
 
-    // Nor what this request did itself.
+    // Nor this request's own changes.
     let (disk, token) = left_by_v1();
     let session = disk.store.session(Some(&token)).unwrap();
     session.view::<v2::Profile>("profile").unwrap();
@@ -138,7 +138,7 @@ fn g10_a_model_that_cannot_be_read_is_absent_and_its_bytes_are_kept() {
     session.insert("other", 1).unwrap();
     session.save().wait().unwrap();
     disk.reopen();
-    assert_eq!(n_of(&disk.store, &token), Some(1), "nobody was logged out");
+    assert_eq!(n_of(&disk.store, &token), Some(1), "no user was logged out");
     // The old release is deployed again, and finds everything.
     let session = disk.store.session(Some(&token)).unwrap();
     let profile = session.view::<v1::Profile>("profile").unwrap().unwrap();

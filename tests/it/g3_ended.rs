@@ -128,7 +128,7 @@ fn g3_expired_sessions_are_not_served_from_the_file() {
         disk.clock.advance(wait);
         disk.reopen();
         assert_eq!(n_of(&disk.store, &token).is_some(), alive, "{wait:?}");
-        assert_eq!(disk.store.stats().disk_sessions, 1, "nobody swept yet");
+        assert_eq!(disk.store.stats().disk_sessions, 1, "there was no sweep yet");
     }
 }
 
@@ -150,7 +150,7 @@ fn the_sweeper_deletes_what_is_expired_and_nothing_else() {
     disk.clock.advance(5 * DAY);
     let used = &old[..10];
     for token in used {
-        // A use that is in memory only: it is too soon after the last one on record for nobody, but not written either.
+        // A use that is only in memory: it keeps the session alive, and is too soon after the recorded one to be written.
         assert!(n_of(&disk.store, token).is_some());
     }
     let young = saved(&disk.store, 1).1;

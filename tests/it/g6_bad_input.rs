@@ -81,7 +81,7 @@ async fn through_layer(store: &Store, cookie: &str) -> String {
     ask(&app, "/", &[("cookie", cookie.as_bytes())]).await.body
 }
 
-/// Every bit of a region that holds records, flipped one at a time in a copy of the file: the sessions are right or absent.
+/// Every bit of a region with records, flipped one at a time in a copy of the file: the sessions are right or absent.
 #[test]
 fn g6_a_flipped_bit_in_the_file_never_gives_a_wrong_session() {
     let disk = OnDisk::new();
@@ -92,7 +92,7 @@ fn g6_a_flipped_bit_in_the_file_never_gives_a_wrong_session() {
     let (mut absent, mut refused) = (0, 0);
     for round in 0..200_usize {
         let mut bytes = original.clone();
-        // A fixed spread over the whole file.
+        // A fixed distribution over the whole file.
         let bit = round.wrapping_mul(0x9e37_79b9) % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         let path = dir.path().join(format!("{round}.redb"));
@@ -115,7 +115,7 @@ fn g6_a_flipped_bit_in_the_file_never_gives_a_wrong_session() {
         drop(store);
         fs::remove_file(path).unwrap();
     }
-    // Most of a young file is empty. If nothing at all was hit, this test would prove nothing.
+    // Most of a young file is empty. If no flip hit anything, this test would prove nothing.
     assert!(absent + refused > 0, "no flip hit anything");
 }
 
@@ -127,7 +127,7 @@ fn g6_a_record_under_another_key_is_not_served() {
     disk.store.close().unwrap();
     let path = disk.dir.path().join("sessions.redb");
     {
-        // What a page that went astray would look like.
+        // What a misplaced page would look like.
         let table = redb::TableDefinition::<&[u8; 16], &[u8]>::new("records");
         let db = redb::Database::open(&path).unwrap();
         let write = db.begin_write().unwrap();

@@ -9,7 +9,7 @@ fn g7_tokens_that_were_never_issued_end_before_the_disk() {
     let disk = OnDisk::with(|builder| builder.memory_budget(0));
     let (_, token) = saved(&disk.store, 1);
     disk.store.close().unwrap();
-    // The file is closed: whatever needs it is an error.
+    // The file is closed: any access to it is an error.
     assert!(disk.store.session(Some(&token)).is_err(), "a token of ours does ask the disk");
     for n in 0..1000_u32 {
         let forged = Token::parse(format!("{n:032}").as_bytes()).unwrap();

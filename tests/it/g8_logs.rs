@@ -1,4 +1,4 @@
-//! G8: nothing that is logged, at whatever level, holds a usable token.
+//! G8: nothing that is logged, at any level, contains a usable token.
 
 use std::{
     fmt::Write,
@@ -62,12 +62,12 @@ impl Subscriber for Everything {
     fn exit(&self, _: &Id) {}
 }
 
-/// The token in four spellings.
+/// Returns the token in four spellings.
 fn spellings(token: &str) -> Vec<String> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = token.chars().map(|c| format!("{:06b}", ALPHABET.find(c).unwrap())).collect::<Vec<_>>().concat();
     let bytes: Vec<u8> = (0..24).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap()).collect();
-    // The random part would be enough to ask with.
+    // The random part would be enough for a request.
     let hex = bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let list = format!("{:?}", &bytes[..16]);
     vec![token[..21].to_owned(), token[..21].replace('-', "+").replace('_', "/"), hex, list.trim_matches(['[', ']']).to_owned()]

@@ -10,7 +10,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
-/// What a token's characters stand for.
+/// Returns the bytes of a token's characters.
 fn raw(text: &str) -> Vec<u8> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = text.chars().map(|c| format!("{:06b}", ALPHABET.find(c).unwrap())).collect::<Vec<_>>().concat();
@@ -43,7 +43,7 @@ fn g8_neither_file_holds_a_token() {
                 let text = token.expose();
                 let bytes = raw(&text);
                 let (random, tag) = bytes.split_at(16);
-                // The random part would be enough to ask with.
+                // The random part would be enough for a request.
                 for secret in [text.as_bytes(), random, tag, hex(random).as_bytes(), hex(random).to_uppercase().as_bytes()] {
                     assert!(!contains(&file, secret), "{}", path.display());
                 }

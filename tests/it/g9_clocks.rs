@@ -1,6 +1,6 @@
 //! G9: clocks that jump neither revive an expired session nor expire all of them at once.
 //!
-//! F18 is the same as a failure: a clock a day back, a year ahead, standing still; at run time and over a restart.
+//! F18 is the same as a failure: a clock a day back, a year ahead, standing still; at run time and across a restart.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::support::{Answer, DAY, OnDisk, SECOND, ask_with, n_of, saved};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const YEAR: Duration = Duration::from_hours(365 * 24);
-/// How long a clock has to go on from where it jumped to.
+/// How long a clock must run on from where it jumped to.
 const BELIEVED: Duration = Duration::from_mins(10);
 
 fn set_back(clock: &ManualClock, by: Duration) {
@@ -33,7 +33,7 @@ enum Stop {
 impl Stop {
     const BOTH: [Self; 2] = [Self::Close, Self::Crash];
 
-    /// Stops the store, lets `meanwhile` happen to the clock, and opens it again.
+    /// Stops the store, calls `meanwhile` with the clock, and opens the store again.
     fn and_start(self, disk: OnDisk, meanwhile: impl FnOnce(&ManualClock)) -> OnDisk {
         let OnDisk { dir, clock, store } = disk;
         let after = if self == Self::Close {
@@ -59,7 +59,7 @@ fn copy_of(dir: &TempDir) -> TempDir {
     copy
 }
 
-/// Deletes what is expired, and tells how many that were.
+/// Deletes expired sessions, and returns their number.
 #[track_caller]
 fn swept(store: &Store) -> u64 {
     let before = store.stats().swept;
@@ -67,7 +67,7 @@ fn swept(store: &Store) -> u64 {
     store.stats().swept - before
 }
 
-/// Sessions 0 to 9: durable ones, half of them gone from memory, and one that is nowhere else.
+/// Sessions 0 to 9: durable ones, half of them evicted from memory, and one that is nowhere else.
 fn ten(disk: &OnDisk) -> Vec<Token> {
     let mut tokens: Vec<_> = (0..9).map(|n| saved(&disk.store, n).1).collect();
     let quick = disk.store.session(None).unwrap();
@@ -100,7 +100,7 @@ fn g9_a_clock_set_back_revives_nothing() {
         disk.clock.advance((7 * DAY).checked_sub(SECOND).unwrap());
         assert_eq!(n_of(&disk.store, &alive), Some(2));
         disk.clock.advance(7 * DAY);
-        assert_eq!(n_of(&disk.store, &alive), None, "time goes on while the clock is behind");
+        assert_eq!(n_of(&disk.store, &alive), None, "time continues while the clock is behind");
     }
 }
 
@@ -116,7 +116,7 @@ fn g9_a_clock_set_a_year_ahead_and_back_deletes_nobody() {
     set_back(&disk.clock, YEAR);
     assert_eq!(served(&disk.store, &tokens), 10, "the clock is right again");
     assert_eq!(disk.store.stats().clock_jumps, 1);
-    // What they are told of time has not suffered either.
+    // The times that they report are right, too.
     disk.clock.advance((7 * DAY).checked_sub(SECOND).unwrap());
     assert_eq!(served(&disk.store, &tokens), 10);
     disk.clock.advance(7 * DAY);
@@ -182,7 +182,7 @@ fn g9_time_goes_on_over_a_restart_with_the_clock_behind() {
             let (_, expired) = saved(&disk.store, 1);
             disk.clock.advance((7 * DAY).checked_sub(MINUTE).unwrap());
             let (_, alive) = saved(&disk.store, 2);
-            // Not by the sweep: the index counts minutes, so one of them is met, and neither is over.
+            // Not by the sweep: the index counts minutes, so it finds one of them, and neither is over.
             disk.clock.advance(MINUTE.checked_sub(SECOND).unwrap());
             assert_eq!(swept(&disk.store), 0);
             if stop == Stop::Close {
@@ -208,7 +208,7 @@ fn g9_a_sweep_keeps_the_time() {
     let (_, first) = saved(&disk.store, 1);
     disk.clock.advance(SECOND);
     let (_, second) = saved(&disk.store, 2);
-    // So that the sweep is all that is written.
+    // So that the sweep is the only write.
     disk = Stop::Close.and_start(disk, |_| {});
     disk.clock.advance((7 * DAY).checked_sub(SECOND).unwrap());
     assert_eq!(swept(&disk.store), 1);
@@ -226,7 +226,7 @@ fn g9_a_store_opened_a_year_ahead_deletes_nobody() {
         assert_eq!(swept(&disk.store), 0);
         disk = stop.and_start(disk, |clock| set_ahead(clock, YEAR));
         assert_eq!((served(&disk.store, &tokens), swept(&disk.store)), (0, 0), "{stop:?}: they may be over");
-        // Nor does the file take over what is not certain.
+        // Nor does the file take over an uncertain time.
         disk = stop.and_start(disk, |clock| set_back(clock, YEAR));
         assert_eq!(served(&disk.store, &tokens), 10, "{stop:?}");
         assert_eq!(disk.store.stats().clock_jumps, 0);
@@ -399,7 +399,7 @@ fn g9_a_session_from_when_the_clock_was_ahead_lasts_no_longer_for_it() {
 fn f18_a_clock_that_stands_still_expires_sessions_all_the_same() {
     let disk = OnDisk::new();
     let (_, token) = saved(&disk.store, 1);
-    // A clock that does not move shows no second that went by: the sweep is the first to notice.
+    // A clock that stands still never shows that a second passed: the sweep is the first to notice.
     for _ in 0..4 {
         disk.clock.freeze(6 * DAY);
         assert_eq!((swept(&disk.store), n_of(&disk.store, &token)), (0, Some(1)));
@@ -419,7 +419,8 @@ fn f18_every_pair_of_jumps_at_run_time_and_over_a_restart() {
     for (is_back, by) in jumps {
         for (then_back, then_by) in jumps {
             for stop in [None, Some(Stop::Close), Some(Stop::Crash)] {
-                // To a store that is opened it looks as if it had been closed for a year since the last one: there the first is believed.
+                // For a store that is opened, it looks as if it had been closed for a year since the last one: the first is
+                // trusted there.
                 if stop.is_some() && !is_back && !then_back && by == YEAR && then_by == YEAR {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! MAC keys of the application's own: replaced without logging anybody out, withdrawn when they are dropped.
+//! MAC keys of the application: replaced without logging users out, withdrawn when they are dropped.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How many: sessions of an owner, sessions and bytes in a store, keys in a session.
+//! Limits: the sessions of an owner, the sessions and bytes in a store, the keys in a session.
 
 use std::{sync::mpsc, thread, time::Duration};
 
@@ -9,7 +9,7 @@ use sessile::{
 
 use crate::support::{OnDisk, SECOND, n_of, saved};
 
-/// A session of `owner`, or why it could not begin.
+/// Returns a session of `owner`, or why it could not begin.
 fn login(store: &Store, owner: &str, n: u64) -> Result<Token, Error> {
     let session = store.session(None).unwrap();
     session.insert("n", n).unwrap();
@@ -25,16 +25,17 @@ fn one_session_too_many_of_an_owner_is_refused() {
     let error = login(&disk.store, "ada", 3).unwrap_err();
     assert!(matches!(error, Error::OwnerLimit { found: 2, limit: 2 }), "{error:?}");
     login(&disk.store, "bob", 4).unwrap();
-    // One that is there already, too.
+    // An existing session, too.
     let (anonymous, token) = saved(&disk.store, 5);
     anonymous.insert("user", "ada").unwrap();
     anonymous.sign_in("ada").unwrap();
     anonymous.rotate();
     assert!(matches!(anonymous.save().wait(), Err(Error::OwnerLimit { .. })));
-    // Half a login would be worse than none: the rest of the commit is given up, for the layer's commit too.
+    // Half a login would be worse than none: the rest of the commit is dropped, and the layer's commit does not store it
+    // either.
     anonymous.save().wait().unwrap();
     assert_eq!(disk.store.session(Some(&token)).unwrap().keys(), ["n"]);
-    // Those that are there go on, and may bind the same owner again.
+    // Existing ones continue, and may set the same owner again.
     for (n, token) in tokens.iter().enumerate() {
         let session = disk.store.session(Some(token)).unwrap();
         session.sign_in("ada").unwrap();
@@ -60,7 +61,7 @@ fn the_session_unused_for_longest_makes_room_for_another() {
     assert_eq!([first, second, third].map(|token| n_of(&disk.store, &token)), [Some(1), None, Some(3)]);
     assert_eq!(disk.store.sessions_of("ada").unwrap().len(), 2);
     assert_eq!(disk.store.stats().limited, 1);
-    // Durable whatever the class.
+    // Always durable.
     let (_dir, crashed) = disk.after_crash();
     assert_eq!(n_of(&crashed, &second), None);
     assert_eq!(crashed.sessions_of("ada").unwrap().len(), 2);
@@ -113,7 +114,7 @@ fn a_full_store_ends_unused_sessions_without_an_owner_first() {
     for (n, token) in owned.iter().enumerate() {
         assert_eq!(n_of(&disk.store, token), Some(n as u64), "none with an owner was ended");
     }
-    // Nobody is left to go.
+    // No session is left that may be evicted.
     assert!(is_full(&login(&disk.store, "user 20", 20).map(drop), Capacity::Sessions));
     assert!(is_full(&try_save(&disk.store, 1).map(drop), Capacity::Sessions));
     assert_eq!(disk.store.stats().refused, 2);
@@ -156,7 +157,7 @@ fn a_session_that_ended_before_its_first_write_is_not_counted_after_a_kill() {
     quick.destroy();
     quick.save().wait().unwrap();
     let (_directory, store) = disk.after_crash();
-    // What the journal says of the file is compared with the file before the first sweep.
+    // What the journal assumed of the file is compared with the file before the first sweep.
     store.sweep().wait().unwrap();
     assert_eq!((store.stats().sessions, store.stats().disk_sessions), (0, 0));
 }
@@ -191,7 +192,7 @@ fn a_full_file_takes_new_sessions_only_for_ended_ones() {
         fill(10_000 + n, true).unwrap();
     }
     assert!(is_full(&fill(1, true).map(drop), Capacity::DiskBytes));
-    // What is there may still change.
+    // Existing sessions may still change.
     owned[20].insert("n", 7_u64).unwrap();
     owned[20].save().wait().unwrap();
     assert_eq!(n_of(&disk.store, &owned[20].token().unwrap()), Some(7));
@@ -231,7 +232,7 @@ fn owned_sessions_that_only_memory_knows_to_be_alive_are_not_looked_at_for_ever(
     for (n, token) in tokens.iter().enumerate() {
         assert_eq!(n_of(&disk.store, token), Some(n as u64));
     }
-    // By what redb has, all of them are over now.
+    // By redb's deadlines, all of them are over now.
     disk.clock.advance(hour / 3);
     let (sender, receiver) = mpsc::channel();
     let store = disk.store.clone();
@@ -241,7 +242,7 @@ fn owned_sessions_that_only_memory_knows_to_be_alive_are_not_looked_at_for_ever(
     for (n, token) in tokens.iter().enumerate() {
         assert_eq!(n_of(&disk.store, token), Some(n as u64));
     }
-    // A minute later some are over indeed, and nothing was swept.
+    // A minute later some really are over, and nothing was swept.
     disk.clock.advance(hour);
     login(&disk.store, "one more", 0).unwrap();
 }
@@ -255,7 +256,7 @@ fn a_full_store_evicts_on_and_on_also_what_only_the_disk_has() {
             drop(saved(&disk.store, n));
             assert!(disk.store.stats().sessions <= 20);
         }
-        // What the file has is not in memory after a restart.
+        // Sessions in the file are not in memory after a restart.
         disk.store.close().unwrap();
         let builder = Store::builder().clock(disk.clock.clone()).max_sessions(20).memory_budget(memory_budget);
         disk.store = builder.open(disk.dir.path().join("sessions.redb")).unwrap();
@@ -267,7 +268,7 @@ fn a_full_store_evicts_on_and_on_also_what_only_the_disk_has() {
     }
 }
 
-/// The most bytes that the journal's files took while `commit` ran again and again.
+/// Returns the most bytes that the journal's files took while `commit` ran repeatedly.
 fn most_journal_bytes(store: &Store, commits: u64, mut commit: impl FnMut(u64)) -> u64 {
     let most = (0..commits).map(|n| {
         commit(n);
@@ -296,7 +297,7 @@ fn records_longer_than_a_segment_wait_until_the_journal_has_room() {
         session.insert("filler", &filler).unwrap();
         session.save().wait().unwrap();
     });
-    // The one that is written, and the one after it.
+    // The one that is written, and the next one.
     let longest = (len as u64 * 8 / 7).next_multiple_of(4096) + 8192;
     assert!(most <= bound + 2 * longest, "{most} of {bound} bytes");
 }

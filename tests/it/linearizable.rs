@@ -1,8 +1,8 @@
-//! Histories of eight threads over few sessions, each checked to be the history of sessions that do one thing at a time.
+//! Histories of eight threads over few sessions. Each is checked against sessions that do one thing at a time.
 //!
-//! Every operation notes a time before and after it. A history is linearizable if its operations can be put in an order in which each
-//! falls between its two times and each gives what it gave; the search for one is that of Wing and Gong (1993) with the memory of
-//! Lowe (2017). Sessions are independent of each other, so each is checked alone.
+//! Every operation notes a time before and after it. A history is linearizable if its operations can be ordered so that each
+//! falls between its two times and returns its result. The search for such an order is that of Wing and Gong (1993) with the
+//! memory of Lowe (2017). Sessions are independent of each other, so each is checked alone.
 
 use std::{
     collections::HashSet,
@@ -17,17 +17,17 @@ use sessile::{Durability, Error, Store, Token};
 
 use crate::support::{OnDisk, saved};
 
-/// What one operation did and found. `None` stands for a session that is over.
+/// What one operation did and found. `None` means a session that is over.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Read(Option<u64>),
-    /// The value written, and whether there was a session to take it.
+    /// The value written, and whether a session accepted it.
     Write(u64, bool),
     /// The value after one was added to it.
     Add(Option<u64>),
-    /// The value that was there and the one put in its place, strictly.
+    /// The value that was there and the one that replaced it, strictly.
     Swap(u64, u64),
-    /// The session is over, by this or by another before it.
+    /// The session is over, ended by this or by an earlier operation.
     Destroy,
 }
 
@@ -38,7 +38,7 @@ struct Done {
     op: Op,
 }
 
-/// What a session is after `op` if it was `state` before; `Err` if `op` cannot have found it so.
+/// Returns the state of a session after `op`, if it was `state` before; `Err` if `op` cannot have found that state.
 fn step(state: Option<u64>, op: Op) -> Result<Option<u64>, ()> {
     match (op, state) {
         (Op::Read(found), _) if found == state => Ok(state),
@@ -50,7 +50,7 @@ fn step(state: Option<u64>, op: Op) -> Result<Option<u64>, ()> {
     }
 }
 
-/// Whether there is an order of `history` that a session, alive with `start`, could have lived through.
+/// Whether there is an order of `history` that is possible for a session that begins with `start`.
 fn is_linearizable(history: &[Done], start: u64) -> bool {
     assert!(history.len() <= 64);
     let all = if history.len() == 64 { u64::MAX } else { (1 << history.len()) - 1 };
@@ -61,7 +61,7 @@ fn is_linearizable(history: &[Done], start: u64) -> bool {
             return true;
         }
         let left = || (0..history.len()).filter(|at| taken & 1 << at == 0);
-        // Whatever began after another had ended comes after it.
+        // An operation that began after another had ended comes after it.
         let first_end = left().map(|at| history[at].ended).min().expect("some are left");
         for at in left().filter(|at| history[*at].began <= first_end) {
             if let Ok(after) = step(state, history[at].op)
@@ -86,7 +86,7 @@ impl Random {
     }
 }
 
-/// Does something to the session of `token`. `None`: a strict commit that was refused, which says nothing of what is there now.
+/// Does something to the session of `token`. `None`: a strict commit was refused, which shows nothing of the current value.
 fn act(store: &Store, token: &Token, random: &mut Random, unique: u64) -> Option<Op> {
     let session = store.session(Some(token)).unwrap();
     let was = session.get::<u64>("n").unwrap();
@@ -109,7 +109,7 @@ fn act(store: &Store, token: &Token, random: &mut Random, unique: u64) -> Option
         }
         9..=11 => {
             session.update("n", |n: Option<u64>| n.unwrap() + 1).unwrap();
-            // A new token changes nothing, and the old one goes on leading here: the clock stands still.
+            // A new token changes nothing, and the old one still leads here: the clock stands still.
             if random.below(2) == 0 {
                 session.rotate_with_grace();
             }
@@ -139,7 +139,7 @@ const THREADS: u64 = 8;
 const SESSIONS: usize = 2;
 const STEPS: u64 = 5;
 
-/// One history for each session.
+/// Returns one history for each session.
 fn record(store: &Store, seed: u64) -> Vec<Vec<Done>> {
     let tokens: Vec<_> = (0..SESSIONS).map(|_| saved(store, 0).1).collect();
     let (clock, start) = (AtomicU64::new(0), Barrier::new(THREADS.try_into().unwrap()));
@@ -169,7 +169,7 @@ fn record(store: &Store, seed: u64) -> Vec<Vec<Done>> {
 
 #[test]
 fn g4_a_thousand_histories_of_eight_threads_are_linearizable() {
-    // So little memory that sessions go to the disk and come back all the time.
+    // So little memory that sessions constantly move between memory and disk.
     let disk = OnDisk::with(|builder| builder.memory_budget(0).durability(Durability::Relaxed));
     for run in 0..1000 {
         for history in record(&disk.store, run) {

@@ -15,7 +15,7 @@ impl SessionName for Admin {
     const NAME: &str = "admin";
 }
 
-/// An application that makes the mistake that its path names.
+/// An application that makes the mistake named by the path.
 fn app() -> Router {
     async fn set(session: Session) -> Result<(), Error> {
         session.insert("n", "a secret of the visitor")
@@ -35,7 +35,7 @@ fn app() -> Router {
     async fn bad_owner(session: Session) -> Result<(), Error> {
         session.sign_in("")
     }
-    // As the answer of an identity provider that a form of its own posts here.
+    // Like the answer of an identity provider that a form of its page posts here.
     async fn withheld(session: Session) -> Result<(), Error> {
         session.insert("n", 1)?;
         session.save().await
@@ -57,7 +57,7 @@ fn app() -> Router {
     within.merge(outside)
 }
 
-/// The answer, and what was logged meanwhile.
+/// Returns the answer, and what was logged meanwhile.
 async fn logged(path: &str, headers: &[(&str, &[u8])]) -> (Answer, String) {
     #[cfg(feature = "tracing")]
     let (log, _guard) = log::begin();
@@ -79,7 +79,7 @@ async fn the_answer_and_the_log_name_the_remedy() {
         ("/reserved", "choose another key"),
         ("/empty_key", "choose another key"),
         ("/too_large", "raise the record limit"),
-        ("/bad_owner", "give the id of a user"),
+        ("/bad_owner", "use the id of a user"),
         ("/withheld", "in a named session with `SameSite::None`"),
     ];
     for (path, remedy) in remedies {
@@ -95,7 +95,7 @@ async fn the_answer_and_the_log_name_the_remedy() {
         let is_logged = log.matches("ERROR").count() == 1 && log.contains(answer.body.trim_end());
         assert!(is_logged || cfg!(not(feature = "tracing")), "{path}: {log}");
     }
-    // A value that is read as another type: what the text says of it is not its content.
+    // A value that is read as another type: the text does not contain its content.
     #[cfg(feature = "tracing")]
     let (log, _guard) = log::begin();
     let answer = ask_with(&app, "/other_type", &cookie).await;
@@ -159,7 +159,7 @@ mod log {
         subscriber::DefaultGuard,
     };
 
-    /// Keeps the events of this thread, until the guard is dropped.
+    /// Keeps the events of this thread until the guard is dropped.
     pub(super) fn begin() -> (Arc<Mutex<String>>, DefaultGuard) {
         let log = Log::default();
         (log.0.clone(), tracing::subscriber::set_default(log))

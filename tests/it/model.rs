@@ -1,7 +1,8 @@
-//! The store beside the dullest model of it: a list of sessions with their values and times, and every token there ever was.
+//! The store beside the simplest model of it: a list of sessions with their values and times, and every token that ever
+//! existed.
 //!
-//! Each case is a sequence of requests, waits, flushes and restarts. After each step the two are compared as a client sees them: by
-//! every token, and by every owner's list.
+//! Each case is a sequence of requests, waits, flushes and restarts. After each step the two are compared as a client sees
+//! them: by every token, and by every owner's list.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,10 +13,10 @@ use tempfile::TempDir;
 const IDLE: u64 = 3600;
 const ABSOLUTE: u64 = 4 * 3600;
 const GRACE: u64 = 300;
-/// Longer than what a use may be old on disk.
+/// Longer than a use on disk may be out of date.
 const TICK: u64 = 61;
 
-/// One step. An index picks a token among all that there ever were.
+/// One step. An index selects one of all tokens so far.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Create { quick: bool, owner: Option<u8> },
@@ -59,16 +60,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A session as the model has it. Times are seconds.
+/// A session in the model. Times are seconds.
 #[derive(Clone, Debug)]
 struct Modelled {
     values: BTreeMap<String, u32>,
     owner: Option<u8>,
-    /// When its life began: with it, and when its owner changed.
+    /// When its life began: at its creation, and again when its owner changed.
     begun: u64,
     seen: u64,
     idle: u64,
-    /// Whether the idle timeout is its own.
+    /// Whether it has its own idle timeout.
     own_idle: bool,
     alive: bool,
 }
@@ -77,7 +78,7 @@ struct Modelled {
 struct Model {
     now: u64,
     sessions: Vec<Modelled>,
-    /// Each token, the session that it led to, and until when: for ever, or to the end of its grace.
+    /// Each token, the session that it led to, and until when: permanently, or to the end of its grace.
     tokens: Vec<(Token, usize, u64)>,
 }
 
@@ -89,7 +90,7 @@ impl Model {
         }
     }
 
-    /// The session that a client finds by the token, with its use noted.
+    /// Finds the session of the token, and notes its use.
     fn find(&mut self, at: usize) -> Option<&mut Modelled> {
         self.end_what_is_over();
         let (_, session, until) = self.tokens[at];
@@ -225,7 +226,7 @@ impl Both {
         }
     }
 
-    /// A request that asks for a new token, after which all others of its session lead there for `grace`.
+    /// A request that rotates the token; all other tokens of its session lead there for `grace`.
     fn renew(&mut self, token: Index, ask: impl FnOnce(&sessile::Session), change: impl FnOnce(&mut Modelled), grace: u64) {
         if self.model.tokens.is_empty() {
             return;

@@ -55,7 +55,7 @@ async fn two_sessions_live_side_by_side(visitors: &Store, admins: &Store) {
     assert_eq!(ask_with(&app, "/both", &visitor).await.body, "Some(1) None");
     assert_eq!(ask_with(&app, "/both", &admin).await.body, "None Some(101)");
 
-    // A token under the other name is not a session: nobody becomes an administrator by renaming a cookie.
+    // A token under the other name is not a session: renaming a cookie makes no administrator.
     let value = |cookie: &str| cookie.split_once('=').unwrap().1.to_owned();
     let swapped = format!("__Host-admin={}; __Host-id={}", value(&visitor), value(&admin));
     assert_eq!(ask_with(&app, "/both", &swapped).await.body, "None None");

@@ -1,4 +1,4 @@
-//! Opening a store: what is there already, what is wrong with it, and who else has it.
+//! Opening a store: an existing file, what is wrong with it, and another process that has it open.
 
 use std::{fs, thread, time::Duration};
 
@@ -25,7 +25,7 @@ fn a_second_open_waits_for_the_hand_over() {
         move || Store::builder().clock(clock).wait_for_lock(Duration::from_mins(1)).open(path)
     });
     while !waiting.is_finished() {
-        // However long the other side has waited by now, it gets the file only here.
+        // However long the other side has waited, it gets the file only here.
         thread::yield_now();
         disk.store.close().unwrap();
     }

@@ -22,7 +22,7 @@ fn handles(store: &Store, owner: &str) -> BTreeSet<String> {
     store.sessions_of(owner).unwrap().iter().map(|info| info.handle.to_string()).collect()
 }
 
-/// Checks that the list of `owner` names these sessions and no other.
+/// Checks that the list of `owner` names exactly these sessions.
 #[track_caller]
 fn lists(store: &Store, owner: &str, tokens: &[Token]) {
     let handle = |token| store.session(Some(token)).unwrap().handle().expect("the session is alive").to_string();
@@ -81,7 +81,7 @@ fn an_owner_that_is_empty_or_endless_is_refused_where_it_is_given() {
     assert_eq!((session.owner(), session.token()), (None, None), "nothing has changed");
 }
 
-/// What changes the owner of a saved session.
+/// Changes the owner of a saved session with `change`.
 #[track_caller]
 fn changed(session: &Session, with: impl FnOnce(&Session)) -> Token {
     let old = session.token().unwrap();
@@ -237,7 +237,7 @@ fn g3_a_session_that_rotates_meanwhile_does_not_slip_through_the_end_of_all() {
             }
             store.destroy_sessions_of("ada").wait().unwrap();
             let slipped = store.sessions_of("ada").unwrap().len();
-            // Whoever slipped through would rotate for ever.
+            // A session that was missed would rotate forever.
             for session in &sessions {
                 session.destroy();
                 drop(session.save());

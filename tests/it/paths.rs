@@ -1,4 +1,4 @@
-//! Where a store's files lie: links, another working directory, and what is no file.
+//! Where a store's files are: links, another working directory, and paths that are no file.
 
 use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use sessile::{Error, Store, Token};
 
 use crate::support::{n_of, saved};
 
-/// Says to the child which store to open, by a path that is relative to the directory that it starts in.
+/// Contains the path of the child's store, relative to the directory that the child starts in.
 const STORE: &str = "SESSILE_RELATIVE_STORE";
 
 fn names(directory: &Path) -> Vec<String> {
@@ -16,7 +16,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// What a crash at this moment would leave of `directory`, opened.
+/// Opens what a crash at this moment would leave of `directory`.
 fn after_crash(directory: &Path) -> (tempfile::TempDir, Store) {
     let copy = tempfile::tempdir().unwrap();
     for name in names(directory) {

@@ -1,4 +1,5 @@
-//! What a browser presents: several cookies of one name, none although it has one, and requests that the application makes itself.
+//! What a browser presents: several cookies of one name, none although it has one, and requests that the application makes
+//! itself.
 
 use axum::{
     Router,
@@ -75,7 +76,7 @@ async fn of_two_live_sessions_none_counts_and_a_sign_in_or_a_sign_out_ends_what_
             let victim = ask(&app, "/in", &[]).await.cookie();
             let (_, planted) = saved(&disk.store, 5);
             let cookies = &both(&planted.expose(), value(&victim))[order];
-            assert_eq!(ask_with(&app, "/read", cookies).await.body, "none", "somebody planted one of them");
+            assert_eq!(ask_with(&app, "/read", cookies).await.body, "none", "an attacker planted one of them");
             assert_eq!(disk.store.stats().ambiguous, 1);
             assert_eq!(ask_with(&app, "/read", &victim).await.body, "7", "and ends neither by that");
             let answer = ask_with(&app, what, cookies).await;
@@ -172,13 +173,13 @@ async fn a_request_of_another_site_does_not_replace_a_cookie_that_the_browser_wi
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "1"), "the page goes out");
         assert_eq!(answer.set_cookies().is_empty(), is_kept, "{method}");
         assert_eq!(store.stats().sessions - sessions, u64::from(!is_kept), "{method}");
-        // Whoever signs in gets a token: that is what the visitor asked for.
+        // A visitor who signs in gets a token: that is what they requested.
         let signed_in = cross_site(app, "/in", method, &VISIT).await;
         assert_eq!(ask_with(app, "/read", &signed_in.cookie()).await.body, "7");
     }
     let refused = cross_site(&lax, "/save", "POST", &VISIT).await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "a handler that wants to know is told");
-    // One that the browser did send is used as ever.
+    // A cookie that the browser did send is used as usual.
     let cookie = ask(&lax, "/in", &[]).await.cookie();
     let visit = cross_site(&strict, "/set", "POST", &[("cookie", &cookie)]).await;
     assert_eq!((visit.body.as_str(), visit.set_cookies().len()), ("1", 0));
@@ -224,9 +225,9 @@ async fn a_request_that_the_application_makes_itself_leaves_the_visitors_session
     let inside = Router::new().route("/{what}", get(act));
     let routes = inside.clone();
     let outside = get(async move |session_later: Request| {
-        // Asks first, and has no cookie.
+        // It comes first, and has no cookie.
         let inner = ask(&routes, "/set", &[]).await;
-        assert_eq!(ask(&routes, "/save", &[]).await.status, StatusCode::CONFLICT, "it stores nothing, and says so");
+        assert_eq!(ask(&routes, "/save", &[]).await.status, StatusCode::CONFLICT, "it stores nothing, and reports it");
         let session = Session::of_request(session_later.headers()).unwrap();
         format!("{} {}", inner.body, session.get::<u64>("n").unwrap().unwrap_or(0))
     });
@@ -234,7 +235,7 @@ async fn a_request_that_the_application_makes_itself_leaves_the_visitors_session
     let answer = ask_with(&app, "/", &cookie).await;
     assert_eq!((answer.body.as_str(), answer.set_cookies().len()), ("1 5", 0), "the visitor keeps session and cookie");
     assert_eq!((n_of(&disk.store, &token), disk.store.stats().sessions), (Some(5), 1));
-    // Through the layer it is a request of its own.
+    // Through the layer it is a separate request.
     let whole = self::app(SessionLayer::new(disk.store.clone()));
     let inner = whole.clone();
     let app = Router::new()
@@ -268,7 +269,7 @@ async fn a_layer_within_a_layer_of_the_same_store_and_name_joins_it() {
     assert_eq!((again.body.as_str(), again.set_cookies().len()), ("1", 0));
     assert_eq!(again.headers.get_all(header::VARY).iter().count(), 1);
 
-    // Also if the middleware changes the method, as for forms that can only post.
+    // Even if the middleware changes the method, as for forms that can only post.
     let as_get = from_fn(async |session: Session, mut request: Request, next: Next| {
         session.insert("m", 1_u64).unwrap();
         *request.method_mut() = Method::GET;

@@ -1,4 +1,4 @@
-//! Quick changes: in memory until something carries them to disk; a crash undoes them and nothing else.
+//! Quick changes: in memory until something writes them to disk; a crash undoes only them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn quick_of(store: &Store, token: &sessile::Token) -> Option<u64> {
     store.session(Some(token)).unwrap().get("quick").unwrap()
 }
 
-/// A saved session, and a quick change on top of it.
+/// A saved session, with a quick change.
 fn with_quick(disk: &OnDisk) -> (sessile::Session, sessile::Token) {
     let (session, token) = saved(&disk.store, 1);
     session.insert_quick("quick", 7_u64).unwrap();
@@ -121,7 +121,7 @@ fn a_quick_commit_after_the_close_is_an_error() {
 
 #[test]
 fn g5_eviction_carries_quick_changes() {
-    // A sixty-fourth of it, for each shard, holds one or two.
+    // A sixty-fourth of it, for each shard, has room for one or two.
     let disk = OnDisk::with(|builder| builder.memory_budget(64 << 10));
     let tokens: Vec<_> = (0..400)
         .map(|n| {
@@ -147,7 +147,7 @@ fn g5_quick_changes_do_not_grow_memory_beyond_its_budget() {
         saved(&disk.store, n);
     }
     disk.store.flush().wait().unwrap();
-    // The last of each shard leave when they are durable, which the flush waited for.
+    // The last of each shard leave once they are durable, which the flush waited for.
     let stats = disk.store.stats();
     assert!(stats.memory_bytes <= stats.memory_budget_bytes, "{stats:?}");
     assert_eq!(stats.disk_sessions, 2000);

@@ -1,4 +1,4 @@
-//! A disk that takes no writes, and a store that is closed: who only reads is not disturbed.
+//! A disk that takes no writes, and a store that is closed: requests that only read are not disturbed.
 
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
 use sessile::{Error, Keys, Session, SessionLayer, Store, testing::ManualClock};
@@ -17,7 +17,7 @@ async fn act(Path(what): Path<String>, session: Session) -> Result<String, Error
     Ok(session.get::<u64>("n")?.unwrap_or(0).to_string())
 }
 
-/// A store with three visitors, on a disk that is then full, or closed then.
+/// A store with three visitors, on a disk that is then full, or closed.
 async fn refusing(is_closed: bool, sealed: bool) -> (Store, FaultDisk, ManualClock, Router, Vec<String>) {
     let (disk, clock) = (FaultDisk::new(0), ManualClock::default());
     let store = Store::builder().clock(clock.clone()).journal_bytes(192 << 10).open_on(&disk).unwrap();
@@ -70,7 +70,7 @@ async fn a_page_that_only_reads_goes_out_whatever_the_disk_does() {
                         (StatusCode::OK, "1"),
                         "{path}, closed {is_closed}, sealed {sealed}: the session goes on"
                     );
-                    // The cookie moves all the same.
+                    // The cookie is still renewed.
                     let moves = answer.set_cookies().iter().any(|cookie| cookie.contains("Max-Age=756000"));
                     assert!(moves || sealed || path == "/quick", "closed {is_closed}");
                     if !answer.set_cookies().is_empty() {
@@ -81,7 +81,7 @@ async fn a_page_that_only_reads_goes_out_whatever_the_disk_does() {
         }
         if !sealed {
             let written = each(&app, "/set", &visitors).await;
-            assert!(written.iter().all(|answer| answer.status.is_server_error()), "a change is not stored, and says so");
+            assert!(written.iter().all(|answer| answer.status.is_server_error()), "a change is not stored, and reports it");
             let sessions = store.stats().sessions;
             assert!(ask(&app, "/in", &[]).await.status.is_server_error());
             assert_eq!(store.stats().sessions, sessions);
@@ -100,7 +100,7 @@ async fn what_stayed_in_memory_while_the_disk_was_full_is_written_when_it_has_ro
     disk.heal();
     let session = store.session(None).unwrap();
     session.insert("n", 2_u64).unwrap();
-    // The store notices by itself that there is room; until then a commit says so.
+    // The store notices by itself that there is room; until then a commit reports an error.
     while session.save().wait().is_err() {
         std::thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! The races that lose sessions and updates elsewhere, by name. Threads meet as they like; whoever wins, what is promised holds.
+//! The races that lose sessions and updates elsewhere, by name. Threads meet in any order; whichever wins, the guarantees hold.
 
 use std::{
     sync::{
@@ -90,7 +90,7 @@ async fn g4_sixty_four_concurrent_increments_through_http() {
 #[test]
 fn g3_logout_during_a_slow_write() {
     let disk = relaxed();
-    // Its logouts are durable in any class, and share syncs with nobody.
+    // Its logouts are always durable, and share no syncs.
     for _ in 0..5 * ROUNDS {
         let (_, token) = saved(&disk.store, 1);
         let (write, logout) = (request(&disk.store, &token), request(&disk.store, &token));
@@ -116,8 +116,8 @@ fn g3_login_in_two_tabs() {
             session.token().filter(|token| *token != old)
         };
         let (one, two) = at_once(login, login);
-        // One is dropped, or came when the old token found nothing any more and began a session of its own.
-        assert_eq!(n_of(&disk.store, &old), None, "nobody is signed in by the old token");
+        // One is dropped, or came when the old token found nothing any more and began a new session.
+        assert_eq!(n_of(&disk.store, &old), None, "the old token signs no user in");
         let with_data = [one, two].into_iter().flatten().filter(|token| n_of(&disk.store, token) == Some(n)).count();
         assert_eq!(with_data, 1, "the data went to exactly one");
         let listed = disk.store.sessions_of("ada").unwrap().len();
@@ -208,13 +208,13 @@ fn g5_evict_while_committing() {
                 let (tokens, store) = (&tokens, &disk.store);
                 scope.spawn(move || {
                     for at in 0..600 {
-                        // A quarter of them is everybody's, so that they meet there.
+                        // All threads use a quarter of them, so that they meet there.
                         let token = &tokens[(at * 7 + thread * 13) % 100 / (1 + at % 4)];
                         let session = request(store, token);
                         session.update("n", |n: Option<u64>| n.unwrap() + 1).unwrap();
                         save(&session);
                         if at % 20 == 0 {
-                            // What is durable may leave.
+                            // Durable records may be evicted.
                             store.flush().wait().unwrap();
                         }
                     }

@@ -1,11 +1,11 @@
-//! A renewed token: the old one leads to the session for a grace, and to nothing after it.
+//! A token rotated with a grace: the old one leads to the session during the grace, and to nothing after it.
 
 use axum::{Router, extract::Path, routing::get};
 use sessile::{Error, Session, SessionLayer, Token};
 
 use crate::support::{DAY, OnDisk, SECOND, ask_with, n_of, saved};
 
-/// A renewed session, and its old token.
+/// A session rotated with a grace, and its old token.
 fn renewed(disk: &OnDisk) -> (Session, Token) {
     let (session, old) = saved(&disk.store, 1);
     session.rotate_with_grace();
@@ -86,7 +86,7 @@ fn of_requests_that_renew_at_once_one_does() {
     assert!(requests[1..].iter().chain([&late]).all(|request| request.token() == Some(old)));
     assert!(requests[1..].iter().all(|request| request.handle() == requests[0].handle()));
     disk.clock.advance(60 * SECOND);
-    assert_eq!(n_of(&disk.store, &new), Some(1), "nobody moved it on");
+    assert_eq!(n_of(&disk.store, &new), Some(1), "it was not moved again");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn g3_rotate_and_destroy_end_the_grace() {
     session.save().wait().unwrap();
     assert_eq!(n_of(&disk.store, &old), None);
 
-    // By way of the old token too: a logout in the page that does not know of the renewal.
+    // With the old token too: a logout in a page that does not know of the rotation.
     let (session, old) = renewed(&disk);
     let page = disk.store.session(Some(&old)).unwrap();
     page.destroy();
@@ -179,7 +179,7 @@ fn the_owner_sees_one_session_and_can_keep_it() -> Result<(), Error> {
     let listed = disk.store.sessions_of("ada")?;
     assert_eq!(listed.len(), 1);
     assert_eq!(Some(listed[0].handle), session.handle());
-    // The old key may still be on its way to the file as this owner's: it must not stand for the new one.
+    // The old key may still be queued for the file as this owner's: it must not count as the new one.
     assert_eq!(disk.store.destroy_other_sessions_of("ada", listed[0].handle).wait()?, 0);
     assert_eq!(n_of(&disk.store, &session.token().unwrap()), Some(1));
     assert_eq!(disk.store.destroy_sessions_of("ada").wait()?, 1);
@@ -201,7 +201,7 @@ fn g5_what_is_left_of_renewals_goes_with_the_next_ones() {
     assert_eq!(disk.store.stats().sessions, 1);
 }
 
-/// An application that does what the path says.
+/// An application that does what the path names.
 fn app(disk: &OnDisk) -> Router {
     async fn act(Path(what): Path<String>, session: Session) -> Result<String, Error> {
         match what.as_str() {
@@ -222,7 +222,7 @@ fn cookie_of(token: &Token) -> String {
 
 #[tokio::test]
 async fn the_answer_that_renews_tells_the_new_token_and_late_ones_tell_nothing() {
-    // So long a grace that the cookie's half-life passes within it.
+    // A grace so long that the cookie's half-life passes within it.
     let disk = OnDisk::with(|builder| builder.rotation_grace(10 * DAY));
     let app = app(&disk);
     let (_, token) = saved(&disk.store, 1);
@@ -237,7 +237,7 @@ async fn the_answer_that_renews_tells_the_new_token_and_late_ones_tell_nothing()
     disk.clock.advance(4 * DAY);
     for what in ["/read", "/write", "/renew"] {
         let late = ask_with(&app, what, &old).await;
-        assert_eq!((late.set_cookies().len(), &*late.body), (0, "2"), "{what}: the date is told to whoever has the new one");
+        assert_eq!((late.set_cookies().len(), &*late.body), (0, "2"), "{what}: only a client with the new one gets the date");
     }
     assert_eq!(ask_with(&app, "/write", &new).await.cookie(), new, "with a later date");
 }

@@ -102,7 +102,7 @@ async fn a_task_that_outlives_the_response_can_save_but_not_ask_for_a_new_token(
     let commits = store.stats().commits;
     let error = session.save().await.unwrap_err();
     assert!(matches!(error, Error::HeadersSent), "{error}");
-    assert_eq!((store.stats().commits, session.token()), (commits, None), "no session that nobody has the token of");
+    assert_eq!((store.stats().commits, session.token()), (commits, None), "no session without a client that has its token");
     session.destroy();
     session.save().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Scopes, which end apart from the rest of their session, and messages with levels.
+//! Scopes, which end separately from the rest of their session, and messages with levels.
 
 use sessile::{Error, Level};
 
@@ -74,7 +74,7 @@ fn g4_clearing_a_scope_takes_what_others_set_in_it_meanwhile() {
     assert_eq!(now.keys(), ["auth:hint", "auth:sudo", "cart", "n"]);
     assert_eq!(now.scope("auth").get::<u8>("sudo").unwrap(), Some(1), "not what the other request set");
 
-    // A scope that looks empty is cleared all the same.
+    // A scope that looks empty is still cleared.
     let logout = disk.store.session(Some(&token)).unwrap();
     let other = disk.store.session(Some(&token)).unwrap();
     other.scope("late").insert("n", 1).unwrap();

@@ -286,7 +286,7 @@ fn after_destroy_the_request_reads_nothing_and_writes_to_a_new_session() {
         assert_ne!(new, old);
         assert_eq!(disk.store.session(Some(&new)).unwrap().keys(), ["m"]);
         assert!(disk.store.sessions_of("ada").unwrap().is_empty());
-        // The answer speaks for the end too, whatever the class.
+        // The answer covers the end too, which is always durable.
         let (_dir, crashed) = disk.after_crash();
         assert_eq!(n_of(&crashed, &old), None, "{durability:?}");
         assert_eq!(crashed.session(Some(&new)).unwrap().keys(), ["m"], "{durability:?}");

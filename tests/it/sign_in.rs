@@ -1,4 +1,4 @@
-//! Signing in and out: what one call promises, whatever came before it and whatever comes between.
+//! Signing in and out: what one call guarantees, whatever happens before it and in between.
 
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
 use sessile::{Durability, Error, Session, SessionLayer, Store};
@@ -11,7 +11,7 @@ const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
 fn a_sign_in_alone_is_a_new_token_and_the_old_one_leads_nowhere() {
     let disk = OnDisk::new();
     let (session, planted) = saved(&disk.store, 1);
-    // A grace that another call has begun does not keep the old token alive, and neither does one in the same commit.
+    // Neither a grace from an earlier call nor one in the same commit keeps the old token alive.
     session.rotate_with_grace();
     session.save().wait().unwrap();
     let renewed = session.token().unwrap();
@@ -46,7 +46,7 @@ fn a_sign_in_begins_a_new_life() {
     let listed = &disk.store.sessions_of("ada").unwrap()[0];
     assert_eq!((Some(listed.created), listed.authenticated_at), (created, Some(signed_in)));
     assert_eq!(listed.absolute_deadline, Some(signed_in + 30 * DAY));
-    // In the second store, which has the timeouts by default: what is on record counts.
+    // In the second store, which has the default timeouts: what is recorded counts.
     for _ in 0..29 {
         disk.clock.advance(DAY);
         disk.store.session(Some(&token)).unwrap().save().wait().unwrap();
@@ -69,13 +69,13 @@ fn timeouts_of_its_own_begin_anew_with_a_sign_in() {
     let now = disk.store.now();
     let listed = &disk.store.sessions_of("ada").unwrap()[0];
     assert_eq!((listed.idle_deadline, listed.absolute_deadline), (Some(now + 40 * DAY), Some(now + 90 * DAY)));
-    // What the commit that signs in sets counts from the sign-in, too.
+    // Timeouts set by the commit that signs in count from the sign-in, too.
     disk.clock.advance(DAY);
     session.sign_in("ada").unwrap();
     session.set_absolute_timeout(2 * DAY).unwrap();
     session.save().wait().unwrap();
     assert_eq!(disk.store.sessions_of("ada").unwrap()[0].absolute_deadline, Some(now + 3 * DAY));
-    // And without an owner it is as any other again.
+    // And without an owner it is like any other again.
     session.unbind_owner();
     session.save().wait().unwrap();
     let token = session.token().unwrap();
@@ -118,7 +118,7 @@ fn a_handle_names_a_session_over_every_change_of_its_token() {
         phone.save().wait().unwrap();
         assert_eq!(phone.handle(), Some(listed));
     }
-    // The list was shown, the phone has renewed its token since, and now somebody presses the button.
+    // The list was shown, the phone has rotated its token since, and now the user presses the button.
     let (_dir, crashed) = disk.after_crash();
     for store in [&crashed, &disk.store] {
         assert!(store.destroy_session_of("ada", &listed).wait().unwrap());
@@ -139,7 +139,7 @@ fn signing_out_everywhere_else_keeps_the_session_that_renews_beside_it() {
     assert_eq!(disk.store.destroy_other_sessions_of("ada", handle).wait().unwrap(), 0);
     assert_eq!(disk.store.destroy_other_sessions_of("ada", &page).wait().unwrap(), 0);
     assert_eq!(n_of(&disk.store, &laptop.token().unwrap()), Some(1));
-    // A session that is nowhere keeps none.
+    // A session that is not stored keeps none.
     assert_eq!(disk.store.destroy_other_sessions_of("ada", &disk.store.session(None).unwrap()).wait().unwrap(), 1);
 }
 
@@ -204,7 +204,7 @@ async fn a_sign_out_holds_whatever_the_response() {
     assert!(store.sessions_of("ada").unwrap().is_empty());
 }
 
-/// What a request is answered whose session another one ends while it runs.
+/// Returns the status of a request whose session another one ends while it runs.
 async fn ended_meanwhile(layer: SessionLayer, store: &Store, what: &'static str) -> StatusCode {
     let (session, token) = saved(store, 1);
     let end = move || {
@@ -238,7 +238,7 @@ async fn values_that_were_dropped_are_a_409_and_nothing_else_is() {
         ("out", StatusCode::OK),
         // It is in a new session.
         ("set-in", StatusCode::OK),
-        // The handler has heard of it.
+        // The handler got the error.
         ("set-save", StatusCode::OK),
     ] {
         let store = sessile::testing::store();
@@ -296,7 +296,7 @@ fn a_value_for_a_time_is_gone_after_it() {
         assert_eq!((session.get::<u64>("sudo").unwrap(), session.contains_key("sudo")), (Some(7), true));
     }
     assert!(disk.store.entry(&token, "sudo").unwrap().is_some());
-    // Another request adds to it meanwhile; when this one commits, its time is over.
+    // Another request adds to it meanwhile; when this one commits, it has expired.
     late.update("sudo", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
     session.insert_for("sudo", 8_u64, until).unwrap();
     session.save().wait().unwrap();

@@ -1,4 +1,4 @@
-//! A commit that is refused when somebody else changed the session.
+//! A commit that is refused when another request changed the session.
 
 use sessile::{Durability, Error, Session, Token};
 
@@ -19,7 +19,7 @@ fn g4_a_strict_commit_onto_a_changed_session_stores_nothing_and_shows_what_is_th
     assert!(!error.is_transient());
     assert_eq!(one.keys(), ["n", "other"]);
     assert_eq!(one.get("n").unwrap(), Some(1_u64));
-    // What was given up does not come with the next commit, the layer's, either.
+    // What was dropped does not come with the next commit, not even the layer's.
     one.save().wait().unwrap();
     assert_eq!((n_of(&disk.store, &token), one.token()), (Some(1), Some(token)));
     one.insert("n", 3_u64).unwrap();
@@ -87,7 +87,7 @@ fn g4_of_many_strict_commits_at_once_one_wins_each_round() {
     assert!(wins >= 200, "{wins} attempts");
 }
 
-/// Adds one in as many attempts as it takes, and tells how many.
+/// Adds one, in as many attempts as needed, and returns their number.
 fn bump(disk: &OnDisk, token: &Token) -> u64 {
     let session = disk.store.session(Some(token)).unwrap();
     for attempt in 1.. {

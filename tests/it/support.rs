@@ -1,4 +1,4 @@
-//! What the tests share: a store on disk with a clock set by hand, and requests to an application in this process.
+//! What the tests share: a store on disk with a clock that the test sets, and requests to an application in this process.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sessile::{Builder, Session, Store, Token, testing::ManualClock};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-/// A store in a directory of its own.
+/// A store in its own directory.
 pub(crate) struct OnDisk {
     pub dir: TempDir,
     pub clock: ManualClock,
@@ -35,7 +35,7 @@ impl OnDisk {
         self.store = builder(&self.clock).open(self.dir.path().join("sessions.redb")).unwrap();
     }
 
-    /// What a crash at this moment would leave behind, as a store of its own.
+    /// Opens a copy of what a crash at this moment would leave behind.
     pub(crate) fn after_crash(&self) -> (TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
@@ -47,7 +47,7 @@ impl OnDisk {
     }
 }
 
-/// What the tests change: confirmed sessions, or every test would have to bring each cookie back before it waits.
+/// The tests' settings: confirmed sessions, or every test would have to send each cookie back before it waits.
 fn builder(clock: &ManualClock) -> Builder {
     Store::builder().clock(clock.clone()).unconfirmed_timeout(Duration::MAX)
 }
@@ -62,7 +62,7 @@ pub(crate) fn saved(store: &Store, n: u64) -> (Session, Token) {
     (session, token)
 }
 
-/// What `token` leads to.
+/// Returns what `token` leads to.
 #[track_caller]
 pub(crate) fn n_of(store: &Store, token: &Token) -> Option<u64> {
     store.session(Some(token)).unwrap().get("n").unwrap()
@@ -79,7 +79,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What `app` answers to a request without a body.
+    /// Returns the answer of `app` to a request without a body.
     pub(crate) async fn to(app: &Router, request: request::Builder) -> Self {
         let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -91,7 +91,7 @@ impl Answer {
         self.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
-    /// The `name=value` of the one cookie that is set.
+    /// Returns the `name=value` of the one cookie that is set.
     #[track_caller]
     pub(crate) fn cookie(&self) -> String {
         let [cookie] = self.set_cookies()[..] else { panic!("expected one Set-Cookie, found {:?}", self.set_cookies()) };
@@ -103,7 +103,7 @@ impl Answer {
     }
 }
 
-/// Asks `app` for `path` with these headers.
+/// Requests `path` from `app` with these headers.
 pub(crate) async fn ask(app: &Router, path: &str, headers: &[(&str, &[u8])]) -> Answer {
     let mut request = Request::builder().uri(path);
     for (name, value) in headers {
@@ -112,7 +112,7 @@ pub(crate) async fn ask(app: &Router, path: &str, headers: &[(&str, &[u8])]) -> 
     Answer::to(app, request).await
 }
 
-/// Asks with one cookie.
+/// Requests `path` with one cookie.
 pub(crate) async fn ask_with(app: &Router, path: &str, cookie: &str) -> Answer {
     ask(app, path, &[("cookie", cookie.as_bytes())]).await
 }

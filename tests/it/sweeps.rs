@@ -1,4 +1,5 @@
-//! What a sweep finds and what it leaves alone: deadlines that moved, uses that only the journal has, and what is left of those that ended.
+//! What a sweep finds and what it leaves alone: deadlines that moved, uses that only the journal has, and the remains of ended
+//! sessions.
 
 use std::{path::Path, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::support::{DAY, OnDisk, SECOND, n_of, saved};
 type Key = [u8; 16];
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// No sweep takes so long.
+/// Longer than any sweep takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store that sweeps by itself, with or without room for a session in memory.
@@ -39,7 +40,7 @@ fn a_deadline_that_comes_nearer_is_swept_in_time_wherever_it_is() {
         let (later, in_journal) = (saved(&disk.store, 1).0, saved(&disk.store, 2).0);
         come_nearer(&in_journal);
         ends_in_time(&disk, &in_journal, "the journal has both deadlines");
-        // A session that ends later is not forgotten by that.
+        // That does not forget a session that ends later.
         let watch = later.watch().unwrap().unwrap();
         disk.clock.advance(7 * DAY);
         assert_eq!(watch.wait(PATIENCE), Some(SessionEnd::Expired), "with {memory_budget} bytes of memory");
@@ -73,7 +74,7 @@ fn a_timed_sweep_ends_no_session_whose_last_use_only_the_journal_knows() {
     assert_eq!(disk.store.stats().memory_sessions, 0, "redb has the older use, the journal the later one");
     let mut events = disk.store.subscribe();
     disk.clock.advance(4 * DAY);
-    // By what redb has, both are over.
+    // By redb's deadlines, both are over.
     assert_eq!(events.wait(PATIENCE), Some(Event::Expired { handle: unused }));
     // And another sweep.
     let (next, _) = saved(&disk.store, 3);
@@ -106,7 +107,7 @@ fn a_session_that_is_over_is_counted_as_expired_whether_memory_or_only_the_disk_
     }
 }
 
-/// The keys of the records in the file; those that the index of expiry names; and those that the index of owners names.
+/// Returns the keys of the records in the file, those in the index of expiry, and those in the index of owners.
 fn tables(path: &Path) -> [Vec<Key>; 3] {
     const RECORDS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("records");
     const EXPIRY: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("expiry");
@@ -137,7 +138,7 @@ fn signed_in(store: &Store, owner: &str) -> Session {
 
 #[test]
 fn the_indexes_keep_nothing_of_sessions_that_have_ended() {
-    // With a checkpoint after each step, so that redb sees all of them, and without one, so that only the journal does.
+    // With a checkpoint after each step, so that redb gets all of them, and without one, so that only the journal does.
     for checkpoints in [true, false] {
         let disk = OnDisk::new();
         let checkpoint = || {

@@ -1,4 +1,4 @@
-//! What tests of an application get: signed in without a login, whatever carries the token.
+//! The kit for an application's tests: signed in without a login, whatever carries the token.
 
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
-//! What lints cannot check: who may depend on whom, who may name what, and how long a file may get.
+//! What lints cannot check: which module may depend on which, what may be named where, and how long a file may get.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line as
-/// listed in [`PEERS`], and of [`SHARED`].
+/// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line only
+/// as listed in [`PEERS`], and of [`SHARED`].
 const LAYERS: [&[&str]; 7] = [
     &["token", "expiry", "label", "owner", "wake"],
     &["keys"],
@@ -17,10 +17,10 @@ const LAYERS: [&[&str]; 7] = [
     &["import"],
 ];
 
-/// What anybody may name. It stands beside the layers, and names of the layers only what is listed in [`PEERS`].
+/// What any module may name. These modules are beside the layers, and name modules of the layers only as listed in [`PEERS`].
 const SHARED: [&str; 10] = ["error", "events", "log", "model", "clock", "timeline", "ack", "stats", "builder", "testing"];
 
-/// Modules that name one of their own line or, from beside the layers, one within them; and what for.
+/// Modules that name one of their own line or, from beside the layers, one within them; and the reason.
 const PEERS: [(&str, &str, &str); 10] = [
     ("disk", "memory", "the number of a write, which both tiers speak of"),
     ("error", "keys", "the name of a key that is missing"),
@@ -46,7 +46,7 @@ pub(crate) fn files(directory: &str) -> Vec<(String, String)> {
     fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            // Workspaces of their own are built in a directory of their own.
+            // Separate workspaces are built in their own directories.
             if path.is_dir() && !path.ends_with("target") {
                 visit(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -64,7 +64,7 @@ pub(crate) fn files(directory: &str) -> Vec<(String, String)> {
     paths.into_iter().map(named).collect()
 }
 
-/// The code of a file, without comments, text in quotes, and the tests at its end.
+/// Returns the code of a file, without comments, text in quotes, and the tests at its end.
 fn code(text: &str) -> String {
     let code = code_with_comments(text);
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| {
@@ -74,18 +74,18 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The words of a text: what stands between characters that no identifier has.
+/// Returns the words of a text: the parts between characters that no identifier has.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|character: char| !character.is_alphanumeric() && character != '_')
 }
 
-/// The module of `src` that a file belongs to.
+/// Returns the module of `src` that a file belongs to.
 fn module(file: &str) -> &str {
     let path = file.strip_prefix("src/").expect("the file is in src");
     path.split(['/', '.']).next().expect("a path has a first part")
 }
 
-/// The modules of this crate that a text names: `name` in `crate::name` and in `crate::{name, ...}`.
+/// Returns the modules of this crate that a text names: `name` in `crate::name` and in `crate::{name, ...}`.
 fn named_modules(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for rest in code.split("crate::").skip(1) {
@@ -107,7 +107,7 @@ fn named_modules(code: &str) -> Vec<String> {
         names.push(item);
     }
     let first_words = names.iter().filter_map(|name| words(name.trim()).next());
-    // What begins with a capital is a type that `lib.rs` exports.
+    // A name that begins with a capital is a type that `lib.rs` exports.
     first_words.filter(|name| name.starts_with(|first: char| first.is_lowercase())).map(str::to_owned).collect()
 }
 
@@ -130,7 +130,7 @@ fn dependencies_point_one_way() {
     let mut named = 0;
     for (file, text) in files("src") {
         let from = module(&file);
-        // `lib.rs` shows what is public, `fuzzing.rs` what the fuzz targets call.
+        // `lib.rs` exports what is public, `fuzzing.rs` what the fuzz targets call.
         if matches!(from, "lib" | "fuzzing") {
             continue;
         }
@@ -160,7 +160,7 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
         ("redb", &["src/disk/"]),
         ("rustix", &["src/disk/directory/held.rs"]),
         ("hashbrown", &["src/memory/"]),
-        // Two models of this crate's own derive it through the codec, as a user's do; `lib.rs` hands it on to users.
+        // Two models of this crate derive it through the codec, as a user's do; `lib.rs` reexports it to users.
         (
             "rkyv",
             &[
@@ -250,7 +250,7 @@ fn every_file_says_what_it_decides() {
     }
 }
 
-/// What stands in the crate's root, beside modules by theme. More would be a list that nobody reads.
+/// The most names in the crate's root, beside modules by theme. Nobody would read a longer list.
 const MOST_NAMES: usize = 25;
 
 #[test]
@@ -261,12 +261,49 @@ fn the_root_has_few_names() {
     assert!(names.contains(&"Store") && names.len() <= MOST_NAMES, "{} names: {names:?}", names.len());
 }
 
-/// Types whose calls each have an example that asserts something.
+/// Words and phrases that make a comment hard to read, each with a plain one in its place.
+const OBSCURE: [(&str, &str); 12] = [
+    ("whoever", "the caller, the client, the thread"),
+    ("somebody", "another thread, an attacker, a user"),
+    ("everybody", "all of them, by name"),
+    ("so many", "the number"),
+    ("so much", "the number, or the parameter's name"),
+    ("anew", "again"),
+    ("thereby", "so"),
+    ("comes between", "was first"),
+    ("go on", "continue"),
+    ("for good", "permanently"),
+    ("by hand", "manually"),
+    ("of no use", "useless"),
+];
+/// Their comments are not plain yet.
+const NOT_YET_PLAIN: [&str; 6] =
+    ["src/disk/", "src/import/", "src/foreign/", "src/testing.rs", "src/store/scan.rs", "src/store/notes/imported.rs"];
+
+#[test]
+fn comments_are_in_plain_words() {
+    let files = || files("src").into_iter().chain(files("codec/src"));
+    let mut obscure = Vec::new();
+    for (file, text) in files().filter(|(file, _)| !NOT_YET_PLAIN.iter().any(|place| file.starts_with(place))) {
+        for (before, line) in text.lines().enumerate() {
+            let Some((_, comment)) = line.split_once("//") else { continue };
+            let comment = format!(" {} ", words(comment).collect::<Vec<_>>().join(" ").to_lowercase());
+            for (phrase, plain) in OBSCURE {
+                if comment.contains(&format!(" {phrase} ")) {
+                    obscure.push(format!("{file}:{}: `{phrase}`; write {plain}", before + 1));
+                }
+            }
+        }
+    }
+    assert!(obscure.is_empty(), "{obscure:#?}");
+}
+
+/// Types whose methods each have an example with an assertion.
 const SHOWN: [&str; 4] = ["Session", "Store", "Builder", "SessionLayer"];
 /// What only a recorder of metrics sees: the tests of `src/metrics.rs` have one.
 const UNSHOWN: [&str; 1] = ["publish_metrics"];
 
-/// The public calls in a file, with the type that each is of and its documentation.
+/// Returns the public methods in a file, each with its type and its documentation.
 fn public_calls(text: &str) -> Vec<(&str, &str, String)> {
     let (mut calls, mut owner, mut doc) = (Vec::new(), "", String::new());
     for line in text.lines() {
@@ -302,7 +339,7 @@ fn every_call_of_the_main_types_has_an_example_that_asserts() {
     assert!(found > 90 && missing.is_empty(), "of {found}: {missing:#?}");
 }
 
-/// A file without the tests at its end.
+/// Returns a file without the tests at its end.
 fn code_with_comments(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Timeouts of one session, and the short one of a session whose cookie has not come back.
+//! Timeouts of single sessions, and the short one of a session whose cookie has not come back.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What carries a token: the cookie, a bearer header, or a header of the application's own, and nothing else.
+//! What carries a token: only the cookie, a bearer header, or a header of the application's own.
 
 use axum::{Router, http::HeaderName, routing::get};
 use sessile::{Session, SessionLayer, Store, Token, web::Transport};
@@ -20,7 +20,7 @@ fn app(store: &Store, transport: Transport) -> Router {
         .layer(SessionLayer::new(store.clone()).transport(transport).unwrap())
 }
 
-/// The header that presents `token`.
+/// Returns the header that presents `token`.
 fn presents(transport: &Transport, token: &str) -> (&'static str, Vec<u8>) {
     match transport {
         Transport::Cookie => ("cookie", format!("__Host-id={token}").into()),
@@ -113,7 +113,7 @@ async fn two_different_valid_tokens_are_no_session_by_any_transport() {
         assert_eq!(disk.store.stats().ambiguous, 1);
         assert_eq!(ask_with_both(&one, &one).await, "1", "the same twice is one");
         let forged = Token::parse(&[b'A'; 32]).unwrap();
-        assert_eq!(ask_with_both(&forged, &two).await, "2", "a forged one stands in nobody's way");
+        assert_eq!(ask_with_both(&forged, &two).await, "2", "a forged one does no harm");
         assert_eq!(ask_with_both(&two, &forged).await, "2");
         assert_eq!(disk.store.stats().ambiguous, 1);
         assert_eq!((n_of(&disk.store, &one), n_of(&disk.store, &two)), (Some(1), Some(2)), "neither has ended");

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::support::{Answer, DAY, OnDisk, ask, ask_with, n_of, saved};
 
-/// An application that does what its paths say.
+/// An application that does what its paths name.
 fn app(layer: SessionLayer) -> Router {
     async fn read(session: Session) -> Result<String, Error> {
         Ok(session.get::<u64>("n")?.map_or("nothing".to_owned(), |n| n.to_string()))
@@ -81,7 +81,7 @@ fn token(answer: &Answer) -> Token {
     Token::parse(cookie.split_once('=').unwrap().1.as_bytes()).unwrap()
 }
 
-/// Checks what an answer says of caches.
+/// Checks an answer's headers for caches.
 #[track_caller]
 fn says(answer: &Answer, vary: Option<&str>, cache_control: Option<&str>) {
     assert_eq!((answer.header(header::VARY), answer.header(header::CACHE_CONTROL)), (vary, cache_control));
@@ -96,7 +96,7 @@ async fn a_page_without_a_session_says_nothing_of_one() {
         assert!(answer.set_cookies().is_empty());
         says(&answer, None, None);
     }
-    assert_eq!(store.stats().memory_hits, 0, "nobody asked for it");
+    assert_eq!(store.stats().memory_hits, 0, "no handler used it");
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_client_error_commits() {
 
 #[tokio::test]
 async fn a_session_that_cannot_be_read_or_stored_is_an_error_to_the_client() {
-    // The records are in memory: what fails is the commit.
+    // The records are in memory, so the commit fails.
     let store = testing::store();
     let app = https(&store);
     let requests = ["/count", "/rotate", "/destroy"].map(|path| (path, format!("__Host-id={}", saved(&store, 1).1.expose())));
@@ -248,7 +248,7 @@ async fn a_session_that_cannot_be_read_or_stored_is_an_error_to_the_client() {
         says(&answer, Some("Cookie"), Some("no-store"));
     }
 
-    // It is on disk alone: what fails is the read.
+    // It is only on disk, so the read fails.
     let disk = OnDisk::with(|builder| builder.memory_budget(0));
     let cookie = format!("__Host-id={}", saved(&disk.store, 1).1.expose());
     disk.store.close().unwrap();
@@ -310,7 +310,7 @@ async fn g3_a_slow_request_neither_revives_nor_replaces_what_ended_meanwhile() {
         let ended = ask_with(&app, end, &first.cookie()).await;
         go.notify_one();
         let late = slow.await.unwrap();
-        assert_eq!(late.status, StatusCode::CONFLICT, "{end}: what it says that it stored is nowhere");
+        assert_eq!(late.status, StatusCode::CONFLICT, "{end}: the page claims to have stored a lost value");
         assert!(late.set_cookies().is_empty(), "{end}: the client keeps the newer token: {:?}", late.set_cookies());
         assert_eq!(store.stats().dropped_commits, 1, "{end}");
         assert_eq!(n_of(&store, &token(&first)), None, "{end}");
@@ -386,7 +386,7 @@ async fn plain_http_is_for_loopback_alone() {
     assert_eq!(store.stats().commits, commits, "nothing was done");
 }
 
-/// A session with 7 in it, and an application that reads it; checks of which `Cookie` headers lead to it.
+/// A session with 7 in it, and an application that reads it; checks which `Cookie` headers lead to it.
 struct Door {
     store: Store,
     app: Router,
@@ -400,7 +400,7 @@ impl Door {
         Self { app: https(&store), store, mine }
     }
 
-    /// What is found with these headers, in which `@` stands for the token.
+    /// Returns what is found with these headers, in which `@` is replaced by the token.
     #[track_caller]
     fn asked(&self, headers: &[&[u8]]) -> impl Future<Output = Answer> {
         let (token, app) = (self.mine.clone(), self.app.clone());

@@ -1,6 +1,6 @@
 //! The process that is killed.
 //!
-//! It says on stdout what it is about to do and what was acknowledged, one line each:
+//! It prints on stdout what it is about to do and what was acknowledged, one line each:
 //!
 //! ```text
 //! ready                       the store is open
@@ -23,11 +23,11 @@ use sessile::{Ack, Store, Token};
 
 use crate::record::{Dice, fill};
 
-/// The variable that makes a process a child; it holds the path of the store.
+/// The variable that makes a process a child; it contains the path of the store.
 pub(crate) const STORE: &str = "SESSILE_KILL_STORE";
 
 const THREADS: usize = 4;
-/// Commits that one thread has under way at once.
+/// Commits that one thread has in progress at once.
 pub(crate) const SLOTS: usize = 4;
 
 /// A session that a thread works on.
@@ -36,7 +36,7 @@ struct Slot {
     stored: Option<(Token, u64)>,
 }
 
-/// Works until it is killed. The first line on stdin names the round, the others the sessions to go on with.
+/// Works until it is killed. The first line on stdin names the round, the others the sessions to continue with.
 pub(crate) fn run(store: &Path) -> ! {
     let store = Store::open(store).expect("the store opens again");
     let mut lines = io::stdin().lock().lines().map(|line| line.expect("stdin works"));
@@ -77,7 +77,7 @@ fn work(store: &Store, round: u64, thread: usize, mut slots: Vec<Slot>) {
     }
 }
 
-/// Begins one change. Gives what is to be said when it is acknowledged.
+/// Begins one change. Returns the line to print when it is acknowledged.
 fn begin(store: &Store, slot: &mut Slot, dice: &mut Dice) -> (Ack, String) {
     let name = &slot.name;
     let Some((token, n)) = &mut slot.stored else {
@@ -92,7 +92,7 @@ fn begin(store: &Store, slot: &mut Slot, dice: &mut Dice) -> (Ack, String) {
     let session = store.session(Some(token)).expect("the disk works");
     let old = token.expose();
     if session.token().is_none() {
-        // Exits, and so tells the parent, which takes nothing but a death by its own hand.
+        // Exits, and so reports it to the parent, which accepts no death except by its own kill.
         eprintln!("{name}, acknowledged with {n}, is not there");
         process::exit(1);
     }
@@ -109,7 +109,7 @@ fn begin(store: &Store, slot: &mut Slot, dice: &mut Dice) -> (Ack, String) {
             fill(&session, name, *n);
             session.rotate();
             let ack = session.save();
-            *token = session.token().expect("nobody else ends this session");
+            *token = session.token().expect("no other thread ends this session");
             let new = token.expose();
             say(&format!("arrive {old} {new} {name} {n}"));
             (ack, format!("left {old} {new} {name} {n}"))
@@ -123,7 +123,7 @@ fn begin(store: &Store, slot: &mut Slot, dice: &mut Dice) -> (Ack, String) {
     }
 }
 
-/// Writes one line at once: a pipe takes it whole or not at all.
+/// Writes one line at once: a pipe accepts it whole or not at all.
 fn say(line: &str) {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("the parent listens");

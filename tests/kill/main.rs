@@ -1,9 +1,9 @@
-//! G1, G2 and G3 with real processes: a child commits, rotates and destroys as fast as it can and prints what was acknowledged;
-//! it is killed at a random moment, and what it left behind must hold every word of it.
+//! G1, G2 and G3 with real processes. A child commits, rotates and destroys as fast as it can, and prints what was
+//! acknowledged. It is killed at a random moment, and what it left behind must match what it printed.
 //!
-//! `SESSILE_KILLS` says how many times (default 40), `SESSILE_SEED` repeats the choices, though not the moments.
+//! `SESSILE_KILLS` sets the number of kills (default 40). `SESSILE_SEED` repeats the choices, though not the moments.
 //!
-//! The same binary is parent and child, so it has a `main` of its own.
+//! The same binary is parent and child, so it has its own `main`.
 
 mod child;
 mod parent;

@@ -1,4 +1,4 @@
-//! The process that kills, and then looks at what is left.
+//! The process that kills, and then checks what is left.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,12 +19,12 @@ use crate::{
 };
 
 const FILE: &str = "sessions.redb";
-/// The longest that a child may work.
+/// The longest time that a child may work, in milliseconds.
 const LONGEST_MS: u64 = 80;
-/// Sessions of earlier rounds that each round looks at again; at the end it is all of them.
+/// Sessions of earlier rounds that each round checks again; the end checks all of them.
 const AGAIN: u64 = 100;
 
-/// What was found out.
+/// The results.
 #[derive(Default)]
 pub(crate) struct Verdict {
     kills: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn is_clean(&self) -> bool {
-        // Without an acknowledgement nothing would have been shown.
+        // Without an acknowledgement the test would show nothing.
         self.acknowledged > 0 && self.lost + self.resurrected + self.mixed == 0
     }
 }
@@ -61,7 +61,7 @@ struct Expected {
 enum Fate {
     /// A commit from `acknowledged` to `attempted`, or nothing if none was acknowledged.
     Alive,
-    /// It may have gone to another token, which is this one if the child came to say so.
+    /// It may have moved to another token, which is this one if the child got to print it.
     Leaving(Option<String>),
     /// It may have come from this other token.
     Arriving(String),
@@ -100,7 +100,7 @@ pub(crate) fn run(kills: u64, seed: u64) -> Verdict {
     verdict
 }
 
-/// Sessions for the next child to go on with.
+/// Sessions for the next child to continue with.
 fn resumable(sessions: &Sessions, recent: &BTreeSet<String>) -> String {
     let alive = recent.iter().filter_map(|token| Some((token, sessions.get(token)?)));
     let alive = alive.filter(|(_, expected)| expected.fate == Fate::Alive).take(2 * SLOTS);
@@ -108,7 +108,7 @@ fn resumable(sessions: &Sessions, recent: &BTreeSet<String>) -> String {
     lines.join("\n")
 }
 
-/// Starts a child, kills it at some moment, and gives what it said.
+/// Starts a child, kills it at some moment, and returns what it printed.
 fn kill_one(dir: &Path, round: u64, resumable: &str, dice: &mut Dice) -> Vec<String> {
     let mut child = Command::new(env::current_exe().expect("this process runs from a file"))
         .env(STORE, dir.join(FILE))
@@ -131,7 +131,7 @@ fn kill_one(dir: &Path, round: u64, resumable: &str, dice: &mut Dice) -> Vec<Str
             })
             .collect::<Vec<_>>()
     });
-    // Some die while they open the store, which may be while it recovers from the death before.
+    // Some die while they open the store, perhaps while it recovers from the previous death.
     let is_early = round > 0 && dice.below(8) == 0;
     if !is_early {
         is_ready.recv().expect("the child gets ready");
@@ -139,7 +139,7 @@ fn kill_one(dir: &Path, round: u64, resumable: &str, dice: &mut Dice) -> Vec<Str
     let span_us = if is_early { 10_000 } else { LONGEST_MS * 1000 };
     thread::sleep(Duration::from_micros(dice.below(span_us)));
     kill(&mut child);
-    // Its receiver must outlive the listener, for a child that gets ready after all.
+    // Its receiver must outlive the listener, in case a child becomes ready after all.
     let lines = listener.join().expect("the listener lives");
     drop(is_ready);
     lines
@@ -155,7 +155,7 @@ fn kill(child: &mut Child) {
     assert!(is_killed, "the child ended by itself: {status}");
 }
 
-/// Learns what one line promises. Gives whether it is an acknowledgement.
+/// Notes what one line guarantees. Returns whether it is an acknowledgement.
 fn hear(line: &str, sessions: &mut Sessions, recent: &mut BTreeSet<String>) -> bool {
     let words: Vec<_> = line.split(' ').collect();
     let (token, number) = (words.get(1).copied().unwrap_or_default(), || words[words.len() - 1].parse().expect("a number"));
@@ -199,7 +199,8 @@ fn copy_of(dir: &Path) -> tempfile::TempDir {
     copy
 }
 
-/// Opens the store as a crash left it, and holds these sessions against what was promised. What is found is expected from then on.
+/// Opens the store as a crash left it, and compares these sessions with what was guaranteed. What is found is expected from
+/// then on.
 fn check(dir: &Path, checked: &BTreeSet<String>, sessions: &mut Sessions, verdict: &mut Verdict) {
     let store = Store::open(dir.join(FILE)).expect("the store opens after a crash");
     for text in checked {
@@ -227,7 +228,7 @@ fn check(dir: &Path, checked: &BTreeSet<String>, sessions: &mut Sessions, verdic
 }
 
 impl Expected {
-    /// What is to be found the next time.
+    /// Returns what must be found the next time.
     fn now(self, found: &Found) -> Self {
         match found {
             Found::Commit { n, .. } => Self { acknowledged: *n, attempted: *n, fate: Fate::Alive, ..self },
@@ -243,7 +244,7 @@ enum Problem {
     Mixed,
 }
 
-/// What is wrong with what was found, given what was promised.
+/// Returns what is wrong with what was found, compared with what was guaranteed.
 fn judge(expected: &Expected, found: &Found, sessions: &Sessions) -> Option<Problem> {
     let fate = |token: &String| &sessions[token].fate;
     match found {
@@ -260,7 +261,7 @@ fn judge(expected: &Expected, found: &Found, sessions: &Sessions) -> Option<Prob
             // Both tokens lead to a session.
             Fate::Leaving(Some(other)) | Fate::Arriving(other) if *fate(other) == Fate::Alive => Some(Problem::Resurrected),
             _ if *n < expected.acknowledged => Some(Problem::Lost),
-            // Nobody wrote that.
+            // A value that was never written.
             _ if *n > expected.attempted => Some(Problem::Mixed),
             _ => None,
         },

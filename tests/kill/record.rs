@@ -1,4 +1,4 @@
-//! What the child writes into a session, in a way that shows a mixture; and the numbers that look random.
+//! What the child writes into a session, so that a mixture shows; and pseudo-random numbers.
 
 use sessile::{Session, Store, Token};
 
@@ -48,7 +48,7 @@ pub(crate) fn read(store: &Store, token: &Token) -> Found {
     }
 }
 
-/// Numbers that look random (xorshift64*), from a seed.
+/// Pseudo-random numbers (xorshift64*), from a seed.
 pub(crate) struct Dice(u64);
 
 impl Dice {

@@ -1,7 +1,8 @@
-//! Stores at their limits, against a model: which commits may be refused, which sessions are evicted, which ends are reported, and what each
-//! count must be.
+//! Stores at their limits, compared with a model: which commits may be refused, which sessions are evicted, which ends are
+//! reported, and what each count must be.
 //!
-//! `SESSILE_LIMIT_STEPS=N` sets how many steps; a failure prints a seed, and `SESSILE_LIMIT_SEED=seed` runs that life alone.
+//! `SESSILE_LIMIT_STEPS=N` sets the number of steps. A failure prints a seed, and `SESSILE_LIMIT_SEED=seed` runs only that
+//! life.
 
 #[path = "../crash/rng.rs"]
 mod rng;
@@ -19,7 +20,7 @@ const LIFE: u64 = 250;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; give a number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; set a number")))
 }
 
 fn live(seed: u64) {

@@ -1,4 +1,4 @@
-//! A store, its disk and clock, and what the model knows of its sessions.
+//! A store, its disk and clock, and the model of its sessions.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_secs(100);
 const ABSOLUTE: Duration = Duration::from_secs(1000);
 const OWNERS: [&str; 3] = ["ada", "bob", "eve"];
 const CLASSES: [Durability; 3] = [Durability::Durable, Durability::Relaxed, Durability::Quick];
-/// No step of a store on a disk that works takes this long.
+/// Longer than any step of a store on a working disk takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the store of one life is opened.
@@ -71,7 +71,7 @@ impl Settings {
         builder
     }
 
-    /// How many sessions there may be when another begins.
+    /// Returns how many sessions there may be when another begins.
     fn share(&self, has_owner: bool) -> Option<u64> {
         self.max_sessions.map(|limit| if has_owner { limit } else { limit - limit / 10 })
     }
@@ -82,11 +82,11 @@ impl Settings {
 struct Known {
     token: Option<Token>,
     owner: Option<&'static str>,
-    /// When it is over, in seconds of the life; and when it may be, after a crash that lost its last use.
+    /// When it is over, in seconds of the life; and when it may be over after a crash that lost its last use.
     over: u64,
     may_be_over: u64,
     ends: u64,
-    /// Whether a power cut may have lost its last use, and it was not found since.
+    /// Whether a power cut may have lost its last use, and the session was not found since.
     may_have_lost_use: bool,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct World {
     store: Store,
     events: Events,
     known: HashMap<Handle, Known>,
-    /// What began in this step.
+    /// The sessions that began in this step.
     begun: Vec<Handle>,
     /// Whether the disk has no room, or had none and the store may not have noticed yet that it has.
     is_full: bool,
@@ -142,7 +142,7 @@ impl World {
         self.check(nth.is_multiple_of(4));
     }
 
-    /// Everything that began has ended, and nothing is left.
+    /// Checks that everything that began has ended, and that nothing is left.
     pub(crate) fn end(&mut self) {
         self.heal();
         self.advance(ABSOLUTE.as_secs() + 1);
@@ -153,7 +153,7 @@ impl World {
         if self.settings.max_disk_bytes.is_none() {
             self.begin(None, Durability::Durable);
             self.hear();
-            assert_eq!(self.known.len(), 1, "nobody gets into an empty store: {self}");
+            assert_eq!(self.known.len(), 1, "an empty store refuses a session: {self}");
         }
     }
 
@@ -167,7 +167,7 @@ impl World {
         self.known.values().filter(|known| wanted(known)).count() as u64
     }
 
-    /// The session under the token that is known for `handle`, if the disk can be read.
+    /// Loads the session with the known token of `handle`, if the disk can be read.
     fn load(&mut self, handle: Handle) -> Option<Session> {
         let known = self.known[&handle].clone();
         let session = match self.store.session(known.token.as_ref()) {
@@ -202,7 +202,7 @@ impl World {
         self.note(session.token(), owner, IDLE);
     }
 
-    /// What began in this step is a session with this token, or without one another crate's.
+    /// Notes the session that began in this step: one with this token, or without a token another crate's.
     fn note(&mut self, token: Option<Token>, owner: Option<&'static str>, idle: Duration) {
         assert!(self.begun.len() <= 1, "{self}");
         for handle in std::mem::take(&mut self.begun) {
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Whether a session that begins, with `room` others and `of_owner` of its owner, may be answered so.
+    /// Checks the outcome of beginning a session, with `room` others and `of_owner` sessions of its owner.
     fn judge(&self, owner: Option<&str>, room: u64, of_owner: u64, error: Option<Error>) {
         let anonymous = self.count(|known| known.owner.is_none());
         let was_full = self.settings.share(owner.is_some()).is_some_and(|share| room >= share);
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// How many sessions an owner has that are not over.
+    /// Returns how many sessions of an owner are not over.
     fn of_owner(&self, owner: Option<&str>) -> u64 {
         self.count(|known| owner.is_some() && known.owner == owner && self.seconds < known.over)
     }
@@ -309,7 +309,7 @@ impl World {
         self.log.push(format!("read {handle}"));
         let Some(session) = self.load(handle) else { return };
         if rng.one_in(2) {
-            // Which writes the use if that is due.
+            // This writes the use if that is due.
             session.save().wait().unwrap();
         }
     }
@@ -372,7 +372,7 @@ impl World {
         assert!(result.is_ok() || self.is_full, "{result:?}: {self}");
     }
 
-    /// Another process opens the store: after a clean close, or a power cut that comes when everything is durable.
+    /// Opens the store in another process: after a clean close, or after a power cut when everything is durable.
     fn reopen(&mut self, crashes: bool, rng: &mut Rng) {
         self.heal();
         self.log.push(if crashes { "power cut" } else { "restart" }.to_owned());
@@ -414,13 +414,13 @@ impl World {
         self.is_full = false;
     }
 
-    /// Takes what the store reports.
+    /// Reads the events that the store sends.
     fn hear(&mut self) {
         while let Some(event) = self.events.try_next() {
             self.log.push(format!("{event:?}"));
             match event {
                 Event::Created { handle } => {
-                    // Until it is known what it is.
+                    // Until its details are known.
                     let unknown = Known { over: u64::MAX, may_be_over: 0, ..Known::default() };
                     assert!(self.known.insert(handle, unknown).is_none(), "{self}");
                     self.begun.push(handle);
@@ -443,7 +443,7 @@ impl World {
         }
     }
 
-    /// Compares every count with the model's, and `deep` with what is in the files.
+    /// Compares every count with the model's, and if `deep` with the content of the files.
     fn check(&self, deep: bool) {
         let expected = self.known.len() as u64;
         self.agrees(&self.store, "after a step", |found| found.sessions == expected);
@@ -453,7 +453,7 @@ impl World {
         }
         if let Some((limit, _)) = self.settings.of_owner {
             for owner in OWNERS {
-                // Of one whose last use a power cut lost, the store may know that it is over.
+                // If a power cut lost a session's last use, the store may find that it is over.
                 let alive = self.known.values().filter(|known| known.owner == Some(owner) && self.seconds < known.may_be_over);
                 let alive: Vec<_> = alive.collect();
                 assert!(alive.len() <= limit, "{owner} has {alive:?}: {self}");
@@ -473,7 +473,7 @@ impl World {
         }
     }
 
-    /// A store without a bound counts what a killed process left while it is open already: before its next sweep, which deletes nothing
+    /// A store without a bound counts what a killed process left after it is open: before its next sweep, which deletes nothing
     /// if nothing is over.
     fn agrees(&self, store: &Store, when: &str, is_right: impl Fn(&Stats) -> bool) {
         if !self.is_full && self.known.values().all(|known| self.seconds < known.may_be_over) {

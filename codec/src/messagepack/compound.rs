@@ -1,6 +1,7 @@
-//! Writes what has elements: counts them, and finds keys that would not come back.
+//! Writes values with elements: counts them, and finds keys that could not be read back.
 //!
-//! Invariant: a map whose `finish` returns `Ok` has each key of serde's attributes once, and no key that serde_json reserves.
+//! Invariant: a map whose `finish` returns `Ok` has no duplicate key from serde's attributes, and no key that serde_json
+//! reserves.
 
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ use super::{
     write::{Output, Writer, fits},
 };
 
-/// What has elements; the value is the marker of the longest header.
+/// The kind of a value with elements; the number is the marker of its longest header.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     Array = 0xdd,
@@ -31,11 +32,11 @@ pub(super) enum Shape {
 pub(super) struct Elements<'a, 'o> {
     output: &'a mut Output<'o>,
     depth: usize,
-    /// Where it begins, with its header.
+    /// The position of its header.
     start: usize,
     expected: Option<usize>,
     found: usize,
-    /// Whether an element failed; a `Serialize` that goes on nevertheless must not leave half of it behind.
+    /// Whether an element failed. A `Serialize` that continues anyway must not leave a partial one behind.
     broken: bool,
 }
 
@@ -68,7 +69,7 @@ impl<'a, 'o> Elements<'a, 'o> {
         written
     }
 
-    /// Ends in `error`, also if the `Serialize` goes on.
+    /// Ends with `error`, even if the `Serialize` continues.
     #[cold]
     fn refuse<T>(&mut self, error: MessagePackError) -> Result<T, MessagePackError> {
         self.broken = true;
@@ -95,7 +96,7 @@ fn incomplete() -> MessagePackError {
     MessagePackError::Unsupported("its `Serialize` leaves an element incomplete".to_owned())
 }
 
-/// Writes the fields of a struct, or of what passes for one.
+/// Writes the fields of a struct, or of a value that is serialized as one.
 pub(super) struct Fields<'a, 'o> {
     elements: Elements<'a, 'o>,
     kind: Kind,
@@ -105,7 +106,7 @@ enum Kind {
     Struct,
     /// The variant of an internally tagged enum, and the name of its tag.
     Tagged(&'static str),
-    /// The struct that serde_json makes of a number.
+    /// serde_json's struct for a number.
     Number,
 }
 
@@ -114,7 +115,7 @@ impl<'a, 'o> Fields<'a, 'o> {
         Self { elements, kind: Kind::Struct }
     }
 
-    /// The struct that serde_json makes of a number: its text is replaced by the number.
+    /// Begins serde_json's struct for a number: its text is replaced by the number.
     pub(super) fn of_number(output: &'a mut Output<'o>, depth: usize) -> Self {
         let start = output.bytes.len();
         Self { elements: Elements { output, depth, start, expected: Some(1), found: 0, broken: false }, kind: Kind::Number }
@@ -153,17 +154,17 @@ impl<'a, 'o> Fields<'a, 'o> {
 
 /// Writes the keys and values of a map.
 ///
-/// A reader refuses a key that is there twice, or loses what it had before. Only attributes of serde cause that. What is tagged internally has
-/// its tag first. What is flattened has a length that is not known beforehand, and then all keys are compared.
+/// A reader refuses a duplicate key, or loses the first one's value. Only serde's attributes cause duplicates. An internally
+/// tagged value has its tag first. A flattened value has no known length; then all keys are compared.
 pub(super) struct Entries<'a, 'o> {
     elements: Elements<'a, 'o>,
-    /// Whether a key is without its value.
+    /// Whether the last key still lacks its value.
     in_pair: bool,
-    /// Whether a key may be there twice.
+    /// Whether there may be duplicate keys.
     compares: bool,
-    /// Where the tag is.
+    /// The position of the tag.
     tag: Range<usize>,
-    /// How many keys the maps around this one have in [`Output::keys`].
+    /// The number of keys of the surrounding maps in [`Output::keys`].
     outer_keys: usize,
 }
 
@@ -218,13 +219,13 @@ impl<'a, 'o> Entries<'a, 'o> {
     }
 }
 
-/// Whether a value of this type in the first place can be the name that an internally tagged enum has among its fields: serde writes it as a `str`,
-/// which no field of a struct and no key of a map is by itself.
+/// Whether a first value of this type can be the tag that an internally tagged enum adds to its fields: serde writes it as a
+/// `str`, which by itself no field of a struct and no key of a map is.
 const fn may_be_tag<T: ?Sized>() -> bool {
     size_of::<&T>() > size_of::<usize>()
 }
 
-/// Whether two of `keys`, which are places in `bytes`, are the same.
+/// Whether two of `keys`, which are positions in `bytes`, are equal.
 fn is_any_twice(bytes: &[u8], keys: &mut [Range<usize>]) -> bool {
     let at = |key: &Range<usize>| &bytes[key.clone()];
     if keys.len() <= FEW_KEYS {
@@ -234,7 +235,7 @@ fn is_any_twice(bytes: &[u8], keys: &mut [Range<usize>]) -> bool {
     keys.windows(2).any(|pair| at(&pair[0]) == at(&pair[1]))
 }
 
-/// So few keys are compared faster than sorted.
+/// Up to this number, keys are compared faster than sorted.
 const FEW_KEYS: usize = 16;
 
 #[cold]
@@ -242,13 +243,13 @@ fn twice() -> MessagePackError {
     MessagePackError::Unsupported("a map has a key twice, as when a flattened map has the name of a field".to_owned())
 }
 
-/// Writes a length over the place that was left for it.
+/// Writes a length into the reserved place.
 pub(super) fn write_u32(place: &mut [u8], len: usize) -> Result<(), MessagePackError> {
     place.copy_from_slice(&fits(len)?.to_be_bytes());
     Ok(())
 }
 
-/// The traits for what has elements without names.
+/// The traits for values with unnamed elements.
 macro_rules! elements {
     ($($trait:ident $method:ident;)*) => {
         $(
@@ -275,7 +276,7 @@ elements! {
     SerializeTupleVariant serialize_field;
 }
 
-/// The traits for what has elements with names.
+/// The traits for values with named elements.
 macro_rules! fields {
     ($($trait:ident;)*) => {
         $(
@@ -308,7 +309,7 @@ impl SerializeMap for Entries<'_, '_> {
     type Error = MessagePackError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), MessagePackError> {
-        // A second key in a row would stand where the first one's value belongs.
+        // A second key in a row would take the place of the first one's value.
         self.elements.broken |= self.in_pair;
         self.in_pair = true;
         self.key(key)

@@ -1,13 +1,14 @@
-//! What serde_json passes to serde as its own, for serde_json alone to read: numbers as text, and JSON as text.
+//! Values that serde_json passes to serde in a private form that only serde_json reads: numbers as text, and JSON as text.
 //!
-//! With its feature `arbitrary_precision`, which any crate of a build can turn on for all of them, `serde_json::Number` is a struct of one field whose
-//! name is private. A build without the feature could not read that as a number. So a number is stored here as one, and read by either.
+//! With its feature `arbitrary_precision`, which any crate of a build can enable for all of them, `serde_json::Number` is a
+//! struct of one field with a private name. A build without the feature could not read that as a number. So it is stored as a
+//! number, which both read.
 //!
-//! Invariant: what is stored is exactly the number of the text, or there is an error.
+//! Invariant: what is stored is exactly the number in the text, or there is an error.
 
 use super::MessagePackError;
 
-/// A struct and a key of serde_json's own.
+/// A struct or a key that is private to serde_json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Private {
     Number,
@@ -18,7 +19,7 @@ const NUMBER: &[u8] = b"$serde_json::private::Number";
 const RAW_VALUE: &[u8] = b"$serde_json::private::RawValue";
 
 impl Private {
-    /// The error for what cannot be stored so that every build reads the same.
+    /// Returns the error for a value that builds would read differently.
     #[cold]
     pub(super) fn refused(self) -> MessagePackError {
         let detail = match self {
@@ -29,7 +30,7 @@ impl Private {
     }
 }
 
-/// What serde_json means by the name of a struct.
+/// Returns the meaning that serde_json gives to a struct's name.
 #[inline]
 pub(super) fn private(name: &[u8]) -> Option<Private> {
     match name.len() {
@@ -39,13 +40,13 @@ pub(super) fn private(name: &[u8]) -> Option<Private> {
     }
 }
 
-/// What serde_json means by the key of a map, which is given as MessagePack.
+/// Returns the meaning that serde_json gives to a map's key; `key` is MessagePack.
 pub(super) fn private_key(key: &[u8]) -> Option<Private> {
     let (marker, name) = key.split_first()?;
     if begins_private_key(*marker) { private(name) } else { None }
 }
 
-/// Whether a key that begins with `marker` can be one: that of a text of the length of either.
+/// Whether a key that begins with `marker` can be private: the marker of a text of either length.
 #[inline]
 pub(super) fn begins_private_key(marker: u8) -> bool {
     matches!(marker, 0xbc | 0xbe)
@@ -60,18 +61,18 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// The number that `text` is, as serde_json reads it without `arbitrary_precision`.
+    /// Parses `text` as serde_json does without `arbitrary_precision`.
     pub(super) fn of(text: &str) -> Result<Self, MessagePackError> {
         let exactly = Decimal::of(text).ok_or_else(inexact)?;
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return text.parse().map(Self::Unsigned).map_err(|_| inexact());
         }
-        // The zero with a sign is a float.
+        // A zero with a sign is a float.
         if exactly.is_integer_text && !exactly.digits.is_empty() {
             return text.parse().map(Self::Signed).map_err(|_| inexact());
         }
         let float: f64 = text.parse().map_err(|_| inexact())?;
-        // The shortest text that is this float, and so all of the digits that it keeps.
+        // The shortest text of this float, and so all the digits that it keeps.
         let kept = format!("{float:e}");
         if Decimal::of(&kept).is_some_and(|kept| kept.is_same(&exactly)) { Ok(Self::Float(float)) } else { Err(inexact()) }
     }
@@ -88,13 +89,13 @@ struct Decimal {
     is_negative: bool,
     /// Without zeros at either end; the first one counts tenths. Empty for zero.
     digits: Vec<u8>,
-    /// The power of ten that the digits are multiplied with.
+    /// The power of ten that the digits are multiplied by.
     exponent: i64,
     is_integer_text: bool,
 }
 
 impl Decimal {
-    /// What `text` is, if it is a number as JSON writes them.
+    /// Parses `text` if it is a number in JSON's form.
     fn of(text: &str) -> Option<Self> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));

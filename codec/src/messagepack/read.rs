@@ -1,9 +1,9 @@
-//! Reads a value, believing nothing that the bytes say of themselves.
+//! Reads a value without trusting any length or depth in the bytes.
 //!
-//! Invariants: no length is believed beyond the bytes that are left, so none makes a reader reserve memory; every level of the
-//! type counts, so neither bytes nor a type that contains itself can exhaust the stack; all bytes belong to the value.
+//! Invariants: a length is never accepted beyond the remaining bytes, so none makes a reader reserve memory. Every level of the
+//! type counts, so neither bytes nor a type that contains itself can exhaust the stack. All bytes belong to the value.
 //!
-//! Strings and bytes are lent from the input.
+//! Strings and bytes are borrowed from the input.
 
 use serde_core::{
     Deserialize, Deserializer,
@@ -16,7 +16,7 @@ use serde_core::{
 
 use super::{MessagePackError, Options, SOME, deeper};
 
-/// Reads the one value that `bytes` are.
+/// Reads `bytes` as one value.
 pub(crate) fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], options: Options) -> Result<T, MessagePackError> {
     let mut input = Input { rest: bytes, options };
     let value = T::deserialize(Reader { input: &mut input, depth: 0 })?;
@@ -24,13 +24,13 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], options: Options)
     Ok(value)
 }
 
-/// What was not read yet.
+/// The bytes that are not read yet.
 struct Input<'de> {
     rest: &'de [u8],
     options: Options,
 }
 
-/// A scalar, or how many elements follow.
+/// A scalar, or the number of elements that follow.
 #[derive(Clone, Copy)]
 enum Token<'de> {
     Nil,
@@ -81,7 +81,7 @@ impl<'de> Input<'de> {
         })
     }
 
-    /// The tokens that are more than their marker says.
+    /// Reads a token that is longer than its marker.
     fn long_token(&mut self, marker: u8) -> Result<Token<'de>, MessagePackError> {
         let width = 1 << (marker & 3);
         match marker {
@@ -97,7 +97,7 @@ impl<'de> Input<'de> {
             0xcb => self.array().map(|bytes| Token::F64(f64::from_be_bytes(bytes))),
             0xcc..=0xcf => self.uint(width).map(Token::Unsigned),
             0xd0..=0xd3 => {
-                // Moved to the top and back, which spreads the sign over the bytes that are not there.
+                // Shifted to the top and back, which extends the sign.
                 let unused_bits = 64 - 8 * width;
                 let value = (self.uint(width)? << unused_bits).cast_signed() >> unused_bits;
                 Ok(u64::try_from(value).map_or(Token::Negative(value), Token::Unsigned))
@@ -127,7 +127,7 @@ impl<'de> Input<'de> {
     }
 
     fn elements(&self, len: u64) -> Result<Token<'de>, MessagePackError> {
-        // Each element has a byte at least.
+        // Each element has at least one byte.
         self.covers(len).map(Token::Array)
     }
 
@@ -144,7 +144,7 @@ impl<'de> Input<'de> {
         Err(MessagePackError::Mismatch("found an extension of an unknown type".to_owned()))
     }
 
-    /// A big-endian integer of `width` bytes, at most eight.
+    /// Reads a big-endian integer of `width` bytes, at most eight.
     fn uint(&mut self, width: u64) -> Result<u64, MessagePackError> {
         Ok(self.take(width)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
@@ -161,7 +161,7 @@ impl<'de> Input<'de> {
         Ok(bytes)
     }
 
-    /// Passes `len` on if so many bytes are left.
+    /// Returns `len` if that many bytes are left.
     fn covers(&self, len: u64) -> Result<usize, MessagePackError> {
         usize::try_from(len).ok().filter(|len| *len <= self.rest.len()).ok_or_else(cut)
     }
@@ -186,7 +186,7 @@ struct Reader<'a, 'de> {
 }
 
 impl<'de> Reader<'_, 'de> {
-    /// The same place, a level deeper.
+    /// Returns the same place, one level deeper.
     fn deeper(self) -> Result<Self, MessagePackError> {
         Ok(Self { depth: deeper(self.depth)?, ..self })
     }
@@ -208,7 +208,7 @@ impl<'de> Reader<'_, 'de> {
         }
     }
 
-    /// Lets `visit` read `len` elements, all of them.
+    /// Calls `visit` to read `len` elements, all of them.
     fn elements<T>(
         self,
         len: usize,
@@ -230,7 +230,7 @@ impl<'de> Reader<'_, 'de> {
         Ok(value)
     }
 
-    /// An array, or bytes in its place.
+    /// Reads an array, or bytes in its place.
     fn seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, MessagePackError> {
         match self.input.token()? {
             Token::Bytes(bytes) => {
@@ -325,7 +325,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
 
 pub(crate) const NIL: u8 = 0xc0;
 
-/// The bytes of an integer that 64 bits do not hold.
+/// Returns the bytes of an integer that does not fit in 64 bits.
 fn wide(token: Token<'_>) -> Option<[u8; 16]> {
     if let Token::Bytes(bytes) = token { bytes.try_into().ok() } else { None }
 }
@@ -381,7 +381,7 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
     }
 }
 
-/// A variant that has content: its name and then that stand where the reader is.
+/// A variant with content: the reader is before its name, which the content follows.
 impl<'de> EnumAccess<'de> for Reader<'_, 'de> {
     type Error = MessagePackError;
     type Variant = Self;

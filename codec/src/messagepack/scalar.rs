@@ -1,4 +1,4 @@
-//! The bytes of scalars, and of the headers of what has a length: the shortest form of each, as MessagePack asks.
+//! Writes scalars, and the headers of values with a length: the shortest form of each, as MessagePack recommends.
 
 use super::{MessagePackError, write::fits};
 

@@ -1,4 +1,4 @@
-//! What is put is what is got, or an error; the properties over whole records are in `tests/it`.
+//! Every value is read back unchanged, or refused; the properties over whole records are in `tests/it`.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -29,13 +29,13 @@ fn bytes_of<T: Serialize + ?Sized>(value: &T) -> (Vec<u8>, Options) {
     (bytes, options)
 }
 
-/// Checks that `value` comes back and is written with `options`.
+/// Checks that `value` is read back unchanged, and that it is written with `options`.
 #[track_caller]
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, options: Options) {
     let (bytes, found) = bytes_of(value);
     assert_eq!(found, options, "{value:?}");
     assert_eq!(read::<T>(&bytes, options).as_ref(), Ok(value), "{bytes:02x?}");
-    // Nothing is read from less, and nothing may stand behind it.
+    // Fewer bytes are refused, and so are more.
     for len in 0..bytes.len().min(300) {
         assert!(read::<T>(&bytes[..len], options).is_err(), "{len} of {bytes:02x?}");
     }
@@ -266,7 +266,7 @@ fn what_serde_buffers_comes_back() {
     };
     let inner = |nested| Inner { small: Some(1), nested, skipped: vec![] };
     plain(Flat { before: None, inner: inner(Some(Some(vec![1]))), others: others() });
-    // One ambiguous option makes every other explicit, also where serde reads before it knows the type.
+    // One ambiguous option makes every other explicit, even where serde reads before it knows the type.
     explicit(Flat { before: Some(None), inner: inner(Some(Some(vec![1]))), others: others() });
     explicit(Flat { before: Some(Some(1)), inner: inner(Some(None)), others: others() });
     plain(vec![Tagged::Unit, Tagged::Struct { a: Some(1), b: Some(Some(1)) }, Tagged::Inner(inner(None))]);
@@ -277,7 +277,7 @@ fn what_serde_buffers_comes_back() {
     explicit(vec![None, Some(Untagged::Nothing), Some(Untagged::Number(1)), Some(Untagged::Point { x: 1.0, y: None })]);
 }
 
-/// A list that says it has `announced` elements, or does not say.
+/// A list that announces `announced` elements, or no number.
 struct Announced {
     announced: Option<usize>,
     elements: Vec<u8>,
@@ -325,7 +325,7 @@ fn a_wrong_length_is_an_error_and_an_unknown_one_is_not() {
     }
 }
 
-/// Goes on after an element that cannot be written.
+/// Continues after an element that cannot be written.
 struct Careless;
 
 impl Serialize for Careless {
@@ -368,7 +368,7 @@ fn depth_is_limited_for_every_kind_of_level() {
     assert_eq!(write(&options(5000), &mut Vec::new()), Err(MessagePackError::TooDeep));
     explicit(options(32));
 
-    // What only another program writes is refused too, whatever it is read as.
+    // What only another program writes is refused too, whatever type it is read as.
     for level in [&[0x91_u8][..], &[0x81, 0xa4, b'L', b'i', b'n', b'k'], &[0x81, 0x01]] {
         let bytes = [&level.repeat(100_000)[..], &[0xa3, b'E', b'n', b'd']].concat();
         assert_eq!(read::<serde_json::Value>(&[0x91].repeat(70), Options::Plain), Err(MessagePackError::TooDeep));
@@ -378,7 +378,7 @@ fn depth_is_limited_for_every_kind_of_level() {
     }
     let links = [0x81, 0xa4, b'L', b'i', b'n', b'k'].repeat(100_000);
     assert_eq!(read::<Chain>(&links, Options::Plain), Err(MessagePackError::TooDeep));
-    // A type that is nothing but options never comes to an end on a scalar.
+    // A type that consists only of options never ends on a scalar.
     assert_eq!(read::<OptionChain>(&[5], Options::Plain), Err(MessagePackError::TooDeep));
 }
 

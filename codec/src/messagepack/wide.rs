@@ -1,16 +1,16 @@
 //! Decides whether an integer of 128 bits in a value can be read again.
 //!
-//! Facts behind it: serde reads what is untagged, internally tagged or flattened into a buffer of its own first. That buffer has no place for
-//! 128 bits, and it is an error to read even a small number from it as an `i128` or `u128`. The writer cannot see which types are read so.
-//! But no type of the standard library is, and only a type's own attributes make it so.
+//! Facts: serde first reads untagged, internally tagged and flattened types into its own buffer. That buffer cannot hold 128
+//! bits, and reading even a small number from it as an `i128` or `u128` is an error. The writer cannot see which types are read
+//! in that way. But no type of the standard library is; only a type's own attributes cause it.
 //!
-//! Invariant: a value that is accepted is of a type that is made of the standard library's alone.
+//! Invariant: an accepted value's type consists only of types of the standard library.
 
 use super::MessagePackError;
 
-/// Checks the type of a value with an integer of 128 bits in it.
+/// Checks the type of a value that contains an integer of 128 bits.
 ///
-/// How a type is named is not promised. A name of another form than today's is refused.
+/// The form of type names is not guaranteed. A name in an unknown form is refused.
 #[cold]
 pub(super) fn check(type_name: &str) -> Result<(), MessagePackError> {
     if is_standard(type_name) {

@@ -1,7 +1,7 @@
 //! Writes a value, counting its depth and its elements.
 //!
-//! Invariants: every length that was written is the number of elements that follow, or there is an error; a value that is
-//! written plainly has no `Some` whose content is nil.
+//! Invariants: every written length is the number of elements that follow, or there is an error. A value in plain form has no
+//! `Some` whose content is nil.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use super::{
     scalar, wide,
 };
 
-/// Appends `value` to `out`, plainly if that is unambiguous, and says which way it was.
+/// Appends `value` to `out`, in plain form if that is unambiguous, and returns the form.
 pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<Options, MessagePackError> {
     let start = out.len();
     let mut options = Options::Plain;
@@ -35,15 +35,15 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resu
     Ok(options)
 }
 
-/// Where everything goes.
+/// The output of a value.
 pub(super) struct Output<'o> {
     pub(super) bytes: &'o mut Vec<u8>,
     options: Options,
-    /// Set when the plain form is given up.
+    /// Set when the plain form is not possible.
     ambiguous: bool,
     /// Whether there is an integer of 128 bits.
     is_wide: bool,
-    /// Where the keys are of each map that is being written and whose length was not known beforehand.
+    /// The positions of the keys of each map that is being written without a known length.
     pub(super) keys: Vec<Range<usize>>,
 }
 
@@ -53,7 +53,7 @@ impl<'o> Output<'o> {
     }
 }
 
-/// `len`, if MessagePack can express it.
+/// Returns `len` if MessagePack can express it.
 #[inline]
 pub(super) fn fits(len: usize) -> Result<u32, MessagePackError> {
     u32::try_from(len).map_err(|_| MessagePackError::Unsupported(format!("found a length of {len}, at most {} fits", u32::MAX)))
@@ -86,7 +86,7 @@ impl<'a, 'o> Writer<'a, 'o> {
         Elements::begin(self.output, deeper(self.depth)?, shape, len)
     }
 
-    /// Begins a variant that has content: a map of its name to it.
+    /// Begins a variant with content: a map from its name to the content.
     fn variant(self, name: &'static str) -> Result<Self, MessagePackError> {
         let depth = deeper(self.depth)?;
         scalar::map(self.output.bytes, 1)?;
@@ -183,7 +183,7 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), MessagePackError> {
-        // Not an empty array, as rmp-serde has it: serde refuses that for a unit struct in an untagged enum.
+        // Not an empty array, as in rmp-serde: serde refuses that for a unit struct in an untagged enum.
         self.nil()
     }
 
@@ -257,7 +257,7 @@ impl<'a, 'o> Serializer for Writer<'a, 'o> {
         self.variant(variant)?.elements(Shape::Map, Some(len)).map(Fields::new)
     }
 
-    /// As serde's own buffer says of itself: a type that has two forms would be written in one and read in the other.
+    /// Like serde's own buffer: otherwise a type with two forms would be written in one and read in the other.
     fn is_human_readable(&self) -> bool {
         true
     }

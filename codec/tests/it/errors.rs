@@ -95,8 +95,9 @@ fn another_length() {
     let longer = [whole.bytes(), &[0]].concat();
     for bytes in [&longer[..], &whole.bytes()[..expected_bytes - 1], &whole.bytes()[..HEADER]] {
         let found_bytes = bytes.len();
-        let text =
-            format!("the header gives {expected_bytes} bytes, found {found_bytes}; the record was cut or joined with another");
+        let text = format!(
+            "the header contains the length {expected_bytes}, found {found_bytes} bytes; the record was cut or joined with another"
+        );
         is(&refused(bytes), &Error::WrongLength { found_bytes, expected_bytes }, &text);
     }
 }
@@ -107,7 +108,7 @@ fn another_checksum() {
     let right = u32::from_le_bytes(bytes[8..12].try_into().unwrap());
     bytes[8..12].copy_from_slice(&0xdead_beef_u32.to_le_bytes());
     let text = format!(
-        "checksum is deadbeef, the bytes under this record key give {right:08x}; the record is damaged or belongs to another key"
+        "checksum is deadbeef, the bytes under this record key have {right:08x}; the record is damaged or belongs to another key"
     );
     is(&refused(&bytes), &Error::Checksum { found: 0xdead_beef, expected: right }, &text);
 }

@@ -14,8 +14,8 @@ use time::Duration;
 
 /// A session store for actix-session 0.11.
 ///
-/// `SessionMiddleware::new(ActixSessions::new(store), key)` is the one line that changes; the repository's `examples/frameworks/examples/actix.rs`
-/// is an application with it.
+/// Only the line `SessionMiddleware::new(ActixSessions::new(store), key)` changes; the repository's
+/// `examples/frameworks/examples/actix.rs` is an application with it.
 ///
 /// # Examples
 /// ```
@@ -26,7 +26,7 @@ use time::Duration;
 ///
 /// # let store = sessile::testing::store(); // Store::open("sessions.redb")?
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let sessions = ActixSessions::new(store); // once, before the server's workers begin
+/// let sessions = ActixSessions::new(store); // once, before the server's workers start
 /// // What the middleware does:
 /// let state = HashMap::from([("name".to_owned(), "\"Ada\"".to_owned())]);
 /// let key = sessions.save(state.clone(), &time::Duration::hours(1)).await?;
@@ -38,24 +38,25 @@ use time::Duration;
 ///
 /// # What is better than elsewhere
 ///
-/// - **A session that was purged stays ended.** With actix-session's Redis store, a request that is slower than the logout stores its session
-///   anew, under a new key, and the visitor is signed in again. Here its update is an error, and the answer a 500; see below.
-/// - **A session whose end moves with every request** (`TtlExtensionPolicy::OnEveryRequest`) costs no write for each: see
-///   [`sessile::foreign`].
+/// - **A session that was purged stays ended.** With actix-session's Redis store, a request that is slower than the logout
+///   stores its session again, under a new key, and the visitor is signed in again. Here its update is an error, and the answer
+///   a 500; see below.
+/// - **A session whose deadline moves with every request** (`TtlExtensionPolicy::OnEveryRequest`) does not cost a write for
+///   each: see [`sessile::foreign`].
 ///
 /// # What a save of an ended session does
 ///
-/// A request that is still running when its session ends gets an error from its update: `UpdateError::Other`, which holds
-/// [`Error::SessionEnded`]. What it changed is not stored. A request that changed nothing, whose
-/// session's end alone moves (`TtlExtensionPolicy::OnEveryRequest`), gets its page: nothing of it is lost. Either is counted in
+/// If its session ends while a request runs, the request's update returns an error: `UpdateError::Other` with
+/// [`Error::SessionEnded`]. Its changes are not stored. A request that changed nothing, and only moves its session's deadline
+/// (`TtlExtensionPolicy::OnEveryRequest`), gets its page: nothing is lost. Both are counted in
 /// [`Stats::dropped_commits`](sessile::Stats::dropped_commits).
 ///
 /// # What is not better
 ///
-/// actix-session hands a session over whole and says nothing of what the request changed or loaded. So of two requests at the same time the
-/// later one wins, for the whole session, as with its own stores. [`Session`](sessile::Session) merges.
+/// actix-session passes a session as a whole and does not report what the request changed or loaded. So of two concurrent
+/// requests the later one wins, for the whole session, as with its own stores. [`Session`](sessile::Session) merges.
 ///
-/// A value is kept as the JSON text that actix-session made of it, byte for byte. A `Store` is shared by all workers: make it once.
+/// A value is stored as actix-session's JSON text, byte for byte. All workers share a `Store`: create it once.
 #[derive(Clone)]
 pub struct ActixSessions(Sessions, Owners<State>);
 
@@ -63,15 +64,15 @@ pub struct ActixSessions(Sessions, Owners<State>);
 type State = HashMap<String, String>;
 
 impl ActixSessions {
-    /// The sessions of actix-session in `store`.
+    /// Returns the sessions of actix-session in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self(Sessions::new(store, ForeignKind::ActixSession), Owners::default())
     }
 
-    /// Says whose a session is, from its values, each of which is JSON in a text, as actix-session keeps them. Then
-    /// [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit of
-    /// [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: nobody's.
+    /// Sets the function that returns a session's owner from its values, each of which is JSON in a text, as actix-session
+    /// keeps them. Then [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit of
+    /// [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: no owner.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
     ///
@@ -80,7 +81,7 @@ impl ActixSessions {
     /// # let store = sessile::testing::store();
     /// use sessile_actix_session::ActixSessions;
     ///
-    /// // What actix-identity stores is a text, in quotes as JSON has it.
+    /// // actix-identity stores a text, in quotes as in JSON.
     /// let sessions = ActixSessions::new(store.clone()).owned_by(|state| {
     ///     let user = state.get("actix_identity.user_id")?;
     ///     serde_json::from_str::<String>(user).ok()
@@ -98,14 +99,15 @@ impl ActixSessions {
         Self(self.0.with_owners(), Owners::by(owner))
     }
 
-    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
-    /// function. Returns how many sessions had another owner.
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was added, or with another `version`
+    /// of its function. Returns how many sessions had another owner.
     ///
-    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
-    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    /// Reads every session. The store notes that this was done: the next call with the same `version` returns at once. See
+    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it
+    /// before the server starts.
     ///
     /// # Errors
-    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses; call it again then.
     pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
         self.0.index_owners(version, |loaded| self.1.of(&loaded.to_map().ok()?))
     }
@@ -120,7 +122,7 @@ fn pairs(state: &State) -> impl Iterator<Item = (&str, &String)> {
     state.iter().map(|(key, value)| (&**key, value))
 }
 
-/// An error of a save, and the same of an update. What is over a limit cannot be serialized.
+/// Converts an error of a save or an update. A value over a limit cannot be serialized.
 fn save_error(error: Error) -> SaveError {
     if matches!(error, Error::Codec(_)) { SaveError::Serialization(error.into()) } else { SaveError::Other(error.into()) }
 }
@@ -162,7 +164,8 @@ impl SessionStore for ActixSessions {
         let new = New { values: &values, ends_ms: self.ends_ms(ttl), owner: self.1.of(&session_state) };
         match self.0.save(&key, &new, None).map_err(update_error)? {
             Saved::Done(ack) => ack.await.map_err(update_error)?,
-            // Not `Ok`: then the middleware would set the ended session's cookie, over that of a visitor who has signed in anew.
+            // Not `Ok`: the middleware would then set the ended session's cookie, over that of a visitor who has signed in
+            // again.
             Saved::Ended => return Err(update_error(Error::SessionEnded)),
         }
         Ok(session_key)

@@ -28,20 +28,20 @@ use sessile::{
 ///
 /// # What to know
 ///
-/// - `axum_session` keeps sessions in memory itself, above its database, and asks the database only on a miss. So the memory tier of
-///   this crate serves little, and a session that [`Store::destroy_sessions_of`] and the like end goes on until `axum_session` forgets it:
-///   `SessionConfig::with_memory_lifetime`.
-/// - A session is one text to its database: of two processes or requests that store one, the later wins.
-/// - It has one call to create a session and to change one. So the store remembers which sessions ended last, 65,536 of them, and drops what
-///   is stored to one of those; [`Stats::dropped_commits`](sessile::Stats::dropped_commits) counts it. **The call succeeds all the same**,
-///   unlike with the other adapters, and the request that was still running gets its page though its changes are lost. After an error
-///   `axum_session` 0.22 would keep the session in its memory, for good if its memory is turned off: each later request with the old
-///   cookie would run as the user who was signed out. It would also no longer store the other sessions that leave its memory. A
-///   session whose time is over, which nobody ended, is replaced by what is stored.
-/// - It takes the id of a visitor whose session has ended for a new session. That one is stored nowhere, for the reason above. Call
-///   `Session::renew` at each sign-in, which also keeps planted ids out: the signed-in session then has an id of its own.
-/// - The ids are not in the file, only hashes, so `get_ids` is refused. With the feature `key-store` of `axum_session`, turn its
-///   filter off: `SessionConfig::with_bloom_filter(false)`.
+/// - `axum_session` keeps sessions in its own memory, above its database, and reads the database only on a miss. So the memory
+///   tier of this crate has little effect. A session that is ended with [`Store::destroy_sessions_of`] or the like continues
+///   until `axum_session` forgets it: `SessionConfig::with_memory_lifetime`.
+/// - `axum_session` stores a session as one text: of two processes or requests that store one, the later wins.
+/// - It creates and changes sessions with the same call. So the store remembers the 65,536 sessions that ended last, and drops
+///   what is stored to one of them; [`Stats::dropped_commits`](sessile::Stats::dropped_commits) counts it. **The call still
+///   succeeds**, unlike with the other adapters, and the request that was running gets its page although its changes are lost.
+///   After an error `axum_session` 0.22 would keep the session in its memory, permanently if its memory is turned off: each
+///   later request with the old cookie would run as the user who was signed out. It would also no longer store the other
+///   sessions that leave its memory. A session that expired without being ended is replaced by what is stored.
+/// - It uses the id of a visitor's ended session for a new session. That one is not stored, for the reason above. Call
+///   `Session::renew` at each sign-in, which also keeps planted ids out: the signed-in session then has a new id.
+/// - The ids are not in the file, only hashes, so `get_ids` is refused. With the feature `key-store` of `axum_session`, turn
+///   its filter off: `SessionConfig::with_bloom_filter(false)`.
 #[derive(Clone)]
 pub struct AxumSessionPool(Sessions, Owners<str>);
 
@@ -49,18 +49,19 @@ pub struct AxumSessionPool(Sessions, Owners<str>);
 const SESSION: &str = "session";
 
 impl AxumSessionPool {
-    /// The sessions of `axum_session` in `store`.
+    /// Returns the sessions of `axum_session` in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self(Sessions::new(store, ForeignKind::AxumSession), Owners::default())
     }
 
-    /// Says whose a session is, from the text that `axum_session` makes of it, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and
-    /// the like work, and the limit of [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: nobody's.
+    /// Sets the function that returns a session's owner from the text that `axum_session` stores, so that
+    /// [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit of
+    /// [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: no owner.
     ///
-    /// The text is JSON with the values in `data`, each of which is JSON in a text; with
-    /// `SessionConfig::with_database_key` it is encrypted, and nothing can be known from it. Note that `axum_session` serves a session that
-    /// was ended here until it has forgotten it: turn its memory off with `SessionConfig::with_memory_lifetime(Duration::zero())`.
+    /// The text is JSON with the values in `data`, each of which is JSON in a text. With `SessionConfig::with_database_key` it
+    /// is encrypted, and the function cannot read it. Note that `axum_session` serves a session that was ended here until it
+    /// has forgotten it: turn its memory off with `SessionConfig::with_memory_lifetime(Duration::zero())`.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
     ///
@@ -69,7 +70,7 @@ impl AxumSessionPool {
     /// # let store = sessile::testing::store();
     /// use sessile_axum_session::AxumSessionPool;
     ///
-    /// // What axum_session_auth stores.
+    /// // axum_session_auth stores the user's id.
     /// let sessions = AxumSessionPool::new(store.clone()).owned_by(|session| {
     ///     let session: serde_json::Value = serde_json::from_str(session).ok()?;
     ///     session.get("data")?.get("user_auth_session_id")?.as_str().map(str::to_owned)
@@ -84,20 +85,21 @@ impl AxumSessionPool {
         Self(self.0.with_owners(), Owners::by(owner))
     }
 
-    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
-    /// function. Returns how many sessions had another owner.
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was added, or with another `version`
+    /// of its function. Returns how many sessions had another owner.
     ///
-    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
-    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    /// Reads every session. The store notes that this was done: the next call with the same `version` returns at once. See
+    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it
+    /// before the server starts.
     ///
     /// # Errors
-    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses; call it again then.
     pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
         self.0.index_owners(version, |loaded| self.1.of(loaded.get(SESSION).ok()??))
     }
 
     fn key(&self, id: &str, table: &str) -> SessionKey {
-        // No table's name contains this byte, so no two pairs are the same text.
+        // No table's name contains this byte, so no two pairs have the same text.
         self.0.key(format!("{table}\0{id}").as_bytes())
     }
 
@@ -107,7 +109,7 @@ impl AxumSessionPool {
         let new = New { values: &values, ends_ms, owner: self.1.of(session) };
         match self.0.put(&self.key(id, table), &new)? {
             Saved::Done(ack) => ack.await,
-            // See the type's documentation for why this is no error.
+            // For the reason that this is no error, see the type's documentation.
             Saved::Ended => Ok(()),
         }
     }
@@ -156,7 +158,7 @@ impl DatabasePool for AxumSessionPool {
 
     async fn delete_by_expiry(&self, _table_name: &str) -> Result<Vec<String>, DatabaseError> {
         let swept = self.0.store().sweep().await;
-        // What is swept has no name any more: its id was never here.
+        // A swept session has no name: its id was never stored.
         swept.map(|()| Vec::new()).map_err(|error| DatabaseError::GenericDeleteError(text(&error)))
     }
 

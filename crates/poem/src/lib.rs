@@ -25,29 +25,30 @@ use sessile::{
 ///
 /// # What a late request does
 ///
-/// poem has one call to create a session and to change one. A request that is still running when its session ends would bring the session
-/// back with it. So the store remembers which sessions ended last, 65,536 of them, and refuses what is stored to one of those: the
-/// request is answered with a 500, the poem error that holds [`Error::SessionEnded`], and counted in
-/// [`Stats::dropped_commits`](sessile::Stats::dropped_commits). A session whose time is over, which nobody ended, is replaced by what is
-/// stored. Of two requests at the same time the later one wins, for the whole session: poem does not say what a request changed.
-/// [`Session`](sessile::Session) merges.
+/// poem creates and changes sessions with the same call. A request that is still running when its session ends would recreate
+/// the session with it. So the store remembers the 65,536 sessions that ended last, and refuses what is stored to one of them:
+/// the request gets a 500, the poem error with [`Error::SessionEnded`], and is counted in
+/// [`Stats::dropped_commits`](sessile::Stats::dropped_commits). A session that expired without being ended is replaced by what
+/// is stored. Of two concurrent requests the later one wins, for the whole session: poem does not report what a request
+/// changed. [`Session`](sessile::Session) merges.
 ///
 /// # When a session ends
 ///
-/// When `CookieConfig::max_age` says; without one, after [`Builder::idle_timeout`](sessile::Builder::idle_timeout). Either is counted
-/// from the last change, because poem calls its storage for no other use.
+/// After `CookieConfig::max_age`; without it, after [`Builder::idle_timeout`](sessile::Builder::idle_timeout). Both count from
+/// the last change, because poem does not call its storage for other uses.
 #[derive(Clone)]
 pub struct PoemSessions(Sessions, Owners<BTreeMap<String, Value>>);
 
 impl PoemSessions {
-    /// The sessions of poem in `store`.
+    /// Returns the sessions of poem in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self(Sessions::new(store, ForeignKind::Poem), Owners::default())
     }
 
-    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit
-    /// of [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: nobody's.
+    /// Sets the function that returns a session's owner from its values, so that [`Store::sessions_of`],
+    /// [`Store::destroy_sessions_of`] and the like work, and the limit of
+    /// [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: no owner.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
     ///
@@ -71,14 +72,15 @@ impl PoemSessions {
         Self(self.0.with_owners(), Owners::by(owner))
     }
 
-    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
-    /// function. Returns how many sessions had another owner.
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was added, or with another `version`
+    /// of its function. Returns how many sessions had another owner.
     ///
-    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
-    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    /// Reads every session. The store notes that this was done: the next call with the same `version` returns at once. See
+    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it
+    /// before the server starts.
     ///
     /// # Errors
-    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses; call it again then.
     pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
         self.0.index_owners(version, |loaded| self.1.of(&entries(loaded).ok()?))
     }

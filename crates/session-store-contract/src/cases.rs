@@ -1,4 +1,4 @@
-//! The cases, but for those with several threads.
+//! The cases, except those with several threads.
 #![expect(clippy::needless_pass_by_value, reason = "a case has a store of its own, and some of them close it")]
 
 use super::{
@@ -313,7 +313,7 @@ fn keys_may_be_any_text<S: Subject>(run: Run<S>) {
     ];
     let values: Data = keys.iter().enumerate().map(|(n, key)| ((*key).to_owned(), n.to_string())).collect();
     comes_back(&run, &values);
-    // Each of them is taken out alone.
+    // Each of them is removed alone.
     let id = run.create(&values);
     let mut left = values.clone();
     for key in keys {
@@ -438,7 +438,7 @@ fn a_touch_may_shorten<S: Subject>(run: Run<S>) {
 }
 
 fn a_save_after_the_time_is_over_revives_nothing<S: Subject>(run: Run<S>) {
-    // Asked for in between or not, swept in between or not.
+    // Loaded in between or not, swept in between or not.
     for (asks, sweeps) in [(false, false), (true, false), (false, true), (true, true)] {
         let id = run.create_for(&one(), run.seconds(2));
         run.0.advance(run.seconds(3));
@@ -449,7 +449,7 @@ fn a_save_after_the_time_is_over_revives_nothing<S: Subject>(run: Run<S>) {
             run.sweep();
         }
         if S::SAVE_CREATES {
-            // Nobody ended it, so the save begins a new session, with nothing of the old one.
+            // It expired without being ended, so the save begins a new session, with nothing of the old one.
             run.save(&id, &other());
             run.has(&id, &other());
         } else {

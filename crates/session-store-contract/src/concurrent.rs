@@ -67,7 +67,7 @@ pub(super) fn of_those_who_want_one_id_at_once_one_gets_it<S: Subject>(run: Run<
     }
 }
 
-/// Values that are whole or not: all are the same number.
+/// Values that show a mixture: all are the same number.
 fn whole(number: usize) -> Data {
     (0..8).map(|key| (key.to_string(), number.to_string())).collect()
 }
@@ -76,7 +76,7 @@ fn is_whole(values: &Data) -> bool {
     values.len() == 8 && values.values().all(|value| value == &values["0"])
 }
 
-/// One of those who write, until it is dropped: also by a failure, so that nobody waits for ever.
+/// Marks a writer until it is dropped, even by a failure, so that no thread waits forever.
 struct Writes<'a>(&'a AtomicUsize);
 
 impl Drop for Writes<'_> {

@@ -1,14 +1,15 @@
-//! What any session store must do, as tests that any store can be put through.
+//! What any session store must do, as tests for any store.
 //!
-//! Each case is one sentence, such as `a_save_after_the_end_revives_nothing`, and gets a store of its own. Implement [`Subject`] for a store in a test, and
-//! call [`check`]. What a trait has no call for, [`Subject`] may leave out, and the cases that need it pass.
+//! Each case is one sentence, such as `a_save_after_the_end_revives_nothing`, and gets its own store. Implement [`Subject`] for
+//! a store in a test, and call [`check`]. If the store's trait lacks a call, [`Subject`] may leave it out; the cases that need
+//! it then pass.
 //!
 //! # Examples
 //! ```
 //! # use std::{collections::HashMap, sync::Mutex, time::Duration};
 //! use session_store_contract::{self as contract, Data, Failure, Subject};
 //!
-//! /// A store in memory: when a session ends, and what is in it.
+//! /// A store in memory: the end of each session, and its values.
 //! #[derive(Default)]
 //! struct MyStore {
 //!     sessions: Mutex<HashMap<u64, (Duration, Data)>>,
@@ -75,39 +76,40 @@ use std::{
 /// A session's values: each is JSON, written as serde_json writes it, objects with their keys in order.
 pub type Data = BTreeMap<String, String>;
 
-/// What went wrong, in the store's own words.
+/// The store's own error.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// A store to be tested. Its calls block; behind them may be any runtime.
+/// A store to be tested. Its calls block; they may use any runtime.
 pub trait Subject: Sync {
-    /// What names a session.
+    /// Identifies a session.
     type Id: Clone + Debug + PartialEq + Send + Sync;
 
-    /// Whether a save to an id that nobody knows makes a session, because the store's trait has one call for both.
+    /// Whether a save to an unknown id creates a session, because the store's trait has one call for both.
     const SAVE_CREATES: bool = false;
 
-    /// Makes a session that ends after `life`, and gives its id.
+    /// Creates a session that ends after `life`, and returns its id.
     ///
     /// # Errors
-    /// Whatever the store says; the case fails then, here as in the other calls.
+    /// Any error of the store; the case then fails, as with the other calls.
     fn create(&self, data: &Data, life: Duration) -> Result<Self::Id, Failure>;
 
-    /// Makes a session under `id` or, if that is taken, under another, and gives its id. `None`: the store chooses all ids itself.
+    /// Creates a session under `id` or, if that is taken, under another, and returns its id. `None`: the store chooses all ids
+    /// itself.
     fn create_at(&self, id: &Self::Id, data: &Data, life: Duration) -> Option<Result<Self::Id, Failure>> {
         let _ = (id, data, life);
         None
     }
 
-    /// What is in a session; `None` if there is none.
+    /// Returns a session's values; `None` if there is no session.
     ///
     /// # Errors
     /// See [`create`](Self::create).
     fn load(&self, id: &Self::Id) -> Result<Option<Data>, Failure>;
 
-    /// Makes a session what `data` says, and ends it after `life` from now.
+    /// Replaces a session's values with `data`, and ends it after `life` from now.
     ///
     /// # Errors
-    /// See [`create`](Self::create); for a session that is over, an error is as good as none.
+    /// See [`create`](Self::create); for a session that is over, an error is accepted as well.
     fn save(&self, id: &Self::Id, data: &Data, life: Duration) -> Result<(), Failure>;
 
     /// Ends a session after `life` from now and leaves its values alone. `None`: there is no such call.
@@ -119,10 +121,10 @@ pub trait Subject: Sync {
     /// Ends a session.
     ///
     /// # Errors
-    /// See [`create`](Self::create). That there was none is no error.
+    /// See [`create`](Self::create). A missing session is no error.
     fn delete(&self, id: &Self::Id) -> Result<(), Failure>;
 
-    /// Deletes what has expired. Need not do anything.
+    /// Deletes expired sessions. May do nothing.
     ///
     /// # Errors
     /// See [`create`](Self::create).
@@ -130,14 +132,14 @@ pub trait Subject: Sync {
         Ok(())
     }
 
-    /// An id that no session has, of the form that ids have.
+    /// Returns an id that no session has, in the form of ids.
     fn unknown(&self) -> Self::Id;
 
-    /// Lets time go by: moves the store's clock, or sleeps.
+    /// Lets time pass: moves the store's clock, or sleeps.
     fn advance(&self, by: Duration);
 
-    /// How long the cases take a second to be. Default: a second. A store that sleeps in [`advance`](Self::advance) may give less,
-    /// as far as it can tell such times apart.
+    /// Returns what the cases use as a second. Default: a second. A store that sleeps in [`advance`](Self::advance) may return
+    /// less, if it can distinguish such times.
     fn second(&self) -> Duration {
         Duration::from_secs(1)
     }
@@ -152,23 +154,23 @@ pub trait Subject: Sync {
     }
 }
 
-/// Puts the stores that `make` makes through all cases.
+/// Runs all cases on the stores that `make` returns.
 ///
 /// # Panics
-/// With the names of the cases that failed; what each of them found was printed before.
+/// With the names of the cases that failed; what each of them found is printed before.
 pub fn check<S: Subject>(make: impl Fn() -> S) {
     let failing = failing(make);
     let of = cases::all::<S>().len();
     assert!(failing.is_empty(), "{} of {of} cases failed: {failing:#?}", failing.len());
 }
 
-/// The names of the cases that fail for the stores that `make` makes.
+/// Returns the names of the cases that fail for the stores that `make` returns.
 pub fn failing<S: Subject>(make: impl Fn() -> S) -> Vec<&'static str> {
     let fails = |run: fn(Run<S>)| catch_unwind(AssertUnwindSafe(|| run(Run(make())))).is_err();
     cases::all().into_iter().filter(|(_, run)| fails(*run)).map(|(name, _)| name).collect()
 }
 
-/// The names of all cases.
+/// Returns the names of all cases.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     cases::NAMES.to_vec()
@@ -218,17 +220,17 @@ impl<S: Subject> Run<S> {
         self.0.save(id, data, life).unwrap_or_else(|error| panic!("save failed: {error}"));
     }
 
-    /// A save of a session that is over, which may fail.
+    /// Saves a session that is over, which may fail.
     fn try_save(&self, id: &S::Id, data: &Data) {
         let _ = self.0.save(id, data, self.hour());
     }
 
-    /// As [`try_save`](Self::try_save), for a touch.
+    /// Like [`try_save`](Self::try_save), for a touch.
     fn try_touch(&self, id: &S::Id) {
         let _ = self.0.touch(id, self.hour());
     }
 
-    /// `false`: there is no such call.
+    /// Returns false if there is no such call.
     #[track_caller]
     fn touch_for(&self, id: &S::Id, life: Duration) -> bool {
         let Some(touched) = self.0.touch(id, life) else { return false };
@@ -261,7 +263,7 @@ impl<S: Subject> Run<S> {
     }
 }
 
-/// A session with these values.
+/// Returns these values as a session's data.
 fn data<const N: usize>(pairs: [(&str, &str); N]) -> Data {
     pairs.into_iter().map(|(key, json)| (key.to_owned(), json.to_owned())).collect()
 }

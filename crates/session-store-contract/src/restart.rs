@@ -56,7 +56,7 @@ pub(super) fn after_a_restart_a_session_ends_when_it_would_have<S: Subject>(run:
 
 pub(super) fn after_a_restart_a_touch_counts<S: Subject>(run: Run<S>) {
     let id = run.create_for(&one(), run.seconds(100));
-    // Too little for a store that writes only some of them, and it counts all the same.
+    // A use too early for a store that writes only some of them; it must still count.
     run.0.advance(run.seconds(1));
     if !run.touch_for(&id, run.seconds(100)) {
         run.save_for(&id, &one(), run.seconds(100));
@@ -80,7 +80,7 @@ pub(super) fn after_a_restart_a_save_after_the_end_revives_nothing<S: Subject>(r
 pub(super) fn after_a_restart_a_taken_id_is_not_overwritten<S: Subject>(run: Run<S>) {
     let id = run.create(&one());
     let Some(run) = run.reopen() else { return };
-    // Nobody has asked for it since, so it is nowhere but where it is kept.
+    // It was not loaded since, so it is only in the store's storage.
     run.create_at(&id, &other());
     run.has(&id, &one());
 }

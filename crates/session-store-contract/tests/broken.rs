@@ -1,4 +1,4 @@
-//! Stores that break the contract on purpose: each case must be able to fail, and a plain map with an end must pass.
+//! Stores that break the contract on purpose: each case must be able to fail, and a plain map with deadlines must pass.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,30 +12,30 @@ use session_store_contract::{self as contract, Data, Failure, Subject};
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     None,
-    /// A save makes the session that it does not find.
+    /// A save creates the session that it does not find.
     Upserts,
-    /// The same, but not for an id that was never seen.
+    /// The same, except for an id that was never seen.
     Revives,
-    /// To create takes the place of what is there.
+    /// Creating a session replaces an existing one.
     Overwrites,
-    /// The next id is one that was given before.
+    /// The next id is one that was used before.
     RepeatsIds,
-    /// What is expired is served until it is swept.
+    /// An expired session is served until it is swept.
     ServesExpired,
-    /// A sweep takes everything.
+    /// A sweep removes everything.
     SweepsAll,
-    /// To load prolongs.
+    /// Loading prolongs a session.
     LoadProlongs,
-    /// A save does not move the end.
+    /// A save does not move the deadline.
     SaveKeepsEnd,
-    /// An unchanged save is left out altogether.
+    /// An unchanged save is skipped completely.
     SkipsUnchanged,
-    /// A touch moves the end in one direction only.
+    /// A touch moves the deadline in one direction only.
     TouchNeverShortens,
     TouchForgetsValues,
     /// A save adds and replaces, and removes nothing.
     SaveOnlyAdds,
-    /// A save concerns every session with the same values.
+    /// A save changes every session with the same values.
     SaveHitsAlike,
     /// An empty session is not stored.
     NoEmpty,
@@ -43,7 +43,7 @@ enum Fault {
     DeletesAll,
     DeleteOfUnknownFails,
     SweepOfNothingFails,
-    /// A load makes the session that it does not find.
+    /// A load creates the session that it does not find.
     Adopts,
     /// Numbers become floats.
     Floats,
@@ -57,32 +57,32 @@ enum Fault {
     KeepsTypes,
     /// At most 100 values.
     FewKeys,
-    /// A save writes one key after the other.
+    /// A save writes one key after another.
     TearsSaves,
     /// A restart loses everything.
     LosesAll,
     /// A restart brings back what was deleted and what was expired.
     RestartRevives,
-    /// A restart loses touches, and what saves said of the end.
+    /// A restart loses touches, and the deadlines of saves.
     RestartForgetsEnds,
-    /// To look whether an id is taken and to take it are two steps.
+    /// Checking whether an id is taken and taking it are two steps.
     CreatesInTwoSteps,
-    /// To look whether a session is there and to save it are two steps.
+    /// Checking whether a session exists and saving it are two steps.
     SavesInTwoSteps,
-    /// To touch is a load and a save, two steps.
+    /// A touch is a load and a save, two steps.
     TouchesInTwoSteps,
-    /// Only one session may be there at a time.
+    /// Only one session may exist at a time.
     OneOnly,
     SecondDeleteFails,
-    /// A save of a session is one of the next.
+    /// A save of a session changes the next one.
     Shifts,
     SavesNothing,
     CreatesEmpty,
-    /// A load takes a value out.
+    /// A load removes a value.
     LoadTakes,
-    /// A save of the same leaves nothing.
+    /// A save of the same values leaves nothing.
     SameSaveEmpties,
-    /// A session lives half as long as it should.
+    /// A session lasts half as long as it should.
     EndsEarly,
 }
 
@@ -106,7 +106,7 @@ impl Broken {
         Self { fault, state: Mutex::default() }
     }
 
-    /// A pause in which another thread comes between.
+    /// A pause in which another thread runs.
     fn pause() {
         std::thread::sleep(Duration::from_micros(300));
     }
@@ -344,7 +344,7 @@ impl Subject for Broken {
     }
 }
 
-/// What is wrong, and one case that must find it.
+/// The fault, and one case that must find it.
 const FINDS: &[(Fault, &str)] = &[
     (Fault::Upserts, "a_save_to_an_unknown_id_makes_no_session"),
     (Fault::Upserts, "a_touch_of_an_unknown_id_makes_no_session"),

@@ -1,10 +1,10 @@
-//! What requests loaded, to merge what they save.
+//! What requests loaded, for merging what they save.
 //!
-//! The traits of other crates hand a session over whole, with no word of what the request changed. Yet a `HashMap` that they pass about
-//! carries a mark: the two keys of its hasher, which are random for each map and stay with it and its clones, whatever is put in
-//! or taken out. So the map that comes back in a save tells which load it came from, and what was loaded then is the base of a
-//! three-way merge. Invariants: an unknown mark is no base, and then the whole map counts, as with any other store; the bases take no
-//! more than their budget, and the oldest go first.
+//! The traits of other crates pass a session as a whole, and do not report what the request changed. But the `HashMap` that
+//! they pass carries a mark: the two keys of its hasher, which are random for each map and stay with it and its clones,
+//! whatever is inserted or removed. So the map in a save identifies its load, and the values of that load are the base of a
+//! three-way merge. Invariants: an unknown mark is no base, and the whole map is saved, as with any other store. The bases use
+//! at most their budget, and the oldest are removed first.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 
 use sessile::foreign::{Base, SessionKey};
 
-/// Which map it is, and for which session: of 64 random bits, one in 10^13 pairs of a million maps is alike, and those merge
-/// only if they are of the same session.
+/// Identifies a map, and its session. Of 64 random bits, one in 10^13 pairs of a million maps is equal, and such a pair is
+/// merged only if both are of the same session.
 pub(super) type Mark = (SessionKey, u64);
 
 pub(super) fn mark<V>(key: &SessionKey, map: &HashMap<String, V, RandomState>) -> Mark {
@@ -36,9 +36,9 @@ struct Shard {
     used_bytes: usize,
 }
 
-/// Parts with a lock each: a lock is held for one look at a map, so few threads meet.
+/// Parts with one lock each: a lock is held for one access to a map, so few threads collide.
 const SHARDS: usize = 16;
-/// What a base takes beyond its bytes.
+/// Bytes of a base beyond its values.
 const OVERHEAD_BYTES: usize = 160;
 
 impl Bases {
@@ -71,7 +71,7 @@ impl Bases {
     }
 
     fn shard(&self, (_, map): &Mark) -> &Mutex<Shard> {
-        // A hash with random keys: any part of it spreads.
+        // A hash with random keys: any part of it is evenly distributed.
         &self.shards[usize::try_from(*map).unwrap_or_default() % SHARDS]
     }
 }

@@ -27,7 +27,7 @@ use self::bases::{Bases, mark};
 /// A session store for tower-sessions, and so for axum-login.
 ///
 /// One type serves 0.14 (feature `tower-sessions-0_14`) and 0.15 (feature `tower-sessions-0_15`). The sessions are the same: an
-/// application can move from one version to the other and nobody is signed out.
+/// application can move from one version to the other without signing users out.
 ///
 /// # Examples
 /// ```
@@ -48,33 +48,35 @@ use self::bases::{Bases, mark};
 ///
 /// # What is better than elsewhere
 ///
-/// - **Requests at the same time lose nothing of each other.** The trait saves a session whole, so with other stores the last request
-///   wins and what the others set is lost. Here what a request changed is told from what it loaded, and its save is a merge, key by key.
-///   For that the store keeps what was loaded lately; see [`merge_budget`](Self::merge_budget).
-/// - **A session that was ended stays ended**, also when a slow request saves it afterwards.
-/// - **`with_always_save(true)`**, which tower-sessions needs for sessions that last as long as they are used, costs no write for each
-///   request: see [`sessile::foreign`].
+/// - **Concurrent requests do not overwrite each other.** The trait saves a session as a whole, so with other stores the last
+///   request wins and the values of the others are lost. Here a request's changes are found by comparing with what it loaded,
+///   and its save is a merge, key by key. For that the store keeps what was loaded recently; see
+///   [`merge_budget`](Self::merge_budget).
+/// - **A session that was ended stays ended**, even if a slow request saves it afterwards.
+/// - **`with_always_save(true)`**, which tower-sessions needs for sessions that last as long as they are used, does not cost a
+///   write for each request: see [`sessile::foreign`].
 /// - **Sign out everywhere**, with [`owned_by`](Self::owned_by).
 ///
 /// # What a save of an ended session does
 ///
-/// A request that is still running when its session ends (the visitor signs out in another tab, or signs in, which gives the session
-/// another id) gets an error from its save, `Backend` with the text of [`Error::SessionEnded`], and
-/// tower-sessions answers it with a 500: what it changed is not stored. Nobody is signed in
-/// by it, and its answer sets no cookie over a newer one. A request that changed nothing, as with `with_always_save(true)`, gets its
-/// page: nothing of it is lost. Either is counted in [`Stats::dropped_commits`](sessile::Stats::dropped_commits).
+/// A session may end while a request runs: the visitor signs out in another tab, or signs in, which sets a new session id. The
+/// request's save then returns an error, `Backend` with the text of [`Error::SessionEnded`], and tower-sessions answers with a
+/// 500. Its changes are not stored. It signs no user in, and its answer sets no cookie over a newer one. A request that changed
+/// nothing, as with `with_always_save(true)`, gets its page: nothing is lost. Both are counted in
+/// [`Stats::dropped_commits`](sessile::Stats::dropped_commits).
 ///
 /// # What happens to an id that is taken
 ///
-/// `create` gets another id where a session is, also where one has expired and is still in the file, and where its record is damaged:
-/// whoever still has the old cookie must not find another visitor's session.
+/// `create` uses another id if there is a session, even one that has expired and is still in the file, or whose record is
+/// damaged: a client that still has the old cookie must not find another visitor's session.
 ///
 /// # Limits
 ///
 /// Keys may have up to 1 MiB and any number, unless [`Builder::key_limit`](sessile::Builder::key_limit) or
-/// [`keys_limit`](sessile::Builder::keys_limit) is set. A session has at most [`Builder::record_limit`](sessile::Builder::record_limit)
-/// bytes, 1 MiB by default. tower-sessions keeps what a handler inserts until it saves the session, so a refusal is an error of
-/// `Session::save` or, at the end of the request, a 500. It names the limit.
+/// [`keys_limit`](sessile::Builder::keys_limit) is set. A session has at most
+/// [`Builder::record_limit`](sessile::Builder::record_limit) bytes, 1 MiB by default. tower-sessions keeps a handler's values
+/// until it saves the session, so a refusal is an error of `Session::save` or, at the end of the request, a 500. It names the
+/// limit.
 #[derive(Clone)]
 pub struct TowerSessions {
     sessions: Sessions,
@@ -88,24 +90,26 @@ type Data = HashMap<String, Value>;
 const MERGE_BUDGET_BYTES: usize = 16 << 20;
 
 impl TowerSessions {
-    /// The sessions of tower-sessions in `store`.
+    /// Returns the sessions of tower-sessions in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
         let bases = Arc::new(Bases::new(MERGE_BUDGET_BYTES));
         Self { sessions: Sessions::new(store, ForeignKind::TowerSessions), bases, owners: Owners::default() }
     }
 
-    /// How many bytes of what was loaded lately are kept, to merge what is saved. Default: 16 MiB; 0 for no merging.
+    /// Sets the bytes of recently loaded values that are kept to merge saves. Default: 16 MiB; 0 for no merging.
     ///
-    /// Each load of a session needs its size and some 160 bytes until so many others have come after it; most of that is shared with
-    /// the memory tier. A request whose load is forgotten by the time it saves stores its session whole, as with any other store.
+    /// Each load needs the size of its session and some 160 bytes, until later loads exceed this budget; most of that is shared
+    /// with the memory tier. If a request's load is forgotten by the time it saves, its session is stored as a whole, as with
+    /// any other store.
     #[must_use]
     pub fn merge_budget(self, bytes: usize) -> Self {
         Self { bases: Arc::new(Bases::new(bytes)), ..self }
     }
 
-    /// Says whose a session is, from its values, so that [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like work, and the limit
-    /// of [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: nobody's.
+    /// Sets the function that returns a session's owner from its values, so that [`Store::sessions_of`],
+    /// [`Store::destroy_sessions_of`] and the like work, and the limit of
+    /// [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner). Default: no owner.
     ///
     /// If the store has sessions already, call [`index_owners`](Self::index_owners) once.
     ///
@@ -114,7 +118,7 @@ impl TowerSessions {
     /// # let store = sessile::testing::store();
     /// use sessile_tower_sessions::TowerSessions;
     ///
-    /// // What axum-login stores.
+    /// // axum-login stores the user's id.
     /// let sessions = TowerSessions::new(store.clone())
     ///     .owned_by(|data| data.get("axum-login.data")?.get("user_id").map(ToString::to_string));
     /// sessions.index_owners(1)?;
@@ -130,14 +134,15 @@ impl TowerSessions {
         Self { owners: Owners::by(owner), sessions: self.sessions.with_owners(), ..self }
     }
 
-    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was there, or by another `version` of its
-    /// function. Returns how many sessions had another owner.
+    /// Sets the owner of each session that was stored before [`owned_by`](Self::owned_by) was added, or with another `version`
+    /// of its function. Returns how many sessions had another owner.
     ///
-    /// Reads every session, and the store notes that it was done: the next call with the same `version` returns at once. See
-    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it before the server starts.
+    /// Reads every session. The store notes that this was done: the next call with the same `version` returns at once. See
+    /// [`sessile::foreign`](sessile::foreign#owners-of-sessions-that-are-there-already). It blocks the thread, so call it
+    /// before the server starts.
     ///
     /// # Errors
-    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses, and then call it again.
+    /// [`Error::Config`] without `owned_by`; [`Error::Degraded`] and the like if the disk refuses; call it again then.
     pub fn index_owners(&self, version: u32) -> Result<u64, Error> {
         self.sessions.index_owners(version, |loaded| self.owners.of(&loaded.to_map().ok()?))
     }
@@ -159,7 +164,7 @@ impl TowerSessions {
         let base = self.bases.get(&mark);
         let values = self.sessions.values(data.iter().map(|(key, value)| (&**key, value))).map_err(Failure::Encode)?;
         let owner = self.owners.of(data);
-        // Not what another request made of it meanwhile, if this one did not change it.
+        // Not another request's owner, if this request did not change it.
         let changed = owner.filter(|owner| base.as_ref().is_none_or(|base| base.owner() != *owner));
         let new = New { values: &values, ends_ms: to_ms(ends), owner: changed };
         match self.sessions.save(&key, &new, base.as_deref()).map_err(Failure::of_write)? {
@@ -198,7 +203,7 @@ impl fmt::Debug for TowerSessions {
     }
 }
 
-/// What went wrong, before it is put into the words of one version.
+/// What went wrong, before it is converted to an error of one version.
 enum Failure {
     Encode(Error),
     Decode(Error),
@@ -211,13 +216,13 @@ impl Failure {
     }
 }
 
-/// Times before 1970 count as 1970: such a session is over all the same.
+/// Times before 1970 count as 1970: such a session is over in any case.
 fn to_ms(time: OffsetDateTime) -> u64 {
     u64::try_from((time.unix_timestamp_nanos() / 1_000_000).max(0)).unwrap_or(u64::MAX)
 }
 
 fn from_ms(ms: u64) -> OffsetDateTime {
-    // What does not fit is a time that nobody will see.
+    // A time that does not fit is too far away to matter.
     let last = time::macros::datetime!(9999-12-31 23:59:59 UTC);
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(last)
 }

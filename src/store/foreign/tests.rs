@@ -1,4 +1,4 @@
-//! Under which keys other crates' sessions are stored, and whom a change of one waits for.
+//! The keys of other crates' sessions, and what a change of one waits for.
 
 use std::sync::mpsc;
 
@@ -7,10 +7,10 @@ use sessile_codec::Patch;
 use super::*;
 use crate::memory::Claim;
 
-/// No answer takes so long.
+/// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What `ask` returns, from a thread of its own.
+/// Runs `ask` on its own thread, and returns a receiver for the result.
 fn asked<T: Send + 'static>(store: &Store, ask: impl FnOnce(&Store) -> T + Send + 'static) -> mpsc::Receiver<T> {
     let (store, (answer, answered)) = (store.clone(), mpsc::channel());
     thread::spawn(move || answer.send(ask(&store)));
@@ -22,7 +22,7 @@ fn record(key: &Key, owner: OwnerHash, revision: u64) -> Record {
     Patch::new().apply(None, key, &meta, &Limits::UNLIMITED).unwrap()
 }
 
-/// They are in files: with others, no session is found again.
+/// The keys are in files: if they change, existing sessions are not found.
 #[test]
 fn the_keys_and_flags_of_other_crates_sessions_are_what_they_were_in_the_first_release() {
     let keys = [
@@ -33,7 +33,7 @@ fn the_keys_and_flags_of_other_crates_sessions_are_what_they_were_in_the_first_r
     ];
     for (number, (kind, key)) in (1_u16..).zip(ForeignKind::ALL.into_iter().zip(keys)) {
         assert_eq!(u128::from_be_bytes(kind.key(b"id")), key, "{kind:?}");
-        // Whatever else the flags say stays; that it is of another crate does not.
+        // All other flags stay; the kind is replaced.
         for (before, after) in [(0, 0), (0xffff, 0xf0ff), (0x0a05, 0x0005)] {
             assert_eq!(kind.mark(before), after | number << 8, "{kind:?}");
         }
@@ -83,11 +83,11 @@ fn a_session_changes_hands_while_nobody_lists_those_of_either_owner() {
         let changed = asked(&store, move |store| store.change_foreign(&key, change).map(|ticket| ticket.is_some()));
         assert!(changed.recv_timeout(Duration::from_millis(50)).is_err(), "it waits");
         drop(listing);
-        assert!(changed.recv_timeout(PATIENCE).expect("nobody lists them any more").unwrap());
+        assert!(changed.recv_timeout(PATIENCE).expect("the lists are unlocked").unwrap());
     }
-    // What leaves the owner as it is waits for nobody.
+    // A change that keeps the owner waits for no lock.
     let _listing = store.lock_owners([ADA, NOBODY]);
     let change = move |_: &Record| Ok(Change::Commit { record: record(&key, NOBODY, 4), durability: Durability::Quick });
     let changed = asked(&store, move |store| store.change_foreign(&key, change).map(|ticket| ticket.is_some()));
-    assert!(changed.recv_timeout(PATIENCE).expect("it is nobody's").unwrap());
+    assert!(changed.recv_timeout(PATIENCE).expect("it has no owner").unwrap());
 }

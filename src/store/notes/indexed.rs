@@ -1,11 +1,11 @@
-//! For which crates the owner of every session is known.
+//! Records for which crates the owner of every session is known.
 //!
-//! An adapter learns whose a session is from a function of the application, and asks it whenever it stores a session. Sessions that were
-//! stored before there was such a function have no owner, until all of them are gone through once. That this was done is noted, so
-//! that it need not be done at each start.
+//! An adapter gets a session's owner from a function of the application, which it calls whenever it stores a session. Sessions
+//! that were stored before there was such a function have no owner until all of them are indexed once. A note records that this
+//! was done, so that it need not be repeated at each start.
 //!
-//! Invariant: the note is there only while every session of the crate has been stored, or gone through, by an adapter with such a
-//! function: an adapter without one takes the note away.
+//! Invariant: the note exists only while every session of the crate has been stored or indexed by an adapter with such a
+//! function. An adapter without one deletes the note.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct Indexed {
-    /// A bit for each crate whose state is another than [`State::Unknown`].
+    /// A bit for each crate whose state is not [`State::Unknown`].
     known: AtomicU32,
     states: Mutex<[State; 5]>,
 }
@@ -31,13 +31,13 @@ enum State {
     /// Some session may not have its owner.
     #[default]
     Unknown,
-    /// All sessions are being gone through for this version of the function.
+    /// All sessions are being indexed with this version of the function.
     Indexing(u32),
-    /// They were, and it is noted.
+    /// All were indexed, and the note is written.
     Noted(u32),
 }
 
-/// The kind of note that says so.
+/// The kind of note for this.
 const INDEXED: u8 = 3;
 const VERSION: &str = "version";
 
@@ -48,7 +48,7 @@ fn key(kind: ForeignKind) -> Key {
 impl Indexed {
     pub(super) fn load(&self, disk: &Disk) {
         for kind in ForeignKind::ALL {
-            // One that cannot be read counts as none, so that no key is needed for it: the sessions are gone through again.
+            // One that cannot be read counts as none, so that no key is needed for it: the sessions are indexed again.
             let found = disk.load_end(&key(kind)).ok().flatten().and_then(|found| found.record.ok());
             let version = found.and_then(|record| record.get(VERSION)?.get::<u32>().ok());
             if let Some(version) = version {
@@ -57,7 +57,7 @@ impl Indexed {
         }
     }
 
-    /// Sets the state, and returns the one before.
+    /// Sets the state, and returns the previous one.
     fn set(&self, kind: ForeignKind, state: State) -> State {
         let mut states = self.states.lock();
         if state == State::Unknown {
@@ -75,7 +75,7 @@ impl Store {
         self.0.notes.indexed.states.lock()[kind as usize] == State::Noted(version)
     }
 
-    /// Begins to go through the sessions of `kind`.
+    /// Begins to index the sessions of `kind`.
     pub(crate) fn begin_owners(&self, kind: ForeignKind, version: u32) {
         self.forget_owners(kind);
         self.0.notes.indexed.set(kind, State::Indexing(version));
@@ -96,7 +96,7 @@ impl Store {
         Ok(Ack::new(ticket, ()))
     }
 
-    /// A session of `kind` is stored by an adapter that does not know whose it is.
+    /// An adapter that does not know the owner stores a session of `kind`.
     pub(crate) fn forget_owners(&self, kind: ForeignKind) {
         let indexed = &self.0.notes.indexed;
         if indexed.known.load(Ordering::SeqCst) & 1 << kind as u32 == 0 {

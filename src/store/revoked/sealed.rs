@@ -1,4 +1,4 @@
-//! What sealing and opening sessions asks.
+//! The store's part in sealing and opening sessions.
 
 #[cfg(all(test, feature = "test-util"))]
 mod tests;
@@ -18,7 +18,7 @@ use crate::{
     token::{Handle, Key, NameHash},
 };
 
-/// Revocations of nobody's sessions: everybody can begin and end those, so they must not fill memory.
+/// The most revocations of sessions without an owner. Anyone can begin and end such sessions, so they must not fill memory.
 const MOST_OF_NOBODY: usize = 1 << 16;
 
 /// In a record in the store: the sealed session that it became, which ends with it.
@@ -35,7 +35,7 @@ impl Model for LeftFor {
     const TAG: Tag = Tag::new("sealed");
 }
 
-/// Whether the session of `record` went on sealed a moment ago.
+/// Whether the session of `record` was sealed a moment ago.
 pub(crate) fn has_left(record: &Record) -> bool {
     record.contains_key(LEFT_FOR)
 }
@@ -48,7 +48,7 @@ fn left_for(record: &Record) -> Option<SealedId> {
     Some(SealedId { key: view.key, handle: Handle::of(&meta), owner: meta.owner, epoch: view.epoch.to_native() })
 }
 
-/// How it stands with a sealed session.
+/// The state of a sealed session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SealedStatus {
     Alive,
@@ -57,7 +57,7 @@ enum SealedStatus {
     Ended,
 }
 
-/// Names a sealed session, as far as revocations go.
+/// Identifies a sealed session for revocations.
 #[derive(Clone, Copy)]
 pub(crate) struct SealedId {
     pub(crate) key: Key,
@@ -68,7 +68,7 @@ pub(crate) struct SealedId {
 }
 
 impl State {
-    /// Marks the session as over, if it is not: whoever does so first has it, to end it or to take it into the store.
+    /// Marks the session as over, if it is alive. Only the first caller succeeds, and may end it or move it into the store.
     fn claim(&mut self, id: &SealedId, is_moving: bool, now_ms: u64) -> bool {
         let is_alive = self.status(id, now_ms) == SealedStatus::Alive;
         if is_alive {
@@ -77,7 +77,7 @@ impl State {
         is_alive
     }
 
-    /// Whether it is on its way into the store, and nobody has ended it meanwhile.
+    /// Whether it is being moved into the store and has not been ended meanwhile.
     fn is_moving(&self, key: &Key) -> bool {
         self.sessions.get(key).is_some_and(|gone| gone.is_moving)
     }
@@ -98,7 +98,7 @@ impl State {
 
 /// How a sealed session was ended.
 pub(crate) enum SealedEnd {
-    /// As it was sealed.
+    /// While it was sealed.
     Sealed(Ticket),
     /// In the store, where it had moved.
     Moved(Ticket),
@@ -112,7 +112,7 @@ impl SealedEnd {
     }
 }
 
-/// What a sealed session is found to be.
+/// The outcome of a lookup of a sealed session.
 pub(crate) enum Opened {
     Alive,
     InStore(Found),
@@ -120,18 +120,19 @@ pub(crate) enum Opened {
 }
 
 impl Store {
-    /// Notes in the file that sessions of this store may be sealed, and gives what tells the store from others.
+    /// Notes in the file that sessions of this store may be sealed. Returns the store's id.
     pub(crate) fn begin_sealing(&self) -> [u8; 16] {
         let cutting = self.0.revoked.cutting.lock();
         if !self.0.revoked.is_in_use() {
-            // If sessions were sealed before, this is a backup from before that, and which of them have ended it cannot know. Before
-            // anything sealed can be presented, unless the disk refuses; then it is tried again, as all that is queued.
+            // If sessions were sealed before, this file is an older backup, and does not know which of them have ended. So it
+            // cuts off all before anything sealed can be presented, unless the disk refuses; then the write is retried like
+            // every queued one.
             drop(self.cut_off_everybody(&cutting));
         }
         self.0.disk.store_id()
     }
 
-    /// Whether the sessions of `owner` may be outside the store, where none is counted.
+    /// Whether the sessions of `owner` may be outside the store, where they are not counted.
     pub(crate) fn may_seal(&self, owner: &[u8; 16]) -> bool {
         *owner == NOBODY || self.0.settings.owner_limit.is_none()
     }
@@ -141,12 +142,12 @@ impl Store {
         self.0.revoked.state.read().epoch
     }
 
-    /// Notes that a session was sealed.
+    /// Counts a session that was sealed.
     pub(crate) fn note_sealed(&self) {
         count(&self.0.shared.counters.sealed);
     }
 
-    /// Looks a session up that was opened, with `meta`.
+    /// Looks up an opened session, with its `meta`.
     pub(crate) fn find_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Opened, Error> {
         let now_ms = self.now_ms();
         if expiry::sealed_deadline_ms(meta).min(meta.last_seen_ms.saturating_add(LONGEST_MS)) <= now_ms {
@@ -167,38 +168,38 @@ impl Store {
         Ok(Opened::InStore(Found { key, record, seen_ms: now_ms, tier: Tier::Memory, is_old: true }))
     }
 
-    /// Notes that a request had a sealed session that could not be opened.
+    /// Counts a request with a sealed session that could not be opened.
     pub(crate) fn note_forged(&self) {
         count(&self.0.shared.counters.forged);
     }
 
-    /// The epoch in which `id` may be sealed again, with the same meta data but for its use; `None` if it has ended.
+    /// The epoch in which `id` may be sealed again with the same meta data except its last use; `None` if it has ended.
     pub(crate) fn sealed_again(&self, id: &SealedId) -> Option<u64> {
         let state = self.0.revoked.state.read();
         (state.status(id, self.now_ms()) == SealedStatus::Alive).then_some(state.epoch)
     }
 
-    /// Ends what was sealed under this id. `None`: it was over before, or is in the store. Also gives the epoch in which the session
-    /// may go on under another id.
+    /// Ends what was sealed under this id. Returns `None` if it had ended before or is in the store; otherwise also the epoch
+    /// in which the session may continue under another id.
     pub(crate) fn revoke(&self, id: &SealedId, meta: &Meta) -> Option<(u64, Ticket)> {
         let epoch = self.claim(id, false)?;
         Some((epoch, self.put_ended(id, meta)))
     }
 
-    /// Ends a sealed session, in the store too if another request takes it there or has done so. `None`: it was over before.
+    /// Ends a sealed session, also if another request has moved it into the store or is doing so. `None`: it had ended before.
     pub(crate) fn end_sealed(&self, id: &SealedId, meta: &Meta) -> Result<Option<SealedEnd>, Error> {
         let moved = {
-            // One look for all of it: a move that fails between two would find the session alive again.
+            // Under one lock: a move that fails in between would find the session alive again.
             let mut state = self.0.revoked.state.write();
             let is_claimed = state.claim(id, false, self.now_ms());
             match state.sessions.get_mut(&id.key) {
                 _ if is_claimed => None,
-                // Whoever takes it into the store ends it there.
+                // The request that moves it into the store ends it there.
                 Some(gone) if gone.is_moving => {
                     gone.is_moving = false;
                     None
                 }
-                // After the grace too: whoever ends it had loaded it before.
+                // After the grace too: the caller loaded it before.
                 Some(Revocation { moved: Some((to, _)), .. }) => Some(*to),
                 _ => return Ok(None),
             }
@@ -215,8 +216,8 @@ impl Store {
         self.bound_those_of_nobody().unwrap_or(ticket)
     }
 
-    /// Takes a sealed session into the store, where `make` writes it. `None`: it was over before. `has_grace`: its old cookie
-    /// leads there for a moment.
+    /// Moves a sealed session into the store, where `make` writes it. Returns `None` if it had ended before. `has_grace`: its
+    /// old cookie leads there until the grace is over.
     pub(crate) fn take_in(
         &self,
         id: &SealedId,
@@ -233,7 +234,7 @@ impl Store {
             Ok(committed) => committed,
             Err(error) => {
                 let mut state = self.0.revoked.state.write();
-                // What was ended meanwhile stays so.
+                // If it was ended meanwhile, it stays ended.
                 if state.is_moving(&id.key) {
                     state.remove(&id.key);
                 }
@@ -249,7 +250,7 @@ impl Store {
             if !was_ended {
                 state.remove(&id.key);
             }
-            // Its owner's sessions may have been ended between: that did not see it in the store yet.
+            // Its owner's sessions may have been ended meanwhile, before it could be seen in the store.
             let is_over = was_ended || state.status(id, until_ms) == SealedStatus::Ended;
             if !is_over {
                 state.insert(id.key, Revocation { moved, is_moving: false, of_nobody });
@@ -257,7 +258,7 @@ impl Store {
             is_over
         };
         if is_over {
-            // Nobody was told its token, and what was sealed is refused already.
+            // No client has its token, and what was sealed is refused already.
             self.destroy(&committed.key)?;
             return Ok(None);
         }
@@ -268,10 +269,11 @@ impl Store {
         Ok(Some(committed))
     }
 
-    /// Lets the session under `key`, which is `record`, go on sealed as `to`. What is in the store stays for the grace, for
-    /// requests under way, and nothing they change is kept. `None`: somebody else changed it first.
+    /// Seals the session under `key`, which is `record`, as `to`. Its record stays in the store until the grace is over, for
+    /// requests in progress; their changes are lost. Returns `None` if another commit was first.
     pub(crate) fn let_go(&self, name: NameHash, key: &Key, record: &Record, to: &Key) -> Result<Option<(u64, Ticket)>, Error> {
-        // Or all sessions of its owner could end between: not yet sealed in that epoch, and not in the store any more.
+        // Otherwise, all sessions of its owner could end in between, when it is neither sealed in that epoch nor in the store
+        // any more.
         let _locks = self.lock_owners([record.meta().owner, NOBODY]);
         let epoch = self.sealing_epoch();
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.rotation_grace));
@@ -287,21 +289,21 @@ impl Store {
         let left = patch.apply(Some(record), &onto.key, &meta, &limits)?;
         Ok(match txn.put(left)? {
             Put::Done(committed) => Some((epoch, committed.ticket)),
-            // Somebody changed it since, or ended it.
+            // Another request changed or ended it.
             Put::Changed | Put::Ended => None,
         })
     }
 
-    /// The session of `record`, which has just ended in the store, may have gone on sealed: that ends, too.
+    /// The session of `record` has just ended in the store. If it was sealed, this ends the sealed session too.
     pub(in crate::store) fn end_left(&self, record: &Record) -> Result<Option<Ticket>, Error> {
         let Some(id) = left_for(record) else { return Ok(None) };
-        // When it would have ended, what is left in the store does not say.
+        // Its original deadline is not in the record that is left in the store.
         let ended = self.end_sealed(&id, &Meta { absolute_deadline_ms: u64::MAX, ..record.meta() })?;
         Ok(ended.map(SealedEnd::into_ticket))
     }
 
-    /// The same for what was under `key` and whose time is over, as far as anything is left of it: whoever ends it may have loaded the
-    /// session before it went on sealed.
+    /// Like `end_left`, for an expired record under `key`, if it is still there: the caller may have loaded the session before
+    /// it was sealed.
     pub(in crate::store) fn end_left_long_ago(&self, key: &Key) -> Result<Option<Ticket>, Error> {
         match self.current_at(key, 0)? {
             Some(left) => self.end_left(&left.record),
@@ -309,22 +311,21 @@ impl Store {
         }
     }
 
-    /// Marks the session as over, if it is not. Gives the epoch of that moment.
+    /// Marks the session as over, if it is alive. Returns the epoch of that moment.
     fn claim(&self, id: &SealedId, is_moving: bool) -> Option<u64> {
         let mut state = self.0.revoked.state.write();
         state.claim(id, is_moving, self.now_ms()).then_some(state.epoch)
     }
 
-    /// Until when anything that was sealed under the id of a session with `meta` can be valid: nothing but use moves its
-    /// deadlines.
+    /// Until when anything that was sealed under the id of a session with `meta` can be valid. Only use moves its deadlines.
     fn until_ms(&self, meta: &Meta) -> u64 {
         let idle_ms = expiry::sealed_idle_ms(meta).min(LONGEST_MS);
-        // A clock that was set back since: what was sealed before is valid for longer.
+        // If the clock was set back since, what was sealed before is valid for longer.
         let now_ms = self.now_ms().max(meta.last_seen_ms);
         now_ms.saturating_add(idle_ms).min(meta.absolute_deadline_ms)
     }
 
-    /// Cuts off nobody's sessions in place of remembering more of them than fit.
+    /// Cuts off all sessions without an owner when their revocations are too many to remember.
     fn bound_those_of_nobody(&self) -> Option<Ticket> {
         if self.0.revoked.state.read().of_nobody < MOST_OF_NOBODY {
             return None;
@@ -335,14 +336,14 @@ impl Store {
             let found = state.sessions.iter().filter(|(_, gone)| gone.of_nobody && wanted(gone));
             found.map(|(key, _)| *key).collect()
         };
-        // Requests under way with the cookie of a session that has just moved get through, unless they alone are too many.
+        // Keeps requests going that use the cookie of a session that has just moved, unless those alone are too many.
         let mut over = of_nobody(&|gone| gone.moved.is_none_or(|(_, until_ms)| until_ms <= now_ms));
         if state.of_nobody - over.len() > MOST_OF_NOBODY / 2 {
             over = of_nobody(&|_| true);
         }
         for key in over {
             state.remove(&key);
-            // After the epoch, which stands for it.
+            // After the epoch, which covers it.
             self.0.disk.enqueue(Op::Delete { key }, Urgency::Soon);
         }
         ticket

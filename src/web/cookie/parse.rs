@@ -1,23 +1,23 @@
-//! Finds the session's cookie among those that a request carries.
+//! Finds the session's cookie among a request's cookies.
 //!
-//! Facts behind it: the `Cookie` header is bytes that anybody on a sibling host can add to, and servers were deceived wherever they
-//! read it more generously than browsers write it: by Unicode spaces around a name, by names in another case or percent-encoded,
-//! by quotes that swallow a `;`, by values without a name. Here a pair ends at `;` whatever stands before it, SP and HTAB alone are
-//! trimmed, and the name is compared byte for byte.
+//! Facts: anyone on a sibling host can add bytes to the `Cookie` header. Servers were deceived wherever they parse it more
+//! generously than browsers write it: by Unicode spaces around a name, by names in another case or percent-encoded, by quotes
+//! that swallow a `;`, by values without a name. Here a pair always ends at `;`, only SP and HTAB are trimmed, and the name is
+//! compared byte for byte.
 //!
-//! Invariants: nothing is allocated and no byte is looked at more than a fixed number of times, whatever the header; at most
-//! [`MOST_CANDIDATES`] values are given; a byte of one pair never changes what another means.
+//! Invariants: nothing is allocated, and no byte is read more than a fixed number of times, whatever the header. At most
+//! [`MOST_CANDIDATES`] values are returned. A byte of one pair never changes the meaning of another.
 //!
-//! Knows nothing of tokens: which of several candidates counts, if any, the session decides.
+//! Knows nothing of tokens: the session decides which of several candidates counts, if any.
 
 use std::slice;
 
 use http::HeaderValue;
 
-/// Values given for one request. A browser sends more than one only if the name was set for several paths or domains.
+/// Values returned for one request. A browser sends more than one only if the name was set for several paths or domains.
 const MOST_CANDIDATES: usize = 8;
 
-/// The values of the cookies named `name`, over all `Cookie` `headers` and in their order. `name` is a token.
+/// Returns the values of the cookies named `name` in all `Cookie` `headers`, in order. `name` is a token.
 pub(crate) fn candidates<'a>(headers: &'a [HeaderValue], name: &'a [u8]) -> Candidates<'a> {
     debug_assert!(!name.is_empty(), "`Cookie::build` refuses an empty name");
     Candidates { headers: headers.iter(), rest: None, name, left: MOST_CANDIDATES }
@@ -26,13 +26,13 @@ pub(crate) fn candidates<'a>(headers: &'a [HeaderValue], name: &'a [u8]) -> Cand
 /// See [`candidates`].
 pub(crate) struct Candidates<'a> {
     headers: slice::Iter<'a, HeaderValue>,
-    /// What is left of a header; `None` behind its end.
+    /// The rest of a header; `None` after its end.
     rest: Option<&'a [u8]>,
     name: &'a [u8],
     left: usize,
 }
 
-// One loop by hand: of iterators over iterators the compiler makes calls, of 310 instructions more for a request.
+// A manual loop: from nested iterators the compiler makes calls, with 310 more instructions for a request.
 impl<'a> Iterator for Candidates<'a> {
     type Item = &'a [u8];
 
@@ -53,14 +53,14 @@ impl<'a> Iterator for Candidates<'a> {
     }
 }
 
-/// Where the first `;` is.
+/// Returns the position of the first `;`.
 #[inline]
 fn semicolon(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
     let (words, last) = bytes.as_chunks::<8>();
     for (nth, word) in words.iter().enumerate() {
-        // Zero where a `;` is. The lowest byte that borrows when one is taken from each is the first that is zero.
+        // Zero where a `;` is. When one is subtracted from each byte, the lowest byte that borrows is the first that is zero.
         let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b';'));
         let found = word.wrapping_sub(ONES) & !word & HIGHS;
         if found != 0 {
@@ -71,10 +71,10 @@ fn semicolon(bytes: &[u8]) -> Option<usize> {
     Some(8 * words.len() + at)
 }
 
-/// The value of a pair, if its name is `name`.
+/// Returns the value of a pair, if its name is `name`.
 #[inline]
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    // The name is a token, without `=` or a space: what follows it can only be the spaces after it and the first `=`.
+    // The name is a token, without `=` or a space: only spaces and the first `=` can follow it.
     let rest = trim_start(trim_start(pair).strip_prefix(name)?);
     Some(trim_end(trim_start(rest.strip_prefix(b"=")?)))
 }
@@ -111,7 +111,7 @@ mod tests {
         values.collect()
     }
 
-    /// Checks what a request with these `Cookie` headers has under `__Host-id`.
+    /// Checks the values of `__Host-id` in a request with these `Cookie` headers.
     #[track_caller]
     fn finds(values: &[&[u8]], expected: &[&[u8]]) {
         let headers = headers(values);
@@ -171,7 +171,7 @@ mod tests {
             let value = format!("{space}x{space}");
             finds(&[format!("__Host-id={value}").as_bytes()], &[value.as_bytes()]);
         }
-        // The single bytes that some readers take for spaces.
+        // Single bytes that some readers take for spaces.
         finds(&[b"\xa0__Host-id=x; \x85__Host-id=x; __Host-id\xa0=x"], &[]);
     }
 
@@ -191,14 +191,14 @@ mod tests {
             let headers = headers(&[huge.as_bytes(), padded.as_bytes()]);
             let start = Instant::now();
             assert!(candidates(&headers, b"__Host-id").count() <= MOST_CANDIDATES);
-            // It is done in some hundredths of a second, also without optimisation; a quadratic reader takes hours.
+            // It takes some hundredths of a second, even without optimization; a quadratic reader takes hours.
             assert!(start.elapsed() < Duration::from_secs(10), "{unit:?} took {:?}", start.elapsed());
         }
     }
 
     #[test]
     fn a_flood_of_cookies_allocates_nothing() {
-        // As much as a server such as hyper lets through, and as many headers.
+        // As many bytes, and as many headers, as a server such as hyper accepts.
         let long = [vec![b'x'; 400_000], b"; __Host-id=x".to_vec()].concat();
         let pairs = ["a=b; ".repeat(50_000).as_bytes(), b"__Host-id=x"].concat();
         let many: Vec<Vec<u8>> = (0..100).map(|n| if n == 99 { b"__Host-id=x".to_vec() } else { vec![b'y'; 4000] }).collect();
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Bytes that mostly are what the reader looks at.
+    /// Bytes that are mostly special to the reader.
     fn cookie_bytes() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             4 => prop::sample::select(vec!["id", "__Host-id", "a", "=", ";", "; ", " ", "\t", "\n", "\"", "\u{a0}", "\u{3000}"])

@@ -1,4 +1,4 @@
-//! Reads cookies a second time, as plainly as can be, to check the reader: for tests and the fuzz target.
+//! Reads cookies a second time, as plainly as possible, to check the reader: for tests and the fuzz target.
 
 use http::HeaderValue;
 
@@ -14,7 +14,8 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-/// What [`candidates`] must give, read the other way round: first all pairs, then their names and values, then ours.
+/// Returns what [`candidates`] must return, read in the opposite order: first all pairs, then their names and values, then
+/// ours.
 fn plainly(headers: &[HeaderValue], name: &[u8]) -> Vec<Vec<u8>> {
     let mut pairs: Vec<Vec<u8>> = Vec::new();
     for header in headers {

@@ -1,8 +1,8 @@
-//! Writes what a response says of the session: its cookie, and that no cache may keep or share it.
+//! Writes a response's headers for the session: its cookie, and that no cache may keep or share the response.
 //!
-//! Invariants: a cookie is deleted under the same name, path, domain and flags that it was set with, or the browser would keep
-//! it; the value with the token is marked sensitive, so that HTTP/2 does not put it into a compression table and `Debug` does
-//! not print it; no header here is weaker than what the application itself asked for.
+//! Invariants: a cookie is deleted with the same name, path, domain and flags with which it was set, or the browser would keep
+//! it. The value with the token is marked sensitive, so that HTTP/2 does not put it into a compression table and `Debug` does
+//! not print it. No header here is weaker than what the application itself set.
 
 use std::{fmt::Write, time::Duration};
 
@@ -16,7 +16,7 @@ pub(super) const VALUE_BYTES: usize = 32;
 /// 400 days: the longest that browsers keep a cookie (RFC 6265bis section 5.5).
 const MOST_SECONDS: u64 = 400 * 86_400;
 
-/// The `Set-Cookie` headers of one checked [`Cookie`](super::Cookie), prepared up to token and age.
+/// The `Set-Cookie` headers of one checked [`Cookie`](super::Cookie), complete except the token and the age.
 #[derive(Clone, Debug)]
 pub(crate) struct CookieTemplate {
     name: String,
@@ -37,25 +37,26 @@ impl CookieTemplate {
         Self { name, scope: scope.to_owned(), flags: flags.to_owned(), browser_session, deletion }
     }
 
-    /// The name with its prefix.
+    /// Returns the name with its prefix.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the cookie ends with the browser, if its session does not say otherwise.
+    /// Whether the cookie ends with the browser, unless its session sets it.
     pub(crate) fn is_browser_session(&self) -> bool {
         self.browser_session
     }
 
-    /// Gives the client `value`, a token or a part of a sealed session, for `max_age`: rounded up to whole seconds, because a cookie that outlives its session
-    /// by a moment does no harm, and one that ends before it signs somebody out. `None`: until the browser closes.
+    /// Returns the header that sets `value`, a token or a part of a sealed session, for `max_age`, or until the browser closes.
+    /// The age is rounded up to whole seconds: a cookie that outlives its session does no harm, and one that ends earlier signs
+    /// its user out.
     pub(crate) fn set(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
         const AGE: &str = "; Max-Age=";
         debug_assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte)), "a token is base64url");
         let round_up = |age: Duration| age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)).min(MOST_SECONDS);
         let seconds = max_age.map(round_up);
         let age_bytes = seconds.map_or(0, |seconds| AGE.len() + 1 + seconds.checked_ilog10().unwrap_or(0) as usize);
-        // To the byte, because a `HeaderValue` takes over a full `String` as it is and gives any other one a counter on the heap.
+        // Exactly as large: a `HeaderValue` takes over a full `String` as it is, and any other one needs a counter on the heap.
         let bytes = self.name.len() + 1 + value.len() + self.scope.len() + age_bytes + self.flags.len();
         let mut text = String::with_capacity(bytes);
         for part in [&self.name, "=", value, &self.scope] {
@@ -71,7 +72,7 @@ impl CookieTemplate {
         header
     }
 
-    /// The cookie that holds what does not fit into the `part` before it; this one itself is part 0.
+    /// Returns the cookie for the `part` with this number; this one itself is part 0.
     #[cfg(feature = "sealed")]
     pub(crate) fn part(&self, part: usize) -> Self {
         match part {
@@ -80,39 +81,39 @@ impl CookieTemplate {
         }
     }
 
-    /// Longest value with which the whole header has 4,096 bytes, which the strictest browsers count.
+    /// Returns the longest value with which the whole header has 4,096 bytes, the limit of the strictest browsers.
     #[cfg(feature = "sealed")]
     pub(crate) fn room_bytes(&self) -> usize {
         4096_usize.saturating_sub(self.frame_bytes())
     }
 
-    /// Bytes of the header around the value, at most.
+    /// Returns the most bytes of the header around the value.
     #[cfg(feature = "sealed")]
     pub(crate) fn frame_bytes(&self) -> usize {
         const LONGEST_AGE: usize = "; Max-Age=34560000".len();
         self.name.len() + 1 + self.scope.len() + LONGEST_AGE + self.flags.len()
     }
 
-    /// Bytes of the header that deletes the cookie.
+    /// Returns the bytes of the header that deletes the cookie.
     #[cfg(feature = "sealed")]
     pub(crate) fn deletion_bytes(&self) -> usize {
         self.deletion.len()
     }
 
-    /// Takes the cookie from the client.
+    /// Returns the header that deletes the cookie.
     pub(crate) fn delete(&self) -> HeaderValue {
         self.deletion.clone()
     }
 }
 
-/// Tells caches that the response depends on the request's cookies, unless the application said so or more.
+/// Marks the response as dependent on the request's cookies, unless the application already did so.
 pub(crate) fn append_vary_cookie(headers: &mut HeaderMap) {
     append_vary(headers, "cookie", || HeaderValue::from_static("Cookie"));
 }
 
-/// As [`append_vary_cookie`], for another header of the request; `value` gives its name as a value.
+/// Like [`append_vary_cookie`], for another header of the request; `value` returns its name as a value.
 ///
-/// There is one line afterwards: of several, nginx before 1.23 reads the last one only.
+/// The result is always one line: of several, nginx before 1.23 reads only the last.
 pub(crate) fn append_vary(headers: &mut HeaderMap, on: &str, value: impl FnOnce() -> HeaderValue) {
     match headers.entry(VARY) {
         Entry::Vacant(entry) => {
@@ -131,8 +132,8 @@ pub(crate) fn append_vary(headers: &mut HeaderMap, on: &str, value: impl FnOnce(
     }
 }
 
-/// Tells shared caches to keep nothing of a response that says nothing of caches itself. A cache that does not heed `Vary`, or reads a part of
-/// it, would give one visitor's page to others.
+/// Forbids shared caches to store a response that has no directives for caches itself. A cache that ignores `Vary`, or reads a
+/// part of it, would serve one visitor's page to others.
 pub(crate) fn keep_private(headers: &mut HeaderMap) {
     let says_nothing = |value: &HeaderValue| value.as_bytes().iter().all(|byte| b", \t".contains(byte));
     let private = HeaderValue::from_static("private");
@@ -147,17 +148,17 @@ pub(crate) fn keep_private(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells caches to keep nothing of the response, in place of anything weaker that the application said.
+/// Forbids caches to store the response, replacing anything weaker from the application.
 pub(crate) fn forbid_caching(headers: &mut HeaderMap) {
     if !names(headers.get_all(CACHE_CONTROL).iter(), |directive| directive.eq_ignore_ascii_case(b"no-store")) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
-/// Whether a comma list, over all headers of a name, has an element that `wanted` accepts.
+/// Whether a comma-separated list, over all headers of a name, has an element that `wanted` accepts.
 fn names<'a>(values: impl Iterator<Item = &'a HeaderValue>, wanted: impl Fn(&[u8]) -> bool) -> bool {
     let values = values.map(HeaderValue::as_bytes);
-    // What stands in quotes is no element of its own, as in `private="a, no-store, b"`; such a header counts as naming nothing.
+    // Text in quotes is no element, as in `private="a, no-store, b"`; such a header counts as having none.
     let mut elements = values.filter(|value| !value.contains(&b'"')).flat_map(|value| value.split(|byte| *byte == b','));
     elements.any(|element| wanted(element.trim_ascii()))
 }
@@ -177,7 +178,7 @@ mod tests {
             .map(|header| header.to_str().expect("it is ASCII").to_owned())
     }
 
-    /// Checks both headers, given what follows the value and what follows the age.
+    /// Checks both headers, with the text that follows the value and the text that follows the age.
     #[track_caller]
     fn writes(cookie: &Cookie, name: &str, scope: &str, flags: &str) {
         let gone = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
@@ -263,7 +264,7 @@ mod tests {
         check::<CookieError>();
     }
 
-    /// Checks what becomes of the values of a header.
+    /// Checks how the values of a header are changed.
     #[track_caller]
     fn becomes(change: fn(&mut HeaderMap), name: &http::HeaderName, before: &[&[u8]], after: &[&[u8]]) {
         let values = before.iter().map(|value| (name.clone(), HeaderValue::from_bytes(value).expect("no control character")));
@@ -286,7 +287,7 @@ mod tests {
         for enough in ["Cookie", "cookie", "COOKIE", "*", "Origin, cookie", "a,\tcOOKIE ,b", "a, *"] {
             vary(&[enough.as_bytes()], &[enough.as_bytes()]);
         }
-        // On one line, because nginx before 1.23 reads the last line alone.
+        // On one line, because nginx before 1.23 reads only the last line.
         vary(&[b"Origin", b"Accept-Encoding"], &[b"Origin, Accept-Encoding, Cookie"]);
         vary(&[b"cookie", b"", b"Accept-Encoding"], &[b"cookie, Accept-Encoding"]);
         vary(&[b"Accept-Encoding", b"*"], &[b"Accept-Encoding, *"]);
@@ -301,7 +302,7 @@ mod tests {
             private(&[nothing.as_bytes()], &[b"private"]);
         }
         private(&[b"", b" "], &[b"private"]);
-        // What the application says is its own matter.
+        // The application's own directives stay.
         for said in [
             "public",
             "public, max-age=60",

@@ -1,4 +1,4 @@
-//! Checks what opens sealed sessions, with keys that never change: for tests and the fuzz target.
+//! Checks the code that opens sealed sessions, with keys that never change: for tests and the fuzz target.
 
 use http::HeaderValue;
 
@@ -12,7 +12,7 @@ use crate::{
     keys::{OVERHEAD, SealRing},
 };
 
-/// A sealer of which everything is known.
+/// Returns a sealer whose keys and settings are all known.
 fn sealer() -> Sealer {
     let ring = SealRing::of(&Keys::from([1; 32]).accept([2; 32]));
     let cookie = Cookie::new().build().expect("the default cookie is valid");
@@ -21,7 +21,7 @@ fn sealer() -> Sealer {
     Sealer { ring, store_id, threshold_bytes, limit_bytes, prepared }
 }
 
-/// Reads `data` as `Cookie` headers, one a line, and then as what a good seal holds.
+/// Reads `data` as `Cookie` headers, one per line, and then as the content of a valid seal.
 pub(crate) fn check(data: &[u8]) {
     let sealer = sealer();
     let lines = data.split(|byte| *byte == b'\n');
@@ -31,7 +31,7 @@ pub(crate) fn check(data: &[u8]) {
     check_content(&sealer, &data[..data.len().min(most)]);
 }
 
-/// Whatever opens is what this sealer once wrote.
+/// Checks that whatever opens is what this sealer once wrote.
 fn check_headers(sealer: &Sealer, headers: &[HeaderValue]) {
     let template = &sealer.prepared.parts[0];
     assert!(parts::sent(headers, &sealer.prepared.parts) < 1 << MOST_PARTS);
@@ -47,11 +47,11 @@ fn check_headers(sealer: &Sealer, headers: &[HeaderValue]) {
     }
 }
 
-/// What is authentic is still read with care: an older release may have written it.
+/// Checks that authentic content is still read with care: an older release may have written it.
 fn check_content(sealer: &Sealer, content: &[u8]) {
     let text = sealer.text_of(content.to_vec()).expect("the system has random bytes");
     let found = opened(sealer, &text);
-    // What parses by itself is found as it is: the zeros that are added are no content.
+    // Content that parses by itself is found unchanged: the added zeros are no content.
     if let Some((key, epoch, record)) = parse(content) {
         let (found_key, found_epoch, found_record) = found.expect("it parses");
         assert_eq!((found_key, found_epoch), (key, epoch));
@@ -61,7 +61,7 @@ fn check_content(sealer: &Sealer, content: &[u8]) {
     }
 }
 
-/// What comes of a text in the cookies that carry it.
+/// Returns the result of reading a text from the cookies that carry it.
 fn opened(
     sealer: &Sealer,
     text: &str,
@@ -92,7 +92,7 @@ mod tests {
         }
     }
 
-    /// What the first release set, every later one opens.
+    /// Every later release opens what the first one set.
     #[test]
     fn a_cookie_of_the_first_release_opens() {
         let golden = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/sealed_cookie/good")).unwrap();
@@ -115,11 +115,11 @@ mod tests {
             let info = allocation_counter::measure(|| assert!(sealer.read(&[], value).is_none()));
             assert_eq!(info.bytes_total, 0, "longer than any that is set");
         }
-        // One that could be ours, but for a key that nobody has: eight characters of it are decoded.
+        // One that could be ours, except its key is unknown: eight characters of it are decoded.
         let value = format!("~1{}", "A".repeat(4000));
         let info = allocation_counter::measure(|| assert!(sealer.read(&[], value.as_bytes()).is_none()));
         assert!(info.bytes_total <= 16, "{info:?}");
-        // And for a known one, no more than a cookie of ours takes.
+        // And for a known one, no more than one of our cookies takes.
         let value = format!("~1{known}{}", "A".repeat(4000));
         let info = allocation_counter::measure(|| assert!(sealer.read(&[], value.as_bytes()).is_none()));
         assert!(info.bytes_total <= 4096, "{info:?}");

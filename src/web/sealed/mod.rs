@@ -1,17 +1,17 @@
-//! Small sessions in the cookie itself, sealed: what a layer with [`SessionLayer::sealed_cookies`] reads and writes.
+//! Small sessions sealed in the cookie itself: what a layer with [`SessionLayer::sealed_cookies`] reads and writes.
 //!
 //! ```text
 //! cookie    name=~N, then base64url;  name.1=base64url, up to name.3      N: in how many cookies it is, 1 to 4
 //! content   id [16] | epoch u64 LE | length of the record u32 LE | record | zeros up to a multiple of 48 bytes of the whole seal
 //! ```
 //!
-//! Invariants: what begins with `~` is a sealed session or nothing, and what does not is a token or nothing: no byte is ever read as
-//! the other after a check has failed; nothing is allocated for more than a cookie that this layer could have set, nor for one
-//! whose key is not in the ring; every `Set-Cookie` is at most 4,096 bytes
-//! long, all of an answer that seals together as long as the layer's limit, and all values together as long as leaves servers room for other
-//! cookies.
+//! Invariants: a value that begins with `~` is a sealed session or nothing, and any other is a token or nothing. After a failed
+//! check, no byte is ever read as the other kind. Nothing is allocated for more than a cookie that this layer could have set,
+//! nor for one whose key is not in the ring. Every `Set-Cookie` is at most 4,096 bytes long. All of a sealing answer together
+//! are within the layer's limit, and all values together leave servers room for other cookies.
 //!
-//! A seal is bound to the store, the sessions' name and the cookie's name. The length tells nothing but how many times 48 bytes.
+//! A seal is bound to the store, the sessions' name and the cookie's name. Its length reveals only the size in steps of 48
+//! bytes.
 
 #[cfg(any(test, fuzzing))]
 mod check;
@@ -39,18 +39,18 @@ use crate::{
     token::{self, NameHash},
 };
 
-/// The largest session that may be asked to travel in cookies: with its seal, and as text, it is some 5.6 KB of a `Cookie` header,
-/// of which servers commonly read 8 KiB.
+/// The largest session that may be sealed in cookies. With its seal, and as text, it is some 5.6 KB of a `Cookie` header, of
+/// which servers commonly read 8 KiB.
 const MOST_SESSION_BYTES: usize = 4096;
-/// What all `Set-Cookie` lines of an answer have unless the application asks for more: nginx reads the headers of an answer into a buffer of
-/// 4 KiB, and other headers need room as well.
+/// The default limit of all `Set-Cookie` lines of an answer: nginx reads the headers of an answer into a buffer of 4 KiB, and
+/// other headers need room as well.
 pub(in crate::web) const LIMIT_BYTES: usize = 3500;
 /// Id, epoch and length of the record.
 const HEAD: usize = 16 + 8 + 4;
-/// What the length of a seal is a multiple of: three bytes are four characters, so there is no base64 padding either.
+/// The length of a seal is a multiple of this: three bytes are four characters, so there is no base64 padding either.
 const GRAIN: usize = 48;
 
-/// What seals and opens the sessions of one layer.
+/// Seals and opens the sessions of one layer.
 #[derive(Clone)]
 pub(in crate::web) struct Sealer {
     ring: SealRing,
@@ -63,11 +63,11 @@ pub(in crate::web) struct Sealer {
 /// What depends on the cookie.
 #[derive(Clone)]
 struct Prepared {
-    /// What a seal is bound to.
+    /// The associated data of a seal.
     bound: Vec<u8>,
     /// The cookies, the session's own first.
     parts: Vec<CookieTemplate>,
-    /// Largest record, for each combination of parts that a client can have sent.
+    /// The largest record, for each combination of parts that a client can have sent.
     most_bytes: [usize; 1 << (MOST_PARTS - 1)],
 }
 
@@ -86,29 +86,33 @@ impl Prepared {
 }
 
 impl SessionLayer {
-    /// Lets small sessions travel in the cookie itself, sealed, instead of the store: what they cost is bytes on the wire. Default: none do.
+    /// Seals small sessions in the cookie itself, instead of the store: they cost only bytes on the wire. Default: none are
+    /// sealed.
     ///
-    /// A session of at most `threshold` bytes, of 4,096 at the most, is encrypted and authenticated by the first of `keys`
-    /// (XChaCha20-Poly1305; all of them open) and bound to this store and this cookie's name. It takes up to four cookies, of 3,500 bytes
-    /// together unless [`sealed_cookies_limit`](Self::sealed_cookies_limit) allows more. Once it has grown larger it moves into the store, and
-    /// when it has shrunk to half of that, back; [`Session::record_bytes`](crate::Session::record_bytes) returns its size. So no value is refused for being too large for a
-    /// cookie.
+    /// A session of at most `threshold` bytes, which is at most 4,096, is encrypted and authenticated by the first of `keys`
+    /// (XChaCha20-Poly1305; all of them open) and bound to this store and this cookie's name. It takes up to four cookies, of
+    /// 3,500 bytes together unless [`sealed_cookies_limit`](Self::sealed_cookies_limit) allows more. When it outgrows that, it
+    /// moves into the store; when it has shrunk to half of that, it moves back.
+    /// [`Session::record_bytes`](crate::Session::record_bytes) returns its size. So no value is refused for being too large for
+    /// a cookie.
     ///
-    /// What it costs, compared with a session in the store:
-    /// - **An older cookie shows older values.** A client can put an older one back, until that expires: nothing that is counted
-    ///   down, used up or taken away for a reason belongs in such a session. What ends a privilege cuts older cookies off:
-    ///   [`sign_in`](crate::Session::sign_in), [`destroy`](crate::Session::destroy), [`rotate`](crate::Session::rotate), [`clear`](crate::Session::clear), `clear_scope`, a
-    ///   change of a timeout. To [`remove`](crate::Session::remove) a value does not.
-    /// - **The last answer wins.** Requests that run at the same time overwrite each other's changes, also those by
-    ///   [`update`](crate::Session::update). [`save_if_unchanged`](crate::Session::save_if_unchanged) moves the session into the store, which can
-    ///   tell.
+    /// The costs, compared with a session in the store:
+    /// - **An older cookie shows older values.** A client can send an older cookie until that expires. So nothing that is
+    ///   counted down, used up or deliberately removed belongs in such a session. Changes that end a privilege cut older
+    ///   cookies off: [`sign_in`](crate::Session::sign_in), [`destroy`](crate::Session::destroy),
+    ///   [`rotate`](crate::Session::rotate), [`clear`](crate::Session::clear), `clear_scope`, a change of a timeout. A
+    ///   [`remove`](crate::Session::remove) does not.
+    /// - **The last answer wins.** Concurrent requests overwrite each other's changes, even those by
+    ///   [`update`](crate::Session::update). [`save_if_unchanged`](crate::Session::save_if_unchanged) moves the session into
+    ///   the store, which detects conflicts.
     /// - Nothing can be changed once a response has begun ([`Error::HeadersSent`]), so not from a WebSocket.
-    /// - [`sessions_of`](Store::sessions_of) does not list it, and [`destroy_session_of`](Store::destroy_session_of) does not find it.
-    ///   [`destroy_sessions_of`](Store::destroy_sessions_of) and [`destroy_other_sessions_of`](Store::destroy_other_sessions_of) do end it. Where
-    ///   [`sessions_per_owner`](crate::Builder::sessions_per_owner) limits them, sessions with an owner stay in the store.
+    /// - [`sessions_of`](Store::sessions_of) does not list it, and [`destroy_session_of`](Store::destroy_session_of) does not
+    ///   find it. [`destroy_sessions_of`](Store::destroy_sessions_of) and
+    ///   [`destroy_other_sessions_of`](Store::destroy_other_sessions_of) do end it. With a limit by
+    ///   [`sessions_per_owner`](crate::Builder::sessions_per_owner), sessions with an owner stay in the store.
     ///
-    /// To end one is a small write to the store, which refuses it until it would have expired. It is valid for 400 days at
-    /// most.
+    /// The end of one is a small write to the store, which refuses it until it would have expired. It is valid for at most 400
+    /// days.
     ///
     /// Only cookies carry sealed sessions: with another [`transport`](Self::transport), none is sealed.
     ///
@@ -129,8 +133,8 @@ impl SessionLayer {
         keys.check()?;
         if threshold > MOST_SESSION_BYTES {
             let detail = format!(
-                "sessions of {threshold} bytes are to travel in cookies, for which browsers and servers have no room; give {MOST_SESSION_BYTES} \
-                 bytes at most, larger sessions are in the store"
+                "the threshold for sealed cookies is {threshold} bytes, more than {MOST_SESSION_BYTES} do not fit; set a lower one, larger \
+                 sessions go to the store"
             );
             return Err(Error::Config { detail });
         }
@@ -143,16 +147,16 @@ impl SessionLayer {
         }))
     }
 
-    /// Bytes that the `Set-Cookie` lines of one answer may have together where the session travels sealed; a session that does not fit goes
-    /// to the store. Default: 3,500, so that sessions of some 2.4 KB fit.
+    /// Sets the most bytes that the `Set-Cookie` lines of one answer may have together if the session is sealed; a session that
+    /// does not fit goes to the store. Default: 3,500, so that sessions of some 2.4 KB fit.
     ///
-    /// nginx reads the headers of an answer into one buffer, of 4 KiB unless configured otherwise, and answers 502 if they do not fit
-    /// (`upstream sent too big header`). Other proxies have limits of their own. To let larger sessions travel in cookies, set
-    /// `proxy_buffer_size 8k;` in nginx and give 7,500 here.
+    /// nginx reads the headers of an answer into one buffer, of 4 KiB unless configured otherwise, and answers 502 if they do
+    /// not fit (`upstream sent too big header`). Other proxies have their own limits. To seal larger sessions, set
+    /// `proxy_buffer_size 8k;` in nginx and 7,500 here.
     ///
-    /// What is counted are the lines of this layer, with names, attributes and line ends, and with those that delete cookies which the session
-    /// does not need any more. Cookies of the application's own, and those of other layers, are not. All values together have at most 6,144
-    /// bytes, whatever is given here.
+    /// The limit counts the lines of this layer, with names, attributes and line ends, and including those that delete unneeded
+    /// cookies. It does not count cookies of the application or of other layers. All values together have at most 6,144 bytes,
+    /// whatever the limit.
     ///
     /// # Examples
     /// ```
@@ -188,7 +192,7 @@ impl SessionLayer {
 }
 
 impl Config {
-    /// The sessions that came sealed, each once.
+    /// Returns the sessions that came sealed, each once.
     pub(in crate::web) fn sealed_sessions(&self, carried: &Carried<'_>) -> Vec<SealedSession> {
         let (Some(sealer), Carrier::Cookie(cookie)) = (&self.sealer, &self.carrier) else { return Vec::new() };
         let mut found: Vec<(&[u8], SealedSession)> = Vec::new();
@@ -201,7 +205,7 @@ impl Config {
         found.into_iter().map(|(_, sealed)| sealed).collect()
     }
 
-    /// Which of the cookies behind the first the client sent, and how large a session may be that is sealed.
+    /// Returns the additional cookies that the client sent, and the size of the largest session that is sealed.
     pub(in crate::web) fn sealing(&self, carried: &Carried<'_>) -> (u8, usize) {
         match (&self.sealer, &self.carrier) {
             (Some(Sealer { prepared, .. }), Carrier::Cookie(_)) => {
@@ -214,12 +218,12 @@ impl Config {
 }
 
 impl Sealer {
-    /// The same for another cookie.
+    /// Prepares the sealer for another cookie.
     pub(in crate::web) fn adapt(&mut self, cookie: &CookieTemplate, name: NameHash) {
         self.prepared = Prepared::new(self.store_id, self.threshold_bytes, self.limit_bytes, cookie, name);
     }
 
-    /// Opens what the request carries, beginning with `value`.
+    /// Opens the sealed session that begins with `value`.
     fn open(&self, store: &Store, headers: &[HeaderValue], value: &[u8]) -> Option<SealedSession> {
         match self.read(headers, value) {
             None => {
@@ -234,7 +238,7 @@ impl Sealer {
         }
     }
 
-    /// Id, epoch and record, which another release may have written.
+    /// Returns id, epoch and record, which another release may have written.
     fn read(&self, headers: &[HeaderValue], value: &[u8]) -> Option<(Key, u64, Result<Record, sessile_codec::Error>)> {
         let presented = Presented::read(headers, value, &self.prepared.parts)?;
         // Before anything is allocated for it.
@@ -244,17 +248,17 @@ impl Sealer {
         Some((key, epoch, Record::check(record, &key, MOST_SESSION_BYTES)))
     }
 
-    /// Writes what the client must be told; `sent` says which cookies behind the first it has.
+    /// Writes the update of the client's cookies; `sent` are the additional cookies that it has.
     pub(in crate::web) fn tell(
         &self,
         carrier: &Carrier,
-        told: &CookieUpdate,
+        update: &CookieUpdate,
         sent: u8,
         now_ms: u64,
         headers: &mut HeaderMap,
     ) -> Result<(), Error> {
         let parts = &self.prepared.parts;
-        let used = match told {
+        let used = match update {
             CookieUpdate::Nothing => return Ok(()),
             CookieUpdate::Sealed { sealed, deadline_ms } => {
                 let text = self.seal(&sealed.key, sealed.epoch, &sealed.record)?;
@@ -266,9 +270,9 @@ impl Sealer {
                 cookie::forbid_caching(headers);
                 values.len()
             }
-            // The first cookie holds a token now, or nothing.
+            // The first cookie contains a token now, or is deleted.
             CookieUpdate::Token { .. } | CookieUpdate::Forget => {
-                carrier.tell(told, now_ms, headers);
+                carrier.tell(update, now_ms, headers);
                 1
             }
         };
@@ -289,7 +293,7 @@ impl Sealer {
         self.text_of(content)
     }
 
-    /// `content`, sealed, as text.
+    /// Returns `content`, sealed, as text.
     fn text_of(&self, mut content: Vec<u8>) -> Result<String, Error> {
         content.resize((OVERHEAD + content.len()).next_multiple_of(GRAIN) - OVERHEAD, 0);
         let sealed = self.ring.seal(&content, &self.prepared.bound)?;
@@ -299,7 +303,7 @@ impl Sealer {
     }
 }
 
-/// Id, epoch and record.
+/// Returns id, epoch and record.
 fn parse(content: &[u8]) -> Option<(Key, u64, &[u8])> {
     let (key, rest) = content.split_first_chunk()?;
     let (epoch, rest) = rest.split_first_chunk()?;

@@ -1,15 +1,15 @@
-//! One text in as many cookies as it takes, and back.
+//! Splits a text into as many cookies as it needs, and joins it again.
 //!
-//! Knows nothing of what the text says.
+//! Knows nothing of the text's content.
 
 use http::HeaderValue;
 
 use super::super::cookie::{self, CookieTemplate};
 use crate::token;
 
-/// Cookies that one session may take.
+/// The most cookies of one session.
 pub(super) const MOST_PARTS: usize = 4;
-/// Characters that all values together may have. Servers commonly read 8 KiB of a `Cookie` header, or of all headers together:
+/// The most characters of all values together. Servers commonly read 8 KiB of a `Cookie` header, or of all headers together:
 /// this leaves a quarter of that for other cookies.
 pub(super) const LINE_BYTES: usize = 6144;
 /// `~` and the number of parts, before the first part.
@@ -17,18 +17,19 @@ const MARK_BYTES: usize = 2;
 /// What HTTP/1 adds to a header's value.
 const FIELD_BYTES: usize = "set-cookie: \r\n".len();
 
-/// Whether the value is of a sealed session, if it is anything. A token has no such character.
+/// Whether the value can only be a sealed session. A token has no such character.
 pub(super) fn is_sealed(value: &[u8]) -> bool {
     value.first() == Some(&b'~')
 }
 
-/// Characters that fit into a part, in groups of four: each part is base64 by itself.
+/// Returns the characters that fit into a part, in groups of four: each part is base64 by itself.
 fn room_of(part: &CookieTemplate) -> usize {
     part.room_bytes().saturating_sub(MARK_BYTES) / 4 * 4
 }
 
-/// Length of the longest text that fits, and every shorter one with it: into the parts, and into `limit_bytes` of `Set-Cookie` lines. Of the
-/// parts that the client `sent`, those that a text does not take are deleted in the same answer, which are lines as well.
+/// Returns the length of the longest text that fits, as every shorter one does: into the parts, and into `limit_bytes` of
+/// `Set-Cookie` lines. Parts that the client `sent` and that a text does not need are deleted in the same answer, which takes
+/// lines as well.
 pub(super) fn room(parts: &[CookieTemplate], sent: u8, limit_bytes: usize) -> usize {
     let (mut room, mut line_bytes) = (0, MARK_BYTES);
     for (at, part) in parts.iter().enumerate() {
@@ -45,12 +46,12 @@ pub(super) fn room(parts: &[CookieTemplate], sent: u8, limit_bytes: usize) -> us
     room
 }
 
-/// Whether the client sent the part, as [`sent`] says.
+/// Whether the client sent the part, by the bits of [`sent`].
 pub(super) fn is_sent(sent: u8, part: usize) -> bool {
     sent & 1 << part != 0
 }
 
-/// The values of the cookies that carry `text`, which fits.
+/// Returns the values of the cookies that carry `text`, which fits.
 pub(super) fn split(text: &str, parts: &[CookieTemplate]) -> Vec<String> {
     let (mut rest, mut values) = (text, Vec::new());
     for part in parts.iter().take_while(|_| !text.is_empty()) {
@@ -69,7 +70,7 @@ pub(super) fn split(text: &str, parts: &[CookieTemplate]) -> Vec<String> {
     values
 }
 
-/// Which cookies behind the first the client sent, a bit each.
+/// Returns which additional cookies the client sent, one bit each.
 pub(super) fn sent(headers: &[HeaderValue], parts: &[CookieTemplate]) -> u8 {
     let is_there = |part: &CookieTemplate| cookie::candidates(headers, part.name().as_bytes()).next().is_some();
     parts.iter().enumerate().skip(1).filter(|(_, part)| is_there(part)).map(|(at, _)| 1 << at).sum()
@@ -82,8 +83,8 @@ pub(super) struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// The text that begins with `value`. `None`: a part is missing, is there twice and not the same, or it is longer than any
-    /// that this layer sets.
+    /// Returns the text that begins with `value`. `None`: a part is missing or has two different values, or the text is longer
+    /// than any that this layer sets.
     pub(super) fn read(headers: &'a [HeaderValue], value: &'a [u8], parts: &'a [CookieTemplate]) -> Option<Self> {
         let (mark, first) = value.split_first_chunk::<MARK_BYTES>()?;
         let count = usize::from(mark[1].checked_sub(b'0')?);
@@ -95,7 +96,7 @@ impl<'a> Presented<'a> {
         for (at, part) in parts.iter().enumerate().take(count).skip(1) {
             let mut candidates = cookie::candidates(headers, part.name().as_bytes());
             values[at] = candidates.next()?;
-            // Which of two is ours, only trying all combinations could tell.
+            // Only trying all combinations could show which of two is ours.
             if candidates.any(|other| other != values[at]) {
                 return None;
             }
@@ -105,14 +106,14 @@ impl<'a> Presented<'a> {
         (len <= LINE_BYTES && is_whole).then_some(Self { values, len })
     }
 
-    /// The first bytes that it stands for.
+    /// Returns its first bytes, decoded.
     pub(super) fn begins<const N: usize>(&self) -> Option<[u8; N]> {
         let mut bytes = Vec::with_capacity(N.next_multiple_of(3));
         let text = self.values[0].get(..N.div_ceil(3) * 4)?;
         token::decode(text, &mut bytes).then_some(*bytes.first_chunk()?)
     }
 
-    /// All of them.
+    /// Returns all its bytes, decoded.
     pub(super) fn bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.len / 4 * 3);
         self.values.iter().all(|value| token::decode(value, &mut bytes)).then_some(bytes)
@@ -125,7 +126,7 @@ mod tests {
 
     use super::{super::super::Cookie, *};
 
-    /// Bytes of the `Set-Cookie` lines of an answer that carries a text of `len` characters, to a client that sent those parts.
+    /// Bytes of the `Set-Cookie` lines of an answer with a text of `len` characters, to a client that sent those parts.
     fn line_bytes(parts: &[CookieTemplate], sent: u8, len: usize) -> usize {
         let values = split(&"A".repeat(len), parts);
         let headers = parts.iter().zip(&values).map(|(part, value)| part.set(value, Some(Duration::MAX)));
@@ -163,7 +164,7 @@ mod tests {
                 for limit in limits.into_iter().chain(exact) {
                     let room = room(&parts, sent, limit);
                     assert!(room.is_multiple_of(4) && room <= capacity);
-                    // Every one of the shorter ones: where a part begins, and elsewhere.
+                    // Shorter lengths: around the start of each part, and others.
                     let at_begins = begins.iter().flat_map(|at| [*at, at + 4]);
                     for len in at_begins.chain((4..=room).step_by(404)).chain([room]) {
                         if (1..=room).contains(&len) {

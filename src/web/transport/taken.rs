@@ -1,8 +1,8 @@
 //! Headers that cannot carry tokens, because browsers, caches, proxies or servers read or write them by themselves.
 //!
-//! Three things go wrong with such a header: its value is changed or removed on the way; it is sent where no token was meant to go, to
-//! another host, into a log or a cache; or a token is read as a command. What one application gives a meaning, `x-api-key` for example,
-//! is not listed: only its developers know.
+//! Three things go wrong with such a header: its value is changed or removed on the way; it is sent elsewhere, to another host,
+//! into a log or a cache; or a token is read as a command. A header with a meaning in a single application, such as
+//! `x-api-key`, is not listed: only its developers know.
 
 use http::HeaderName;
 
@@ -12,13 +12,13 @@ pub(super) fn is_taken(name: &HeaderName) -> bool {
     NAMES.iter().any(|names| names.contains(&name)) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The first character of the name that nginx and others do not let through (its `ignore_invalid_headers` and `underscores_in_headers`): they
-/// drop the header without an error. `_` is also read as `-` by what passes headers on as variables (RFC 3875, 4.1.18).
+/// Returns the first character of the name for which nginx and others silently drop the header (its `ignore_invalid_headers`
+/// and `underscores_in_headers`). `_` is also read as `-` by software that passes headers on as variables (RFC 3875, 4.1.18).
 pub(super) fn dropped(name: &HeaderName) -> Option<char> {
     name.as_str().chars().find(|character| !character.is_ascii_alphanumeric() && *character != '-')
 }
 
-/// Families: every header that begins so.
+/// Families: every header with this prefix.
 const PREFIXES: &[&str] = &[
     // Content negotiation and the message itself (RFC 9110, 8 and 12). Content-Security-Policy is among them.
     "accept-",
@@ -32,7 +32,7 @@ const PREFIXES: &[&str] = &[
     "sec-",
     // Private advertising and shared dictionaries.
     "attribution-reporting-",
-    // Who asked, as proxies write it, and how they want to be configured.
+    // The client, as proxies report it, and how proxies are configured.
     "cdn-",
     "cf-",
     "fastly-",
@@ -52,13 +52,13 @@ const PREFIXES: &[&str] = &[
     "x-ms-",
     "x-original-",
     "x-vercel-",
-    // gRPC keeps these for itself.
+    // Reserved by gRPC.
     "grpc-",
 ];
 
 /// Single headers.
 const NAMES: [&[&str]; 9] = [
-    // The connection and the way of a message (RFC 9110, 7.6 and 10.1; RFC 9112; RFC 7838; RFC 8470; RFC 9209).
+    // The connection and the path of a message (RFC 9110, 7.6 and 10.1; RFC 9112; RFC 7838; RFC 8470; RFC 9209).
     &[
         "alt-svc",
         "alt-used",
@@ -179,7 +179,7 @@ const NAMES: [&[&str]; 9] = [
         "x-ua-compatible",
         "x-xss-protection",
     ],
-    // What proxies write of the client, or take for its address.
+    // What proxies report of the client, or take for its address.
     &[
         "client-ip",
         "forwarded",
@@ -228,7 +228,7 @@ const NAMES: [&[&str]; 9] = [
         "x-rewrite-url",
         "x-sendfile",
     ],
-    // What HTTP clients copy from a cookie by themselves, with whatever page they are on.
+    // What HTTP clients copy from a cookie by themselves, whatever page they are on.
     &["x-csrf-token", "x-csrftoken", "x-xsrf-token"],
 ];
 
@@ -247,7 +247,7 @@ mod tests {
             assert_ne!(pair[0], pair[1]);
         }
         for name in all {
-            // `HeaderName` is in lower case; in any other, the entry would match nothing.
+            // `HeaderName` is in lower case; in any other case, the entry would match nothing.
             let name = HeaderName::from_static(name);
             assert!(is_taken(&name) && dropped(&name).is_none());
         }

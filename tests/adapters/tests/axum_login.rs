@@ -1,4 +1,4 @@
-//! axum-login 0.18 on our store, as its own examples use it: sign in, a protected page, permissions, sign out.
+//! axum-login 0.18 on our store, as in its own examples: sign in, a protected page, permissions, sign out.
 
 use std::{collections::HashSet, convert::Infallible, fmt};
 
@@ -205,7 +205,7 @@ async fn signing_in_changes_the_id_and_keeps_the_values() {
     assert_ne!(browser.cookie.as_ref(), Some(&planted));
     assert_eq!(browser.get("/count").await, says("2"));
     browser.cookie = Some(planted);
-    assert_eq!(browser.get("/who").await, says("nobody"), "who planted the id is not signed in");
+    assert_eq!(browser.get("/who").await, says("nobody"), "the attacker who planted the id is not signed in");
 }
 
 #[tokio::test]

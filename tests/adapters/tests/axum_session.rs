@@ -30,7 +30,7 @@ impl Axum {
         Self { pool: AxumSessionPool::new(disk.store.clone()), disk }
     }
 
-    /// In whole seconds, rounded up: `axum_session` knows no other.
+    /// In whole seconds, rounded up, as `axum_session` counts.
     fn ends(&self, life: Duration) -> i64 {
         let ends = self.disk.now() + life;
         let since = ends.duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -139,7 +139,7 @@ fn tables_are_apart() {
 fn any_id_in_any_table_is_a_session_of_its_own() {
     let axum = Axum::new();
     let (long, longer) = ("k".repeat(256), "k".repeat(1 << 20));
-    // Which the application chooses.
+    // The application chooses them.
     let names = ["", "a", "sessile.", "sessile.table", &long];
     let ids = [names.as_slice(), &[&*longer, "\0", "\0a", "a\0b", "sessile.\0"]].concat();
     let pairs = || names.iter().flat_map(|table| ids.iter().map(move |id| (*table, *id)));
@@ -174,7 +174,7 @@ fn delete_all_waits_for_the_disk() {
     disk.stall_syncs();
     let mut deleted = axum.pool.delete_all(TABLE);
     let waits = (0..3).all(|_| deleted.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    // Before it is looked at: a store on a stuck disk does not close, so the test would hang instead of failing.
+    // Before the check: a store on a stuck disk does not close, so the test would hang instead of failing.
     disk.heal();
     assert!(waits);
     block_on(deleted).unwrap();

@@ -1,4 +1,4 @@
-//! An application with `axum_session`'s own layer: what a session that was ended in the store does to its requests.
+//! An application with `axum_session`'s own layer: how a session that was ended in the store affects its requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use sessile::{Store, testing};
 use sessile_axum_session::AxumSessionPool;
 use tower::ServiceExt;
 
-/// A browser with one cookie, and whom the handlers took it for.
+/// A browser with one cookie, and the users that the handlers saw.
 struct Browser {
     app: Router,
     store: Store,
@@ -24,7 +24,7 @@ struct Browser {
 type Current = Session<AxumSessionPool>;
 
 impl Browser {
-    /// Sessions are read from the store by each request, as the documentation of `owned_by` says.
+    /// Each request reads its session from the store, as the documentation of `owned_by` asks.
     async fn new() -> Self {
         let store = testing::store();
         let pool = AxumSessionPool::new(store.clone()).owned_by(|session| {

@@ -1,6 +1,6 @@
-//! What any session store must do, the crate `session-store-contract`, for each adapter; and what all adapters have in common.
+//! The crate `session-store-contract`, for each adapter, and what all adapters have in common.
 
-/// Makes a test of each generic function, for each adapter.
+/// Creates a test of each generic function, for each adapter.
 macro_rules! for_each_adapter {
     ($($test:ident)*) => {
         for_each_adapter! { @ tower_sessions_0_14 crate::tower::Tower<14>, $($test)* }

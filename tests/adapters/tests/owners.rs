@@ -1,4 +1,4 @@
-//! Whose the sessions of each adapter are: "sign out everywhere", also for sessions that were there before the application said so.
+//! The owners of each adapter's sessions: "sign out everywhere", also for sessions from before the application set owners.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn on<A: Adapter>(disk: &FaultDisk, settings: impl FnOnce(Builder) -> Builder) -
     A::over(OnDisk::at(disk, clock, settings))
 }
 
-/// The same store, without a function and as long as it was before.
+/// The same store, without a function and as it was before.
 fn again<A: Adapter>(adapter: A) -> A {
     adapter.reopen().expect("the store is in a file")
 }
@@ -132,13 +132,13 @@ fn a_store_that_is_full_of_owners_refuses_another_and_names_its_limit<A: Adapter
     let ids: Vec<_> = (0..10).map(|user| adapter.create(&of(user), HOUR).unwrap()).collect();
     adapter.store().flush().wait().unwrap();
     let is_full = |adapter: &A| {
-        let text = error_text(&adapter.create(&of(10), HOUR).expect_err("nobody without an owner can go"));
+        let text = error_text(&adapter.create(&of(10), HOUR).expect_err("no session without an owner is left"));
         assert!(text.contains("10 sessions, at most 10 are allowed") && text.contains("max_sessions"), "{text}");
         assert!(adapter.create(&Data::new(), HOUR).is_err());
         assert_eq!(adapter.store().stats().sessions, 10);
     };
     is_full(&adapter);
-    adapter.save(&ids[0], &of(20), HOUR).expect("who is there goes on");
+    adapter.save(&ids[0], &of(20), HOUR).expect("existing sessions continue");
     is_full(&on::<A>(&disk.crash(1), settings).owned_by("user"));
     // The end of one makes room for another.
     adapter.delete(&ids[1]).unwrap();
@@ -152,7 +152,7 @@ fn sessions_that_are_there_already_get_their_owner_by_one_call<A: Adapter>() {
     let adapter = again(adapter);
     let in_memory: Vec<_> = (0..4).map(|n| adapter.create(&of(n % 2), HOUR).unwrap()).collect();
     let nobody = adapter.create(&Data::new(), HOUR).unwrap();
-    // A session of this crate has an owner of its own.
+    // A session of this crate has its own owner.
     let own = adapter.store().session(None).unwrap();
     own.sign_in("1").unwrap();
     own.save().wait().unwrap();
@@ -180,7 +180,7 @@ fn the_call_reads_the_sessions_once_for_each_version<A: Adapter>() {
     assert_eq!(adapter.index_owners(1).unwrap(), 0);
     let sessions = adapter.store().stats();
     assert_eq!((sessions.sessions, sessions.disk_sessions), (20, 20), "what is noted is no session");
-    // After a restart, nothing is read for it.
+    // After a restart, no session is read for it.
     let adapter = again(adapter).owned_by("user");
     let reads = || disk.counts().operations.get(&IoKind::Read).copied();
     let before = reads();

@@ -1,4 +1,5 @@
-//! What every adapter promises beyond the contract: what is durable when, what a full or closed disk does, and what limits hold.
+//! What every adapter guarantees beyond the contract: when commits are durable, how it handles a full or closed disk, and its
+//! limits.
 
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ fn values(name: &str) -> Data {
     Data::from([("name".to_owned(), format!("{name:?}")), ("visits".to_owned(), "1".to_owned())])
 }
 
-/// Moves the end by each call that the adapter has for it.
+/// Moves the deadline by each call that the adapter has for it.
 fn move_end<A: Adapter>(adapter: &A, id: &A::Id, data: &Data, life: Duration) -> Result<(), Failure> {
     adapter.touch(id, life).unwrap_or(Ok(()))?;
     adapter.save(id, data, life)
@@ -64,7 +65,7 @@ fn an_end_that_moves_fails_no_request_while_the_disk_is_full<A: Adapter>() {
     let adapter: A = durable(&disk);
     let id = adapter.create(&values("Ada"), HOUR).unwrap();
     fill(&adapter, &disk);
-    // From a tenth of the time on, it would be written.
+    // A tenth of the time later, it would be written.
     for _ in 0..10 {
         adapter.advance(10 * MINUTE);
         move_end(&adapter, &id, &values("Ada"), HOUR).expect("the page goes out");
@@ -114,7 +115,7 @@ fn an_end_that_moves_is_on_disk_after_a_tenth_of_the_time<A: Adapter>() {
         let id = adapter.create(&values("Ada"), HOUR).unwrap();
         adapter.advance(Duration::from_secs(seconds));
         move_end(&adapter, &id, &values("Ada"), HOUR).unwrap();
-        // A group of commits takes along what is queued, and nothing that stays in memory.
+        // A group of commits writes everything that is queued, and nothing that stays in memory.
         adapter.create(&values("Grace"), HOUR).unwrap();
         let found = after_power_cut(&adapter, &disk);
         found.advance(Duration::from_secs(3600 - seconds));
@@ -156,14 +157,14 @@ fn a_session_that_is_over_and_only_on_disk_is_never_served_again<A: Adapter>() {
     assert_eq!(found.store().stats().sessions, found.store().stats().disk_sessions);
 }
 
-/// Creates a session where one was that is no more: under its id if the id is the client's to choose, else under another.
+/// Creates a session in place of one that is gone: under its id if the client chooses the id, else under another.
 fn begins_anew<A: Adapter>(adapter: &A, id: &A::Id) {
     if A::SAVE_CREATES {
         adapter.save(id, &values("Grace"), HOUR).unwrap();
         assert_eq!(adapter.load(id).unwrap(), Some(values("Grace")));
     } else if let Some(created) = adapter.create_at(id, &values("Grace"), HOUR) {
         let created = created.unwrap();
-        assert_ne!(created, *id, "whoever has the old id finds another visitor's session");
+        assert_ne!(created, *id, "a client with the old id finds another visitor's session");
         assert_eq!(adapter.load(&created).unwrap(), Some(values("Grace")));
         assert_eq!(adapter.load(id).unwrap(), None);
     }
@@ -181,7 +182,7 @@ fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>()
     bytes[at] ^= 1;
     disk.replace("store", &bytes);
     let found = after_power_cut(&adapter, &disk);
-    // Before it is read: a damaged record that was read is soon put aside.
+    // Before it is read: a damaged record is put aside soon after a read.
     begins_anew(&found, &id);
     if !A::SAVE_CREATES {
         assert_eq!(found.load(&id).unwrap(), None);
@@ -191,7 +192,7 @@ fn a_record_that_cannot_be_read_is_no_session_and_hides_no_new_one<A: Adapter>()
 
 fn a_record_that_a_later_release_wrote_is_replaced_by_nothing<A: Adapter>() {
     const NAME: &str = "a name that is in the file once";
-    /// Sets the format of the record with that name.
+    /// Sets the format of the records with format `from`.
     fn set_format(disk: &FaultDisk, from: u8, to: u8) {
         let mut bytes = disk.contents("store").unwrap();
         let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).rposition(|window| window == what);
@@ -373,7 +374,7 @@ fn a_save_that_stored_nothing_is_an_error_and_counted<A: Adapter>() {
                 assert_eq!((dropped, adapter.load(&id).unwrap()), (0, Some(data)));
                 continue;
             }
-            // See the documentation of `AxumSessionPool` for the reason.
+            // For the reason, see the documentation of `AxumSessionPool`.
             if A::IS_ONE_TEXT {
                 saved.expect("an error would keep the session in the crate's memory");
             } else {

@@ -1,4 +1,4 @@
-//! What applications put into the sessions of other crates: it comes back as JSON has it, or its save is an error.
+//! Values that applications put into the sessions of other crates: each is read back as in JSON, or its save is an error.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -20,19 +20,19 @@ for_each_adapter! {
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A value as the other crates hand it over, as JSON.
+/// A value as the other crates pass it, as JSON.
 struct Shape {
     name: &'static str,
     json: String,
 }
 
 impl Shape {
-    /// Whether serde_json, with one of its features, takes it for something else, or its number for one that no float is.
+    /// Whether serde_json, with one of its features, takes it for something else, or its number for one that is not a float.
     fn is_odd(&self) -> bool {
         ["wide", "128", "serde_json takes", "times by functions"].iter().any(|odd| self.name.contains(odd))
     }
 
-    /// Checks what came back: the same text, or the text of what serde_json read from it before it was stored.
+    /// Checks the value that was read back: the same text, or the text of what serde_json read from it before it was stored.
     #[track_caller]
     fn check(&self, loaded: &str) {
         let read = serde_json::from_str::<Value>(&self.json).unwrap().to_string();
@@ -40,13 +40,13 @@ impl Shape {
     }
 }
 
-/// The shapes that JSON can say.
+/// The shapes that JSON can express.
 #[derive(Default)]
 struct Shapes(Vec<Shape>);
 
 impl Check for Shapes {
     fn shape<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, name: &'static str, value: T) {
-        // As the other crates do it. It fails for keys that are no text, and the like.
+        // As the other crates do it. It fails for keys that are not text, and the like.
         if let Ok(json) = serde_json::to_value(&value) {
             self.0.push(Shape { name, json: json.to_string() });
         }
@@ -60,7 +60,7 @@ fn shapes() -> Vec<Shape> {
     shapes.0
 }
 
-/// A session of this crate, and how many values it took.
+/// A session of this crate, and how many values it accepted.
 struct Own(sessile::Session, usize);
 
 impl Check for Own {

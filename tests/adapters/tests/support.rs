@@ -1,4 +1,4 @@
-//! What the subjects share: a store in a file, whose clock is set by hand, and an executor for one future.
+//! What the subjects share: a store in a file with a clock that the test sets, and an executor for one future.
 
 use std::{
     future::Future,
@@ -17,16 +17,17 @@ use sessile_fault_disk::FaultDisk;
 use session_store_contract::{Failure, Subject};
 use tempfile::TempDir;
 
-/// An adapter over a store of its own.
+/// An adapter over its own store.
 pub(crate) trait Adapter: Subject + Sized {
-    /// Whether the other crate hands its values over as one text, so that limits of keys do not apply, and takes no error for a late save.
+    /// Whether the other crate passes its values as one text, so that limits of keys do not apply, and ignores errors of a late
+    /// save.
     const IS_ONE_TEXT: bool = false;
 
     fn over(disk: OnDisk) -> Self;
 
     fn disk(&self) -> &OnDisk;
 
-    /// The same store, whose sessions are owned by what is under `key` in them, as JSON.
+    /// The same store, in which the value under `key`, as JSON, is a session's owner.
     #[must_use]
     fn owned_by(self, key: &'static str) -> Self;
 
@@ -60,7 +61,7 @@ impl OnDisk {
     }
 
     fn open(place: Place, clock: ManualClock, settings: impl FnOnce(Builder) -> Builder) -> Self {
-        // Most cases do not test power cuts; those that do set another class.
+        // Most cases do not test power cuts; those that do set another durability.
         let builder =
             Store::builder().clock(clock.clone()).durability(Durability::Relaxed).wait_for_lock(Duration::from_secs(10));
         let builder = settings(builder);
@@ -78,7 +79,7 @@ impl OnDisk {
         Self::open(place, clock, |builder| builder)
     }
 
-    /// The bytes of all files, after everything was written.
+    /// Returns the bytes of all files, after everything was written.
     pub(crate) fn files(&self) -> Vec<u8> {
         self.store.flush().wait().unwrap();
         let Place::Directory(directory) = &self.place else { panic!("the store has no directory") };
@@ -91,13 +92,13 @@ impl OnDisk {
     }
 }
 
-/// An id as a client of a store makes it, which nobody has had before.
+/// Returns an id as a client of a store creates it, which was never used before.
 pub(crate) fn new_id() -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
     format!("{:022}", LAST.fetch_add(1, Ordering::Relaxed))
 }
 
-/// An error with its causes.
+/// Returns an error's text with its causes.
 pub(crate) fn error_text(error: &Failure) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {

@@ -156,7 +156,7 @@ macro_rules! test_version {
                 save(&tower, &first);
                 save(&tower, &second);
                 assert_eq!(pairs(&loaded(&tower, id)), [("cart", 2), ("seen", 1), ("theme", 2)]);
-                // Both save again, each with a map that knows nothing of the other.
+                // Both save again, each with a map that does not include the other's changes.
                 first.data.insert("cart".to_owned(), 1.into());
                 save(&tower, &first);
                 second.data.insert("theme".to_owned(), 3.into());
@@ -300,7 +300,7 @@ macro_rules! test_version {
                 signed_in.data.insert("user".to_owned(), 7.into());
                 save(&tower, &signed_in);
                 save(&tower, &stale);
-                assert_eq!(tower.disk.store.sessions_of("7").unwrap().len(), 2, "a request without a word of it signs nobody out");
+                assert_eq!(tower.disk.store.sessions_of("7").unwrap().len(), 2, "a request without that value signs no user out");
                 assert_eq!(tower.disk.store.destroy_sessions_of("7").wait().unwrap(), 2);
                 for id in [laptop.id, phone.id] {
                     assert!(block_on(SessionStore::load(&tower.sessions, &id)).unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Attacks on sealed sessions, by name. Each of these tests fails on an implementation that does the obvious.
+//! Attacks on sealed sessions, by name. Each of these tests fails on an obvious implementation.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn tampering_every_character_every_cut_and_every_part_is_refused() {
     let value_at = "__Host-id=".len();
     for at in value_at..good.len() {
         let mut forged = good.clone().into_bytes();
-        // Each bit that a character can stand for, and a character that stands for none.
+        // Each bit of a character, and a character that is not base64url.
         for other in [b'A', b'B', b'C', b'E', b'I', b'Q', b'g', b'~', b'=', b'%'] {
             forged[at] = other;
             if forged != good.as_bytes() {
@@ -122,7 +122,7 @@ async fn replay_after_logout_is_refused_now_and_after_a_restart_and_a_crash() {
     let replay = async |app: &Router| {
         for cookie in [&old, &new] {
             assert_eq!(body(app, cookie).await, "none");
-            // Nor does it come back by being used: what is set is in a new session.
+            // Nor does using it bring it back: a new value is in a new session.
             let fresh = visit(app, "/set/9", cookie).await;
             assert_eq!((body(app, &fresh).await.as_str(), body(app, cookie).await.as_str()), ("9", "none"));
             assert_eq!(ask_with(app, "/logout", cookie).await.set_cookies().len(), 0, "it was over before");
@@ -222,12 +222,12 @@ async fn fixation_a_planted_sealed_session_is_not_signed_in_by_its_victim() {
     let victim = visit(&app, "/login", &planted).await;
     assert_eq!(body(&app, &victim).await, "7");
     assert_eq!(ask_with(&app, "/is_there", &planted).await.body, "false");
-    // Nor does it become one when the attacker's request was under way.
+    // Nor does it become one when the attacker's request was in progress.
     let attacker = visit(&app, "/set/8", &planted).await;
     let handle = async |cookie: &str| ask_with(&app, "/handle", cookie).await.body;
     assert_ne!(handle(&attacker).await, handle(&victim).await);
     assert_eq!((body(&app, &attacker).await.as_str(), body(&app, &victim).await.as_str()), ("8", "7"));
-    // It is nobody's.
+    // It has no owner.
     disk.store.destroy_sessions_of("ada").wait().unwrap();
     assert_eq!((body(&app, &attacker).await.as_str(), body(&app, &victim).await.as_str()), ("8", "none"));
 }
@@ -246,7 +246,7 @@ async fn duplicates_two_sessions_of_ours_are_none() {
         (vec![&one, &stored], "none", 1),
         (vec![&stored, &one], "none", 1),
         (vec![&one, &one], "1", 0),
-        // What is not ours stands in nobody's way.
+        // Cookies of other origins do no harm.
         (vec![&elsewhere, &one], "1", 0),
         (vec![&one, &token], "1", 0),
         (vec![&elsewhere, &stored], "3", 0),
@@ -264,7 +264,7 @@ async fn garbage_costs_no_io_and_no_session() {
     let app = app(&disk.store);
     let good = visit(&app, "/set/7", "").await;
     disk.store.close().unwrap();
-    // The file is closed: whatever needs it is an error.
+    // The file is closed: any access to it is an error.
     let known = &good["__Host-id=~1".len()..][..40];
     for value in ["A".repeat(400_000), "A".repeat(6000), format!("{known}{}", "A".repeat(6000)), known.repeat(10)] {
         let answer = ask_with(&app, "/", &format!("__Host-id=~1{value}")).await;
@@ -277,7 +277,7 @@ async fn garbage_costs_no_io_and_no_session() {
     assert_eq!(disk.store.stats().forged - before, 8, "no more are looked at");
 }
 
-/// The bytes of a text in base64url.
+/// Returns the bytes of a text in base64url.
 fn decoded(text: &[u8]) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = |four: &[u8]| {
@@ -312,7 +312,7 @@ async fn g8_neither_the_file_nor_a_print_holds_a_sealed_cookie_or_its_key() {
                 assert!(!contains(text, part));
             }
         }
-        // What is in it, and what it is sealed with: the application's key, and the one that is made of it.
+        // Its content, and its keys: the application's, and the one derived from it.
         let derived = sha2::Sha256::new_with_prefix(b"sessile seal key").chain_update([1; 32]).finalize();
         for secret in [&[b'x'; 16][..], &[1; 32], &derived] {
             assert!(!contains(text, secret));

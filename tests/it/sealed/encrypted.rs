@@ -1,4 +1,4 @@
-//! Sealed cookies of a store that is encrypted: what the store keeps of them is sealed with keys of its own, which are replaced.
+//! Sealed cookies of an encrypted store: what the store keeps of them is encrypted with its own keys, which are replaced.
 
 use sessile::{Keys, Store};
 use sessile_fault_disk::FaultDisk;
@@ -24,7 +24,7 @@ async fn a_key_of_the_store_is_replaced_without_forgetting_a_logout() {
         }
         store.close().unwrap();
     };
-    // Nobody comes while both are accepted.
+    // There is no request while both are accepted.
     open(Keys::from(new).accept(old)).close().unwrap();
     check(open(Keys::from(new))).await;
     check(open(Keys::from(new))).await;

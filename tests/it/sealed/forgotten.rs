@@ -1,5 +1,5 @@
-//! What a store may have forgotten, because it was restored from a backup, because it crashed before the disk knew, or because a clock
-//! was wrong: what was sealed before must not profit from it.
+//! What a store may have forgotten: because it was restored from a backup, crashed before the disk had it, or had a wrong
+//! clock. Sessions that were sealed before must not benefit.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_restored_backup_believes_nothing_from_before_revoke_sealed() {
     store.flush().wait().unwrap();
     let backup = disk.copy();
     clock.advance(SECOND);
-    // It moves the epoch on, which the backup does not know.
+    // This begins a new epoch, which the backup does not know.
     store.destroy_sessions_of("bob").wait().unwrap();
     let ada = visit(&app_of_old, "/login", "").await;
     visit(&app_of_old, "/logout", &ada).await;
@@ -43,7 +43,7 @@ async fn a_restored_backup_believes_nothing_from_before_revoke_sealed() {
     assert!(!is_there(&app, &ada).await);
     assert!(is_there(&app, &visit(&app, "/login", "").await).await);
 
-    // One that knows nothing of sealing either, where nobody has built a layer yet.
+    // One that knows nothing of sealing either, from before a layer was built.
     for revokes in [true, false] {
         let restored = open(&before_sealing.copy(), &clock);
         if revokes {
@@ -119,7 +119,7 @@ async fn g1_an_acknowledged_end_of_a_sealed_session_outlasts_a_power_cut() {
 
 #[tokio::test]
 async fn g1_a_power_cut_right_after_a_session_moved_into_the_store_brings_its_cookie_not_back() {
-    // Because it outgrew the cookie, which keeps a grace, and with a new owner, which does not. In the same moment and once more later.
+    // Because it outgrew the cookie, which has a grace, and with a new owner, which has none. At once, and again later.
     for (path, has_grace) in [("/grow/5000", true), ("/login_and_grow", false)] {
         for seed in 0..16 {
             let (disk, clock) = (FaultDisk::new(seed), ManualClock::default());

@@ -1,4 +1,4 @@
-//! Requests that run at the same time as one that moves their session into the store or out of it, and commits that fail halfway.
+//! Requests that run while another moves their session into the store or out of it, and commits that fail halfway.
 
 use axum::{Router, http::StatusCode, routing::get};
 use sessile::{OwnerLimit, Session, SessionLayer, Store};
@@ -6,8 +6,8 @@ use sessile::{OwnerLimit, Session, SessionLayer, Store};
 use super::{after, app, app_of, body, is_sealed, keys, layer, visit};
 use crate::support::{Answer, DAY, OnDisk, SECOND, ask, ask_with};
 
-/// What a request is answered that does `work` with its session, and during which the same client asks for `path`. Also what that
-/// one leaves a browser with.
+/// Returns the answer to a request that does `work` with its session while the same client requests `path`. Also returns the
+/// browser's cookies after that request.
 async fn while_it_runs(
     store: &Store,
     cookies: &str,
@@ -20,7 +20,7 @@ async fn while_it_runs(
     let other_too = other.clone();
     let slow = async move |session: Session| {
         work(&session);
-        // In a task of its own, or it would be this request's session.
+        // In a separate task, or it would be this request's session.
         let other = tokio::spawn(async move { visit(&inner, path, &sent).await }).await.unwrap();
         *other_too.lock().unwrap() = other;
         later();
@@ -90,7 +90,7 @@ async fn a_change_of_a_session_that_went_on_in_the_cookie_meanwhile_is_dropped()
         let disk = OnDisk::new();
         let app = app(&disk.store);
         let stored = visit(&app, "/grow/5000", &visit(&app, "/set/7", "").await).await;
-        // So that a use is worth telling, too.
+        // So that a use is worth sending, too.
         disk.clock.advance(5 * DAY);
         let (answer, sealed) = while_it_runs(&disk.store, &stored, work, "/shrink", || ()).await;
         assert!(is_sealed(&sealed), "{sealed}");
@@ -104,7 +104,7 @@ async fn a_change_of_a_session_that_went_on_in_the_cookie_meanwhile_is_dropped()
     }
 }
 
-/// Ada's sessions are to be one at the most, and she has one.
+/// Ada may have one session, and she has one.
 async fn limited() -> OnDisk {
     let disk = OnDisk::with(|builder| builder.sessions_per_owner(1, OwnerLimit::Refuse));
     visit(&app(&disk.store), "/login", "").await;
@@ -133,7 +133,7 @@ async fn a_use_that_is_due_and_does_not_fit_the_store_is_let_be() {
     let mut disk = OnDisk::new();
     let cookie = visit(&app(&disk.store), "/login", &visit(&app(&disk.store), "/set/7", "").await).await;
     disk.store.close().unwrap();
-    // From today on her sessions are limited, and so in the store.
+    // From now on her sessions are limited, and so in the store.
     let builder = Store::builder().clock(disk.clock.clone()).sessions_per_owner(1, OwnerLimit::Refuse);
     disk.store = builder.open(disk.dir.path().join("sessions.redb")).unwrap();
     let app = app_of(SessionLayer::new(disk.store.clone()).sealed_cookies(&keys(), 1024).unwrap());
@@ -146,7 +146,7 @@ async fn a_use_that_is_due_and_does_not_fit_the_store_is_let_be() {
 
 #[tokio::test]
 async fn a_late_answer_to_the_cookie_from_before_a_move_sets_none() {
-    // The grace is so long that a use becomes due within it, and with it a new date of the cookie.
+    // A grace so long that a use becomes due within it, and with it a new date of the cookie.
     let disk = OnDisk::with(|builder| builder.rotation_grace(4 * DAY));
     let app = app(&disk.store);
     let sealed = visit(&app, "/set/7", "").await;
@@ -154,7 +154,7 @@ async fn a_late_answer_to_the_cookie_from_before_a_move_sets_none() {
     assert!(is_sealed(&sealed) && !is_sealed(&stored));
     for days in [0, 1, 2] {
         disk.clock.advance(days * DAY);
-        // The client has the newer cookie by now: any other in its place would sign it out, or end before it.
+        // The client has the newer cookie by now: any other in its place would sign it out, or end earlier.
         for path in ["/", "/is_there", &format!("/set/{}", 8 + days), "/shrink", "/"] {
             let answer = ask_with(&app, path, &sealed).await;
             assert_eq!((answer.status, answer.set_cookies()), (StatusCode::OK, vec![]), "{path}, {days} days later");

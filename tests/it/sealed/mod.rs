@@ -34,7 +34,7 @@ fn large_layer(store: &Store) -> SessionLayer {
     SessionLayer::new(store.clone()).sealed_cookies(&keys(), 4096).unwrap().sealed_cookies_limit(7500)
 }
 
-/// An application that does to its session what the path says.
+/// An application that does to its session what the path names.
 fn app_of(layer: SessionLayer) -> Router {
     let get_n = async |session: Session| session.get::<u64>("n").unwrap().map_or("none".to_owned(), |n| n.to_string());
     let grow = async |Path(bytes): Path<usize>, session: Session| session.insert("big", "x".repeat(bytes)).unwrap();
@@ -64,7 +64,7 @@ fn app(store: &Store) -> Router {
     app_of(layer(store))
 }
 
-/// A browser's cookies after an answer.
+/// Returns a browser's cookies after an answer.
 #[track_caller]
 fn after(before: &str, answer: &Answer) -> String {
     let mut jar: Vec<(String, String)> = Vec::new();
@@ -80,7 +80,7 @@ fn after(before: &str, answer: &Answer) -> String {
     jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
 }
 
-/// What `path` leaves a browser with.
+/// Returns a browser's cookies after a request to `path`.
 async fn visit(app: &Router, path: &str, cookies: &str) -> String {
     let answer = ask_with(app, path, cookies).await;
     assert_eq!(answer.status, StatusCode::OK, "{path}");
@@ -108,7 +108,7 @@ async fn a_small_session_is_in_the_cookie_alone() {
     assert!(is_sealed(&cookie) && cookie.len() < 400, "{cookie}");
     assert_eq!((body(&app, &cookie).await.as_str(), body(&app, "").await.as_str()), ("7", "none"));
     assert_eq!(ask_with(&app, "/is_there", &cookie).await.body, "true");
-    // Nothing is told while nothing is due, and the next value is another cookie.
+    // No cookie is set while nothing is due, and the next value is another cookie.
     assert_eq!(ask_with(&app, "/", &cookie).await.set_cookies().len(), 0);
     let next = visit(&app, "/set/8", &cookie).await;
     assert_ne!(next, cookie);
@@ -134,25 +134,25 @@ async fn a_session_that_outgrows_the_cookie_moves_into_the_store_and_back() {
     let stored = visit(&app, "/grow/5000", &parts).await;
     assert_eq!(stored.len(), "__Host-id=".len() + 32, "the token alone, no part of what was sealed: {stored}");
     assert_eq!((body(&app, &stored).await.as_str(), disk.store.stats().sessions), ("7", 1));
-    // For a moment, requests under way with the old cookie get through, and what they change is not lost.
+    // Until the grace is over, requests in progress with the old cookie succeed, and their changes are not lost.
     assert_eq!(ask_with(&app, "/set/8", &parts).await.set_cookies().len(), 0);
     assert_eq!((body(&app, &stored).await.as_str(), body(&app, &parts).await.as_str()), ("8", "8"));
     disk.clock.advance(10 * SECOND);
     assert_eq!(body(&app, &parts).await, "none");
 
-    // One byte less than the threshold would have it move to and fro.
+    // If one byte below the threshold were enough, it would move to and fro.
     let still = visit(&app, "/grow/3700", &stored).await;
     assert_eq!(still, stored);
     let sealed = visit(&app, "/shrink", &stored).await;
     assert!(is_sealed(&sealed) && sealed.matches("__Host-id").count() == 1, "{sealed}");
-    // Again, requests under way get through. What they change is dropped.
+    // Again, requests in progress succeed. Their changes are dropped.
     assert_eq!((body(&app, &sealed).await.as_str(), body(&app, &stored).await.as_str()), ("8", "8"));
     assert_eq!(ask_with(&app, "/set/9", &stored).await.set_cookies().len(), 0);
     assert_eq!((body(&app, &sealed).await.as_str(), disk.store.stats().dropped_commits), ("8", 1));
     disk.clock.advance(10 * SECOND);
     assert_eq!((body(&app, &sealed).await.as_str(), body(&app, &stored).await.as_str()), ("8", "none"));
     disk.store.sweep().wait().unwrap();
-    // The next one in fewer cookies takes away the rest.
+    // The next one needs fewer cookies and deletes the rest.
     let fewer = ask_with(&app, "/shrink", &parts).await;
     assert_eq!(fewer.set_cookies().len(), 0, "it has ended");
     let parts = visit(&app, "/grow/3700", &sealed).await;
@@ -213,7 +213,7 @@ async fn ending_all_sessions_of_an_owner_ends_the_sealed_ones() {
         drop(app);
         disk.reopen();
     }
-    // Also by who does not know that sessions were ever sealed, a tool for administrators say.
+    // Also by a process that does not know that sessions were ever sealed, such as an administrator's tool.
     disk.store.destroy_sessions_of("ada").wait().unwrap();
     let (_dir, crashed) = disk.after_crash();
     let app = self::app(&crashed);
@@ -231,7 +231,7 @@ async fn ending_the_session_in_the_store_ends_the_sealed_one_that_it_became() {
         let stored = visit(&app, "/grow/5000", &visit(&app, "/login", "").await).await;
         let sealed = visit(&app, "/shrink", &stored).await;
         assert!(is_sealed(&sealed) && !is_sealed(&stored));
-        // By a request that was under way when it moved.
+        // By a request that was in progress when it moved.
         if end_by_cookie {
             visit(&app, "/logout", &stored).await;
         } else {
@@ -254,7 +254,7 @@ async fn a_late_answer_does_not_revive_a_session_that_was_signed_out_meanwhile()
         let (inner, sent) = (outer.clone(), cookie.clone());
         let slow = async move |session: Session| {
             session.insert("n", 8).unwrap();
-            // In a task of its own, or it would be this request's session.
+            // In a separate task, or it would be this request's session.
             tokio::spawn(async move { visit(&inner, path, &sent).await }).await.unwrap();
         };
         let slow = Router::new().route("/slow", get(slow)).layer(layer(&store));
@@ -276,10 +276,10 @@ async fn expiry_is_inside_and_to_the_millisecond() {
     disk.clock.advance(ms(60 * MINUTE - 1));
     let answer = ask_with(&app, "/", &cookie).await;
     assert_eq!(answer.body, "7");
-    // That was a use worth telling: the same session in another cookie, for another hour, but not beyond the absolute end.
+    // That use was worth sending: the same session in another cookie, for another hour, but not beyond the absolute deadline.
     let moved = after(&cookie, &answer);
     assert!(answer.set_cookies()[0].contains("; Max-Age=1801;"), "{:?}", answer.set_cookies());
-    // A use within a tenth of the hour is in no cookie, so the one before lasts longer by as much.
+    // A use within a tenth of the hour is in no cookie, so the one before lasts longer by that amount.
     disk.clock.advance(ms(6 * MINUTE));
     assert_eq!(body(&app, &cookie).await, "7");
     disk.clock.advance(ms(1));
@@ -290,7 +290,7 @@ async fn expiry_is_inside_and_to_the_millisecond() {
     assert_eq!(body(&app, &moved).await, "none");
     assert_eq!(disk.store.stats().expired, 2);
 
-    // A small use is not told: a tenth of the hour has not gone.
+    // An early use is not sent: a tenth of the hour has not passed.
     let disk = fresh();
     let app = self::app(&disk.store);
     let cookie = visit(&app, "/set/7", "").await;
@@ -299,7 +299,7 @@ async fn expiry_is_inside_and_to_the_millisecond() {
     disk.clock.advance(ms(1));
     assert_eq!(ask_with(&app, "/", &cookie).await.set_cookies().len(), 1);
 
-    // What lasts for ever in the store lasts 400 days in a cookie.
+    // What has no timeout in the store lasts 400 days in a cookie.
     let disk = OnDisk::with(|builder| builder.idle_timeout(Duration::MAX).absolute_timeout(Duration::MAX));
     let app = self::app(&disk.store);
     let cookie = visit(&app, "/set/7", "").await;
@@ -347,7 +347,7 @@ async fn no_cookie_is_longer_than_browsers_keep_and_all_than_servers_read() {
     }
 }
 
-/// Bytes of the `Set-Cookie` lines of an answer over HTTP/1.
+/// Returns the bytes of the `Set-Cookie` lines of an answer over HTTP/1.
 fn line_bytes(answer: &Answer) -> usize {
     answer.set_cookies().iter().map(|cookie| "set-cookie: ".len() + cookie.len() + "\r\n".len()).sum()
 }
@@ -366,7 +366,7 @@ async fn all_cookies_of_an_answer_fit_into_the_buffer_of_a_proxy() {
             (sealed(layer.clone().sealed_cookies_limit(1500)), 1500),
         ] {
             let app = app_of(layer);
-            // With cookies from before, which the answer deletes if it has no use for them.
+            // With earlier cookies, which the answer deletes if it does not need them.
             for stale in [String::new(), format!("{name}.1=AAAA; {name}.3=AAAA")] {
                 let (mut largest, mut fullest) = (None, 0);
                 for bytes in (0..4080).step_by(240) {
@@ -382,7 +382,7 @@ async fn all_cookies_of_an_answer_fit_into_the_buffer_of_a_proxy() {
                         assert!(jar.contains(&format!("{name}=")) && jar.len() == name.len() + 33, "the token alone: {jar}");
                     }
                 }
-                // No more goes to the store than has to. Of 1,500 bytes, long names and the deletions leave nothing.
+                // No more than necessary goes to the store. With 1,500 bytes, long names and the deletions leave no room.
                 assert!(most == 1500 || largest == Some(3840) || fullest + 64 + 320 + 1000 > most, "{most}: {fullest}");
             }
         }
@@ -402,7 +402,7 @@ async fn an_owner_whose_sessions_are_limited_has_them_counted() {
     assert_eq!(refused.status, StatusCode::CONFLICT);
     let again = visit(&app, "/set/9", &first).await;
     assert_eq!(again, first, "small, and it stays");
-    // What could not move is as it was.
+    // What could not move is unchanged.
     let other = visit(&app, "/set/8", "").await;
     assert_eq!(ask_with(&app, "/login", &other).await.status, StatusCode::CONFLICT);
     assert_eq!(body(&app, &other).await, "8");
@@ -463,7 +463,7 @@ async fn forms_of_two_pages_opened_at_once_are_both_good_and_of_nobody_else() {
     assert!(is_good(&one, &now).await && is_good(&two, &now).await, "whichever answer came last");
     assert!(!is_good(&foreign, &now).await && !is_good(&one, &other).await);
 
-    // Nor is one that is made while the session moves into the store the same for all.
+    // Nor is one created while the session moves into the store the same for all.
     let mut fields = Vec::new();
     for n in 3..5 {
         let sealed = visit(&app, &format!("/set/{n}"), "").await;

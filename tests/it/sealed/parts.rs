@@ -1,11 +1,11 @@
-//! A session in several cookies: each of them is as safe as one alone, and none is left behind.
+//! A session in several cookies: each of them is as safe as a single one, and none is left behind.
 
 use sessile::{Cookie, SessionLayer, Store, web::SameSite};
 
 use super::{after, app_of, keys, visit};
 use crate::support::{OnDisk, ask, ask_with};
 
-/// A layer whose sessions take up to four cookies, and what follows the age in each of them.
+/// Layers whose sessions take up to four cookies, and the text after the age in each of them.
 fn layers(store: &Store) -> [(SessionLayer, &'static str, &'static str); 4] {
     let layer = |cookie: Cookie| {
         let layer = SessionLayer::new(store.clone()).cookie(cookie).unwrap();
@@ -38,7 +38,7 @@ async fn every_part_has_the_attributes_of_the_whole() {
         let answer = ask(&app, "/grow/3700", &[]).await;
         let set = answer.set_cookies();
         assert_eq!(set.len(), [2, 3, 3, 3][nth], "{nth}");
-        // A browser session's cookies have no age; all others have the same, or a part would end before the rest.
+        // A browser session's cookies have no age. All others have the same age, or a part would end before the rest.
         let age = if nth == 3 { "" } else { "; Max-Age=756000" };
         for (part, cookie) in set.iter().enumerate() {
             let (pair, rest) = cookie.split_once(';').unwrap();
@@ -56,7 +56,7 @@ async fn a_logout_deletes_every_part_as_it_was_set() {
     let disk = OnDisk::new();
     for (nth, (layer, scope, flags)) in layers(&disk.store).into_iter().enumerate() {
         let app = app_of(layer);
-        // Nor is any left behind by a move into the store, of which the first cookie holds the token.
+        // Nor is any left behind by a move into the store, after which the first cookie contains the token.
         for (path, kept) in [("/logout", 0), ("/grow/5000", 1)] {
             let jar = visit(&app, "/grow/3700", "").await;
             let answer = ask_with(&app, path, &jar).await;

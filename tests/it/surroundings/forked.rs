@@ -28,7 +28,7 @@ fn change(store: &Store) -> Session {
     session
 }
 
-/// What each call says in the forked process.
+/// Returns what each call reports in the forked process.
 fn calls(store: Store, session: &Session, token: Token, stalled: &Store, pending: Ack, path: &Path) -> Vec<String> {
     let forked = |result: Result<(), Error>| match result {
         Err(Error::Forked { .. }) => "forked".to_owned(),
@@ -67,7 +67,7 @@ fn child_that_forks() {
     let store = relaxed().open(&path).unwrap();
     let mut tokens = use_much(&store);
     let (session, token) = saved(&store, 7);
-    // Its cookie came back, so that to find it again changes nothing.
+    // Its cookie came back, so that finding it again changes nothing.
     assert_eq!(store.session(Some(&token)).unwrap().get::<u64>("n").unwrap(), Some(7));
     disk.stall_syncs();
     let pending = change(&stalled).save();
@@ -91,7 +91,7 @@ fn child_that_forks() {
             while !said.exists() {
                 if began.elapsed() > PATIENCE {
                     disk.heal();
-                    // The one that this test has started.
+                    // The process that this test has started.
                     let pid = fs::read_to_string(&pid).unwrap();
                     let _ = std::process::Command::new("kill").args(["-9", pid.trim()]).status();
                     panic!("the forked process hangs, or has panicked: {:?}", fs::read_to_string(path.with_extension("draft")));

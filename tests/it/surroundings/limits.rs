@@ -1,4 +1,4 @@
-//! A process that may do less than it needs, and one that ends or becomes another in the middle.
+//! A process that may do less than it needs, and one that ends or becomes another midway.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::support::saved;
 
-/// `command` under the limit that `ulimit` sets with these arguments.
+/// Returns `command` under the limit that `ulimit` sets with these arguments.
 fn limited(limit: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     // A file that gets too long is then an error, not a signal.
@@ -163,7 +163,7 @@ fn another_user_is_told_what_is_missing() {
     let may_run =
         Command::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x"]).arg(program).status();
     if !is_possible.is_ok_and(|status| status.success()) || !may_run.is_ok_and(|status| status.success()) {
-        println!("skipped: only root may be another user, who must be able to run this test");
+        println!("skipped: only root may become another user, which must be able to run this test");
         return;
     }
     fs::set_permissions(place.dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -177,7 +177,7 @@ fn child_that_becomes_another_user() {
     let Some(path) = path_of_child() else { return };
     let store = builder().open(&path).unwrap();
     let mut tokens = use_much(&store);
-    // As a server does that needs root for its port alone: from here on, it may not look into the directory.
+    // Like a server that needs root only for its port: from here on, it may not read the directory.
     setgroups(&[]).and_then(|()| setgid(Gid::from_raw(65534))).and_then(|()| setuid(Uid::from_raw(65534))).unwrap();
     fs::read_dir(path.parent().unwrap()).unwrap_err();
     tokens.push(saved(&store, tokens.len() as u64).1);
@@ -197,7 +197,7 @@ fn child_that_becomes_another_user() {
         }
     }
     assert_all(&store, &tokens);
-    // Whether it says so or not: there is nothing to be lost by now.
+    // With or without an error: nothing can be lost by now.
     let _ = store.close();
     say_and_exit(&tokens);
 }

@@ -1,4 +1,4 @@
-//! Files of the journal are missing when the store is opened: nothing acknowledged is lost without a word.
+//! Files of the journal are missing when the store is opened: nothing acknowledged is lost silently.
 
 use std::io::ErrorKind;
 
@@ -29,7 +29,7 @@ fn journals(disk: &FaultDisk) -> Vec<(u64, std::ffi::OsString)> {
         .filter(|name| name.to_string_lossy().contains("journal"))
         .map(|name| {
             let content = disk.contents(&name).unwrap();
-            // One that is being made has no header yet.
+            // One that is being created has no header yet.
             (content.get(32..40).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap())), name)
         })
         .collect();
@@ -37,7 +37,8 @@ fn journals(disk: &FaultDisk) -> Vec<(u64, std::ffi::OsString)> {
     found
 }
 
-/// Whether all `tokens` are found on `disk` after it has lost `missing`, or the store refuses to open. Returns whether it refused.
+/// Checks that all `tokens` are found on `disk` after it has lost `missing`, or that the store refuses to open. Returns whether
+/// it refused.
 #[track_caller]
 fn refuses_or_has_all(disk: &FaultDisk, missing: &[&std::ffi::OsString], tokens: &[Token]) -> bool {
     let found = disk.copy();
@@ -59,10 +60,10 @@ fn refuses_or_has_all(disk: &FaultDisk, missing: &[&std::ffi::OsString], tokens:
     }
 }
 
-/// Looks at every way to lose the newest files, and at each file alone. Returns how often the store refused.
+/// Checks every way to lose the newest files, and each file alone. Returns how often the store refused.
 #[track_caller]
 fn check(disk: &FaultDisk, tokens: &[Token]) -> usize {
-    // The store may be making the next file.
+    // The store may be creating the next file.
     let disk = &disk.copy();
     let journals = journals(disk);
     let newest = (0..=journals.len()).map(|count| journals[..count].iter().map(|(_, name)| name).collect::<Vec<_>>());
@@ -76,7 +77,7 @@ fn a_journal_whose_newest_files_are_missing_is_refused() {
     let store = builder().open_on(&disk).unwrap();
     let mut tokens = Vec::new();
     let mut refused = 0;
-    // Full segments of which none, some and all but five are in the file.
+    // Full segments of which none, some and all except five are in the file.
     for n in 0..160 {
         save(&store, &mut tokens, 4000);
         if n % 10 == 0 {

@@ -1,4 +1,4 @@
-//! What is around a store: other files in its directory, other processes, and what is done to its files while they are in use.
+//! What is around a store: other files in its directory, other processes, and changes to its files while they are in use.
 
 mod forked;
 #[cfg(target_os = "linux")]
@@ -43,7 +43,8 @@ pub(super) fn builder() -> Builder {
     Store::builder().journal_bytes(192 << 10).memory_budget(0)
 }
 
-/// Writes more than the journal holds, so that segments are made, moved to the file and used again. Returns what must be found afterwards.
+/// Writes more than the journal holds, so that segments are created, moved to the file and reused. Returns what must be found
+/// afterwards.
 pub(super) fn use_much(store: &Store) -> Vec<Token> {
     let save = |n| {
         let session = store.session(None).unwrap();
@@ -73,10 +74,10 @@ pub(super) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Says to a child which store is meant.
+/// Contains the path of the child's store.
 const STORE: &str = "SESSILE_SURROUNDINGS";
 
-/// A child of this process, which runs the test `name` of this module with `path`: see [`path_of_child`].
+/// A child of this process that runs the test `name` of this module with `path`: see [`path_of_child`].
 pub(super) fn child(name: &str, path: &Path) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args([&format!("surroundings::{name}"), "--exact", "--nocapture", "--test-threads=1"]).env(STORE, path);
@@ -88,7 +89,7 @@ pub(super) fn path_of_child() -> Option<PathBuf> {
     env::var_os(STORE).map(PathBuf::from)
 }
 
-/// Runs `command` to its end and returns what it printed behind `said `, a text for each line.
+/// Runs `command` to its end and returns the texts that it printed after `said `, one per line.
 #[track_caller]
 pub(super) fn output_of(mut command: Command) -> Vec<String> {
     let output = command.output().unwrap();

@@ -11,11 +11,11 @@ use sessile::{Error, Store};
 use super::{Place, assert_all, builder, names, use_much};
 use crate::support::{n_of, saved};
 
-/// Something that is mounted until this is dropped.
+/// A mount that lasts until this is dropped.
 pub(super) struct Mount(PathBuf);
 
 impl Mount {
-    /// `None` where this process may not mount.
+    /// Returns `None` if this process may not mount.
     pub(super) fn new(arguments: &[&str], at: &Path) -> Option<Self> {
         let mounted = Command::new("mount").args(arguments).arg(at).output();
         if mounted.is_ok_and(|output| output.status.success()) {
@@ -28,7 +28,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // What stays mounted shows at the removal of its directory.
+        // If it stays mounted, the removal of its directory fails.
         let _ = Command::new("umount").arg(&self.0).status();
     }
 }
@@ -48,7 +48,7 @@ fn a_directory_that_cannot_be_written_is_told_at_the_open() {
     for path in [place.path.clone(), place.beside("new")] {
         let error = Store::open(&path).unwrap_err();
         assert!(matches!(&error, Error::ReadOnly { path: found, .. } if *found == path), "{error:?}");
-        assert!(!error.is_transient(), "somebody has to do something");
+        assert!(!error.is_transient(), "the operator must act");
     }
     remount("rw");
     assert_eq!(n_of(&Store::open(&place.path).unwrap(), &token), Some(7));

@@ -1,4 +1,4 @@
-//! The path leads elsewhere while the store is open, or files are made under another umask.
+//! The path leads elsewhere while the store is open, or files are created under another umask.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ fn child_that_changes_its_root() {
 #[test]
 fn another_root_with_a_directory_of_the_same_path_gets_no_journal() {
     let place = Place::new();
-    // What the store's directory is called after the change.
+    // The path of the store's directory after the change.
     let inside = place.beside("a.root").join(place.dir.path().strip_prefix("/").unwrap());
     fs::create_dir_all(&inside).unwrap();
     let said = output_of(child("moved::child_that_changes_its_root", &place.path));
@@ -46,7 +46,7 @@ fn a_directory_that_gets_another_name_keeps_its_store() {
     let store = builder().open(old.join("a")).unwrap();
     let before = use_much(&store);
     fs::rename(&old, &new).unwrap();
-    // Whoever takes the old name has nothing to do with it.
+    // A directory with the old name has no effect.
     fs::create_dir(&old).unwrap();
     let after = use_much(&store);
     assert!(!store.stats().degraded);

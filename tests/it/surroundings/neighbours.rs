@@ -1,4 +1,4 @@
-//! Files beside the store that have names which it uses, and that it did not make.
+//! Files beside the store with names that it uses, and that it did not create.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -7,10 +7,10 @@ use sessile::{Error, Store};
 use super::{Place, assert_all, builder, names, use_much};
 use crate::support::{n_of, saved};
 
-/// Makes a file under the path that it is given.
+/// Creates a file at the path.
 type Make = fn(&Path);
 
-/// What somebody else may have under the name of a journal file, and what the error says of it.
+/// What another program may have under the name of a journal file, and what the error reports.
 fn strangers() -> Vec<(&'static str, Make)> {
     vec![
         ("it is no journal", |path| fs::write(path, "notes").unwrap()),
@@ -32,7 +32,7 @@ fn strangers() -> Vec<(&'static str, Make)> {
     ]
 }
 
-/// What is under `path`, to compare.
+/// Returns what is under `path`, for comparison.
 fn look(path: &Path) -> (fs::FileType, Option<Vec<u8>>) {
     let kind = fs::symlink_metadata(path).unwrap().file_type();
     (kind, kind.is_file().then(|| fs::read(path).unwrap()))
@@ -138,7 +138,7 @@ fn a_strangers_file_that_appears_while_the_store_is_open_is_passed_over() {
         assert_eq!(paths.iter().map(|path| look(path)).collect::<Vec<_>>(), before, "{what}");
         assert_eq!(names(place.dir.path()), ["a", "a.journal0", "a.journal1", "a.journal3"], "{what}");
         for path in &paths {
-            // Out of the way, as the error says.
+            // Moved away, as the error asks.
             fs::rename(path, path.with_extension("moved")).unwrap();
         }
         assert_all(&builder().open(&place.path).unwrap(), &tokens);

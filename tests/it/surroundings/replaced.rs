@@ -8,7 +8,7 @@ use sessile_fault_disk::{FaultDisk, IoKind};
 use super::{Place, assert_all, builder, names, use_much};
 use crate::support::{n_of, saved};
 
-/// What every file in `directory` holds.
+/// Returns the content of every file in `directory`.
 fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let read = |name: String| {
         let content = fs::read(directory.join(&name)).unwrap();
@@ -22,11 +22,11 @@ fn assert_replaced<T>(result: Result<T, Error>, path: &Path) {
     match result {
         Err(Error::FileReplaced { path: found }) => assert_eq!(found, path),
         Err(error) => panic!("another error: {error:?}"),
-        Ok(_) => panic!("nobody noticed"),
+        Ok(_) => panic!("it was not noticed"),
     }
 }
 
-/// Fills what room the journal has.
+/// Fills the room of the journal.
 fn use_more(store: &Store) {
     let save = || {
         let session = store.session(None).unwrap();
@@ -36,7 +36,7 @@ fn use_more(store: &Store) {
     assert!((0..1000).any(|_| save().is_err()), "it is full at some point");
 }
 
-/// Puts something in the place of the file at the path.
+/// Replaces the file at the path.
 type Replace = fn(&Path);
 
 const REPLACEMENTS: [(&str, Replace); 5] = [
@@ -47,7 +47,7 @@ const REPLACEMENTS: [(&str, Replace); 5] = [
     ("an older copy, and a journal of that time", |path| {
         fs::copy(path.with_extension("backup"), path).unwrap();
         for number in 0..4 {
-            // Over what the store has there.
+            // Over the store's own file.
             fs::rename(path.with_extension(format!("backup{number}")), path.with_extension(format!("journal{number}")))
                 .unwrap();
         }
@@ -83,7 +83,7 @@ fn a_file_that_has_lost_its_name_keeps_its_journal() {
 
         assert_replaced(store.sweep().wait(), &place.path);
         assert!(store.stats().degraded, "{what}");
-        // Room for it is made meanwhile, beside what was put there.
+        // Meanwhile room is made for it, beside the replacement.
         use_more(&store);
         assert_replaced(store.close(), &place.path);
         for (name, content) in &there {
@@ -116,7 +116,7 @@ fn a_file_that_gets_its_name_back_is_used_again() {
     let mut tokens = use_much(&store);
     fs::rename(&place.path, place.beside("kept")).unwrap();
     assert_replaced(store.sweep().wait(), &place.path);
-    // As long as the journal has room, commits are taken, and none is lost.
+    // While the journal has room, commits are accepted, and none is lost.
     tokens.push(saved(&store, tokens.len() as u64).1);
     fs::rename(place.beside("kept"), &place.path).unwrap();
     while store.sweep().wait().is_err() || store.stats().degraded {
@@ -163,7 +163,7 @@ fn a_copy_of_the_file_is_not_opened_in_its_place_after_a_failure() {
     store.sweep().wait().unwrap();
     disk.delete("store");
     disk.replace("store", &copy);
-    // A read that fails makes the store open its file again.
+    // After a failed read, the store opens its file again.
     disk.fail_nth(IoKind::Read, 0, ErrorKind::Other);
     assert!(store.session(Some(&token)).is_err());
     assert!(matches!(store.close(), Err(Error::FileReplaced { .. })));

@@ -1,4 +1,4 @@
-//! Processes that open one store at the same time, from when there is none.
+//! Processes that open one store at the same time, beginning without any.
 
 use std::{process::Stdio, time::Duration};
 
@@ -7,7 +7,7 @@ use sessile::{Error, Store};
 use super::{Place, builder, child, names, path_of_child, tokens_of};
 use crate::support::{n_of, saved};
 
-/// Opens the store, with patience or without, commits one session and closes it.
+/// Opens the store, waiting for it or not, commits one session and closes it.
 fn use_it(wait: Duration) {
     let Some(path) = path_of_child() else { return };
     match builder().wait_for_lock(wait).open(&path) {
@@ -48,7 +48,7 @@ fn processes_that_make_a_store_at_once_make_one() {
             let text = String::from_utf8(output.stdout).unwrap();
             said.extend(text.lines().filter_map(|line| Some(line.split_once("said ")?.1.to_owned())));
         }
-        assert!(said.len() >= 3, "{round}: who waits is served: {said:?}");
+        assert!(said.len() >= 3, "{round}: processes that wait are served: {said:?}");
         assert_eq!(names(place.dir.path()), ["a"], "{round}");
         let store = Store::open(&place.path).unwrap();
         assert_eq!(store.stats().sessions, said.len() as u64, "{round}");

@@ -1,4 +1,4 @@
-//! A small application: who is signed in, a counter of visits, a note.
+//! A small application: a page with the signed-in user, a counter of visits, a note.
 //!
 //! All of its addresses are relative, so that it works below any path.
 
@@ -37,7 +37,7 @@ pub fn site<const N: usize>(pages: [(&str, String); N]) -> Router {
     })
 }
 
-/// Who is signed in, `nobody` if nobody is.
+/// Returns the signed-in user, or `nobody`.
 pub fn user_of(session: &Session) -> String {
     session.owner().map_or_else(|| "nobody".to_owned(), |owner| owner.as_str().to_owned())
 }

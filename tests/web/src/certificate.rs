@@ -1,4 +1,4 @@
-//! The certificate of all servers of a run. It is good for any host, because the browser trusts its key by a flag.
+//! The certificate of all servers of a run. It is valid for any host, because the browser trusts its key by a flag.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,7 +15,7 @@ static CERTIFIED: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(|| {
     rcgen::generate_simple_self_signed(hosts).expect("these are host names")
 });
 
-/// What ends TLS with the certificate.
+/// Returns the acceptor that ends TLS with the certificate.
 pub(crate) fn acceptor() -> TlsAcceptor {
     let CertifiedKey { cert, signing_key } = &*CERTIFIED;
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("the key was just made");
@@ -26,12 +26,12 @@ pub(crate) fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Certificate and key, as proxies read them from one file.
+/// Returns the certificate and the key in the form that proxies read from one file.
 pub(crate) fn pem() -> String {
     CERTIFIED.cert.pem() + &CERTIFIED.signing_key.serialize_pem()
 }
 
-/// What Chromium calls the key: the hash of its public part.
+/// Returns the id of the key in Chromium: the hash of its public part.
 pub(crate) fn key_hash() -> String {
     STANDARD.encode(Sha256::digest(CERTIFIED.signing_key.subject_public_key_info()))
 }

@@ -1,7 +1,7 @@
 //! Chromium, driven by the protocol of its developer tools.
 //!
-//! The commands go through a pipe and not through a port: nothing else can connect, and the browser ends when the pipe closes, so
-//! also when the test process is killed. Each browser has a profile of its own, which is removed with it. Every host name leads to
+//! The commands are sent through a pipe instead of a port: nothing else can connect, and the browser ends when the pipe closes,
+//! even if the test process is killed. Each browser has its own profile, which is removed with it. Every host name leads to
 //! 127.0.0.1.
 
 use std::{
@@ -28,7 +28,7 @@ const START: &str = r#"exec chromium "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
 
 const FLAGS: [&str; 14] = [
     "--headless=new",
-    // Root cannot be put into the sandbox, and CI is root.
+    // Root cannot use the sandbox, and CI is root.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -89,13 +89,13 @@ impl Browser {
         Self { process, commands, messages, events: RefCell::default(), last_id: Cell::new(0), home }
     }
 
-    /// A tab of this browser.
+    /// Opens a tab of this browser.
     #[track_caller]
     pub fn page(&self) -> Page<'_> {
         Page::open(self, None)
     }
 
-    /// A tab of somebody else: it shares no cookie, cache or service worker with any other.
+    /// Opens a tab of another visitor: it shares no cookie, cache or service worker with any other.
     #[track_caller]
     pub fn somebody_else(&self) -> Page<'_> {
         let context = self.call(None, "Target.createBrowserContext", json!({}));
@@ -124,8 +124,8 @@ impl Browser {
         }
     }
 
-    /// The first event since [`forget_events`](Self::forget_events) that `is_it` accepts, its parameters. It is waited for, and
-    /// those before it are dropped.
+    /// Waits for the first event since [`forget_events`](Self::forget_events) that `is_it` accepts, and returns its parameters.
+    /// Earlier events are dropped.
     #[track_caller]
     pub(crate) fn event(&self, session: &str, awaited: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -137,7 +137,7 @@ impl Browser {
         }
     }
 
-    /// Drops what has happened until now.
+    /// Drops the events until now.
     pub(crate) fn forget_events(&self) {
         self.events.borrow_mut().clear();
         while self.messages.try_recv().is_ok() {}
@@ -164,10 +164,10 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends by itself when the pipe closes, and only then are all of its processes done with the profile.
+        // It ends by itself when the pipe closes, and only then have all of its processes finished with the profile.
         drop(self.commands.take());
         while self.messages.recv_timeout(PATIENCE).is_ok() {}
-        // If it did not end. If it did, there is nothing to kill.
+        // In case it did not end. If it did, there is nothing to kill.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,7 +1,7 @@
 //! What the cases in `tests/web` share: a browser, proxies, servers and a small application.
 //!
-//! Invariants: traffic goes to loopback only; the kernel chooses every port; each program ends when its value is dropped, and when the
-//! test process is killed.
+//! Invariants: traffic uses loopback only. The kernel chooses every port. Each program ends when its value is dropped, and when
+//! the test process is killed.
 #![cfg(unix)]
 
 mod application;

@@ -1,4 +1,4 @@
-//! A tab of a browser: what a visitor does there, and what a visitor sees.
+//! A tab of a browser: the visitor's actions in it, and what the visitor sees.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::Browser;
 #[derive(Debug)]
 pub struct Page<'a> {
     browser: &'a Browser,
-    /// Whose cookies, caches and service workers it has; `None`: those of the browser's profile.
+    /// The context with its cookies, caches and service workers; `None`: the browser's profile.
     context: Option<String>,
     session: String,
 }
@@ -33,7 +33,7 @@ impl<'a> Page<'a> {
         self.loaded();
     }
 
-    /// Loads the page again.
+    /// Reloads the page.
     #[track_caller]
     pub fn reload(&self) {
         self.browser.forget_events();
@@ -41,7 +41,7 @@ impl<'a> Page<'a> {
         self.loaded();
     }
 
-    /// Goes back to the page before. Returns whether the browser had kept it as it was, without asking for it again.
+    /// Goes back to the previous page. Returns whether the browser had kept it, without requesting it again.
     #[track_caller]
     pub fn back(&self) -> bool {
         self.leads_on("history.back()")
@@ -63,19 +63,19 @@ impl<'a> Page<'a> {
         self.leads_on(&format!("{form}.requestSubmit()"));
     }
 
-    /// Signs in by the form of the application's page that is shown.
+    /// Signs in with the form on the application's current page.
     #[track_caller]
     pub fn sign_in(&self, user: &str) {
         self.submit("#sign-in", &[("user", user)]);
     }
 
-    /// Signs out by the form of the application's page that is shown.
+    /// Signs out with the form on the application's current page.
     #[track_caller]
     pub fn sign_out(&self) {
         self.submit("#sign-out", &[]);
     }
 
-    /// The text of the element that `selector` finds.
+    /// Returns the text of the element that `selector` finds.
     #[track_caller]
     pub fn text(&self, selector: &str) -> String {
         let text = self.eval(&format!("document.querySelector({})?.textContent ?? null", json!(selector)));
@@ -85,13 +85,13 @@ impl<'a> Page<'a> {
         text.to_owned()
     }
 
-    /// Who is signed in, as the application's page that is shown says.
+    /// Returns the signed-in user on the application's current page.
     #[track_caller]
     pub fn user(&self) -> String {
         self.text("#user")
     }
 
-    /// The value of a script, awaited if it is a promise. The script runs as if the visitor had clicked.
+    /// Returns the value of a script, awaited if it is a promise. The script runs as if the visitor had clicked.
     #[track_caller]
     pub fn eval(&self, script: &str) -> Value {
         let params = json!({ "expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true });
@@ -100,7 +100,7 @@ impl<'a> Page<'a> {
         answer["result"]["value"].take()
     }
 
-    /// The cookies named `name` that the browser keeps, of all hosts, oldest last changed first.
+    /// Returns the cookies named `name` that the browser keeps, of all hosts, in the order of their last change.
     #[track_caller]
     pub fn cookies(&self, name: &str) -> Vec<Value> {
         let mut answer = self.browser.call(None, "Storage.getCookies", within(self.context.as_deref(), json!({})));
@@ -108,7 +108,7 @@ impl<'a> Page<'a> {
         cookies.into_iter().filter(|cookie| cookie["name"] == name).collect()
     }
 
-    /// The one cookie named `name` that the browser keeps.
+    /// Returns the one cookie named `name` that the browser keeps.
     #[track_caller]
     pub fn cookie(&self, name: &str) -> Value {
         let mut cookies = self.cookies(name);
@@ -135,7 +135,7 @@ impl<'a> Page<'a> {
         self.browser.call(Some(&self.session), method, params)
     }
 
-    /// Runs a script that leads to another page, and waits for that. Returns whether the browser had kept it as it was.
+    /// Runs a script that leads to another page, and waits for that. Returns whether the browser had kept it.
     #[track_caller]
     fn leads_on(&self, script: &str) -> bool {
         self.browser.forget_events();
@@ -143,7 +143,7 @@ impl<'a> Page<'a> {
         self.loaded()
     }
 
-    /// Waits until the next page has loaded. Returns whether the browser had kept it as it was.
+    /// Waits until the next page has loaded. Returns whether the browser had kept it.
     #[track_caller]
     pub fn loaded(&self) -> bool {
         let is_top = |params: &Value| params["frame"]["parentId"].is_null();
@@ -155,7 +155,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The parameters of a call that goes to this context.
+/// Returns the parameters of a call in this context.
 fn within(context: Option<&str>, mut params: Value) -> Value {
     if let Some(context) = context {
         params["browserContextId"] = context.into();

@@ -1,4 +1,4 @@
-//! The programs that the tests drive. They are installed by `install.sh`, once, before the first of them is started.
+//! The programs that the tests drive. `install.sh` installs them once, before the first of them is started.
 
 use std::{
     env,
@@ -7,7 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
-/// Whether all programs are there, or what to do about it.
+/// Whether all programs are installed, or what to do about it.
 static INSTALLED: LazyLock<Result<(), String>> = LazyLock::new(|| {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/install.sh");
     let output = Command::new(script).stdin(Stdio::null()).output().map_err(|error| format!("{script}: {error}"))?;
@@ -25,7 +25,7 @@ pub(crate) fn install() {
     }
 }
 
-/// The directories of programs, with those that not every user's `PATH` has.
+/// Returns the directories of programs, including those that not every user's `PATH` has.
 pub(crate) fn path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");

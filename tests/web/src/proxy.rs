@@ -1,7 +1,7 @@
-//! nginx and HAProxy as people put them before an application: they end TLS and speak plain http to it.
+//! nginx and HAProxy as used in front of an application: they end TLS and speak plain http to it.
 //!
-//! The test makes the listening socket and the proxy inherits it, so a port is known before the proxy runs, nobody can take it in
-//! between, and there is no moment at which a connection is refused.
+//! The test creates the listening socket and the proxy inherits it. So the port is known before the proxy runs, no other
+//! program can take it in between, and no connection is ever refused.
 
 use std::{
     fs::{self, File},
@@ -45,7 +45,7 @@ impl Front {
         format!("https://{host}:{}", self.port)
     }
 
-    /// Starts nginx there, before `server`. All is as it comes, but for `directives` in its one location.
+    /// Starts nginx there, in front of `server`, with its default settings except for `directives` in its one location.
     #[track_caller]
     pub fn nginx(self, server: &Server, directives: &str) -> Proxy {
         let (listen, upstream) = (self.port, server.port());
@@ -70,7 +70,7 @@ impl Front {
         })
     }
 
-    /// Starts HAProxy there, before `server`. All is as it comes.
+    /// Starts HAProxy there, in front of `server`, with its default settings.
     #[track_caller]
     pub fn haproxy(self, server: &Server) -> Proxy {
         let upstream = server.port();
@@ -98,7 +98,7 @@ impl Front {
             .args(arguments)
             .current_dir(directory.path())
             .env("PATH", programs::path())
-            // nginx takes over sockets that it inherits, as in an upgrade of itself.
+            // nginx takes over sockets that it inherits, as when it upgrades itself.
             .env("NGINX", "3;")
             .stdin(OwnedFd::from(self.listener))
             .stdout(OwnedFd::from(its_end))
@@ -109,7 +109,7 @@ impl Front {
     }
 }
 
-/// A proxy that runs. It ends when it is dropped.
+/// A running proxy. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,

@@ -68,7 +68,7 @@ impl Drop for Server {
     }
 }
 
-/// Hands each request to the application that is current.
+/// Passes each request to the current application.
 fn dispatch(current: &Arc<Mutex<Router>>) -> Router {
     let current = current.clone();
     Router::new().fallback(move |request: Request| {
@@ -90,7 +90,7 @@ async fn serve(scheme: &str, application: Router) -> u16 {
     address.port()
 }
 
-/// Connections whose handshake is done. A client that does not finish its own holds up no other.
+/// Connections whose handshake is complete. A client that does not finish its handshake delays no other.
 struct TlsListener {
     connections: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! Fails where the cases in `web/` are not compiled, so that nobody takes them for passed.
+//! Fails where the cases in `web/` are not compiled, so that they do not seem to pass.
 
 #[cfg(not(unix))]
 #[test]

@@ -1,4 +1,4 @@
-//! What serde's attributes and serde_json's features do to a value: it is stored so that it comes back, or refused.
+//! Values with serde's attributes and serde_json's features: each is stored so that it is read back unchanged, or refused.
 
 use serde::ser::SerializeStruct;
 
@@ -14,11 +14,11 @@ fn integers_of_128_bits_are_refused_where_serde_may_be_unable_to_read_them() {
     }
     plain((u128::MAX, u128::from(u64::MAX) + 1));
     explicit((Some(u128::MAX), Some(())));
-    // What fits is written as any other integer.
+    // What fits is written like any other integer.
     assert_eq!((bytes_of(&5_u128).0, bytes_of(&-5_i128).0), (vec![5], vec![0xfb]));
 }
 
-/// Is in one form for people and in another for machines, of which serde's buffer knows the first alone.
+/// Has a form for people and another for machines. serde's buffer knows only the first.
 #[derive(Debug, PartialEq)]
 struct Readable;
 
@@ -44,7 +44,7 @@ fn a_type_of_two_forms_is_in_the_one_for_people() {
     plain((Readable, BTreeMap::from([("key".to_owned(), Readable)])));
 }
 
-/// A map with keys as serde's attributes write them, which says how many there are or does not.
+/// A map with keys as serde's attributes write them, with or without a known length.
 struct KeysOf<'a>(Option<usize>, &'a [&'a str]);
 
 impl Serialize for KeysOf<'_> {
@@ -68,7 +68,8 @@ fn a_key_twice_is_refused_where_attributes_of_serde_can_cause_it() {
     }
 }
 
-/// What serde_json passes on for a number if the feature `arbitrary_precision` is on, or JSON if the name is that of `RawValue`.
+/// What serde_json passes on for a number if the feature `arbitrary_precision` is on, or for JSON if the name is that of
+/// `RawValue`.
 struct Private<'a>(&'static str, &'a str);
 
 const NUMBER: &str = "$serde_json::private::Number";
@@ -91,14 +92,14 @@ fn a_number_of_serde_json_is_stored_as_a_number() {
     assert_eq!(bytes_of(&number("1.10")).0, bytes_of(&1.1).0);
     let map = BTreeMap::from([("a", vec![Some(number("0.5")), None, Some(number("1"))])]);
     assert_eq!(bytes_of(&map), bytes_of(&serde_json::json!({ "a": [0.5, null, 1] })));
-    // Beside an option that makes each one explicit.
+    // Beside an option that makes every one explicit.
     assert_eq!(bytes_of(&(Some(number("1")), Some(()))), bytes_of(&(Some(1), Some(()))));
     assert_eq!(bytes_of(&BTreeMap::from([(1, number("2"))])).0, [0x81, 1, 2]);
     for text in ["18446744073709551616", "0.1000000000000000055", "1e309", "NaN", "x", ""] {
         assert!(unsupported(&number(text)).contains("number of JSON"), "{text}");
         unsupported(&[number(text)]);
     }
-    // Serde itself has none of these as a struct or an enum.
+    // Serde itself never writes one of these as a struct or an enum.
     unsupported(&FlatOf { inner: number("5") });
     unsupported(&TaggedOf::Newtype(number("5")));
     assert!(unsupported(&Private(RAW_VALUE, "5")).contains("serde_json::Value"));

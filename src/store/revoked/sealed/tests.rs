@@ -1,4 +1,4 @@
-//! Ends of sealed sessions, as the store keeps them.
+//! The ends of sealed sessions, as the store keeps them.
 
 use super::{super::EPOCH, *};
 use crate::disk::InMemory;
@@ -23,24 +23,28 @@ fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
     let store = Store::builder().open_on(&disk).unwrap();
     store.begin_sealing();
     let begun = store.sealing_epoch();
-    let (somebody, old) = ([1; 16], id(u32::MAX, NOBODY, begun));
+    let (owner, old) = ([1; 16], id(u32::MAX, NOBODY, begun));
     let meta = meta(&store);
-    store.revoke(&id(u32::MAX - 1, somebody, begun), &meta).unwrap();
+    store.revoke(&id(u32::MAX - 1, owner, begun), &meta).unwrap();
     let flood = u32::try_from(MOST_OF_NOBODY).unwrap();
     for n in 0..flood - 1 {
         assert!(store.revoke(&id(n, NOBODY, begun), &meta).is_some());
     }
     assert_eq!((status(&store, &old), store.stats().revoked), (SealedStatus::Alive, u64::from(flood)));
     store.revoke(&id(flood, NOBODY, begun), &meta).unwrap();
-    // In place of them all: one epoch, which ended what was sealed before, theirs and others' alike.
+    // One epoch replaced them all. It ended everything sealed before, by these visitors and by others.
     let check = |store: &Store| {
         assert_eq!(store.stats().revoked, 2);
         for n in [0, 1, flood - 2, flood, u32::MAX] {
             assert_eq!(status(store, &id(n, NOBODY, begun)), SealedStatus::Ended, "{n}");
         }
-        assert_eq!(status(store, &id(u32::MAX - 1, somebody, begun)), SealedStatus::Ended);
-        assert_eq!(status(store, &id(u32::MAX, somebody, begun)), SealedStatus::Alive, "who is signed in stays so");
-        assert_eq!(status(store, &id(u32::MAX, NOBODY, store.sealing_epoch())), SealedStatus::Alive, "nobody can begin anew");
+        assert_eq!(status(store, &id(u32::MAX - 1, owner, begun)), SealedStatus::Ended);
+        assert_eq!(status(store, &id(u32::MAX, owner, begun)), SealedStatus::Alive, "users stay signed in");
+        assert_eq!(
+            status(store, &id(u32::MAX, NOBODY, store.sealing_epoch())),
+            SealedStatus::Alive,
+            "new sessions without an owner are valid"
+        );
     };
     check(&store);
     store.close().unwrap();
@@ -49,7 +53,7 @@ fn flood_of_logouts_by_nobody_ends_nobodys_sessions_and_fills_no_memory() {
 
 #[test]
 fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
-    // How many of them are within the grace of their old cookie.
+    // The number of those within the grace of their old cookie.
     for (in_grace, left) in [(0, 0), (1000, 1000), (MOST_OF_NOBODY, 0)] {
         let store = crate::testing::store();
         store.begin_sealing();
@@ -78,7 +82,7 @@ fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
         let (meta, begun) = (meta(&store), store.sealing_epoch());
         store.revoke(&id(1, [1; 16], begun), &meta).unwrap();
         store.cut_off(&[2; 16], None).unwrap();
-        // What damage would leave: no record under that key, or one of something else.
+        // What damage would leave: no record under that key, or a wrong one.
         let other = Record::check(
             Patch::new().apply(None, &lost, &Meta { owner: crate::disk::ENDED, ..meta }, &Limits::UNLIMITED).unwrap().bytes(),
             &lost,
@@ -111,7 +115,7 @@ fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
     clock.advance(std::time::Duration::from_millis(LONGEST_MS));
     let sealed = id(1, ada, store.sealing_epoch());
     store.destroy_sessions_of("ada").wait().unwrap();
-    // What the sweeper says that has looked before that.
+    // The sweeper reports a deletion that it decided before that.
     assert!(store.0.revoked.expire(&record_key, store.now_ms()));
     assert_eq!(status(&store, &sealed), SealedStatus::Ended);
     assert_eq!(store.0.revoked.deadline_ms(&record_key), Some(store.now_ms() + LONGEST_MS));
@@ -123,7 +127,7 @@ fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
 fn no_token_leads_to_an_epoch() {
     let store = crate::testing::store();
     store.begin_sealing();
-    // What is hashed for an owner with an id of three bytes is as long as the random bytes of a token.
+    // The input of the hash of an owner with a three-byte id is as long as the random bytes of a token.
     let token = crate::Token::new(b"sessile ownerbob", [0; crate::token::TAG]);
     assert_eq!(token.key(), crate::Owner::from("bob").hash());
     store.destroy_sessions_of("bob").wait().unwrap();
@@ -157,7 +161,7 @@ fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_
     let mut meta = meta(&store);
     meta.owner = owner;
     let make = |key: &Key, meta: &Meta| Ok(Patch::new().apply(None, key, meta, &Limits::UNLIMITED).unwrap());
-    // Between the look at the epoch and the record's way into the store.
+    // Between the look at the epoch and the store of the record.
     let sealed = id(1, owner, store.sealing_epoch());
     let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
         store.destroy_sessions_of("ada").wait().unwrap();
@@ -165,7 +169,7 @@ fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_
     });
     assert!(taken.unwrap().is_none());
     assert!(store.sessions_of("ada").unwrap().is_empty());
-    // Two requests that move it at once: one does.
+    // Two requests move it at once: one succeeds.
     let sealed = id(2, owner, store.sealing_epoch());
     let taken = store.take_in(&sealed, &meta, true, 0, &meta, |key| {
         assert!(store.take_in(&sealed, &meta, true, 0, &meta, |key| make(key, &meta)).unwrap().is_none());
@@ -173,7 +177,7 @@ fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_
     });
     assert!(taken.unwrap().is_some());
     assert_eq!(store.sessions_of("ada").unwrap().len(), 1);
-    // One that is signed out while it moves, whether the store takes it or not.
+    // One that is signed out while it moves, whether the store accepts it or not.
     for result in [Ok(()), Err(Error::Closed)] {
         let sealed = id(4, owner, store.sealing_epoch());
         let sealed = SealedId { key: [u8::from(result.is_ok()); 16], ..sealed };
@@ -187,7 +191,7 @@ fn a_session_that_moves_into_the_store_while_its_owner_is_signed_out_everywhere_
         assert!(taken.is_err() || taken.is_ok_and(|taken| taken.is_none()));
         assert_eq!((status(&store, &sealed), store.sessions_of("ada").unwrap().len()), (SealedStatus::Ended, before));
     }
-    // One that cannot move is as it was.
+    // One that cannot move stays as it was.
     let sealed = id(3, owner, store.sealing_epoch());
     assert!(store.take_in(&sealed, &meta, true, 0, &meta, |_| Err(Error::Closed)).is_err());
     assert_eq!(status(&store, &sealed), SealedStatus::Alive);

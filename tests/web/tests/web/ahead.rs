@@ -1,5 +1,5 @@
-//! Pages that the browser fetches before its visitor asks for them, as it does for what is typed into the address bar: the visitor may get
-//! to see that answer, so what it stored must be there.
+//! Pages that the browser fetches before its visitor requests them, as it does for text typed into the address bar. The visitor
+//! may see that answer later, so its changes must be stored.
 
 use std::{
     future::ready,

@@ -1,9 +1,10 @@
-//! The Back button after a sign-out. Browsers keep a page as it was, scripts and all, and show it again without asking the server.
+//! The Back button after a sign-out. Browsers keep a page as it was, including scripts, and show it again without a request to
+//! the server.
 //!
-//! Measured with Chromium 148. A page with `Cache-Control: no-store` is kept too, until an `HttpOnly` cookie of its site changes; but the
-//! page to which the sign-in itself redirects stays over one such change. So what must never be seen again also has to look whether it
-//! is shown again. `private` and `no-cache` on the page change nothing. Neither does `Clear-Site-Data` on the answer to the sign-out:
-//! the page that it leaves is kept after that.
+//! Measured with Chromium 148. A page with `Cache-Control: no-store` is kept too, until an `HttpOnly` cookie of its site
+//! changes; but the page to which the sign-in itself redirects stays over one such change. So a page that must never be seen
+//! again must also check whether it is shown again. `private` and `no-cache` on the page change nothing. Neither does
+//! `Clear-Site-Data` on the answer to the sign-out: the page that it leaves is kept after that.
 
 use axum::{
     Router,
@@ -24,7 +25,7 @@ fn back_shows_no_page_with_no_store_again_after_a_sign_out() {
     let visitor = browser.page();
     visitor.go(&account);
     visitor.sign_in("ada");
-    // It hears of a changed cookie a little later, and the first page may be loaded before that.
+    // The browser notices a changed cookie a little later, and the first page may be loaded before that.
     let is_kept = (0..5).any(|attempt| {
         visitor.go(&format!("{account}?first={attempt}"));
         visitor.go(&format!("{account}?second={attempt}"));
@@ -70,7 +71,7 @@ fn back_shows_no_page_again_after_a_sign_out_that_loads_anew_when_it_is_shown_ag
     assert_eq!(visitor.user(), "nobody");
 }
 
-/// An application as the guide asks for: its pages say `no-store`, and one that is private loads anew when it is shown again.
+/// An application that follows the guide: its pages have `no-store`, and a private one reloads when it is shown again.
 fn application_without_storing() -> Router {
     let store = testing::store();
     let forbid = |mut response: Response| {

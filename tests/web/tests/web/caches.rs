@@ -1,4 +1,4 @@
-//! A shared cache in front: nginx keeps what it may for a minute, as operators set it up who know nothing of sessions.
+//! A shared cache in front: nginx keeps what it may for a minute, as set up by operators who do not know about sessions.
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ fn a_cache_shows_no_visitor_the_page_of_another_where_a_layer_outside_adds_a_var
     no_visitor_sees_the_page_of_another(|application| application.layer(map_response(vary_on_encoding)));
 }
 
-/// As layers that compress, or that answer to other origins.
+/// Like layers that compress, or that answer other origins.
 async fn vary_on_encoding(mut response: Response) -> Response {
     response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
     response

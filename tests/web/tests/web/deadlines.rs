@@ -35,8 +35,8 @@ fn the_cookie_lasts_as_long_as_the_session_after_each_use() {
     visitor.sign_in("ada");
     let mut ahead = Duration::ZERO;
     for minutes in [1, 4, 7, 14, 10, 25] {
-        // The browser's clock cannot be set. Its cookie grows older in place of that, so what it says is compared with the server's
-        // deadline less the time that the server's clock is ahead.
+        // The browser's clock cannot be set. Its cookie ages instead, so its date is compared with the server's deadline less
+        // the time that the server's clock is ahead.
         let step = Duration::from_mins(minutes);
         clock.advance(step);
         ahead += step;

@@ -7,7 +7,7 @@ use sessile_web_tests::{Browser, Page, Server, application, site};
 
 const HOST: &str = "app.example.test";
 
-/// Sends what the page around it asks for, and answers with who is signed in afterwards.
+/// Sends the form that the surrounding page requests, and answers with the user who is signed in afterwards.
 const FRAME: &str = r##"<!doctype html>
 <title>frame</title>
 <script>
@@ -53,7 +53,7 @@ fn a_session_in_a_frame_is_one_of_its_own_for_each_site_around_it() {
     assert_eq!(visitor.user(), "eve");
 }
 
-/// Who is signed in within the frame, after a form was sent to `path` there, if that is not empty.
+/// Returns the user who is signed in within the frame, after a form was sent to `path` there, if that is not empty.
 #[track_caller]
 fn frame_says(page: &Page<'_>, path: &str, user: &str) -> String {
     let said = page.eval(&format!(

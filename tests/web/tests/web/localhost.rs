@@ -1,4 +1,4 @@
-//! Development: applications over plain http, on ports of this computer. Cookies know nothing of ports.
+//! Development: applications over plain http, on ports of this computer. Cookies ignore ports.
 
 use sessile::{SessionLayer, testing};
 use sessile_web_tests::{Browser, Server, application};

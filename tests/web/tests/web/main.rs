@@ -1,4 +1,4 @@
-//! What real browsers and proxies make of our cookies and headers. A test's name is the sentence that is wrong if it fails.
+//! How real browsers and proxies handle our cookies and headers. A test's name is the sentence that is wrong if it fails.
 #![cfg(unix)]
 
 mod ahead;

@@ -70,7 +70,7 @@ fn a_sign_out_ends_both_live_sessions_that_a_browser_presents() {
         let newer = visitor.cookie("__Secure-id");
         assert_eq!(store.sessions_of("ada").unwrap().len(), 2);
 
-        // Of one path, the cookie that was made first comes first.
+        // With one path, the cookie that was created first is sent first.
         visitor.clear_cookies();
         visitor.set_cookie(&older);
         visitor.set_cookie(&newer);

@@ -99,7 +99,7 @@ fn a_sign_in_by_a_form_that_an_identity_provider_sends_works() {
     assert_eq!(store.sessions_of("ada").unwrap().len(), 1);
 }
 
-/// What must come along with a form from another site: the state of a login under way, and nothing else.
+/// What a form from another site must carry: only the state of a login in progress.
 struct Login;
 
 impl SessionName for Login {

@@ -1,4 +1,4 @@
-//! Behind the proxies that people use, as they come.
+//! Behind common proxies, with their default settings.
 
 use sessile::{SessionLayer, testing, web::Transport};
 use sessile_web_tests::{Browser, Front, Proxy, Server, application};

@@ -1,4 +1,4 @@
-//! Sealed cookies at their largest, through proxies with the buffers that they come with.
+//! Sealed cookies at their largest, through proxies with their default buffers.
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sessile::{Error, Keys, Session, SessionLayer, testing};
 use sessile_web_tests::{Browser, Front, Proxy, Server};
 
-/// Bytes of the value. The largest sessions that may be sealed have 4,096 bytes with all that is in them.
+/// Bytes of the value. The largest sessions that may be sealed have 4,096 bytes with everything in them.
 const SIZES: [usize; 10] = [100, 1000, 2000, 2400, 2800, 3000, 3200, 3500, 3800, 4000];
 
 #[test]

@@ -53,7 +53,7 @@ impl Proxied {
         let store = testing::store();
         let front = Front::bind();
         let origin = front.origin(HOST);
-        // So that the cookie comes from other sites too, and nothing but the layer refuses them.
+        // So that the cookie is sent from other sites too, and only the layer refuses them.
         let sessions = SessionLayer::new(store.clone()).cookie(Cookie::new().same_site(SameSite::None)).unwrap();
         let socket = Router::new().route("/socket", get(socket)).layer(sessions.clone());
         let pages = application(&store, sessions, "").merge(socket).layer(csrf(&origin));
@@ -83,7 +83,7 @@ impl Proxied {
         page
     }
 
-    /// The first message on a WebSocket that `page` opens, or `refused`.
+    /// Returns the first message on a WebSocket that `page` opens, or `refused`.
     #[track_caller]
     fn says_to(&self, page: &Page<'_>) -> String {
         let address = self.origin.replacen("https", "wss", 1) + "/socket";

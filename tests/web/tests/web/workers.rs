@@ -15,7 +15,7 @@ use sessile_web_tests::{Browser, Page, Server, application, site};
 
 const HOST: &str = "app.example.test";
 
-/// Sends each request again, as it came.
+/// Sends each request again, unchanged.
 const REPEATS: &str = "onfetch = event => event.respondWith(fetch(event.request))";
 
 /// Sends a new request for each page, with cookies.
@@ -90,7 +90,7 @@ fn a_service_worker_shows_no_page_it_has_kept_after_a_sign_out_that_clears_what_
     assert_eq!(visitor.eval("caches.keys().then(kept => kept.length)"), 0);
 }
 
-/// Installs the worker and loads the page again, through it.
+/// Installs the worker and reloads the page through it.
 #[track_caller]
 fn install(page: &Page<'_>) {
     page.eval("navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready).then(() => 0)");
@@ -103,7 +103,7 @@ fn with_worker(store: &Store, worker: &'static str) -> Router {
     application(store, SessionLayer::new(store.clone()), "").route("/worker.js", script)
 }
 
-/// What an application does at a sign-out that has such a worker.
+/// What an application with such a worker does at a sign-out.
 async fn clear_at_sign_out(mut response: Response) -> Response {
     if response.headers().get(LOCATION).is_some_and(|to| to == "account?signed-out") {
         let header = HeaderName::from_static("clear-site-data");
