@@ -69,9 +69,9 @@
 //!
 //! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`: small
 //! sessions in the cookie itself. `encryption`: sessions sealed with keys of yours before they are written. `tracing`: what an operator
-//! wants to hear of, as events. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from
-//! other stores and JSON lines. `foreign`: what the adapters for other session crates are written on, see [`mod@foreign`]. `test-util`:
-//! [`testing`], a store without a file and a clock set by hand.
+//! wants to hear of, as events. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `foreign`: what the adapters for
+//! other session crates and the crate `sessile-import` are written on, see [`mod@foreign`]. `test-util`: [`testing`], a store without a file
+//! and a clock set by hand.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -87,8 +87,6 @@ pub mod foreign;
 #[cfg(all(fuzzing, feature = "tower"))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(feature = "import")]
-pub mod import;
 mod keys;
 mod label;
 mod log;

@@ -74,7 +74,6 @@ impl ForeignKind {
     }
 
     /// The crate of a session with these flags; `None`: it is one of ours.
-    #[cfg(feature = "import")]
     pub(crate) fn of(flags: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.is_of(flags))
     }

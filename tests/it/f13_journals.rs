@@ -110,7 +110,7 @@ fn f13_a_store_whose_maker_was_killed_has_its_file_after_a_power_cut_too() {
         disk.kill()
     };
     let has_name = |disk: &FaultDisk| disk.names().iter().any(|name| name == STORE);
-    let made = (0..).map(killed).find(has_name).unwrap();
+    let made = (0..1000).map(killed).find(has_name).unwrap();
     for cut_after in 0..20 {
         let next = made.kill();
         next.crash_at(next.counts().changes + cut_after);

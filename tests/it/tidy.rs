@@ -7,14 +7,13 @@ use std::{
 
 /// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line as
 /// listed in [`PEERS`], and of [`SHARED`].
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 6] = [
     &["token", "expiry", "label", "owner", "wake"],
     &["keys"],
     &["memory", "disk"],
     &["store"],
     &["session", "metrics"],
     &["web", "foreign"],
-    &["import"],
 ];
 
 /// What anybody may name. It stands beside the layers, and names of the layers only what is listed in [`PEERS`].
@@ -178,7 +177,7 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
         ("http", &["src/web/"]),
         ("axum_core", &["src/web/body.rs", "src/web/extract.rs"]),
         ("tower_service", &["src/web/"]),
-        ("serde_json", &["src/import/", "codec/src/messagepack/tests"]),
+        ("serde_json", &["codec/src/messagepack/tests"]),
     ];
     for (name, places) in rules {
         let (mut inside, mut outside) = (0, Vec::new());

@@ -5,12 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::{Value, json};
 use sessile::{
     Session, Store,
-    import::{self, Import, Imported, Outcome},
     testing::{self, ManualClock},
 };
+use sessile_import::{Import, Imported, Outcome, export_json_lines};
 use sessile_tower_sessions::TowerSessions;
 use time::OffsetDateTime;
-use tower_sessions_core_0_15::{
+use tower_sessions_core::{
     SessionStore as _,
     session::{Id, Record},
 };
@@ -25,7 +25,7 @@ fn poem(id: &str) -> String {
 
 fn export(store: &Store) -> Vec<u8> {
     let mut lines = Vec::new();
-    import::export_json_lines(store, &mut lines).unwrap();
+    export_json_lines(store, &mut lines).unwrap();
     lines
 }
 

@@ -5,12 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::{Value, json};
 use sessile::{
     Durability, OwnerLimit, Store,
-    import::{self, Import, Imported, Outcome},
     testing::{FaultDisk, ManualClock},
 };
+use sessile_import::{Import, Imported, Outcome, sources};
 use sessile_tower_sessions::TowerSessions;
 use time::OffsetDateTime;
-use tower_sessions_core_0_15::{
+use tower_sessions_core::{
     SessionStore,
     session::{Id, Record},
 };
@@ -303,7 +303,7 @@ async fn an_import_that_was_interrupted_is_run_again() {
         import.tower_sessions_records(old.pairs())
     }));
     assert!(interrupted.is_err());
-    assert!(import::sources(&new.store).unwrap().is_empty(), "it was not finished");
+    assert!(sources(&new.store).unwrap().is_empty(), "it was not finished");
     let found = new.after_power_cut();
     let imported = old.import(&found.store);
     assert_eq!(imported.created + imported.unchanged, 3000);
@@ -333,7 +333,7 @@ fn the_notes_go_when_the_sessions_would_have_ended() {
     // The two sessions and the two notes; what was imported when stays noted.
     assert_eq!(new.store.stats().swept, 4);
     is(&old.import(&new.store), &[("expired", 2)]);
-    assert_eq!(import::sources(&new.store).unwrap().len(), 1);
+    assert_eq!(sources(&new.store).unwrap().len(), 1);
 }
 
 #[test]
@@ -358,11 +358,11 @@ fn the_store_notes_what_was_imported_when() {
     Old::of(&[(1, 1)]).import(&new.store);
     Import::into(&new.store).json_lines(&b""[..]).unwrap();
     let new = new.reopened();
-    let sources = import::sources(&new.store).unwrap();
-    let found: Vec<_> = sources.iter().map(|source| (source.name.as_deref(), source.sessions)).collect();
-    assert_eq!(found, [(Some("old"), 1), (None, 0)]);
+    let found = sources(&new.store).unwrap();
+    let named: Vec<_> = found.iter().map(|source| (source.name.as_deref(), source.sessions)).collect();
+    assert_eq!(named, [(Some("old"), 1), (None, 0)]);
     let start = std::time::UNIX_EPOCH + START;
-    assert_eq!((sources[0].first, sources[0].last, sources[1].first), (start, start + HOUR, start + HOUR));
+    assert_eq!((found[0].first, found[0].last, found[1].first), (start, start + HOUR, start + HOUR));
 }
 
 #[tokio::test]
