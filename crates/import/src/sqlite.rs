@@ -15,6 +15,7 @@ use std::{
     fs, io,
     io::Read,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -34,8 +35,9 @@ const VERSIONS: [usize; 2] = [18, 19];
 const WAL: u8 = 2;
 /// How long another process may hold the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a file that changes is copied.
-const ATTEMPTS: u32 = 5;
+/// How often a file that changes is copied, and by how much longer the thread waits before each attempt.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Import<'_> {
     /// The sessions of an SQLite file that tower-sessions-sqlx-store or tower-sessions-rusqlite-store wrote, from `table`: `"tower_sessions"`
@@ -71,7 +73,7 @@ impl Import<'_> {
     /// ```
     pub fn tower_sessions_sqlite(self, path: impl AsRef<Path>, table: &str) -> Result<Imported, ImportError> {
         let path = path.as_ref();
-        let (table, rows) = read(path, table).map_err(|problem| ImportError::File { path: path.to_owned(), problem })?;
+        let (table, rows) = read(path, table, copy).map_err(|problem| ImportError::File { path: path.to_owned(), problem })?;
         let source = match &self.source {
             Some(name) => name.clone(),
             None => format!("{} in {}", table, path.canonicalize()?.display()),
@@ -97,8 +99,10 @@ struct Row {
 /// A table as the file names it, and its rows.
 type Table = (String, Vec<Row>);
 
-fn read(path: &Path, table: &str) -> Result<Table, FileProblem> {
-    for _ in 0..ATTEMPTS {
+/// `copy` copies the database into a directory; the tests have one that is slow.
+fn read(path: &Path, table: &str, mut copy: impl FnMut(&Path) -> io::Result<TempDir>) -> Result<Table, FileProblem> {
+    for attempt in 0..ATTEMPTS {
+        thread::sleep(PAUSE * attempt);
         if is_readable_in_place(path)? {
             match rows(path, OpenFlags::SQLITE_OPEN_READ_ONLY, table) {
                 Err(Failure::Sqlite(error)) if needs_changes(&error) => {}
@@ -158,7 +162,10 @@ const COPY: &str = "sessions.db";
 
 /// Copies the database, with what is beside it, into a directory that nobody else can read and that is deleted when it is dropped.
 fn copy(path: &Path) -> io::Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix("sessile-import").tempdir()?;
+    let mut directory = tempfile::Builder::new();
+    #[cfg(unix)]
+    let directory = directory.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let directory = directory.prefix("sessile-import").tempdir()?;
     let target = directory.path().join(COPY);
     for (suffix, part) in parts(path) {
         match fs::copy(part, beside(&target, suffix)) {
@@ -205,7 +212,8 @@ impl From<rusqlite::Error> for Failure {
 fn rows(path: &Path, access: OpenFlags, table: &str) -> Result<Table, Failure> {
     let database = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     database.busy_timeout(LOCK_TIMEOUT)?;
-    // The last one that closes the database would move the `-wal` into it.
+    // Where a file that is open for reading can be locked against all others, the last one that closes the database moves the `-wal` into it, or
+    // deletes it.
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // The file may be anybody's: nothing in it is run, and its pages are checked.
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -263,4 +271,78 @@ fn texts(database: &Connection, query: &str, parameters: impl Params) -> rusqlit
         }
     }
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database in WAL mode that nobody has open.
+    fn database() -> (TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        change(&path, "pragma journal_mode = wal; create table t (id text, data blob)");
+        (directory, path)
+    }
+
+    fn change(path: &Path, change: &str) {
+        let database = Connection::open(path).unwrap();
+        database.execute_batch(change).unwrap();
+        database.close().unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_a_file_that_changed_meanwhile_is_not_read() {
+        let (_directory, path) = database();
+        let mut copies = 0;
+        let read = read(&path, "t", |path| {
+            let copied = copy(path);
+            copies += 1;
+            if copies < 3 {
+                change(path, "insert into t values ('id', x'00')");
+            }
+            copied
+        });
+        assert_eq!(read.unwrap_or_else(|problem| panic!("{problem}")).1.len(), 2, "those of the last copy");
+        assert_eq!(copies, 3);
+    }
+
+    #[test]
+    fn a_file_that_changes_all_the_time_is_busy() {
+        let (_directory, path) = database();
+        let read = read(&path, "t", |path| {
+            let copied = copy(path);
+            change(path, "insert into t values ('id', x'00')");
+            copied
+        });
+        assert!(matches!(read, Err(FileProblem::Busy)));
+    }
+
+    #[test]
+    fn a_database_that_somebody_opens_meanwhile_is_read_in_place() {
+        let (_directory, path) = database();
+        let (mut other, mut copies) = (None, 0);
+        let read = read(&path, "t", |path| {
+            let copied = copy(path);
+            copies += 1;
+            let database = Connection::open(path).unwrap();
+            database.execute_batch("insert into t values ('id', x'00')").unwrap();
+            other = Some(database);
+            copied
+        });
+        assert_eq!((read.unwrap_or_else(|problem| panic!("{problem}")).1.len(), copies), (1, 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_read_a_copy() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (_directory, path) = database();
+        let copied = copy(&path).unwrap();
+        assert_eq!(fs::metadata(copied.path()).unwrap().permissions().mode() & 0o077, 0);
+        let kept = copied.path().to_owned();
+        drop(copied);
+        assert!(!kept.exists());
+    }
 }
