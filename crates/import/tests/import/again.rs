@@ -266,6 +266,7 @@ async fn nothing_is_gone_from_another_source_or_from_one_that_was_not_read_as_a_
     let garbage = |id: String| vec![(id, b"garbage".to_vec())];
     let import = |pairs| Import::into(&new.store).source("old").tower_sessions_records(pairs).unwrap();
     is(&import(garbage("?".to_owned())), &[("refused", 1)]);
+    is(&import([garbage("?".to_owned()), old.pairs()[1..].to_vec()].concat()), &[("unchanged", 1), ("refused", 1)]);
     is(&import([garbage(id(1).to_string()), old.pairs()[1..].to_vec()].concat()), &[("unchanged", 1), ("refused", 1)]);
     for n in 1..=3 {
         assert!(new.has(n).await.is_some(), "{n}");
