@@ -294,17 +294,17 @@ mod tests {
     #[test]
     fn a_copy_of_a_file_that_changed_meanwhile_is_not_read() {
         let (_directory, path) = database();
-        let mut copies = 0;
+        let mut times = 0;
         let read = read(&path, "t", |path| {
             let copied = copy(path);
-            copies += 1;
-            if copies < 3 {
+            times += 1;
+            if times < 3 {
                 change(path, "insert into t values ('id', x'00')");
             }
             copied
         });
         assert_eq!(read.unwrap_or_else(|problem| panic!("{problem}")).1.len(), 2, "those of the last copy");
-        assert_eq!(copies, 3);
+        assert_eq!(times, 3);
     }
 
     #[test]
@@ -321,16 +321,16 @@ mod tests {
     #[test]
     fn a_database_that_somebody_opens_meanwhile_is_read_in_place() {
         let (_directory, path) = database();
-        let (mut other, mut copies) = (None, 0);
+        let (mut other, mut times) = (None, 0);
         let read = read(&path, "t", |path| {
             let copied = copy(path);
-            copies += 1;
+            times += 1;
             let database = Connection::open(path).unwrap();
             database.execute_batch("insert into t values ('id', x'00')").unwrap();
             other = Some(database);
             copied
         });
-        assert_eq!((read.unwrap_or_else(|problem| panic!("{problem}")).1.len(), copies), (1, 1));
+        assert_eq!((read.unwrap_or_else(|problem| panic!("{problem}")).1.len(), times), (1, 1));
     }
 
     #[cfg(unix)]

@@ -313,7 +313,7 @@ fn a_line_cannot_write_the_stores_own_notes() {
     let store = testing::store();
     own(&store, 1);
     let line: Value = serde_json::from_slice(&export(&store)).unwrap();
-    let hex = |bytes: &[u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8; 16]| format!("{:032x}", u128::from_be_bytes(*bytes));
     let notes = [
         ("key", b"12345678sessile\x01"),
         ("key", b"12345678sessile\x02"),
