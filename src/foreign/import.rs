@@ -118,7 +118,7 @@ impl<'s> Import<'s> {
     /// Begins an import from the source of this name. Blocks the thread until an import that runs is finished or dropped, and until the store
     /// has written what is queued.
     ///
-    /// The name stands for a set of sessions. Sessions that an import of the same name took and that are gone from the source end in
+    /// The name is that of a set of sessions. Sessions that an import of the same name took and that are gone from the source end in
     /// [`finish`](Self::finish). Without a name none ends for that.
     ///
     /// # Errors

@@ -113,9 +113,9 @@ impl<R: BufRead> Lines<R> {
 /// Writes every living session as a line of JSON, in no order, and returns how many.
 ///
 /// A line has `key` (what the session is stored under, which leads to no id and no token), `created_ms`, `last_seen_ms`,
-/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (who that is), `authenticated_ms`,
-/// `handle`, `revision`, `flags`, `store` (which tells this store from others), and `data` with its values.
-/// What JSON cannot say, models and values such as byte strings, stands as hexadecimal text in `opaque`, to look at; a line with such a
+/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (its text), `authenticated_ms`,
+/// `handle`, `revision`, `flags`, `store` (a mark that no other store has), and `data` with its values.
+/// What JSON cannot say, models and values such as byte strings, is hexadecimal text in `opaque`, to look at; a line with such a
 /// value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same MAC keys.
 ///
 /// It is no backup of this store: imported into the same store again, it brings back nothing that has ended since. Take `store` out of the
@@ -205,7 +205,7 @@ fn described(entry: EntryRef<'_>) -> Value {
 const LAST_MS: u64 = 253_402_300_799_999;
 /// Longest session key that actix-session takes: that of a cookie.
 const MOST_ACTIX_BYTES: usize = 4064;
-/// The hash that stands for no owner.
+/// The hash of a session without an owner.
 const NOBODY: [u8; 16] = [0; 16];
 
 /// A session that a line describes.

@@ -209,7 +209,7 @@ impl<'a> Import<'a> {
     }
 
     /// The sessions of any store that keeps tower-sessions' own records, as pairs of an id and the record's bytes in MessagePack: such as
-    /// the rows of tower-sessions-sqlx-store in PostgreSQL and MySQL. What stands before the id in a
+    /// the rows of tower-sessions-sqlx-store in PostgreSQL and MySQL. What is before the id in a
     /// key is left out.
     ///
     /// # Errors
