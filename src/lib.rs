@@ -71,9 +71,9 @@
 //!
 //! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`:
 //! small sessions in the cookie itself. `encryption`: sessions encrypted with your keys before they are written. `tracing`:
-//! events for operators. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `import`: [`mod@import`], sessions from
-//! other stores and JSON lines. `foreign`: the base of the adapters for other session crates, see [`mod@foreign`]. `test-util`:
-//! [`testing`], a store without a file and a clock that tests control.
+//! events for operators. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `foreign`: the base of the adapters for
+//! other session crates and of `sessile-import`, see [`mod@foreign`]. `test-util`: [`testing`], a store without a file and a clock
+//! that tests control.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -89,8 +89,6 @@ pub mod foreign;
 #[cfg(all(fuzzing, feature = "tower"))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(feature = "import")]
-pub mod import;
 mod keys;
 mod label;
 mod log;

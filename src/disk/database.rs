@@ -207,7 +207,7 @@ impl Database {
         closed
     }
 
-    #[cfg(any(feature = "tower", feature = "import"))]
+    #[cfg(any(feature = "tower", feature = "foreign"))]
     pub(super) fn store_id(&self) -> [u8; 16] {
         self.store_id
     }

@@ -52,7 +52,7 @@ pub(crate) use self::copy::{Place, copy};
 pub(crate) use self::in_memory::InMemory;
 #[cfg(feature = "foreign")]
 pub(crate) use self::op::note_key;
-#[cfg(feature = "import")]
+#[cfg(feature = "foreign")]
 pub(crate) use self::op::{import_note, is_import_note};
 #[cfg(not(feature = "test-util"))]
 pub(crate) use self::volume::Volume;
@@ -207,7 +207,7 @@ impl Disk {
     }
 
     /// Tells the store from every other.
-    #[cfg(any(feature = "tower", feature = "import"))]
+    #[cfg(any(feature = "tower", feature = "foreign"))]
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.database.store_id()
     }

@@ -36,7 +36,7 @@ pub(crate) fn import_note(key: &Key) -> Key {
 }
 
 /// Whether the note under `key` says that a session was imported.
-#[cfg(feature = "import")]
+#[cfg(feature = "foreign")]
 pub(crate) fn is_import_note(key: &Key) -> bool {
     is_note(key) && key[15] == IMPORT
 }
@@ -169,7 +169,7 @@ mod tests {
         let subject = *b"subject ";
         let (note, import) = (note_key(subject, 7), import_note(&[7; 16]));
         assert_eq!([is_note(&note), is_note(&import), is_note(&[7; 16])], [true, true, false]);
-        #[cfg(feature = "import")]
+        #[cfg(feature = "foreign")]
         {
             let mut no_note = import;
             no_note[8] = 0;

@@ -75,12 +75,11 @@
 //! when it is loaded.
 
 mod base;
+pub mod import;
 mod owners;
 mod sessions;
 mod values;
 
-#[cfg(feature = "import")]
-pub(crate) use self::values::{check_key, key_of};
 pub use self::{
     base::Base,
     owners::{OwnerId, Owners},

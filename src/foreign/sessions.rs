@@ -34,7 +34,30 @@ pub struct Sessions {
 
 /// What a session is stored under: a hash of its id and of the name of its crate. No id can be made of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionKey(pub(crate) Key);
+pub struct SessionKey(pub(super) Key);
+
+impl SessionKey {
+    /// The hash, as an export writes it down.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::foreign::{ForeignKind, SessionKey, Sessions};
+    ///
+    /// let sessions = Sessions::new(sessile::testing::store(), ForeignKind::Poem);
+    /// let key = sessions.key(b"an id");
+    /// assert_eq!(SessionKey::from_bytes(key.to_bytes()), key);
+    /// ```
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The key with this hash, from [`to_bytes`](Self::to_bytes).
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
 
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,7 +139,7 @@ impl Sessions {
         self.store.begin_owners(self.kind, version);
         let owner_of = |record: &Record| owner_of(&Loaded(record.clone())).map(|owner| owner.0);
         let mut set = 0;
-        self.store.scan(|key, record, _| {
+        self.store.scan(|key, record, _| -> Result<(), Error> {
             if self.kind.is_of(record.meta().flags) {
                 set += u64::from(self.store.set_foreign_owner(key, owner_of)?.is_some());
             }
@@ -179,7 +202,7 @@ impl Sessions {
     /// [`Error::Degraded`] and the like if the disk refuses.
     pub fn keys_in_group(&self, group: &str) -> Result<Vec<SessionKey>, Error> {
         let mut keys = Vec::new();
-        self.store.scan(|key, record, _| {
+        self.store.scan(|key, record, _| -> Result<(), Error> {
             let is_in = record.get(GROUP).is_some_and(|name| name.get::<&str>().is_ok_and(|name| name == group));
             if is_in && self.kind.is_of(record.meta().flags) {
                 keys.push(SessionKey(*key));
@@ -190,7 +213,7 @@ impl Sessions {
     }
 
     /// Refuses `patch` if it sets a key that is longer than allowed.
-    pub(crate) fn check_keys(&self, patch: &Patch) -> Result<(), Error> {
+    pub(super) fn check_keys(&self, patch: &Patch) -> Result<(), Error> {
         let limit_bytes = self.store.foreign_limits().key_bytes;
         sets(patch).try_for_each(|(name, _)| check_key(key_of(name), limit_bytes))
     }
@@ -221,7 +244,7 @@ impl Sessions {
     }
 
     /// What `new` says as the meta data of a session that begins now.
-    pub(crate) fn meta(&self, key: &Key, new: &New<'_>) -> Meta {
+    pub(super) fn meta(&self, key: &Key, new: &New<'_>) -> Meta {
         let now_ms = self.store.now_ms();
         Meta {
             revision: 1,

@@ -18,7 +18,7 @@ pub(super) const ANY_NAME: Limits = Limits { key_bytes: usize::MAX, ..Limits::UN
 
 /// All values of a session that is to be stored; from [`Sessions::values`](super::Sessions::values).
 #[derive(Clone, Debug, Default)]
-pub struct Values(pub(crate) Patch);
+pub struct Values(pub(super) Patch);
 
 impl Values {
     /// The same for a session of this group, such as a table of the other crate. A session stays in its group.
@@ -33,7 +33,7 @@ impl Values {
 
 /// A session that was loaded.
 #[derive(Clone, Debug)]
-pub struct Loaded(pub(crate) Record);
+pub struct Loaded(pub(super) Record);
 
 impl Loaded {
     /// The value under `key`; `None` if there is none.
@@ -82,11 +82,11 @@ pub(super) fn stored_name(key: &str) -> Cow<'_, str> {
 }
 
 /// The key of the other crate that is stored under `name`.
-pub(crate) fn key_of(name: &str) -> &str {
+pub(super) fn key_of(name: &str) -> &str {
     name.strip_prefix(ESCAPE).unwrap_or(name)
 }
 
-pub(crate) fn check_key(key: &str, limit_bytes: usize) -> Result<(), Error> {
+pub(super) fn check_key(key: &str, limit_bytes: usize) -> Result<(), Error> {
     if key.len() > limit_bytes {
         return Err(CodecError::BadKey { found_bytes: key.len(), limit_bytes }.into());
     }

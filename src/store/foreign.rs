@@ -74,8 +74,7 @@ impl ForeignKind {
         self.mark(flags) == flags
     }
 
-    /// The kind of a session with these flags; `None` for one of ours.
-    #[cfg(feature = "import")]
+    /// The crate of a session with these flags; `None` for one of ours.
     pub(crate) fn of(flags: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.is_of(flags))
     }

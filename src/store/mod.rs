@@ -43,8 +43,10 @@ use sessile_codec::Limits;
 pub use self::foreign::ForeignKind;
 #[cfg(feature = "foreign")]
 pub(crate) use self::foreign::{Change, Placed};
-#[cfg(feature = "import")]
-pub(crate) use self::notes::{Came, Import, Incoming, Source};
+#[cfg(feature = "foreign")]
+pub use self::notes::Came;
+#[cfg(feature = "foreign")]
+pub(crate) use self::notes::{Import, Incoming, Source};
 #[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{Opened, SealedEnd, SealedId, has_left};
 use self::{
@@ -386,7 +388,7 @@ impl Store {
     }
 
     /// Whether both are clones of one store.
-    #[cfg(feature = "tower")]
+    #[cfg(any(feature = "tower", feature = "foreign"))]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -6,20 +6,22 @@
 //! Invariants: a note is never served, counted, listed or exported as a session. Notes are told apart from sessions by their
 //! keys alone; one hash in 2^56 looks like such a key. Only the number of notes is in memory.
 
-#[cfg(feature = "import")]
+#[cfg(feature = "foreign")]
 mod imported;
 #[cfg(feature = "foreign")]
 mod indexed;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(feature = "import")]
+#[cfg(feature = "foreign")]
 use parking_lot::Mutex;
 #[cfg(feature = "foreign")]
 use sessile_codec::{Limits, Meta, Patch};
 
-#[cfg(feature = "import")]
-pub(crate) use self::imported::{Came, Import, Incoming, Source};
+#[cfg(feature = "foreign")]
+pub use self::imported::Came;
+#[cfg(feature = "foreign")]
+pub(crate) use self::imported::{Import, Incoming, Source};
 #[cfg(feature = "foreign")]
 use super::Store;
 #[cfg(feature = "foreign")]
@@ -36,7 +38,7 @@ pub(super) struct Notes {
     #[cfg(feature = "foreign")]
     indexed: indexed::Indexed,
     /// Held by the import that runs.
-    #[cfg(feature = "import")]
+    #[cfg(feature = "foreign")]
     importing: Mutex<()>,
 }
 

@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Store {
-    /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970.
-    pub(crate) fn scan(&self, mut visit: impl FnMut(&Key, &Record, u64) -> Result<(), Error>) -> Result<(), Error> {
+    /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970. Ends with its first error.
+    pub(crate) fn scan<E: From<Error>>(&self, mut visit: impl FnMut(&Key, &Record, u64) -> Result<(), E>) -> Result<(), E> {
         self.0.disk.check_process()?;
         // What only memory has goes to the disk's queue, and so is among the keys.
         self.0.memory.write_back(&self.0.disk, false);
@@ -42,7 +42,7 @@ mod tests {
         let mut seen = Vec::new();
         let note = |key: &_, _: &_, _| {
             seen.push(*key);
-            Ok(())
+            Ok::<(), crate::Error>(())
         };
         store.scan(note).unwrap();
         assert_eq!(seen, [session.token().unwrap().key()]);

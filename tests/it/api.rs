@@ -42,8 +42,6 @@ fn what_handlers_hold_goes_to_any_thread_and_stays_as_long_as_it_likes() {
     is_shareable::<Tier>();
     is_shareable::<Ack>();
     is_shareable::<Ack<usize>>();
-    #[cfg(feature = "import")]
-    is_an_error::<sessile::import::ImportError>();
     is_an_error::<Error>();
     is_an_error::<CookieError>();
     is_an_error::<sessile::error::CodecError>();

@@ -7,14 +7,13 @@ use std::{
 
 /// The layers of `src`, lowest first; those in one line are equals. A module names modules of lower lines, of its own line only
 /// as listed in [`PEERS`], and of [`SHARED`].
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 6] = [
     &["token", "expiry", "label", "owner", "wake"],
     &["keys"],
     &["memory", "disk"],
     &["store"],
     &["session", "metrics"],
     &["web", "foreign"],
-    &["import"],
 ];
 
 /// What any module may name. These modules are beside the layers, and name modules of the layers only as listed in [`PEERS`].
@@ -178,7 +177,7 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
         ("http", &["src/web/"]),
         ("axum_core", &["src/web/body.rs", "src/web/extract.rs"]),
         ("tower_service", &["src/web/"]),
-        ("serde_json", &["src/import/", "codec/src/messagepack/tests"]),
+        ("serde_json", &["codec/src/messagepack/tests"]),
     ];
     for (name, places) in rules {
         let (mut inside, mut outside) = (0, Vec::new());
@@ -277,8 +276,8 @@ const OBSCURE: [(&str, &str); 12] = [
     ("of no use", "useless"),
 ];
 /// Their comments are not plain yet.
-const NOT_YET_PLAIN: [&str; 6] =
-    ["src/disk/", "src/import/", "src/foreign/", "src/testing.rs", "src/store/scan.rs", "src/store/notes/imported.rs"];
+const NOT_YET_PLAIN: [&str; 5] =
+    ["src/disk/", "src/foreign/", "src/testing.rs", "src/store/scan.rs", "src/store/notes/imported.rs"];
 
 #[test]
 fn comments_are_in_plain_words() {

@@ -35,9 +35,34 @@ pub(crate) struct Incoming<'a> {
     pub(crate) is_ours: bool,
 }
 
-/// What became of a session that came.
+/// What became of a session in an import.
+///
+/// # Examples
+/// ```
+/// use sessile::foreign::{
+///     ForeignKind, New, Sessions,
+///     import::{Came, Import},
+/// };
+///
+/// # let store = sessile::testing::store();
+/// let sessions = Sessions::new(store.clone(), ForeignKind::Poem);
+/// let key = sessions.key(b"id");
+/// let take = |n: u32| {
+///     let values = sessions.values([("n", &n)])?;
+///     let new = New { values: &values, ends_ms: 4_000_000_000_000, owner: None };
+///     Import::begin(&store, None)?.take(&sessions, &key, &new)
+/// };
+/// assert_eq!((take(1)?, take(1)?, take(2)?), (Came::Created, Came::Unchanged, Came::Updated));
+///
+/// // A visitor's request changes it here.
+/// let values = sessions.values([("n", &3)])?;
+/// sessions.save(&key, &New { values: &values, ends_ms: 4_000_000_000_000, owner: None }, None)?;
+/// assert_eq!(take(4)?, Came::Kept);
+/// # Ok::<(), sessile::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
+#[non_exhaustive]
+pub enum Came {
     /// It was not here and is now.
     Created,
     /// It was as the import before had left it, and is as the source has it now.

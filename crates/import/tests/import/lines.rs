@@ -5,12 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::{Value, json};
 use sessile::{
     Session, Store,
-    import::{self, Import, Imported, Outcome},
     testing::{self, ManualClock},
 };
+use sessile_import::{Import, Imported, Outcome, export_json_lines};
 use sessile_tower_sessions::TowerSessions;
 use time::OffsetDateTime;
-use tower_sessions_core_0_15::{
+use tower_sessions_core::{
     SessionStore as _,
     session::{Id, Record},
 };
@@ -25,7 +25,7 @@ fn poem(id: &str) -> String {
 
 fn export(store: &Store) -> Vec<u8> {
     let mut lines = Vec::new();
-    import::export_json_lines(store, &mut lines).unwrap();
+    export_json_lines(store, &mut lines).unwrap();
     lines
 }
 
@@ -306,4 +306,51 @@ fn a_key_is_hexadecimal_digits_and_no_sign() {
     let other = testing::store();
     let imported = lines(&other, line.to_string().as_bytes());
     assert!(imported.refused == 1 && imported.reasons[0].contains("32 hexadecimal digits"), "{:?}", imported.reasons);
+}
+
+#[test]
+fn a_line_cannot_write_the_stores_own_notes() {
+    let store = testing::store();
+    own(&store, 1);
+    let line: Value = serde_json::from_slice(&export(&store)).unwrap();
+    let hex = |bytes: &[u8; 16]| format!("{:032x}", u128::from_be_bytes(*bytes));
+    let notes = [
+        ("key", b"12345678sessile\x01"),
+        ("key", b"12345678sessile\x02"),
+        ("owner", b"sessile notes\0\0\0"),
+        ("owner", b"sessile revoked\0"),
+    ];
+    for (name, bytes) in notes {
+        let (other, mut line) = (testing::store(), line.clone());
+        line[name] = json!(hex(bytes));
+        let imported = lines(&other, line.to_string().as_bytes());
+        assert!(imported.refused == 1 && imported.reasons[0].contains("its own notes"), "{name}: {imported:?}");
+        assert_eq!(other.stats().sessions, 0);
+    }
+}
+
+#[test]
+fn a_handle_has_one_spelling() {
+    let store = testing::store();
+    own(&store, 1);
+    let line: Value = serde_json::from_slice(&export(&store)).unwrap();
+    for handle in ["", "1", "+00000000000000a", "00000000000000AB", "00000000000000001", "000000000000000g"] {
+        let mut line = line.clone();
+        line["handle"] = json!(handle);
+        let imported = lines(&testing::store(), line.to_string().as_bytes());
+        assert!(imported.refused == 1 && imported.reasons[0].contains("`handle`"), "{handle}: {imported:?}");
+    }
+}
+
+#[test]
+fn an_export_without_an_owner_leaves_another_crates_session_its_owner() {
+    let clock = ManualClock::default();
+    let open = || Store::builder().clock(clock.clone()).open_in_memory().unwrap();
+    let (old, new) = (open(), open());
+    let with = |n: u32| json!({"kind": "poem", "id": "a", "ends_ms": 4_000_000_000_000_u64, "data": {"n": n}}).to_string();
+    Import::into(&new).owned_by(|_| Some("ada")).json_lines(with(1).as_bytes()).unwrap();
+    assert_eq!(new.sessions_of("ada").unwrap().len(), 1);
+    assert_eq!(lines(&old, with(2).as_bytes()).created, 1);
+    assert_eq!(lines(&new, &export(&old)).updated, 1);
+    assert_eq!(new.sessions_of("ada").unwrap().len(), 1);
 }

@@ -1,6 +1,7 @@
 """Makes tower_sessions.sqlite from pairs of an id and a record, one a line, in hexadecimal: what tower-sessions-sqlx-store would write.
 
-    cargo test --all-features --test import records_for_the_fixture -- --nocapture | grep -o 'row .*' | python3 tests/import/make_sqlite.py
+    cargo test -p sessile-import --test import records_for_the_fixture -- --nocapture | grep -o 'row .*' \
+        | python3 crates/import/tests/import/make_sqlite.py
 
 Small pages, so that a few hundred rows need inner pages and large records need overflow pages; some rows are deleted, so that there
 are free pages and holes.

@@ -3,15 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
-use sessile::{
-    Durability, OwnerLimit, Store,
-    import::{self, Import, Imported, Outcome},
-    testing::ManualClock,
-};
+use sessile::{Durability, OwnerLimit, Store, testing::ManualClock};
 use sessile_fault_disk::FaultDisk;
+use sessile_import::{Import, Imported, Outcome, sources};
 use sessile_tower_sessions::TowerSessions;
 use time::OffsetDateTime;
-use tower_sessions_core_0_15::{
+use tower_sessions_core::{
     SessionStore,
     session::{Id, Record},
 };
@@ -267,6 +264,7 @@ async fn nothing_is_gone_from_another_source_or_from_one_that_was_not_read_as_a_
     let garbage = |id: String| vec![(id, b"garbage".to_vec())];
     let import = |pairs| Import::into(&new.store).source("old").tower_sessions_records(pairs).unwrap();
     is(&import(garbage("?".to_owned())), &[("refused", 1)]);
+    is(&import([garbage("?".to_owned()), old.pairs()[1..].to_vec()].concat()), &[("unchanged", 1), ("refused", 1)]);
     is(&import([garbage(id(1).to_string()), old.pairs()[1..].to_vec()].concat()), &[("unchanged", 1), ("refused", 1)]);
     for n in 1..=3 {
         assert!(new.has(n).await.is_some(), "{n}");
@@ -304,7 +302,7 @@ async fn an_import_that_was_interrupted_is_run_again() {
         import.tower_sessions_records(old.pairs())
     }));
     assert!(interrupted.is_err());
-    assert!(import::sources(&new.store).unwrap().is_empty(), "it was not finished");
+    assert!(sources(&new.store).unwrap().is_empty(), "it was not finished");
     let found = new.after_power_cut();
     let imported = old.import(&found.store);
     assert_eq!(imported.created + imported.unchanged, 3000);
@@ -334,7 +332,7 @@ fn the_notes_go_when_the_sessions_would_have_ended() {
     // The two sessions and the two notes; what was imported when stays noted.
     assert_eq!(new.store.stats().swept, 4);
     is(&old.import(&new.store), &[("expired", 2)]);
-    assert_eq!(import::sources(&new.store).unwrap().len(), 1);
+    assert_eq!(sources(&new.store).unwrap().len(), 1);
 }
 
 #[test]
@@ -359,11 +357,11 @@ fn the_store_notes_what_was_imported_when() {
     Old::of(&[(1, 1)]).import(&new.store);
     Import::into(&new.store).json_lines(&b""[..]).unwrap();
     let new = new.reopened();
-    let sources = import::sources(&new.store).unwrap();
-    let found: Vec<_> = sources.iter().map(|source| (source.name.as_deref(), source.sessions)).collect();
-    assert_eq!(found, [(Some("old"), 1), (None, 0)]);
+    let found = sources(&new.store).unwrap();
+    let named: Vec<_> = found.iter().map(|source| (source.name.as_deref(), source.sessions)).collect();
+    assert_eq!(named, [(Some("old"), 1), (None, 0)]);
     let start = std::time::UNIX_EPOCH + START;
-    assert_eq!((sources[0].first, sources[0].last, sources[1].first), (start, start + HOUR, start + HOUR));
+    assert_eq!((found[0].first, found[0].last, found[1].first), (start, start + HOUR, start + HOUR));
 }
 
 #[tokio::test]

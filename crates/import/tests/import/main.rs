@@ -2,18 +2,22 @@
 
 mod again;
 mod lines;
+#[cfg(feature = "redis")]
+mod redis_server;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
 use sessile::{
     Store,
-    import::{self, Import, ImportError, Imported},
     testing::{self, ManualClock},
 };
+use sessile_import::{Import, ImportError, Imported, export_json_lines};
 use sessile_tower_sessions::TowerSessions;
 use time::OffsetDateTime;
-use tower_sessions_core_0_15::{
+use tower_sessions_core::{
     SessionStore,
     session::{Id, Record},
 };
@@ -36,10 +40,6 @@ fn record(n: u32) -> Record {
 const RECORDS: u32 = 300;
 const EXPIRED: u64 = 30;
 
-fn fixture() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("import/tower_sessions.sqlite")
-}
-
 async fn loaded(store: &Store, id: Id) -> Option<Record> {
     SessionStore::load(&TowerSessions::new(store.clone()), &id).await.unwrap()
 }
@@ -59,90 +59,6 @@ fn records_for_the_fixture() {
         println!("row {} {hex} {}", record.id, record.expiry_date.unix_timestamp());
         assert_eq!(rmp_serde::from_slice::<Record>(&bytes).unwrap(), record);
     }
-}
-
-#[tokio::test]
-async fn a_sqlite_table_comes_over_whole_and_a_second_time_changes_nothing() {
-    let store = testing::store();
-    let imported = Import::into(&store).tower_sessions_sqlite(fixture(), "tower_sessions").unwrap();
-    assert_eq!((imported.created, imported.expired, imported.unchanged), (u64::from(RECORDS) - EXPIRED, EXPIRED, 0));
-    assert_eq!(imported.reasons, Vec::<String>::new());
-    has_all(&store).await;
-
-    // A visitor goes on, and the import is run again.
-    let sessions = TowerSessions::new(store.clone());
-    let mut changed = loaded(&store, record(1).id).await.unwrap();
-    changed.data.insert("n".to_owned(), json!("changed"));
-    sessions.save(&changed).await.unwrap();
-    let again = Import::into(&store).tower_sessions_sqlite(fixture(), "tower_sessions").unwrap();
-    assert_eq!((again.created, again.kept, again.unchanged), (0, 1, u64::from(RECORDS) - EXPIRED - 1));
-    assert_eq!(loaded(&store, record(1).id).await.unwrap().data["n"], json!("changed"));
-}
-
-#[test]
-fn a_file_that_is_no_such_table_says_so() {
-    let store = testing::store();
-    let says = |path: PathBuf, table: &str| Import::into(&store).tower_sessions_sqlite(path, table).unwrap_err().to_string();
-    let text = says(fixture(), "sessions");
-    assert!(text.contains("no table `sessions`") && text.contains("tower_sessions"), "{text}");
-    let text = says(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), "sessions");
-    assert!(text.contains("no SQLite file"), "{text}");
-    assert!(matches!(Import::into(&store).tower_sessions_sqlite("/does/not/exist", "a"), Err(ImportError::Io(_))));
-}
-
-#[test]
-fn a_file_with_changes_beside_it_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    for beside in ["-wal", "-journal"] {
-        let path = directory.path().join(format!("sessions{beside}.db"));
-        std::fs::copy(fixture(), &path).unwrap();
-        let name = format!("{}{beside}", path.display());
-        std::fs::write(&name, []).unwrap();
-        let store = testing::store();
-        assert_eq!(
-            Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions").unwrap().created,
-            270,
-            "an empty one is none"
-        );
-        std::fs::write(&name, b"changes").unwrap();
-        let refused = Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions").unwrap_err().to_string();
-        assert!(refused.contains("wal_checkpoint"), "{refused}");
-    }
-}
-
-#[test]
-fn g6_a_damaged_sqlite_file_neither_panics_nor_hangs() {
-    let bytes = std::fs::read(fixture()).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("damaged.db");
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = |bound: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from(random % bound as u64).unwrap()
-    };
-    let store = Store::builder().durability(sessile::Durability::Relaxed).open_in_memory().unwrap();
-    let (mut errors, mut refused) = (0, 0);
-    for round in 0..300 {
-        let mut damaged = bytes.clone();
-        if round % 10 == 0 {
-            damaged.truncate(next(bytes.len()));
-        }
-        for _ in 0..=round % 40 {
-            // Half of them where trees have their roots.
-            let at = if round % 2 == 0 { next(damaged.len().clamp(1, 4096)) } else { next(damaged.len().max(1)) };
-            if let Some(byte) = damaged.get_mut(at) {
-                *byte = u8::try_from(next(256)).unwrap();
-            }
-        }
-        std::fs::write(&path, damaged).unwrap();
-        match Import::into(&store).tower_sessions_sqlite(&path, "tower_sessions") {
-            Ok(imported) => refused += imported.refused,
-            Err(_) => errors += 1,
-        }
-    }
-    assert!(errors > 50 && refused > 50, "{errors} errors and {refused} refused: the damage was seen");
 }
 
 #[tokio::test]
@@ -197,7 +113,7 @@ async fn json_lines_come_over_and_out_again() {
     assert_eq!(loaded(&store, record(3).id).await, Some(record(3)));
 
     let mut exported = Vec::new();
-    assert_eq!(import::export_json_lines(&store, &mut exported).unwrap(), 18);
+    assert_eq!(export_json_lines(&store, &mut exported).unwrap(), 18);
     let other = open();
     let again = Import::into(&other).json_lines(&exported[..]).unwrap();
     assert_eq!((again.created, again.refused), (18, 0), "{:?}", again.reasons);
@@ -218,7 +134,7 @@ async fn json_lines_come_over_and_out_again() {
         lines
     };
     let mut exported_again = Vec::new();
-    import::export_json_lines(&other, &mut exported_again).unwrap();
+    export_json_lines(&other, &mut exported_again).unwrap();
     assert!(sorted(&exported_again) == sorted(&exported), "nothing is lost on the way");
 }
 
@@ -237,7 +153,7 @@ fn an_export_has_owners_ends_and_what_json_cannot_say() {
     quick.save().wait().unwrap();
 
     let mut exported = Vec::new();
-    assert_eq!(import::export_json_lines(&store, &mut exported).unwrap(), 2, "what only memory has, too");
+    assert_eq!(export_json_lines(&store, &mut exported).unwrap(), 2, "what only memory has, too");
     let lines: Vec<Value> =
         exported.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let (quick, ada) = if lines[0]["owner"].is_null() { (&lines[0], &lines[1]) } else { (&lines[1], &lines[0]) };
@@ -292,6 +208,6 @@ fn a_stream_that_breaks_is_an_error() {
     let session = store.session(None).unwrap();
     session.insert("n", 1).unwrap();
     session.save().wait().unwrap();
-    assert!(matches!(import::export_json_lines(&store, Broken), Err(ImportError::Io(_))));
+    assert!(matches!(export_json_lines(&store, Broken), Err(ImportError::Io(_))));
     assert_eq!(Import::into(&store).json_lines(&b""[..]).unwrap(), Imported::default());
 }

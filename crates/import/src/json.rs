@@ -6,17 +6,17 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use sessile_codec::{Entry, EntryRef, Lane, Limits, Meta, Patch, Record};
-use tower_sessions_core_0_15::session::Id;
-
-use super::{Import, ImportError, Imported, Run};
-use crate::{
-    Store,
-    foreign::{Sessions, check_key, key_of},
-    owner::{self, NOBODY, Owner},
-    store::{ForeignKind, Incoming},
-    token::{Handle, Key},
+use sessile::{
+    Handle, Owner, Store,
+    foreign::{
+        ForeignKind, SessionKey, Sessions,
+        import::{Exported, Meta, export},
+    },
+    model::{Entry, EntryRef, Lane, Limits},
 };
+use tower_sessions_core::session::Id;
+
+use crate::{Import, ImportError, Imported, run::Run};
 
 impl Import<'_> {
     /// Sessions from lines of JSON; empty lines are skipped, and so is a byte order mark at the beginning.
@@ -31,13 +31,25 @@ impl Import<'_> {
     /// - what [`export_json_lines`] wrote.
     ///
     /// Several lines may be of one session: the last one counts. A line may have eight times the bytes of
-    /// [`Builder::record_limit`](crate::Builder::record_limit), and 64 KiB.
+    /// [`Builder::record_limit`](sessile::Builder::record_limit), and 64 KiB.
     ///
     /// # Errors
     /// [`ImportError`]. A line that is neither, or no UTF-8, or too long, is counted in [`Imported::refused`].
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile_import::Import;
+    ///
+    /// # let store = sessile::testing::store();
+    /// let lines = [r#"{"kind": "poem", "id": "one", "ends_ms": 4102444800000, "data": {"name": "Ada"}}"#, "no JSON"].join("\n");
+    /// let imported = Import::into(&store).json_lines(lines.as_bytes())?;
+    /// assert_eq!((imported.created, imported.refused), (1, 1));
+    /// assert!(imported.reasons[0].starts_with("line 2: "));
+    /// # Ok::<(), sessile_import::ImportError>(())
+    /// ```
     pub fn json_lines(self, lines: impl BufRead) -> Result<Imported, ImportError> {
         let mut run = self.begin("line")?;
-        let most_bytes = run.store.limits().record_bytes.saturating_mul(8).saturating_add(64 << 10);
+        let most_bytes = run.record_limit_bytes().saturating_mul(8).saturating_add(64 << 10);
         let mut lines = Lines { text: lines, line: Vec::new(), most_bytes };
         let mut position = 0;
         while let Some(is_whole) = lines.next()? {
@@ -49,7 +61,7 @@ impl Import<'_> {
             } else if !line.is_empty() {
                 // serde_json's own messages say where, not what.
                 let parsed = serde_json::from_slice(line).map_err(|error| Bad::of(&format!("it is no JSON: {error}")));
-                match parsed.and_then(|line: Value| Line::of(&line)) {
+                match parsed.and_then(|line: Value| Line::of(run.store, &line)) {
                     Ok(line) => line.take(&mut run, position)?,
                     Err(Bad { key, why }) => run.refuse(position, key, &why),
                 }
@@ -101,9 +113,9 @@ impl<R: BufRead> Lines<R> {
 /// Writes every living session as a line of JSON, in no order, and returns how many.
 ///
 /// A line has `key` (what the session is stored under, which leads to no id and no token), `created_ms`, `last_seen_ms`,
-/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (who that is), `authenticated_ms`,
-/// `handle`, `revision`, `flags`, `store` (which tells this store from others), and `data` with its values.
-/// What JSON cannot say, models and values such as byte strings, stands as hexadecimal text in `opaque`, to look at; a line with such a
+/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (its text), `authenticated_ms`,
+/// `handle`, `revision`, `flags`, `store` (a mark that no other store has), and `data` with its values.
+/// What JSON cannot say, models and values such as byte strings, is hexadecimal text in `opaque`, to look at; a line with such a
 /// value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same MAC keys.
 ///
 /// It is no backup of this store: imported into the same store again, it brings back nothing that has ended since. Take `store` out of the
@@ -124,43 +136,33 @@ impl<R: BufRead> Lines<R> {
 /// session.save().wait()?;
 ///
 /// let mut lines = Vec::new();
-/// assert_eq!(sessile::import::export_json_lines(&store, &mut lines)?, 1);
+/// assert_eq!(sessile_import::export_json_lines(&store, &mut lines)?, 1);
 /// assert!(String::from_utf8(lines).unwrap().contains(r#""data":{"name":"Ada"}"#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn export_json_lines(store: &Store, mut lines: impl Write) -> Result<u64, ImportError> {
-    let (mut sessions, mut failed) = (0, None);
-    let scanned = store.scan(|key, record, seen_ms| {
-        if failed.is_none() {
-            match writeln!(lines, "{}", line(key, record, seen_ms, store)) {
-                Ok(()) => sessions += 1,
-                Err(error) => failed = Some(error),
-            }
-        }
-        Ok(())
-    });
-    scanned?;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+    let mut sessions = 0;
+    export(store, |session, values| {
+        writeln!(lines, "{}", line(session, values))?;
+        sessions += 1;
+        Ok::<(), ImportError>(())
+    })?;
     lines.flush()?;
     Ok(sessions)
 }
 
-fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
-    let meta = crate::expiry::touched(&record.meta(), seen_ms);
+fn line(session: &Exported, values: &mut dyn Iterator<Item = (&str, EntryRef<'_>)>) -> Value {
+    let Exported { store, key, meta, owner } = session;
     let deadline = |ms: u64| if ms > LAST_MS { Value::Null } else { ms.into() };
     let (mut data, mut opaque) = (Map::new(), Map::new());
-    let owner_name = record.entry(owner::KEY).and_then(|entry| Owner::of_entry(&entry));
-    for (name, entry) in record.iter().filter(|(name, _)| *name != owner::KEY) {
-        match exact_json(entry, store) {
+    for (name, entry) in values {
+        match exact_json(entry) {
             Some(value) => data.insert(name.to_owned(), value),
             None => opaque.insert(name.to_owned(), described(entry)),
         };
     }
     let mut line = json!({
-        "store": hex(&store.export_id()),
-        "key": hex(key),
+        "key": hex(&key.to_bytes()),
         "created_ms": meta.created_ms,
         "last_seen_ms": meta.last_seen_ms,
         "idle_deadline_ms": deadline(meta.idle_deadline_ms),
@@ -172,7 +174,10 @@ fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
         "authenticated_ms": meta.authenticated_ms,
         "data": data,
     });
-    if let Some(owner) = owner_name {
+    if let Some(store) = store {
+        line["store"] = hex(store).into();
+    }
+    if let Some(owner) = owner {
         line["owner_name"] = owner.as_str().into();
     }
     if !opaque.is_empty() {
@@ -182,9 +187,9 @@ fn line(key: &Key, record: &Record, seen_ms: u64, store: &Store) -> Value {
 }
 
 /// The value as JSON, if the same bytes come of it again.
-fn exact_json(entry: EntryRef<'_>, store: &Store) -> Option<Value> {
+fn exact_json(entry: EntryRef<'_>) -> Option<Value> {
     let value: Value = entry.get().ok()?;
-    let again = Entry::serde(&value, store.limits()).ok()?;
+    let again = Entry::serde(&value, &Limits::UNLIMITED).ok()?;
     (again.as_ref().lane() == entry.lane() && again.as_ref().bytes() == entry.bytes()).then_some(value)
 }
 
@@ -200,16 +205,18 @@ fn described(entry: EntryRef<'_>) -> Value {
 const LAST_MS: u64 = 253_402_300_799_999;
 /// Longest session key that actix-session takes: that of a cookie.
 const MOST_ACTIX_BYTES: usize = 4064;
+/// The hash of a session without an owner.
+const NOBODY: [u8; 16] = [0; 16];
 
 /// A session that a line describes.
 enum Line {
-    Foreign { kind: ForeignKind, id: Vec<u8>, ends_ms: u64, data: HashMap<String, Value> },
-    Own { key: Key, meta: Meta, owner: Option<Owner>, data: Map<String, Value>, store: Option<[u8; 16]> },
+    Foreign { sessions: Sessions, id: Vec<u8>, ends_ms: u64, data: HashMap<String, Value> },
+    Own { exported: Exported, data: Map<String, Value> },
 }
 
 /// What is wrong with a line, and the key of its session if that is known.
 struct Bad {
-    key: Option<Key>,
+    key: Option<SessionKey>,
     why: String,
 }
 
@@ -220,73 +227,53 @@ impl Bad {
 }
 
 impl Line {
-    fn of(line: &Value) -> Result<Self, Bad> {
+    fn of(store: &Store, line: &Value) -> Result<Self, Bad> {
         if line.get("kind").is_none() {
-            let key = unhex(line, "key").map_err(|why| Bad::of(&why))?;
+            let key = SessionKey::from_bytes(unhex(line, "key").map_err(|why| Bad::of(&why))?);
             return Self::own(line, key).map_err(|why| Bad { key: Some(key), why });
         }
         let (kind, id) = id(line).map_err(|why| Bad::of(&why))?;
-        Self::foreign(line, kind, &id).map_err(|why| Bad { key: Some(kind.key(&id)), why })
+        let sessions = Sessions::new(store.clone(), kind);
+        let key = sessions.key(&id);
+        Self::foreign(line, kind, sessions, id).map_err(|why| Bad { key: Some(key), why })
     }
 
-    fn own(line: &Value, key: Key) -> Result<Self, String> {
+    fn own(line: &Value, key: SessionKey) -> Result<Self, String> {
         if line.get("opaque").is_some() {
             return Err("it has values that JSON cannot say (`opaque`)".to_owned());
         }
         let owner = line.get("owner_name").and_then(Value::as_str).map(Owner::from);
         let store = line.get("store").map(|_| unhex(line, "store")).transpose()?;
-        Ok(Self::Own { key, meta: meta(line)?, owner, data: data(line)?, store })
+        Ok(Self::Own { exported: Exported { store, key, meta: meta(line)?, owner }, data: data(line)? })
     }
 
-    fn foreign(line: &Value, kind: ForeignKind, id: &[u8]) -> Result<Self, String> {
+    fn foreign(line: &Value, kind: ForeignKind, sessions: Sessions, id: Vec<u8>) -> Result<Self, String> {
         let (ends_ms, data) = (number(line, "ends_ms")?, data(line)?);
         if ends_ms > LAST_MS {
-            return Err("its `ends_ms` is after the year 9999; give milliseconds since 1970".to_owned());
+            return Err("its `ends_ms` is after the year 9999; write milliseconds since 1970".to_owned());
         }
-        let is_json = |value: &Value| value.as_str().is_some_and(|text| serde_json::from_str::<Value>(text).is_ok());
-        if kind == ForeignKind::ActixSession && !data.values().all(is_json) {
+        if kind == ForeignKind::ActixSession && !data.values().all(|value| value.as_str().is_some_and(is_json)) {
             return Err("a value is no text that holds JSON, as actix-session stores each of them".to_owned());
         }
-        Ok(Self::Foreign { kind, id: id.to_vec(), ends_ms, data: data.into_iter().collect() })
+        Ok(Self::Foreign { sessions, id, ends_ms, data: data.into_iter().collect() })
     }
 
     fn take(&self, run: &mut Run<'_>, position: u64) -> Result<(), ImportError> {
-        let store = run.store;
         match self {
-            Self::Foreign { kind, id, ends_ms, data } => {
-                let sessions = Sessions::new(store.clone(), *kind);
+            Self::Foreign { sessions, id, ends_ms, data } => {
                 let values = sessions.values(data.iter().map(|(key, value)| (&**key, value))).map(|values| (values, *ends_ms));
-                run.take_foreign(position, &sessions, id, values, data)
+                run.take_foreign(position, sessions, id, values, data)
             }
-            Self::Own { key, meta, owner, data, store: from } => {
-                let is_ours = *from == Some(store.export_id());
-                let values = match own_values(store, meta, owner.as_ref(), data) {
-                    Ok(values) => values,
-                    Err(error) => {
-                        run.import.see(key);
-                        return run.fail(position, error);
-                    }
-                };
-                let limits = store.foreign_limits();
-                let knows_owner = meta.owner != NOBODY || ForeignKind::of(meta.flags).is_none();
-                let (key, meta) = (*key, *meta);
-                run.take(position, &Incoming { key, meta, values: &values, limits, knows_owner, is_ours })
+            Self::Own { exported, data } => {
+                run.take_exported(position, exported, data.iter().map(|(name, value)| (&**name, value)))
             }
         }
     }
 }
 
-fn own_values(store: &Store, meta: &Meta, owner: Option<&Owner>, data: &Map<String, Value>) -> Result<Patch, crate::Error> {
-    // Sessions of other crates are among them, whose names here may be a byte longer than their keys.
-    let (mut values, limits, is_foreign) = (Patch::new(), store.foreign_limits(), ForeignKind::of(meta.flags).is_some());
-    if let Some(owner) = owner {
-        values.set(owner::KEY, owner.entry(limits)?, limits)?;
-    }
-    for (name, value) in data {
-        check_key(if is_foreign { key_of(name) } else { name }, limits.key_bytes)?;
-        values.set(name, Entry::serde(value, limits)?, &Limits { key_bytes: usize::MAX, ..*limits })?;
-    }
-    Ok(values)
+/// Whether the text holds JSON, as each value of actix-session does.
+pub(crate) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok()
 }
 
 /// Whose id the line has, and the bytes that its session is found by.
@@ -333,8 +320,10 @@ fn meta(line: &Value) -> Result<Meta, String> {
 }
 
 fn handle(line: &Value) -> Result<u64, String> {
-    let handle: Option<Handle> = line.get("handle").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    handle.map(Handle::bits).ok_or_else(|| "its `handle` is not 16 hexadecimal digits".to_owned())
+    // The type takes one spelling of a number, which is the one that an export writes.
+    let text = line.get("handle").and_then(Value::as_str).filter(|text| text.parse::<Handle>().is_ok());
+    let number = text.and_then(|text| u64::from_str_radix(text, 16).ok());
+    number.ok_or_else(|| "its `handle` is not 16 hexadecimal digits".to_owned())
 }
 
 fn number(line: &Value, name: &str) -> Result<u64, String> {
