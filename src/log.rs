@@ -20,6 +20,7 @@ pub(crate) fn ambiguous() {
 }
 
 /// Some revocations of sealed sessions cannot be read: all sealed sessions are refused.
+#[cfg(feature = "sealed")]
 pub(crate) fn lost_revocations() {
     #[cfg(feature = "tracing")]
     tracing::error!("revocations of sealed sessions cannot be read; every session that is sealed now has ended");

@@ -210,6 +210,7 @@ impl Handle {
         self.0
     }
 
+    #[cfg(feature = "sealed")]
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self(bits)
     }

@@ -161,6 +161,7 @@ impl AtRest {
     }
 
     /// Whether `bytes` are sealed with another key than the one that seals now.
+    #[cfg(feature = "sealed")]
     pub(super) fn is_outdated(&self, bytes: &[u8]) -> bool {
         match self {
             Self::Plain => false,

@@ -70,7 +70,7 @@ use self::{
 pub(crate) use self::{
     directory::of as directory_of,
     form::{Encryption, Unreadable},
-    op::{ENDED, NOTES, Op, is_note},
+    op::{ENDED, NOTES, Op, SEALED_EPOCH, is_note},
     queue::Urgency,
     ticket::Ticket,
 };
@@ -144,9 +144,11 @@ struct Threads {
 }
 
 /// The record of what ended.
+#[cfg(any(feature = "sealed", feature = "foreign"))]
 pub(crate) struct LoadedEnd {
     pub(crate) record: Result<Record, Unreadable>,
     /// Whether it is sealed with another key than the one that seals now.
+    #[cfg(feature = "sealed")]
     pub(crate) is_outdated: bool,
 }
 
@@ -261,14 +263,24 @@ impl Disk {
 
     /// The record under `key` of what ended, for when the store opens. A damaged one is not set aside as a session's is: what it said
     /// must not be forgotten before something stands for it.
+    #[cfg(any(feature = "sealed", feature = "foreign"))]
     pub(crate) fn load_end(&self, key: &Key) -> Result<Option<LoadedEnd>, Error> {
         self.check_process()?;
         if let Some(entry) = self.journal.pending().read().get(key) {
             // It is sealed anew on its way to redb.
-            return Ok(entry.record.clone().map(|record| LoadedEnd { record: Ok(record), is_outdated: false }));
+            let loaded = |record| LoadedEnd {
+                record: Ok(record),
+                #[cfg(feature = "sealed")]
+                is_outdated: false,
+            };
+            return Ok(entry.record.clone().map(loaded));
         }
         let form = self.database.form();
-        let read = |bytes: &[u8]| LoadedEnd { record: form.read(bytes, key), is_outdated: form.is_outdated(bytes) };
+        let read = |bytes: &[u8]| LoadedEnd {
+            record: form.read(bytes, key),
+            #[cfg(feature = "sealed")]
+            is_outdated: form.is_outdated(bytes),
+        };
         let found = self.read(|redb| tables::load(redb, key, read))?;
         match found {
             #[cfg(feature = "encryption")]

@@ -14,6 +14,9 @@ use crate::{
 /// The owner of records that stand for the end of something which is not in the store. No hash of an owner's id is this.
 pub(crate) const ENDED: [u8; 16] = *b"sessile revoked\0";
 
+/// The key of the record of the epoch in which sessions are sealed now. No hash of a token is this.
+pub(crate) const SEALED_EPOCH: Key = [0xff; 16];
+
 /// The owner of records that hold what the store notes for itself. No hash of an owner's id is this.
 pub(crate) const NOTES: [u8; 16] = *b"sessile notes\0\0\0";
 

@@ -76,6 +76,7 @@ impl RecordSealer {
         self.ring.ids()
     }
 
+    #[cfg(feature = "sealed")]
     pub(super) fn is_outdated(&self, bytes: &[u8]) -> bool {
         bytes.get(START..).is_some_and(|sealed| self.ring.is_outdated(sealed))
     }

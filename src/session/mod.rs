@@ -14,6 +14,7 @@ mod lifetime;
 mod merge;
 mod scope;
 #[cfg(feature = "sealed")]
+#[path = "../sealed/session.rs"]
 mod sealed;
 mod state;
 mod updates;

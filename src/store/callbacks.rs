@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sessile_codec::Record;
 
-use super::{counters::Shared, notes::Notes, revoked::Revoked};
+use super::{Revoked, counters::Shared, notes::Notes};
 use crate::{
     disk::{Disk, Op, Upstream, Urgency},
     expiry,

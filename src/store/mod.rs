@@ -21,10 +21,14 @@ mod info;
 mod lease;
 mod notes;
 mod owners;
+#[cfg(feature = "sealed")]
+#[path = "../sealed/revoked.rs"]
 mod revoked;
 #[cfg(feature = "foreign")]
 mod scan;
 mod txn;
+#[cfg(any(all(test, feature = "test-util"), not(feature = "sealed")))]
+mod unsealed;
 mod watch;
 
 use std::{
@@ -48,11 +52,12 @@ pub use self::notes::Came;
 #[cfg(feature = "foreign")]
 pub(crate) use self::notes::{Import, Incoming, Source};
 #[cfg(feature = "sealed")]
+use self::revoked::Revoked;
+#[cfg(feature = "sealed")]
 pub(crate) use self::revoked::{Opened, SealedEnd, SealedId, has_left};
-use self::{
-    callbacks::StoreCallbacks, capacity::FullAt, counters::Shared, lease::Leases, notes::Notes, owners::OwnerLocks,
-    revoked::Revoked,
-};
+#[cfg(not(feature = "sealed"))]
+use self::unsealed::Revoked;
+use self::{callbacks::StoreCallbacks, capacity::FullAt, counters::Shared, lease::Leases, notes::Notes, owners::OwnerLocks};
 pub use self::{
     events::{EndReason, Event, Events},
     info::SessionInfo,
@@ -176,7 +181,10 @@ impl Store {
             Some(keys) => KeyRing::of(keys, &stored),
             None => stored,
         };
+        #[cfg(feature = "sealed")]
         let lost = revoked.load(&disk)?;
+        #[cfg(not(feature = "sealed"))]
+        revoked.load(&disk)?;
         notes.load(&disk)?;
         shared.recount(-(revoked.len() + notes.len()).cast_signed());
         let inner = Arc::new(Inner {
@@ -194,6 +202,7 @@ impl Store {
         });
         let leases = Leases::of(&inner);
         let store = Self(inner, leases);
+        #[cfg(feature = "sealed")]
         if let Some(lost) = lost {
             store.cut_off_lost(&lost);
         }

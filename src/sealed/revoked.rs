@@ -18,8 +18,7 @@
 //! On disk a revocation is a record of an owner that no application has. So it is journaled, found when the store is opened,
 //! and swept when it expires, like a session's record.
 
-#[cfg(feature = "sealed")]
-mod sealed;
+mod ends;
 
 use std::{
     collections::HashMap,
@@ -29,20 +28,17 @@ use std::{
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
-#[cfg(feature = "sealed")]
-pub(crate) use self::sealed::{Opened, SealedEnd, SealedId, has_left};
+pub(crate) use self::ends::{Opened, SealedEnd, SealedId, has_left};
 use super::Store;
 use crate::{
     Error,
-    disk::{Disk, ENDED, Op, Ticket, Urgency},
+    disk::{Disk, ENDED, Op, SEALED_EPOCH, Ticket, Urgency},
     token::{Handle, Key},
 };
 
 /// XORed with an owner's hash, this makes the record key of the owner's epoch, and back. The hash alone could also be the
 /// record key of a token: one whose random bytes are the owner hash's input.
 const OF_OWNERS: [u8; 16] = *b"sessile epoch of";
-/// The record key of the store's epoch.
-const EPOCH: Key = [0xff; 16];
 /// How long a sealed session may be valid, whatever its timeouts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
 const LONGEST_MS: u64 = 400 * 86_400_000;
 
@@ -75,7 +71,6 @@ const OF_STORE: u8 = 2;
 
 /// A session that ended, or moved into the store.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only the code that opens sealed sessions reads it"))]
 struct Revocation {
     /// Its key in the store, and until when its old cookie leads there.
     moved: Option<(Key, u64)>,
@@ -168,7 +163,7 @@ impl Revoked {
     pub(super) fn load(&self, disk: &Disk) -> Result<Option<Vec<Key>>, Error> {
         let keys = disk.of_owner(&ENDED)?;
         let mut state = self.state.write();
-        let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&EPOCH));
+        let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&SEALED_EPOCH));
         for key in &keys {
             // The index of owners may list deleted records.
             let Some(found) = disk.load_end(key)? else { continue };
@@ -295,14 +290,14 @@ impl Store {
         crate::log::lost_revocations();
         drop(self.cut_off_everybody(&self.0.revoked.cutting.lock()));
         // After the epoch, which covers them now. Otherwise each start would cut everything off again.
-        for key in lost.iter().filter(|key| **key != EPOCH) {
+        for key in lost.iter().filter(|key| **key != SEALED_EPOCH) {
             self.0.disk.enqueue(Op::Delete { key: *key }, Urgency::Soon);
         }
     }
 
     fn put_epoch(&self, epoch: u64, least: u64, is_new: bool) -> Ticket {
         self.put_revocation(
-            EPOCH,
+            SEALED_EPOCH,
             u64::MAX,
             is_new,
             &StoredRevocation { kind: OF_STORE, epoch, least, ..StoredRevocation::default() },

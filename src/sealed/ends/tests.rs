@@ -1,7 +1,7 @@
 //! The ends of sealed sessions, as the store keeps them.
 
-use super::{super::EPOCH, *};
-use crate::disk::InMemory;
+use super::*;
+use crate::disk::{InMemory, SEALED_EPOCH};
 
 fn id(n: u32, owner: [u8; 16], epoch: u64) -> SealedId {
     let mut key = [3; 16];
@@ -75,7 +75,7 @@ fn flood_of_sessions_that_move_into_the_store_fills_no_memory_either() {
 
 #[test]
 fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
-    for lost in [EPOCH, id(1, [1; 16], 0).key] {
+    for lost in [SEALED_EPOCH, id(1, [1; 16], 0).key] {
         let disk = InMemory::default();
         let store = Store::builder().open_on(&disk).unwrap();
         store.begin_sealing();
@@ -88,7 +88,7 @@ fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
             &lost,
             1024,
         );
-        let op = if lost == EPOCH { Op::Delete { key: lost } } else { Op::Put { key: lost, record: other.unwrap() } };
+        let op = if lost == SEALED_EPOCH { Op::Delete { key: lost } } else { Op::Put { key: lost, record: other.unwrap() } };
         store.0.disk.enqueue(op, Urgency::Now);
         store.close().unwrap();
         let store = Store::builder().open_on(&disk).unwrap();
