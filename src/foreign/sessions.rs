@@ -92,7 +92,7 @@ pub enum Saved {
 }
 
 /// What becomes of the record that is current.
-struct Plan {
+struct SavePlan {
     patch: Patch,
     ends_ms: u64,
 }
@@ -267,7 +267,7 @@ impl Sessions {
     /// # Errors
     /// As [`create`](Self::create).
     pub fn save(&self, key: &SessionKey, new: &New<'_>, base: Option<&Base>) -> Result<Saved, Error> {
-        let plan = |current: &Record| Ok(Plan { patch: changes(&new.values.0, base, current)?, ends_ms: new.ends_ms });
+        let plan = |current: &Record| Ok(SavePlan { patch: changes(&new.values.0, base, current)?, ends_ms: new.ends_ms });
         self.storing(|| self.commit(&key.0, new.owner(), plan))
     }
 
@@ -298,7 +298,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::Degraded`] and the like, for an earlier end.
     pub fn touch(&self, key: &SessionKey, ends_ms: u64) -> Result<Saved, Error> {
-        self.commit(&key.0, None, |_| Ok(Plan { patch: Patch::new(), ends_ms }))
+        self.commit(&key.0, None, |_| Ok(SavePlan { patch: Patch::new(), ends_ms }))
     }
 
     /// Ends the session under `key`, durably. `false`: it was over before.
@@ -316,11 +316,11 @@ impl Sessions {
         &self,
         key: &Key,
         owner: Option<OwnerHash>,
-        plan: impl Fn(&Record) -> Result<Plan, Error>,
+        plan: impl Fn(&Record) -> Result<SavePlan, Error>,
     ) -> Result<Saved, Error> {
         let now_ms = self.store.now_ms();
         let committed = self.store.change_foreign(key, |current| {
-            let Plan { patch, ends_ms } = plan(current)?;
+            let SavePlan { patch, ends_ms } = plan(current)?;
             let before = current.meta();
             let mut meta = Meta { absolute_deadline_ms: ends_ms.max(1), flags: self.kind.mark(before.flags), ..before };
             if patch.is_empty() && owner.is_none_or(|owner| owner == before.owner) {

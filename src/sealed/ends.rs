@@ -6,7 +6,7 @@ mod tests;
 use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
 
 use super::{
-    super::{CommitOptions, Committed, Found, Loaded, NewKey, Put, Store, count},
+    super::{CommitOptions, Committed, Found, LoadedRecord, NewKey, Put, Store, count},
     LONGEST_MS, Revocation, State, StoredRevocation,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     clock::duration_ms,
     disk::{Op, Ticket, Urgency},
     expiry,
-    owner::NOBODY,
+    owner::{NOBODY, OwnerHash},
     token::{Handle, Key, NameHash},
 };
 
@@ -62,7 +62,7 @@ enum SealedStatus {
 pub(crate) struct SealedId {
     pub(crate) key: Key,
     pub(crate) handle: Handle,
-    pub(crate) owner: [u8; 16],
+    pub(crate) owner: OwnerHash,
     /// The epoch that it was sealed in.
     pub(crate) epoch: u64,
 }
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Whether the sessions of `owner` may be outside the store, where they are not counted.
-    pub(crate) fn may_seal(&self, owner: &[u8; 16]) -> bool {
+    pub(crate) fn may_seal(&self, owner: &OwnerHash) -> bool {
         *owner == NOBODY || self.0.settings.owner_limit.is_none()
     }
 
@@ -278,7 +278,7 @@ impl Store {
         let epoch = self.sealing_epoch();
         let until_ms = self.now_ms().saturating_add(duration_ms(self.0.settings.rotation_grace));
         let options = CommitOptions { name, durability: Durability::Durable, owner: None, new_key: NewKey::Keep };
-        let loaded = Loaded { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
+        let loaded = LoadedRecord { key, record, seen_ms: record.meta().last_seen_ms, now_ms: self.now_ms() };
         let mut txn = self.begin(&loaded, options)?;
         let Some(onto) = txn.current()?.filter(|onto| onto.current.is_same(record)) else { return Ok(None) };
         let (mut patch, limits) = (Patch::new(), Limits::UNLIMITED);

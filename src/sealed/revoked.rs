@@ -33,6 +33,7 @@ use super::Store;
 use crate::{
     Error,
     disk::{Disk, ENDED, Op, SEALED_EPOCH, Ticket, Urgency},
+    owner::OwnerHash,
     token::{Handle, Key},
 };
 
@@ -105,7 +106,7 @@ struct State {
     least: u64,
     sessions: HashMap<Key, Revocation>,
     of_nobody: usize,
-    owners: HashMap<[u8; 16], OwnerRevocation>,
+    owners: HashMap<OwnerHash, OwnerRevocation>,
 }
 
 impl State {
@@ -226,7 +227,7 @@ fn read(record: &Record) -> Option<StoredRevocation> {
 impl Store {
     /// Cuts off every session of `owner` that is sealed now, except the one that `kept` names. Does nothing if the store never
     /// sealed.
-    pub(super) fn cut_off(&self, owner: &[u8; 16], kept: Option<&Handle>) -> Option<Ticket> {
+    pub(super) fn cut_off(&self, owner: &OwnerHash, kept: Option<&Handle>) -> Option<Ticket> {
         let revoked = &self.0.revoked;
         if !revoked.is_in_use() {
             return None;

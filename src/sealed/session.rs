@@ -9,7 +9,7 @@ use sessile_codec::{Meta, Record};
 
 use super::{
     Session, SessionKind,
-    commit::{SaveOptions, Stop, is_left},
+    commit::{CommitStop, SaveOptions, is_left},
     cookie_update::CookieUpdate,
     state::{Changes, Location, OwnerChange, Phase, Rival, State, Stored},
 };
@@ -157,7 +157,7 @@ impl State {
     }
 
     /// Commits a session that came sealed, or was sealed earlier in this request.
-    pub(super) fn commit_sealed(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
+    pub(super) fn commit_sealed(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, CommitStop> {
         let Some(now) = self.record().map(Record::meta) else { return Ok(Ticket::done()) };
         self.changes.lasts = self.changes.lasts.filter(|wanted| *wanted != cookie_lasts(&now));
         let (now_ms, is_touch) = (store.now_ms(), self.changes.are_none());
@@ -179,7 +179,7 @@ impl State {
         if how.strict || !fits(store, &changed, self.kind.seal_bytes) {
             return match self.move_into_store(store, how, &changed, deadline_ms) {
                 // There was no change: the session stays valid until it is used again.
-                Err(Stop::Failed(_)) if is_touch && !how.strict => Ok(Ticket::done()),
+                Err(CommitStop::Failed(_)) if is_touch && !how.strict => Ok(Ticket::done()),
                 moved => moved,
             };
         }
@@ -206,7 +206,7 @@ impl State {
         how: SaveOptions,
         changed: &Record,
         deadline_ms: Option<u64>,
-    ) -> Result<Ticket, Stop> {
+    ) -> Result<Ticket, CommitStop> {
         let Some(sealed) = self.sealed() else { return Ok(Ticket::done()) };
         let (before, meta) = (sealed.record.meta(), changed.meta());
         // If the old cookie must lead nowhere, it gets no grace either.

@@ -11,7 +11,7 @@ use sessile_codec::{Meta, Record};
 use super::{
     Session, binding,
     cookie_update::{CookieEnd, CookieUpdate},
-    merge::Plan,
+    merge::CommitPlan,
     state::{Changes, Location, OwnerChange, Phase, Rival, State, Stored},
 };
 #[cfg(feature = "sealed")]
@@ -21,7 +21,7 @@ use crate::{
     disk::Ticket,
     expiry::{self, renew_cookie},
     owner::NOBODY,
-    store::{CommitOptions, Committed, Loaded, NewKey, Put},
+    store::{CommitOptions, Committed, LoadedRecord, NewKey, Put},
 };
 
 /// The options of a commit.
@@ -34,20 +34,20 @@ pub(super) struct SaveOptions {
 }
 
 /// Why a commit stopped.
-pub(super) enum Stop {
+pub(super) enum CommitStop {
     Failed(Error),
     /// Another request changed or ended the session. The updates must run on this record first, or on none. Nothing is
     /// committed yet.
     Recompute(Option<Record>),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for CommitStop {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-impl From<sessile_codec::Error> for Stop {
+impl From<sessile_codec::Error> for CommitStop {
     fn from(error: sessile_codec::Error) -> Self {
         Self::Failed(error.into())
     }
@@ -65,8 +65,8 @@ impl Session {
         loop {
             match state.commit(self.store(), how) {
                 Ok(ticket) => return Ok(ticket),
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Recompute(current)) => self.recompute(state, current)?,
+                Err(CommitStop::Failed(error)) => return Err(error),
+                Err(CommitStop::Recompute(current)) => self.recompute(state, current)?,
             }
         }
     }
@@ -86,13 +86,13 @@ impl Session {
 }
 
 impl State {
-    fn commit(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
+    fn commit(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, CommitStop> {
         self.ends_rivals |= self.changes.sign_in() && !self.rivals.is_empty();
         let committed = self.commit_phase(store, how);
         match &committed {
             Ok(_) => self.changes.give_up(),
-            Err(Stop::Failed(error)) => self.after_failure(error),
-            Err(Stop::Recompute(_)) => {}
+            Err(CommitStop::Failed(error)) => self.after_failure(error),
+            Err(CommitStop::Recompute(_)) => {}
         }
         let committed = committed?;
         Ok(if self.ends_rivals { self.end_rivals(store, committed)? } else { committed })
@@ -136,7 +136,7 @@ impl State {
         }
     }
 
-    fn commit_phase(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
+    fn commit_phase(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, CommitStop> {
         if self.answered && self.needs_new_token() {
             return Err(Error::HeadersSent.into());
         }
@@ -177,7 +177,7 @@ impl State {
     }
 
     /// Compare-and-swap loop: makes a new record from the current one and stores it, retrying if another commit won.
-    fn commit_stored(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
+    fn commit_stored(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, CommitStop> {
         let Phase::Live(Location::Store(stored)) = &self.phase else { return Ok(Ticket::done()) };
         let Some(plan) = self.changes.plan(store, stored, self.durability, how) else { return Ok(Ticket::done()) };
         if self.changes.are_none() && !how.strict && !store.takes_writes() {
@@ -186,9 +186,9 @@ impl State {
             }
             return Ok(Ticket::done());
         }
-        let Plan { now_ms, durability, .. } = plan;
+        let CommitPlan { now_ms, durability, .. } = plan;
         let (name, owner, new_key) = (stored.token.name(), self.changes.owner.asked(), self.changes.new_key);
-        let loaded = Loaded { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
+        let loaded = LoadedRecord { key: &stored.key, record: &stored.record, seen_ms: stored.seen_ms, now_ms };
         let mut txn = store.begin(&loaded, CommitOptions { name, durability, owner, new_key })?;
         let (committed, cookie) = loop {
             let Some(onto) = txn.current()?.filter(|onto| !is_left(onto.current)) else { return self.ended(store, how) };
@@ -197,7 +197,7 @@ impl State {
                 return Err(self.conflict(now).into());
             }
             if !onto.current.is_same(&stored.record) && !self.changes.updates.are_done_on(Some(onto.current)) {
-                return Err(Stop::Recompute(Some(onto.current.clone())));
+                return Err(CommitStop::Recompute(Some(onto.current.clone())));
             }
             let (record, cookie) = self.changes.merge(store, stored, &onto, plan)?;
             match txn.put(record)? {
@@ -234,10 +234,10 @@ impl State {
 
     /// The session has ended, or has a token that this request does not know. Only a sign-in stores anything, in a new session.
     /// Otherwise the response sets no cookie: the client may hold a newer token.
-    pub(super) fn ended(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, Stop> {
+    pub(super) fn ended(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, CommitStop> {
         if self.changes.sign_in() {
             if !self.changes.updates.are_done_on(None) {
-                return Err(Stop::Recompute(None));
+                return Err(CommitStop::Recompute(None));
             }
             if let Some(patch) = self.changes.updates.applied_to(&self.changes.patch, store.limits())? {
                 self.changes.patch = patch;
@@ -264,7 +264,7 @@ impl State {
     }
 
     /// Creates a session if there is something to store. `ended`: the ticket of a session that this commit ended.
-    fn create(&mut self, store: &Store, how: SaveOptions, ended: Option<Ticket>) -> Result<Ticket, Stop> {
+    fn create(&mut self, store: &Store, how: SaveOptions, ended: Option<Ticket>) -> Result<Ticket, CommitStop> {
         if !self.changes.have_content() {
             return Ok(ended.unwrap_or_else(Ticket::done));
         }

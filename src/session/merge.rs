@@ -20,7 +20,7 @@ use crate::{
 
 /// How a session in the store is committed.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct CommitPlan {
     pub(super) now_ms: u64,
     pub(super) durability: Durability,
     /// Whether to note only its last use, or to replace only its token.
@@ -30,7 +30,13 @@ pub(super) struct Plan {
 impl Changes {
     /// Returns how to commit these changes; `None` if there is nothing to write. `asked` is the request's durability, if it set
     /// one.
-    pub(super) fn plan(&mut self, store: &Store, stored: &Stored, asked: Option<Durability>, how: SaveOptions) -> Option<Plan> {
+    pub(super) fn plan(
+        &mut self,
+        store: &Store,
+        stored: &Stored,
+        asked: Option<Durability>,
+        how: SaveOptions,
+    ) -> Option<CommitPlan> {
         self.lasts = self.lasts.filter(|wanted| *wanted != cookie_lasts(&stored.record.meta()));
         let (now_ms, is_touch) = (store.now_ms(), self.is_empty());
         let is_due = expiry::use_is_due(&stored.record.meta(), expiry::seen(stored.seen_ms, now_ms));
@@ -43,7 +49,7 @@ impl Changes {
             Durability::Quick if is_due => Durability::Relaxed,
             class => class,
         };
-        Some(Plan { now_ms, durability, is_touch })
+        Some(CommitPlan { now_ms, durability, is_touch })
     }
 
     /// Merges these changes into the record in `onto`. Returns the new record, and the end of the client's cookie if it gets
@@ -53,7 +59,7 @@ impl Changes {
         store: &Store,
         stored: &Stored,
         onto: &MergeInput<'_>,
-        plan: Plan,
+        plan: CommitPlan,
     ) -> Result<(Record, Option<CookieEnd>), Error> {
         let MergeInput { current, key, .. } = onto;
         let mut meta = self.meta(store, &current.meta(), plan.durability, plan.now_ms);

@@ -66,7 +66,7 @@ pub use self::{
 pub(crate) use self::{
     find::{Found, Presented},
     lease::Lease,
-    txn::{CommitOptions, Committed, Loaded, MergeInput, NewKey, Put},
+    txn::{CommitOptions, Committed, LoadedRecord, MergeInput, NewKey, Put},
 };
 use crate::{
     Ack, Builder, Durability, Error, Stats,

@@ -40,7 +40,7 @@ pub(crate) enum NewKey {
 }
 
 /// What a request knows of the session that it commits to.
-pub(crate) struct Loaded<'a> {
+pub(crate) struct LoadedRecord<'a> {
     pub(crate) key: &'a Key,
     pub(crate) record: &'a Record,
     /// A lower bound of when the session was last used.
@@ -48,7 +48,7 @@ pub(crate) struct Loaded<'a> {
     pub(crate) now_ms: u64,
 }
 
-impl Loaded<'_> {
+impl LoadedRecord<'_> {
     /// Returns the record as the current one, unless the session may have expired.
     fn current<'s>(&self) -> Option<Current<'s>> {
         let is_alive = expiry::deadline_ms(&self.record.meta(), self.seen_ms) > self.now_ms;
@@ -97,7 +97,7 @@ pub(crate) struct Txn<'s> {
 
 impl Store {
     /// Begins a commit to a session. Refuses it if the disk takes no commits of this durability now.
-    pub(crate) fn begin(&self, loaded: &Loaded<'_>, options: CommitOptions) -> Result<Txn<'_>, Error> {
+    pub(crate) fn begin(&self, loaded: &LoadedRecord<'_>, options: CommitOptions) -> Result<Txn<'_>, Error> {
         self.admit(options.durability)?;
         let token = match options.new_key {
             NewKey::Keep => None,

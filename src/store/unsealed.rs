@@ -66,7 +66,11 @@ fn without_content() -> Meta {
 impl super::Store {
     /// Does nothing: no sealed session of `owner` is valid any more.
     #[expect(clippy::unused_self, reason = "as in a build with the feature")]
-    pub(super) fn cut_off(&self, _owner: &[u8; 16], _kept: Option<&crate::token::Handle>) -> Option<crate::disk::Ticket> {
+    pub(super) fn cut_off(
+        &self,
+        _owner: &crate::owner::OwnerHash,
+        _kept: Option<&crate::token::Handle>,
+    ) -> Option<crate::disk::Ticket> {
         None
     }
 }
