@@ -6,7 +6,7 @@ use actix_session::storage::{SaveError, SessionKey, SessionStore, UpdateError};
 use sessile_actix_session::ActixSessions;
 use session_store_contract::{self as contract, Data, Failure, Subject};
 
-use crate::support::{Adapter, OnDisk, block_on};
+use crate::support::{Adapter, OnDisk, block_on, owner_of};
 
 pub(crate) struct Actix {
     disk: OnDisk,
@@ -89,7 +89,7 @@ impl Adapter for Actix {
     }
 
     fn owned_by(self, key: &'static str) -> Self {
-        Self { sessions: self.sessions.owned_by(move |state| state.get(key).cloned()), ..self }
+        Self { sessions: self.sessions.owned_by(move |state| owner_of(state.get(key).cloned())), ..self }
     }
 
     fn index_owners(&self, version: u32) -> Result<u64, sessile::Error> {

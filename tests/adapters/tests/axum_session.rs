@@ -12,7 +12,7 @@ use sessile_axum_session::AxumSessionPool;
 use sessile_fault_disk::{FaultDisk, IoKind};
 use session_store_contract::{self as contract, Data, Failure, Subject};
 
-use crate::support::{Adapter, OnDisk, block_on, new_id};
+use crate::support::{Adapter, OnDisk, block_on, new_id, owner_of};
 
 pub(crate) struct Axum {
     disk: OnDisk,
@@ -100,7 +100,7 @@ impl Adapter for Axum {
     }
 
     fn owned_by(self, key: &'static str) -> Self {
-        let owner = move |session: &str| serde_json::from_str::<Data>(session).ok()?.remove(key);
+        let owner = move |session: &str| owner_of(serde_json::from_str::<Data>(session).ok()?.remove(key));
         Self { pool: self.pool.owned_by(owner), ..self }
     }
 

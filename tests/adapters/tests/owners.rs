@@ -6,7 +6,7 @@ use sessile::{Builder, Durability, Error, OwnerLimit, testing::ManualClock};
 use sessile_fault_disk::{FaultDisk, IoKind};
 use session_store_contract::Data;
 
-use crate::support::{Adapter, OnDisk, error_text};
+use crate::support::{Adapter, OnDisk, error_text, let_owner_functions_use, uses_by_owner_functions};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -24,6 +24,7 @@ for_each_adapter! {
     the_limit_of_an_owner_ends_no_session_that_only_gets_its_owner
     without_a_function_the_call_is_an_error
     a_load_is_answered_while_the_disk_is_full
+    the_function_may_use_the_store_and_the_owners_list
 }
 
 fn on<A: Adapter>(disk: &FaultDisk, settings: impl FnOnce(Builder) -> Builder) -> A {
@@ -256,4 +257,27 @@ fn a_load_is_answered_while_the_disk_is_full<A: Adapter>() {
     let adapter = adapter.owned_by("user");
     assert_eq!(adapter.load(&id).unwrap(), Some(of(7)));
     assert!(adapter.index_owners(1).is_err(), "but what is to be stored is not");
+}
+
+fn the_function_may_use_the_store_and_the_owners_list<A: Adapter>() {
+    let disk = FaultDisk::new(0);
+    let adapter = on::<A>(&disk, |builder| builder);
+    let before = adapter.create(&of(7), HOUR).unwrap();
+    let adapter = adapter.owned_by("user");
+    let_owner_functions_use(adapter.store());
+    let mut uses = 0;
+    let mut is_asked_by = |call: &str| {
+        let now = uses_by_owner_functions();
+        assert!(now > uses, "{call} does not ask");
+        uses = now;
+    };
+    assert_eq!(adapter.load(&before).unwrap(), Some(of(7)));
+    is_asked_by("a load");
+    let id = adapter.create(&of(7), HOUR).unwrap();
+    is_asked_by("a new session");
+    adapter.save(&id, &of(8), HOUR).unwrap();
+    is_asked_by("a save");
+    adapter.index_owners(1).unwrap();
+    is_asked_by("the call for all sessions");
+    assert_eq!((count(&adapter, 7), count(&adapter, 8)), (1, 1));
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sessile_poem::PoemSessions;
 use session_store_contract::{self as contract, Data, Failure, Subject};
 
-use crate::support::{Adapter, OnDisk, block_on, new_id};
+use crate::support::{Adapter, OnDisk, block_on, new_id, owner_of};
 
 pub(crate) struct Poem {
     disk: OnDisk,
@@ -83,7 +83,7 @@ impl Adapter for Poem {
     }
 
     fn owned_by(self, key: &'static str) -> Self {
-        Self { sessions: self.sessions.owned_by(move |entries| entries.get(key).map(ToString::to_string)), ..self }
+        Self { sessions: self.sessions.owned_by(move |entries| owner_of(entries.get(key).map(ToString::to_string))), ..self }
     }
 
     fn index_owners(&self, version: u32) -> Result<u64, sessile::Error> {

@@ -1,6 +1,7 @@
 //! What the subjects share: a store in a file with a clock that the test sets, and an executor for one future.
 
 use std::{
+    cell::RefCell,
     future::Future,
     pin::pin,
     sync::{
@@ -36,6 +37,37 @@ pub(crate) trait Adapter: Subject + Sized {
     fn store(&self) -> &Store {
         &self.disk().store
     }
+}
+
+thread_local! {
+    static USED: RefCell<Option<(Store, u32)>> = const { RefCell::new(None) };
+}
+
+/// Lets each owner function on this thread use `store`.
+pub(crate) fn let_owner_functions_use(store: &Store) {
+    USED.set(Some((store.clone(), 0)));
+}
+
+/// Returns how often owner functions on this thread have used the store.
+pub(crate) fn uses_by_owner_functions() -> u32 {
+    USED.with_borrow(|used| used.as_ref().map_or(0, |(_, uses)| *uses))
+}
+
+/// What every adapter's owner function returns.
+pub(crate) fn owner_of(owner: Option<String>) -> Option<String> {
+    let store = USED.with_borrow_mut(|used| {
+        let (store, uses) = used.as_mut()?;
+        *uses += 1;
+        Some(store.clone())
+    });
+    if let (Some(store), Some(owner)) = (store, &owner) {
+        store.sessions_of(owner.as_str()).unwrap();
+        let session = store.session(None).unwrap();
+        session.sign_in(owner.as_str()).unwrap();
+        session.save().wait().unwrap();
+        store.destroy_session_of(owner.as_str(), &session.handle().unwrap()).wait().unwrap();
+    }
+    owner
 }
 
 /// A store that can be closed and opened again.

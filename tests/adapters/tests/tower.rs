@@ -9,7 +9,7 @@ use sessile_tower_sessions::TowerSessions;
 use session_store_contract::{self as contract, Data, Failure, Subject};
 use time::OffsetDateTime;
 
-use crate::support::{Adapter, OnDisk, block_on};
+use crate::support::{Adapter, OnDisk, block_on, owner_of};
 
 pub(crate) struct Tower<const VERSION: u32> {
     disk: OnDisk,
@@ -101,7 +101,7 @@ macro_rules! test_version {
             }
 
             fn owned_by(self, key: &'static str) -> Self {
-                Self { sessions: self.sessions.owned_by(move |data| data.get(key).map(ToString::to_string)), ..self }
+                Self { sessions: self.sessions.owned_by(move |data| owner_of(data.get(key).map(ToString::to_string))), ..self }
             }
 
             fn index_owners(&self, version: u32) -> Result<u64, sessile::Error> {
