@@ -93,8 +93,6 @@ mod keys;
 mod label;
 mod log;
 mod memory;
-#[cfg(feature = "metrics")]
-mod metrics;
 pub mod model;
 mod owner;
 mod session;

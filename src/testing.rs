@@ -1,5 +1,8 @@
 //! What tests of an application need: a store in a directory of its own, and a clock that is set by hand.
 
+#[cfg(feature = "tower")]
+mod login;
+
 use std::{
     sync::{
         Arc,
@@ -8,9 +11,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use crate::disk::{FileId, FileKind, Seen, Volume, VolumeFile};
 #[cfg(feature = "tower")]
-pub use crate::web::{login_cookie, login_with};
+pub use self::login::{login_cookie, login_with};
+pub use crate::disk::{FileId, FileKind, Seen, Volume, VolumeFile};
 use crate::{
     Clock, Session, Store,
     clock::{duration_ms, from_ms, to_ms},

@@ -9,9 +9,10 @@ use parking_lot::MutexGuard;
 use sessile_codec::{Meta, Record};
 
 use super::{
-    Session, binding,
+    Session,
     cookie_update::{CookieEnd, CookieUpdate},
     merge::CommitPlan,
+    reserved::binding,
     state::{Changes, Location, OwnerChange, Phase, Rival, State, Stored},
 };
 #[cfg(feature = "sealed")]

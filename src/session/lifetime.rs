@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Session, csrf};
+use super::{Session, reserved::csrf};
 use crate::{Durability, Error, Owner};
 
 impl Session {

@@ -3,15 +3,13 @@
 //! Invariants: nothing is stored before the first value is set. A token that leads nowhere is never adopted. Reads see earlier
 //! changes of the same request. Changes reach the store in one commit.
 
-mod binding;
 mod commit;
 mod cookie_update;
-mod csrf;
 #[cfg(feature = "tower")]
 mod finish;
-mod flash;
 mod lifetime;
 mod merge;
+mod reserved;
 mod scope;
 #[cfg(feature = "sealed")]
 #[path = "../sealed/session.rs"]
@@ -25,7 +23,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use sessile_codec::Entry;
 
-pub(crate) use self::binding::Bound;
+pub(crate) use self::reserved::binding::Bound;
 #[cfg(feature = "sealed")]
 pub(crate) use self::sealed::SealedSession;
 use self::{
@@ -38,7 +36,7 @@ pub(crate) use self::{
     finish::{Ending, Finish},
 };
 pub use self::{
-    flash::{Flash, Level},
+    reserved::flash::{Flash, Level},
     scope::Scope,
 };
 use crate::{
@@ -209,7 +207,7 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn set_label(&self, label: &str) -> Result<(), Error> {
-        flash::set_label(&mut self.state(), label, self.store().limits())
+        reserved::flash::set_label(&mut self.state(), label, self.store().limits())
     }
 
     /// Leaves a message for the next page that takes it. `level` is a [`Level`], or a word of the application's own.
@@ -231,7 +229,7 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn flash(&self, level: impl Into<String>, text: impl Into<String>) -> Result<(), Error> {
-        flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store().limits())
+        reserved::flash::push(&mut self.state(), Flash { level: level.into(), text: text.into() }, self.store().limits())
     }
 
     /// Returns the messages left so far, oldest first, and removes them.
@@ -246,7 +244,7 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn take_flashes(&self) -> Vec<Flash> {
-        flash::take(&mut self.state(), self.store().limits())
+        reserved::flash::take(&mut self.state(), self.store().limits())
     }
 
     /// Returns a token for a hidden field of a form of this session. The text differs each time. Each is valid until an owner
@@ -268,7 +266,7 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn csrf_token(&self) -> Result<String, Error> {
-        csrf::token(&mut self.state(), self.store().limits())
+        reserved::csrf::token(&mut self.state(), self.store().limits())
     }
 
     /// Whether `text` is a [`csrf_token`](Self::csrf_token) of this session. If not, refuse the request with 403.
@@ -285,7 +283,7 @@ impl Session {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn is_csrf_token(&self, text: &str) -> bool {
-        csrf::is_token(&self.state(), text)
+        reserved::csrf::is_token(&self.state(), text)
     }
 
     /// Returns the token of this session; `None` before it is stored for the first time, and while it is sealed in its client's

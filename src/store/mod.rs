@@ -19,6 +19,8 @@ mod find;
 mod foreign;
 mod info;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod notes;
 mod owners;
 #[cfg(feature = "sealed")]

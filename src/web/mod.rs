@@ -17,8 +17,6 @@ mod csrf;
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
-#[cfg(feature = "test-util")]
-mod login;
 mod loopback;
 mod marker;
 mod named;
@@ -29,8 +27,6 @@ mod sealed;
 mod service;
 mod transport;
 
-#[cfg(feature = "test-util")]
-pub use self::login::{login_cookie, login_with};
 #[cfg(all(fuzzing, feature = "sealed"))]
 pub(crate) use self::sealed::check_sealed;
 pub use self::{

@@ -5,7 +5,7 @@
 
 use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
 
-use super::state::State;
+use crate::session::state::State;
 
 const KEY: &str = "sessile.binding";
 
@@ -34,7 +34,7 @@ impl Bound {
 }
 
 #[cfg(feature = "tower")]
-impl super::Session {
+impl crate::Session {
     /// Returns the properties that the session was bound to, and its client's now; `None` if either is not known.
     pub(crate) fn bound(&self) -> Option<(Bound, Bound)> {
         let state = self.state();
@@ -49,7 +49,7 @@ impl super::Session {
 }
 
 /// Binds the session if it is not bound yet or gets a new token.
-pub(super) fn keep(state: &mut State, limits: &Limits) {
+pub(in crate::session) fn keep(state: &mut State, limits: &Limits) {
     if state.client().is_known() && (state.will_rotate() || stored(state).is_none()) {
         bind(state, limits);
     }

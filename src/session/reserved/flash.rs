@@ -6,7 +6,7 @@ use std::fmt;
 
 use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
 
-use super::state::State;
+use crate::session::state::State;
 use crate::{Error, label};
 
 const FLASHES: &str = "sessile.flashes";
@@ -91,7 +91,7 @@ fn write(flashes: Vec<Flash>, limits: &Limits) -> Result<Option<Entry>, Error> {
     if flashes.is_empty() { Ok(None) } else { Ok(Some(Entry::model(&Flashes(flashes), limits)?)) }
 }
 
-pub(super) fn push(state: &mut State, flash: Flash, limits: &Limits) -> Result<(), Error> {
+pub(in crate::session) fn push(state: &mut State, flash: Flash, limits: &Limits) -> Result<(), Error> {
     let limits = *limits;
     let change = move |old: Option<&Entry>| {
         let mut flashes = read(old);
@@ -102,7 +102,7 @@ pub(super) fn push(state: &mut State, flash: Flash, limits: &Limits) -> Result<(
     state.update(FLASHES, new, Box::new(change), &limits)
 }
 
-pub(super) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
+pub(in crate::session) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
     let taken = read(state.get(FLASHES).as_ref());
     if !taken.is_empty() {
         let (shown, limits) = (taken.clone(), *limits);
@@ -122,6 +122,6 @@ pub(super) fn take(state: &mut State, limits: &Limits) -> Vec<Flash> {
     taken
 }
 
-pub(super) fn set_label(state: &mut State, text: &str, limits: &Limits) -> Result<(), Error> {
+pub(in crate::session) fn set_label(state: &mut State, text: &str, limits: &Limits) -> Result<(), Error> {
     label::changed(state.get(label::KEY).as_ref(), text).map_or(Ok(()), |entry| state.set(label::KEY, entry, limits))
 }

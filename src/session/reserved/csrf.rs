@@ -13,7 +13,7 @@ use std::fmt::Write;
 use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
 use sha2::{Digest, Sha256};
 
-use super::state::State;
+use crate::session::state::State;
 use crate::{Error, token::random_bytes};
 
 const KEY: &str = "sessile.csrf";
@@ -29,7 +29,7 @@ impl Model for Secret {
 }
 
 /// Returns the mask and the masked secret, in hexadecimal.
-pub(super) fn token(state: &mut State, limits: &Limits) -> Result<String, Error> {
+pub(in crate::session) fn token(state: &mut State, limits: &Limits) -> Result<String, Error> {
     let secret = match secret(state) {
         Some(secret) => secret,
         None => begin(state, limits)?,
@@ -42,14 +42,14 @@ pub(super) fn token(state: &mut State, limits: &Limits) -> Result<String, Error>
     Ok(text)
 }
 
-pub(super) fn is_token(state: &State, text: &str) -> bool {
+pub(in crate::session) fn is_token(state: &State, text: &str) -> bool {
     let (Some(secret), Some((mask, masked))) = (secret(state), parse(text)) else { return false };
     // As one integer: in constant time.
     u128::from_ne_bytes(xor(masked, mask)) == u128::from_ne_bytes(secret)
 }
 
 /// The session gets a new token. Removes the secret of the old one, even if another request is just creating it.
-pub(super) fn forget(state: &mut State) {
+pub(in crate::session) fn forget(state: &mut State) {
     state.remove(KEY);
 }
 

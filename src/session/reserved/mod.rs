@@ -1,0 +1,6 @@
+//! The values that this crate itself keeps in a session, under reserved keys: messages and the label, the secret of forms, and the
+//! client that the session is bound to. An application cannot read or write these keys.
+
+pub(super) mod binding;
+pub(super) mod csrf;
+pub(super) mod flash;
