@@ -36,13 +36,13 @@
 //!   such a save is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits), and is
 //!   [`SessionEnded`](crate::Error::SessionEnded) in the error of the other crate, so its request is answered with a 500. Only
 //!   `AxumSessionPool` returns `Ok`; its documentation gives the reason.
-//! - A commit is acknowledged by the store's [`Durability`](crate::Durability). A save that only moves the session's end to a
-//!   later time stays in memory until a tenth of the session's time has passed since its last write, and as long as the disk is
-//!   full: such a save never fails.
+//! - A commit is acknowledged as the store's [`Durability`](crate::Durability) requires. A save that only moves the session's
+//!   end to a later time stays in memory until a tenth of the session's time has passed since its last write, and as long as
+//!   the disk is full: such a save never fails.
 //! - The application sets the owner of a session with `owned_by`. Then [`Store::sessions_of`](crate::Store::sessions_of),
 //!   [`Store::destroy_sessions_of`](crate::Store::destroy_sessions_of) and the like, and the limit of
-//!   [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner), work as for sessions of this crate. See [Owners of
-//!   existing sessions](#owners-of-existing-sessions).
+//!   [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner), work as for sessions of this crate. See
+//!   [Owners of sessions that are there already](#owners-of-sessions-that-are-there-already).
 //! - Keys may have any bytes, including none, and up to 1 MiB; a session may have any number of them, and
 //!   [`Builder::record_limit`](crate::Builder::record_limit) bytes. [`Builder::key_limit`](crate::Builder::key_limit) and
 //!   [`Builder::keys_limit`](crate::Builder::keys_limit) set lower limits. A save over a limit is refused with an error that
