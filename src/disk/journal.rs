@@ -445,7 +445,7 @@ impl Journal {
     /// Closes `active` for appends. `is_sound`: no write or sync of it failed.
     pub(super) fn close_segment(&self, mut active: Active, is_sound: bool) {
         if is_sound {
-            // The mark only helps to tell damage from a torn write; without it, nothing is lost.
+            // The mark only distinguishes damage from a torn write; without it, nothing is lost.
             let _ = active.segment.mark();
         }
         let (label, is_unused) = (*active.segment.label(), active.segment.is_unused());

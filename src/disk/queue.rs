@@ -273,7 +273,7 @@ impl Queue {
         let (ends, rest) = extract_ends(queued);
         self.queued_bytes.store(rest.iter().map(|queued| queued.op.cost_bytes()).sum(), Ordering::Relaxed);
         state.queued = rest.into();
-        // A caller that waits for anything else is told at once to retry.
+        // A caller that waits for anything else gets an error at once, and retries.
         Self::hand_out(&mut state, ends)
     }
 

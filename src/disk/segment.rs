@@ -251,7 +251,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Marks the last frame as durable, so that recovery can tell damage to it from a write that was cut short. Not synced: it
+    /// Marks the last frame as durable, so that recovery distinguishes damage from a write that was cut short. Not synced: it
     /// costs nothing, and helps if it arrives.
     pub(super) fn mark(&mut self) -> io::Result<()> {
         if self.next == 0 || self.marked || self.end + MARK_BYTES > self.label.len_bytes {
