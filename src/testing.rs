@@ -1,4 +1,4 @@
-//! What tests of an application need: a store in a directory of its own, and a clock that is set by hand.
+//! Helpers for an application's tests: an in-memory store, and a manual clock.
 
 #[cfg(feature = "tower")]
 mod login;
@@ -19,16 +19,16 @@ use crate::{
     clock::{duration_ms, from_ms, to_ms},
 };
 
-/// A store that is gone when its last clone is dropped.
+/// Returns a store that is gone when its last clone is dropped.
 ///
 /// # Panics
-/// If the operating system gives no random bytes or no thread.
+/// If the operating system provides no random bytes or no thread.
 #[must_use]
 pub fn store() -> Store {
     Store::builder().open_in_memory().expect("a store without a file needs only randomness and a thread")
 }
 
-/// A new session in a store of its own.
+/// Returns a new session in its own store.
 ///
 /// # Panics
 /// As [`store`].
@@ -37,7 +37,7 @@ pub fn session() -> Session {
     store().session(None).expect("a new session needs no I/O")
 }
 
-/// A clock that moves only when it is told to. Clones are the same clock.
+/// A clock that moves only when a test moves it. Clones are the same clock.
 ///
 /// # Examples
 /// ```
@@ -65,32 +65,32 @@ struct ManualTime {
 }
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Returns a clock that shows `now`.
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
         Self(Arc::new(ManualTime { now_ms: AtomicU64::new(to_ms(now)), uptime_ms: AtomicU64::new(0) }))
     }
 
-    /// Lets time go by.
+    /// Advances the clock and the uptime.
     pub fn advance(&self, by: Duration) {
         self.0.uptime_ms.fetch_add(duration_ms(by), Ordering::Relaxed);
         self.0.now_ms.fetch_add(duration_ms(by), Ordering::Relaxed);
     }
 
-    /// Lets time go by while the clock stands still.
+    /// Advances the uptime while the clock stands still.
     pub fn freeze(&self, by: Duration) {
         self.0.uptime_ms.fetch_add(duration_ms(by), Ordering::Relaxed);
     }
 
-    /// Sets it, backward too. No time goes by: it jumps, and what a store makes of that is at
-    /// [`Builder::clock`](crate::Builder::clock).
+    /// Sets the clock, also backward. The uptime stays: the clock jumps, and [`Builder::clock`](crate::Builder::clock)
+    /// describes how a store handles that.
     pub fn set(&self, now: SystemTime) {
         self.0.now_ms.store(to_ms(now), Ordering::Relaxed);
     }
 }
 
 impl Default for ManualClock {
-    /// Shows the time of the operating system when it is made.
+    /// Shows the time of the operating system when it is created.
     fn default() -> Self {
         Self::at(SystemTime::now())
     }

@@ -1,6 +1,6 @@
-//! Checks the readers of what is on disk, byte by byte: for tests and the fuzz targets.
+//! Checks the readers of stored bytes, byte by byte: for tests and the fuzz targets.
 //!
-//! Knows what the writers write, and that a reader must take anything else for what it is: an end, damage or nothing.
+//! Knows what the writers write, and that a reader must classify anything else correctly: as an end, damage or nothing.
 
 use sessile_codec::{Limits, Meta, Patch};
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{keys::KeyRing, token::Key};
 
-/// Reads `data` as a segment's header and as its frames, then writes frames that `data` asks for, damages them as it says, and reads
-/// those.
+/// Reads `data` as a segment's header and as its frames. Then writes frames from `data`, damages them as `data` specifies, and
+/// reads those.
 pub(crate) fn journal(data: &[u8]) {
     if let Found::Label(label) = segment::read_label(data) {
-        // Either of the two copies may be the one that was read.
+        // Either copy may be the one that was read.
         let copy = [&label.encode()[..], &label.encode()].concat();
         assert_eq!(segment::read_label(&copy), Found::Label(label));
     }
@@ -26,7 +26,7 @@ pub(crate) fn journal(data: &[u8]) {
     written(data);
 }
 
-/// What recovery does with damage that is to be skipped. Gives the keys that were replayed, and whether all was whole.
+/// Reads as recovery does when it skips damage. Returns the replayed keys, and whether there was no damage.
 fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
     let (mut keys, mut from, mut is_whole) = (Vec::new(), 0, true);
     loop {
@@ -62,7 +62,7 @@ fn read_all(bytes: &[u8], salt: u64) -> (Vec<Key>, bool) {
     }
 }
 
-/// A journal of which every two bytes of `data` are a write; and another, of which the last three of them damage a byte.
+/// Checks a journal with one frame for every two bytes of `data`, then the same with one byte damaged by the last three.
 fn written(data: &[u8]) {
     const SALT: u64 = 0x5a17_5a17_5a17_5a17;
     let (mut bytes, mut expected, mut next) = (Vec::new(), Vec::new(), 0);
@@ -95,13 +95,13 @@ fn written(data: &[u8]) {
     let at = usize::from(u16::from_le_bytes([low, high])) % bytes.len();
     bytes[at] ^= with;
     let (found, is_whole) = read_all(&bytes, SALT);
-    // Whatever was hit, nothing else is made of it: some frames are missing, in their place or at the end.
+    // Whatever was hit, no other frame appears: some are missing, in the middle or at the end.
     let mut rest = expected.iter();
     assert!(found.iter().all(|key| rest.any(|expected| expected == key)), "in the same order");
     assert!(with != 0 || is_whole, "nothing was hit");
 }
 
-/// The number of the first frame of the last write.
+/// Returns the number of the first frame of the last write.
 fn frame_first(bytes: &[u8], salt: u64) -> u32 {
     let mut first = 0;
     for at in (0..bytes.len()).step_by(8) {
@@ -112,7 +112,7 @@ fn frame_first(bytes: &[u8], salt: u64) -> u32 {
     first
 }
 
-/// Reads `data` as the values of redb's meta table, a length before each, and as the value of a record.
+/// Reads `data` as the values of redb's meta table, each with a length before it, and as the value of a record.
 pub(crate) fn meta(data: &[u8]) {
     let mut rest = data;
     let mut next = || {

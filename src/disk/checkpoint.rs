@@ -1,13 +1,13 @@
-//! The thread behind the commit path: it moves closed segments into redb, makes segments ready, sweeps, puts damaged records aside
-//! and opens redb again after it failed.
+//! The thread behind the commit path: it moves closed segments into redb, prepares segments, sweeps, quarantines damaged
+//! records and reopens redb after a failure.
 //!
-//! Facts behind it: with 64 writers and one transaction for a whole 32 MiB segment, p99 of commits was ten times p50; in slices that
-//! wait for one another it was five times; a bare log, to which nothing but commits is written, has twelve to fifty where the disk is a virtual
-//! machine's. Sorted by key, neighbours share pages; of the frames of one key only the last is written.
+//! Facts behind it: with 64 writers and one transaction for a whole 32 MiB segment, p99 of commits was ten times p50. In slices
+//! that wait for one another it was five times. A bare log with nothing but commits has twelve to fifty on a virtual machine's
+//! disk. Sorted by key, neighbours share pages; of the frames of one key only the last is written.
 //!
-//! Invariants: no record is moved to a file that has lost its name, and no segment is removed because of one; a segment's last slice and
-//! the mark that says so are one transaction; a slice leaves the journal's memory only after its transaction is durable; what fails is
-//! tried again, after a pause that doubles.
+//! Invariants: no record is moved to a file that has lost its name, and no segment is removed because of one; a segment's last
+//! slice and its mark are one transaction; a slice is removed from the journal's memory only after its transaction is durable;
+//! a failed job is retried after a pause that doubles.
 
 mod expire;
 
@@ -45,7 +45,7 @@ pub(super) struct Checkpointer {
     queue: Arc<Queue>,
     upstream: Arc<dyn Upstream>,
     timeline: Arc<Timeline>,
-    /// What the file has of the time.
+    /// The time stored in the file.
     marked: Mutex<Mark>,
     sweep_interval: Duration,
     swept: AtomicU64,
@@ -53,15 +53,15 @@ pub(super) struct Checkpointer {
     degraded: AtomicBool,
 }
 
-/// Records in one transaction: so many, and one more for each of these bytes of the database's file. With quick-repair a transaction
-/// writes a map of the whole file, some 170 KB for each gigabyte, which then is 1,400 bytes for each record at most; and commits that
-/// come while a transaction is synced wait for its pages too.
+/// Records per transaction: `.0`, plus one for every `.1` bytes of the database's file. With quick-repair a transaction writes
+/// a map of the whole file, some 170 KB for each gigabyte. That is at most 1,400 bytes for each record; and commits during a
+/// transaction's sync wait for its pages too.
 const SLICE: (usize, u64) = (100, 8 << 20);
-/// The same of what has expired, which nobody waits for: fewer transactions, and commits never wait long behind one.
+/// The same for expired records, which no caller waits for: fewer transactions, and commits never wait long behind one.
 const SWEPT: (usize, u64) = (500, 4 << 20);
-/// How long a slice waits for commits to catch up with it, and all slices of a checkpoint together at most.
+/// How long a slice waits for commits to catch up, and how long all slices of a checkpoint wait at most.
 const PACE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_secs(2));
-/// How old the time in the file may get while nothing else is written: a transaction once an hour wears out no flash.
+/// How old the time in the file may get while nothing else is written: one transaction an hour does not wear out flash.
 const MARK_AGE: Duration = Duration::from_hours(1);
 /// The pause after a failure doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
@@ -80,7 +80,7 @@ impl Checkpointer {
         Self { journal, database, queue, upstream, timeline, marked, sweep_interval, swept, quarantined, degraded }
     }
 
-    /// The same, with the time that the file has when the store is opened.
+    /// Sets the time that the file contains when the store is opened.
     pub(super) fn since(self, marked: Option<Mark>) -> Self {
         Self { marked: Mutex::new(marked.unwrap_or_default()), ..self }
     }
@@ -97,7 +97,7 @@ impl Checkpointer {
         self.degraded.load(Ordering::Relaxed)
     }
 
-    /// Works until the journal is closed. Gives how the last checkpoint and the closing of the database went.
+    /// Runs jobs until the journal is closed. Returns the result of the last checkpoint and of closing the database.
     pub(super) fn run(&self) -> Result<(), Error> {
         let _answer = AnswerPanic(&self.journal);
         let result = self.work();
@@ -140,7 +140,7 @@ impl Checkpointer {
                         self.note(None);
                     }
                 }
-                // What failed may have begun before the store was closed, and before the disk worked again.
+                // The failure may have begun before the store was closed, and before the disk worked again.
                 Err(_) if self.journal.is_closing() && has_another_try => has_another_try = false,
                 Err(error) if self.journal.is_closing() => {
                     // The journal stays as it is, and the next open takes it over.
@@ -160,7 +160,7 @@ impl Checkpointer {
 
     fn next_sweep(&self) -> Instant {
         let now = Instant::now();
-        // A century stands for never where the platform's clock cannot represent the interval.
+        // A century means never, in case the platform's clock cannot represent the interval.
         now.checked_add(self.sweep_interval).unwrap_or(now + Duration::from_hours(876_600))
     }
 
@@ -177,7 +177,7 @@ impl Checkpointer {
         }
     }
 
-    /// Writes what the journal's memory has of a generation to redb. The last transaction also writes the generation's mark.
+    /// Writes the pending records of a generation to redb. The last transaction also writes the generation's mark.
     fn checkpoint(&self, label: &Label) -> Result<(), Error> {
         let keys = self.keys_of(label.generation);
         let give_up = Instant::now() + PACE.1;
@@ -197,17 +197,17 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// How many changes make a transaction, of so many and one more for each so many bytes of the file.
+    /// Returns the number of changes per transaction: `least`, plus one for every `bytes` bytes of the file.
     fn in_transaction(&self, (least, bytes): (usize, u64)) -> usize {
         least + usize::try_from(self.database.len_bytes() / bytes).unwrap_or(usize::MAX >> 1)
     }
 
-    /// The keys whose newest frame is in `generation`, sorted as redb sorts them.
+    /// Returns the keys whose newest frame is in `generation`, in redb's order.
     fn keys_of(&self, generation: u64) -> Vec<Key> {
         let mut keys = self.journal.pending().read().keys_of(generation);
         keys.sort_unstable();
         let mut kept = Vec::with_capacity(keys.len());
-        // A few at a time: the flusher, and with it everybody who waits for a commit, would wait until all have been looked up.
+        // In small parts: otherwise the flusher, and every waiting commit, would wait until all have been looked up.
         for some in keys.chunks(SLICE.0) {
             let pending = self.journal.pending().read();
             kept.extend(some.iter().filter(|key| pending.is_of(key, generation)));
@@ -215,8 +215,9 @@ impl Checkpointer {
         kept
     }
 
-    /// Asks redb which of the replayed `keys` it has, and corrects the count. A frame says what redb had when the frame was written, before
-    /// older segments were moved. Asking for all of them at open can take seconds if a large file is not in the page cache.
+    /// Asks redb which of the replayed `keys` it has, and corrects the count. A frame contains what redb had when the frame was
+    /// written, before older segments were moved. Asking for all of them at open can take seconds if a large file is not in the
+    /// page cache.
     fn recount(&self, keys: &[Key]) -> Result<(), Error> {
         if keys.is_empty() {
             return Ok(());
@@ -255,13 +256,13 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Runs `work` in one transaction. Returns how many records there are after it.
+    /// Runs `work` in one transaction. Returns the number of records after it.
     fn write(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<u64, Error> {
         self.database.check_name()?;
         self.database.with(|redb| tables::write(redb, self.database.form(), work))
     }
 
-    /// The same, with the time.
+    /// Runs `work` in one transaction that also stores the time.
     fn transact_and_mark(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<(), Error> {
         let clock = self.timeline.mark();
         self.transact(|tables| {
@@ -272,7 +273,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Notes the time in a transaction of its own, if what the file has is `age` old.
+    /// Stores the time in its own transaction, if the stored one is `age` old.
     fn mark_time(&self, age: Duration) -> Result<(), Error> {
         let (clock, marked) = (self.timeline.mark(), *self.marked.lock());
         if clock == marked || clock.certain_ms < marked.certain_ms.saturating_add(duration_ms(age)) {
@@ -298,13 +299,13 @@ impl Checkpointer {
     }
 }
 
-/// Returns an error to everybody who waits for the last checkpoint, if the thread panics.
+/// Returns an error to all callers that wait for the last checkpoint, if the thread panics.
 struct AnswerPanic<'a>(&'a Journal);
 
 impl Drop for AnswerPanic<'_> {
     fn drop(&mut self) {
         let error = Error::Degraded { source: Cause::text("the thread that writes the last checkpoint panicked") };
-        // Without effect after a result: the first answer counts.
+        // Without effect after a result: only the first one counts.
         self.0.ended(Err(error));
     }
 }

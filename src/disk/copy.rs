@@ -1,9 +1,9 @@
-//! Copies a store that nobody has open into a new one, whose records have another form or other keys.
+//! Copies a closed store into a new one, whose records have another form or other keys.
 //!
-//! In a file that was once plain, what is replaced stays readable in its free pages. So a store is not encrypted where it lies.
+//! In a file that was once plain, replaced records stay readable in its free pages. So a store is not encrypted in place.
 //!
-//! Invariants: the new store appears under its name complete or not at all; the old one is not changed and, while it is read, not
-//! opened by anybody else; what cannot be read for want of a key ends the copy, only damage is left out.
+//! Invariants: the new store appears under its name complete or not at all; the old one is not changed and, while it is read,
+//! cannot be opened by another process; a record without its key ends the copy, only damage is left out.
 
 use std::{ffi::OsString, io, sync::Arc, time::Duration};
 
@@ -33,7 +33,8 @@ impl Place {
 /// Records in one transaction.
 const SLICE: usize = 500;
 
-/// Gives how many sessions were copied. The journal of `from` must be empty, as a clean close leaves it.
+/// Copies `from` to `to`. Returns the number of copied sessions. The journal of `from` must be empty, as a clean close leaves
+/// it.
 pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, Error> {
     if to.volume.look(&to.name).is_ok() {
         return Err(to.cannot_open(io::Error::from(io::ErrorKind::AlreadyExists).into()));
@@ -54,7 +55,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
     };
     database::make(&*to.volume, &to.name, options, &new_meta, |new| {
         if let Some(clock) = meta.clock {
-            // Or a clock that was set back would bring back what had expired.
+            // Otherwise a clock that was set back would bring back expired sessions.
             write(new, &|tables| tables.set_clock(clock))?;
         }
         let mut after = None;
@@ -66,7 +67,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
             let mut changes = Vec::with_capacity(slice.len());
             for (key, found) in slice {
                 match found {
-                    // What ended was sealed for the old store, and does not open in the new one.
+                    // An ended session was sealed for the old store, and does not open in the new one.
                     Ok(record) if record.meta().owner == ENDED => {}
                     Ok(record) => {
                         notes += u64::from(is_note(&key));
@@ -86,7 +87,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
     let (new, meta) = Database::open(to.volume.clone(), &to.name, options, &to.encryption, Duration::ZERO)?;
     new.close()?;
     if meta.store_id != store_id {
-        // Somebody else was faster, and has the name.
+        // Another process was faster, and has the name.
         return Err(to.cannot_open(io::Error::from(io::ErrorKind::AlreadyExists).into()));
     }
     Ok(copied.saturating_sub(notes))

@@ -1,11 +1,11 @@
-//! The redb file: making it, opening it, and opening it again after it failed.
+//! The redb file: making it, opening it, and reopening it after a failure.
 //!
-//! Facts behind it: one I/O error, of a read too, closes redb for everyone until it is opened again; a damaged file makes it
+//! Facts behind it: one I/O error, even of a read, closes redb for all callers until it is reopened; a damaged file makes it
 //! panic now and then (0.3-1 % of flipped bits); and it takes a file of 0 bytes for a new one. So an existing file is never
-//! created, every call runs inside a panic boundary, and after a failure the file is opened anew.
+//! created, every call runs inside a panic boundary, and after a failure the file is reopened.
 //!
-//! Invariants: a new store appears under its name complete or not at all; one process at a time has the file, also while redb
-//! is closed after a failure; the file that is opened again is the one that was locked.
+//! Invariants: a new store appears under its name complete or not at all; one process at a time has the file, even while redb
+//! is closed after a failure; the file that is reopened is the one that was locked.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -34,9 +34,9 @@ use crate::{Error, error::Cause, keys::KeyRing, token::random_bytes};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) cache_bytes: usize,
-    /// Read the whole file and check it.
+    /// Read and check the whole file.
     pub(super) verify: bool,
-    /// Make a store of a file that is there and empty.
+    /// Make a store from an existing empty file.
     pub(super) accept_empty: bool,
 }
 
@@ -47,22 +47,23 @@ pub(super) struct Database {
     store_id: [u8; 16],
     form: AtRest,
     redb: RwLock<Option<redb::Database>>,
-    /// Holds the file's lock for as long as the store is open: redb's own goes each time that it has to be opened anew.
+    /// Holds the file's lock while the store is open: redb releases its own whenever it is reopened.
     lock: RwLock<Option<Lock>>,
-    /// Whether a call failed since it was opened.
+    /// Whether a call failed since redb was opened.
     failed: AtomicBool,
     /// When a reader last opened redb again, or tried to.
     tried: Mutex<Option<Instant>>,
 }
 
-/// How often a file that another process holds is tried again: a deploy waits for the old process to close, which takes some syncs.
+/// How often a lock that another process holds is tried again: a deploy waits for the old process to close, which takes some
+/// syncs.
 const LOCK_POLL: Duration = Duration::from_millis(10);
-/// The least time between two attempts of readers to reopen redb: as long as one takes on a slow disk, so that a disk which fails on and on
-/// is not kept busy by them.
+/// The least time between two attempts of readers to reopen redb: as long as one takes on a slow disk, so that readers do not
+/// keep a failing disk busy.
 const REVIVAL: Duration = Duration::from_millis(20);
 
 impl Database {
-    /// Opens the store `name`, or makes one where no file is.
+    /// Opens the store `name`, or makes one if there is no file.
     pub(super) fn open(
         volume: Arc<dyn Volume>,
         name: &OsStr,
@@ -74,7 +75,7 @@ impl Database {
             Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => {
                 return Err(Error::ReadOnly { path: volume.path(name), source: Cause::new(error) });
             }
-            // What else is in the way shows at once.
+            // Any other obstacle shows at once.
             Ok(()) | Err(_) => {}
         }
         match volume.look(name).map(|seen| seen.len_bytes) {
@@ -108,7 +109,7 @@ impl Database {
             tried: Mutex::default(),
         };
         if is_outdated {
-            // The old key is to be dropped one day, and the store to be opened without it.
+            // The store must open without the old key once that is removed.
             let sealed = database.form.seal_secret(&mac_keys)?;
             database.with(|redb| tables::write(redb, &database.form, |tables| tables.set_mac_keys(&sealed)))?;
         }
@@ -121,12 +122,12 @@ impl Database {
         self.volume.path(&self.name)
     }
 
-    /// How its records stand in it, and in its journal.
+    /// Returns the form of the records in it and in its journal.
     pub(super) fn form(&self) -> &AtRest {
         &self.form
     }
 
-    /// Runs `work` on redb. Its failure, or a panic in it, is told as the disk's.
+    /// Runs `work` on redb. Returns its failure, or a panic in it, as an error of the disk.
     pub(super) fn with<T>(&self, work: impl FnOnce(&redb::Database) -> Result<T, redb::Error>) -> Result<T, Error> {
         let redb = self.redb.read();
         let Some(redb) = &*redb else {
@@ -138,13 +139,13 @@ impl Database {
         })
     }
 
-    /// Whether it must be opened again.
+    /// Whether redb must be reopened.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Whether the store's file still has its name. If not, nothing may be removed that only this file has taken over: what is there now is
-    /// another file, or nothing.
+    /// Checks that the store's file still has its name. If it has not, nothing may be removed that only this file contains: the
+    /// name now has another file, or none.
     pub(super) fn check_name(&self) -> Result<(), Error> {
         match &*self.lock.read() {
             Some(lock) => lock.check_name(&*self.volume, &self.name),
@@ -157,8 +158,8 @@ impl Database {
         self.renew(&mut self.redb.write())
     }
 
-    /// Opens redb again for a reader that found it closed, unless somebody has by now. Returns whether the reader may try again. A disk that
-    /// fails on and on is asked no more often than each [`REVIVAL`].
+    /// Reopens redb for a reader that found it closed, unless another thread has by now. Returns whether the reader may retry.
+    /// A failing disk is tried at most once every [`REVIVAL`].
     pub(super) fn revive(&self) -> bool {
         let mut slot = self.redb.write();
         if slot.is_some() && !self.has_failed() {
@@ -175,7 +176,7 @@ impl Database {
     }
 
     fn renew(&self, slot: &mut Option<redb::Database>) -> Result<(), Error> {
-        // A database that failed may fail to close, too; what it held back is still in the journal.
+        // A database that failed may fail to close, too; what it did not write is still in the journal.
         let old = slot.take();
         drop(bounded(|| old.map_or(Ok(()), redb::Database::close)));
         if self.volume.look(&self.name).is_ok_and(|seen| seen.len_bytes == 0) {
@@ -185,7 +186,7 @@ impl Database {
         let Some(lock) = &*lock else { return Err(Error::Closed) };
         let opened = open_redb(&*self.volume, &self.name, Options { verify: false, ..self.options }, lock);
         let (redb, meta) = opened.map_err(|error| match error {
-            // The store is open: this is the disk's state, and passes.
+            // The store is open: this is a passing state of the disk.
             Error::Open { source, .. } => Error::Degraded { source },
             error => error,
         })?;
@@ -199,7 +200,7 @@ impl Database {
     }
 
     pub(super) fn close(&self) -> Result<(), Error> {
-        // Held to the end, so that no reader opens it again meanwhile.
+        // Held to the end, so that no reader reopens it meanwhile.
         let mut slot = self.redb.write();
         let redb = slot.take();
         let closed = bounded(|| redb.map_or(Ok(()), redb::Database::close)).map_err(|source| Error::Degraded { source });
@@ -217,12 +218,12 @@ impl Database {
     }
 }
 
-/// A file's lock, let go of when this is dropped. To close the file would not do: a child process has a copy of the handle from the moment
-/// it is started until it runs its own program, and the store could not be opened for so long.
+/// A file's lock, released on drop. Closing the file is not enough: a child process has a copy of the handle from its start
+/// until it runs its own program, and the store could not be opened until then.
 struct Lock(Box<dyn VolumeFile>);
 
 impl Lock {
-    /// Whether the file that is locked has this name.
+    /// Checks that the locked file has this name.
     fn check_name(&self, volume: &dyn Volume, name: &OsStr) -> Result<(), Error> {
         let degraded = |error| Error::Degraded { source: Cause::new(error) };
         let id = self.0.id().map_err(degraded)?;
@@ -236,7 +237,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A lock that stays is one that the system takes back with the process.
+        // If this fails, the system releases the lock when the process ends.
         let _ = self.0.unlock();
     }
 }
@@ -244,7 +245,7 @@ impl Drop for Lock {
 fn take_lock(volume: &dyn Volume, name: &OsStr, wait: Duration) -> Result<Lock, Error> {
     let give_up = Instant::now().checked_add(wait);
     let file = volume.open(name).map_err(|error| cannot_open(volume, name, error))?;
-    // A lock of Windows shuts out the other handles of its own process, too: there redb's file is locked by nobody but redb's user.
+    // On Windows a lock also excludes the other handles of its own process, so redb alone locks its file there.
     while cfg!(unix) && !file.try_lock().map_err(|error| cannot_open(volume, name, error))? {
         if give_up.is_some_and(|at| Instant::now() >= at) {
             return Err(Error::AlreadyOpen { path: volume.path(name) });
@@ -260,11 +261,12 @@ fn open_redb(volume: &dyn Volume, name: &OsStr, options: Options, lock: &Lock) -
     if ids.map(|(id, locked)| id != locked).map_err(|error| cannot_open(volume, name, error))? {
         return Err(Error::FileReplaced { path: volume.path(name) });
     }
-    // With a backend of one's own, redb's `open` is this one, and it takes an empty file for a new database.
+    // With a custom backend, redb's `open` is this call, and it takes an empty file for a new database.
     if file.len_bytes().map_err(|error| cannot_open(volume, name, error))? == 0 {
         return Err(Error::EmptyFile { path: volume.path(name) });
     }
-    // A killed process may have left its last commit to the page cache alone; redb's own open syncs the file before anybody builds on it.
+    // A killed process may have left its last commit only in the page cache; redb's own open syncs the file before anything
+    // builds on it.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         redb::Builder::new()
             .set_cache_size(options.cache_bytes)
@@ -298,8 +300,8 @@ fn new_meta(encryption: &Encryption) -> Result<StoreMeta, Error> {
     Ok(StoreMeta::new(store_id, form.seal_secret(&KeyRing::generate()?.to_bytes())?, &form))
 }
 
-/// Makes a new store of the file `into`, which is there and empty, and may have no other name: the mount point of a single file. A crash in
-/// between leaves a file that is no store, because its first page comes last.
+/// Makes a new store in the file `into`, which exists, is empty, and may have no other name: the mount point of a single file.
+/// A crash in between leaves a file that is not a store, because its first page is written last.
 fn fill(
     volume: &dyn Volume,
     name: &OsStr,
@@ -329,7 +331,7 @@ fn fill(
     made
 }
 
-/// A name that nobody has.
+/// Returns an unused name.
 fn draft_name(name: &OsStr) -> Result<OsString, Error> {
     let suffix = u64::from_ne_bytes(random_bytes()?);
     let mut draft = name.to_owned();
@@ -337,7 +339,7 @@ fn draft_name(name: &OsStr) -> Result<OsString, Error> {
     Ok(draft)
 }
 
-/// Makes a complete store under a name of its own, with what `fill` puts into it, then gives it the name it was asked for.
+/// Makes a complete store under a draft name, with the content that `fill` writes, then gives it the name `name`.
 pub(super) fn make(
     volume: &dyn Volume,
     name: &OsStr,
@@ -352,7 +354,7 @@ pub(super) fn make(
         bounded(|| redb.close()).map_err(failed)?;
         volume.publish(&draft, name).and_then(|()| volume.sync()).map_err(|error| failed(error.into()))
     });
-    // Under its own name it is of no use to anybody, if it still has it.
+    // Under its draft name, if it still has it, it is useless.
     let _ = volume.remove(&draft);
     made
 }
@@ -394,7 +396,7 @@ mod tests {
         let volume = super::super::directory::of(&dir.path().join("store")).unwrap().unwrap().0;
         let name = OsStr::new("store");
         let file = std::fs::File::create(dir.path().join("store")).unwrap();
-        // As a child has it, before it runs its own program.
+        // As a child has it before it runs its own program.
         let copy = file.try_clone().unwrap();
         assert!(VolumeFile::try_lock(&file).unwrap());
         let lock = Lock(Box::new(file));

@@ -1,7 +1,7 @@
-//! The thread that writes the journal: one write and one sync for all commits that came while the one before it went on.
+//! The thread that writes the journal: one write and one sync for all commits that arrived during the previous one.
 //!
-//! Invariants: nothing but a successful sync resolves a group with success; what could not be written is told to everyone who
-//! waits for it, and is tried again in a fresh segment; no error ends the thread before the store is closed.
+//! Invariants: only a successful sync resolves a group with success; what could not be written is reported to all callers that
+//! wait for it, and is retried in a fresh segment; no error ends the thread before the store is closed.
 
 use std::{
     sync::{
@@ -31,19 +31,19 @@ pub(super) struct Flusher {
     degraded: AtomicBool,
 }
 
-/// The pause after a failure doubles from the first to the second: short enough that a store works again within half a second of its disk,
-/// long enough that a disk which fails on and on is not kept busy.
+/// The pause after a failure doubles from the first to the second: short enough that a store works again within half a second
+/// of its disk, long enough that a disk that keeps failing is not kept busy.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// How long the queue must be empty before the last write is marked as durable. Longer than the gaps of a store under load, which then writes no
-/// marks: the next frame says the same.
+/// How long the queue must be empty before the last write is marked as durable. Longer than the gaps of a store under load,
+/// which then writes no marks: the next frame implies the same.
 const IDLE: Duration = Duration::from_millis(10);
 /// An eighth of a segment is kept for the ends of sessions when no other segment is ready: in the shortest, room for 170 frames of an end,
 /// which take 48 bytes.
 const RESERVE: u64 = 8;
 
-/// Why a batch was not written to its end.
+/// Why a batch was not written completely.
 enum Stop {
-    /// There is no room, because redb does not take over what is there.
+    /// There is no room, because redb does not take over closed segments.
     Full(Error),
     Failed(Error),
 }
@@ -61,7 +61,7 @@ impl Flusher {
         self.degraded.load(Ordering::Relaxed)
     }
 
-    /// Works until the queue is closed. What it cannot write then is left to the last checkpoint.
+    /// Writes batches until the queue is closed. What it cannot write then is left to the last checkpoint.
     pub(super) fn run(&self) {
         let mut writer = WriterState::default();
         let mut pause = PAUSE.0;
@@ -91,7 +91,7 @@ impl Flusher {
 
     fn next_batch(&self, writer: &mut WriterState) -> Batch {
         if self.journal.is_starved() {
-            // A record that is too long for the room there is must not keep the ends behind it waiting.
+            // A record that is too long for the remaining room must not delay the ends behind it.
             if std::mem::take(&mut writer.too_long) || !self.journal.has_ready() {
                 return self.queue.take_ends(Instant::now() + PAUSE.0);
             }
@@ -100,24 +100,24 @@ impl Flusher {
         let unmarked = writer.active.as_mut().filter(|active| !active.segment.is_marked());
         let Some(unmarked) = unmarked else { return self.queue.take(None) };
         let batch = self.queue.take(Some(Instant::now() + IDLE));
-        // Not while there is work: the next write says the same.
+        // Not while there is work: the next write implies the same.
         if batch.ops.is_empty() && !batch.closing {
-            // Its failure shows at the next write, which somebody waits for.
+            // A failure shows at the next write, which a caller waits for.
             let _ = unmarked.segment.mark();
         }
         batch
     }
 
-    /// Answers those who wait for a batch.
+    /// Resolves the callers that wait for a batch.
     fn tell(&self, writer: &mut WriterState, waiters: &Waiters, result: Result<(), Stop>) {
         let was_starved = self.journal.is_starved();
         let result = match result {
-            // The ends were written; for everything else there was no room.
+            // The ends were written; there was no room for anything else.
             Ok(()) if was_starved => {
                 writer.owed.drain(..).chain([waiters.ends.clone()]).for_each(|ends| ends.resolve(Ok(())));
                 Err(self.journal.trouble().unwrap_or_else(full))
             }
-            // What ends is back in the queue, and is written before anything else.
+            // The ends are back in the queue, and are written before anything else.
             Err(Stop::Full(error)) if !was_starved => {
                 writer.owed.push(waiters.ends.clone());
                 writer.too_long = self.journal.has_ready();
@@ -128,7 +128,7 @@ impl Flusher {
             Ok(()) => Ok(()),
             Err(Stop::Full(error) | Stop::Failed(error)) => Err(error),
         };
-        // Before anybody hears of it: whoever is refused finds the store degraded.
+        // Before the callers are resolved: a caller that is refused finds the store degraded.
         self.note(result.as_ref().err());
         writer.owed.drain(..).for_each(|ends| ends.resolve(result.clone()));
         waiters.resolve(&result);
@@ -140,7 +140,7 @@ impl Flusher {
         }
     }
 
-    /// Writes `ops` in their order. Gives how many of them are durable.
+    /// Writes `ops` in order. Returns how many of them are durable.
     fn write(&self, writer: &mut WriterState, ops: &[Queued]) -> (usize, Result<(), Stop>) {
         let mut written = 0;
         while written < ops.len() {
@@ -153,7 +153,7 @@ impl Flusher {
     }
 
     fn write_some(&self, writer: &mut WriterState, ops: &[Queued]) -> Result<usize, Stop> {
-        // With the reserve beside it: a segment that only just held the frame would be full before it is begun.
+        // With the reserve added: a segment that only just held the frame would be full before its first write.
         let needed = frame::len_bytes(&ops[0].op, self.database.form()) as u64;
         let needed = needed + needed.div_ceil(RESERVE - 1);
         let Some(active) = &mut writer.active else {
@@ -164,7 +164,7 @@ impl Flusher {
             return Ok(0);
         };
         if !writer.announced {
-            // The checkpointer is the one who opens redb again.
+            // Only the checkpointer reopens redb.
             let generation = active.segment.label().generation;
             let announced = self.journal.announce(&self.database, generation, writer.named);
             announced.inspect_err(|_| self.journal.nudge()).map_err(Stop::Failed)?;
@@ -200,18 +200,19 @@ impl Flusher {
         Ok(count)
     }
 
-    /// Goes on in the next segment, and seals what comes before it in the order in which it was made. The one before names the next.
+    /// Continues in the next segment, and closes the ones before it in the order in which they were made. The last of them
+    /// names the next.
     fn turn_to(&self, writer: &mut WriterState, next: Next) {
         let generation = next.active.segment.label().generation;
         (writer.announced, writer.named) = (false, false);
         for mut done in writer.active.replace(next.active).into_iter().chain(next.skipped) {
-            // If it fails, the database names the next one, and the file is not written to again.
+            // If this fails, the database names the next one, and this file is not written to again.
             writer.named = done.segment.go_on(generation).is_ok();
             self.journal.close_segment(done, writer.named);
         }
     }
 
-    /// Passes what could not be written to the last checkpoint, waits for that, and returns its result to everybody who waits.
+    /// Leaves what could not be written to the last checkpoint, waits for it, and resolves all waiting callers with its result.
     fn finish(&self, writer: WriterState, rest: &[Queued], batch: &Batch) {
         self.journal.leave(rest);
         if let Some(active) = writer.active {
@@ -229,7 +230,7 @@ impl Flusher {
     }
 }
 
-/// What the flusher writes with.
+/// The flusher's state.
 #[derive(Default)]
 struct WriterState {
     active: Option<Active>,
@@ -238,9 +239,9 @@ struct WriterState {
     /// Whether the segment before names it.
     named: bool,
     buffer: Vec<u8>,
-    /// Whether it was the length of a record that there was no room for.
+    /// Whether there was no room because a record was too long.
     too_long: bool,
-    /// Those who wait for ends that came when there was no room.
+    /// Groups of ends that came when there was no room.
     owed: Vec<Arc<Group>>,
 }
 

@@ -1,7 +1,7 @@
-//! How a store's records stand on disk: as they are, or sealed.
+//! The form of a store's records on disk: plain or sealed.
 //!
-//! Invariants: all records of a store have one form, which its `meta` table names; a record that does not open is never read in
-//! another way.
+//! Invariants: all records of a store have one form, which its `meta` table names; a record that cannot be opened is never read
+//! in another way.
 #![cfg_attr(
     not(feature = "encryption"),
     expect(unused_variables, clippy::unnecessary_wraps, clippy::unused_self, reason = "sealing needs all of it, and can fail")
@@ -31,7 +31,7 @@ use crate::{
 /// The layout of sealed records that this build writes and reads.
 pub(super) const FORMAT: u32 = 1;
 
-/// What the application wants its records sealed with, if with anything.
+/// The keys that the application wants its records sealed with, if any.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Encryption {
     #[cfg(feature = "encryption")]
@@ -46,31 +46,31 @@ pub(super) enum AtRest {
     Sealed(Box<RecordSealer>),
 }
 
-/// What can be known of a stored record without reading it, unchecked: for indexes, never for serving.
+/// The fields that can be read without opening the record. Unchecked: for indexes, never for serving.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IndexedFields {
-    /// The last moment of the minute in which it ends, if it is sealed.
+    /// If the record is sealed: the last moment of the minute in which its session ends.
     pub(super) deadline_ms: u64,
     pub(super) owner: [u8; 16],
 }
 
-/// Why stored bytes are no record.
+/// Why stored bytes are not a record.
 #[derive(Clone, Debug)]
 pub(crate) enum Unreadable {
     Codec(CodecError),
-    /// What was sealed was changed, or moved.
+    /// The sealed bytes were changed, or moved to another key.
     #[cfg(feature = "encryption")]
     Altered,
-    /// It may be a good record.
+    /// Sealed with a key that is not configured; it may be a good record.
     #[cfg(feature = "encryption")]
     UnknownKey(SealKeyId),
-    /// The same, of another release.
+    /// Sealed by another release; it may be a good record.
     #[cfg(feature = "encryption")]
     OtherSeal(u8),
 }
 
 impl Encryption {
-    /// The form of a new store.
+    /// Returns the form of a new store.
     pub(super) fn form(&self, store_id: [u8; 16]) -> AtRest {
         #[cfg(feature = "encryption")]
         if let Some(keys) = &self.keys {
@@ -79,7 +79,7 @@ impl Encryption {
         AtRest::Plain
     }
 
-    /// The form of the store at `path`, which says `meta` of itself.
+    /// Returns the form of the store at `path`, whose `meta` table is `meta`.
     pub(super) fn form_of(&self, meta: &StoreMeta, path: &Path) -> Result<AtRest, Error> {
         let path = path.into();
         match (self.form(meta.store_id), meta.sealed) {
@@ -98,7 +98,7 @@ impl AtRest {
         !matches!(self, Self::Plain)
     }
 
-    /// A secret of the store itself as it stands in `meta`.
+    /// Returns a secret of the store in its form for the `meta` table.
     pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         match self {
             Self::Plain => Ok(Zeroizing::new(secret.to_vec())),
@@ -107,7 +107,7 @@ impl AtRest {
         }
     }
 
-    /// That secret, and whether it should be sealed anew, because an old key did it.
+    /// Returns that secret, and whether it should be sealed again because an old key sealed it.
     pub(super) fn open_secret(&self, stored: &[u8], path: &Path) -> Result<(Zeroizing<Vec<u8>>, bool), Error> {
         match self {
             Self::Plain => Ok((Zeroizing::new(stored.to_vec()), false)),
@@ -120,7 +120,7 @@ impl AtRest {
         }
     }
 
-    /// What the file at `path` holds was sealed with `key`, which is none of ours.
+    /// Returns the error that the file at `path` was sealed with `key`, which is not configured.
     #[cfg(feature = "encryption")]
     pub(super) fn unknown_key(&self, key: SealKeyId, path: &Path) -> Error {
         let known = match self {
@@ -130,7 +130,7 @@ impl AtRest {
         Error::UnknownSealKey { path: path.into(), key, known }
     }
 
-    /// Bytes that `record` takes.
+    /// Returns the number of bytes that `record` takes.
     pub(super) fn len_bytes(&self, record: &Record) -> usize {
         let len = record.bytes().len();
         match self {
@@ -140,7 +140,7 @@ impl AtRest {
         }
     }
 
-    /// Writes `record`, which is under `key`, into so many bytes.
+    /// Writes `record`, which is under `key`, into `into`, which has [`len_bytes`](Self::len_bytes).
     pub(super) fn write(&self, into: &mut [u8], key: &Key, record: &Record) -> Result<(), Error> {
         match self {
             Self::Plain => into.copy_from_slice(record.bytes()),
@@ -150,7 +150,7 @@ impl AtRest {
         Ok(())
     }
 
-    /// The record that `bytes` are, which stood under `key`.
+    /// Reads the record in `bytes`, which was stored under `key`.
     pub(super) fn read(&self, bytes: &[u8], key: &Key) -> Result<Record, Unreadable> {
         let check = |bytes: &[u8]| Record::check(bytes, key, Limits::UNLIMITED.record_bytes).map_err(Unreadable::Codec);
         match self {
@@ -160,7 +160,7 @@ impl AtRest {
         }
     }
 
-    /// Whether `bytes` are sealed with another key than the one that seals now.
+    /// Whether `bytes` are sealed with a key other than the current one.
     #[cfg(feature = "sealed")]
     pub(super) fn is_outdated(&self, bytes: &[u8]) -> bool {
         match self {
@@ -170,7 +170,7 @@ impl AtRest {
         }
     }
 
-    /// What can be known of `bytes` without reading them.
+    /// Returns the fields of `bytes` that can be read without opening them.
     pub(super) fn outline(&self, bytes: &[u8]) -> Option<IndexedFields> {
         match self {
             Self::Plain => Meta::peek(bytes).map(|meta| IndexedFields { deadline_ms: meta.deadline_ms(), owner: meta.owner }),
@@ -179,7 +179,8 @@ impl AtRest {
         }
     }
 
-    /// The handle of the session whose record is `bytes`, for a notification that it has ended; `None` if there is none to read.
+    /// Returns the handle of the session whose record is `bytes`, for a notification that it has ended; `None` if it cannot be
+    /// read.
     pub(super) fn handle(&self, bytes: &[u8], key: &Key) -> Option<Handle> {
         let meta = match self {
             Self::Plain => Meta::peek(bytes)?,
@@ -189,14 +190,14 @@ impl AtRest {
         (meta.handle != 0).then(|| Handle::of(&meta))
     }
 
-    /// Whether `bytes` are no record of any release.
+    /// Whether `bytes` are not a record of any release.
     pub(super) fn is_damaged(&self, bytes: &[u8], key: &Key) -> bool {
         self.read(bytes, key).is_err_and(|error| error.is_damage())
     }
 }
 
 impl Unreadable {
-    /// Whether the bytes are broken, rather than somebody else's to read.
+    /// Whether the bytes are broken, rather than from another release or sealed with another key.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Self::Codec(error) => is_damage(error),
@@ -210,7 +211,7 @@ impl Unreadable {
 
 #[cfg(feature = "foreign")]
 impl Unreadable {
-    /// The error for who would write over it.
+    /// Converts it into the error for a caller that would overwrite the record.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Codec(error) => error.into(),

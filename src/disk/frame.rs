@@ -1,4 +1,4 @@
-//! One change of one session as bytes in the journal, and where a journal's valid frames end.
+//! The encoding of one session's change in the journal, and where a journal's valid frames end.
 //!
 //! ```text
 //! salt u64 | crc u32 | payload length u32 | number u32 | first u32 | kind u32 | 0 u32 | record key [16] | payload, padded to 8
@@ -8,12 +8,12 @@
 //! first frame that became durable together with it. The CRC-32 covers everything after itself, and begins from the salt.
 //!
 //! Invariants:
-//! - Only a frame of this very generation is read: 64 random bits that no client ever sees stand in each of its frames, so neither
-//!   what an earlier generation left in reused space nor a frame that a visitor put into a session's value passes for one.
-//! - A write is synced before the next one begins. So a bad frame in the last write is a write that a crash cut short, and is cut
-//!   off; a bad frame with a later *write* behind it is damage, because it had been synced, and is told.
+//! - Only a frame of this very generation is read: each of its frames contains 64 random bits that no client ever sees. So
+//!   neither an earlier generation's bytes in reused space nor a frame inside a session's value passes for one.
+//! - A write is synced before the next one begins. So a bad frame in the last write is a write that a crash cut short, and is
+//!   cut off. A bad frame with a later *write* behind it had been synced: it is reported as damage.
 //!
-//! Knows nothing of files or of what is in a record.
+//! Knows nothing of files or of the contents of records.
 
 use bytes::{Buf, BufMut};
 use sessile_codec::{Error as CodecError, Record};
@@ -49,7 +49,7 @@ pub(super) struct Position {
     pub(super) first: u32,
 }
 
-/// Bytes that the frame of `op` takes.
+/// Returns the length of the frame of `op`.
 pub(super) fn len_bytes(op: &Op, form: &AtRest) -> usize {
     let payload = match op {
         Op::Put { record, .. } => form.len_bytes(record),
@@ -82,8 +82,8 @@ fn put(into: &mut Vec<u8>, key: &Key, record: &Record, form: &AtRest) -> Result<
     form.write(&mut into[start..], key, record)
 }
 
-/// Appends a frame that changes nothing: it says that every frame before it was synced. `goes_on`: the generation that the journal goes on
-/// in, if this is the last frame of its own.
+/// Appends a mark: a frame that changes nothing, and means that every frame before it was synced. `goes_on`: the next
+/// generation, if this is the last frame of its own.
 pub(super) fn encode_mark(into: &mut Vec<u8>, salt: Salt, at: Position, goes_on: Option<u64>) {
     let mut key = [0; 16];
     (&mut key[..]).put_u64_le(goes_on.unwrap_or_default());
@@ -101,7 +101,7 @@ fn append(
 ) -> Result<(), Error> {
     let start = into.len();
     into.put_u64_le(salt);
-    // The checksum and the length, which are written when they are known.
+    // The checksum and the length; filled in below.
     into.put_u64_le(0);
     into.put_u32_le(at.number);
     into.put_u32_le(at.first);
@@ -131,7 +131,7 @@ struct Raw<'a> {
     kind: u32,
     key: Key,
     payload: &'a [u8],
-    /// Bytes it takes.
+    /// Length of the whole frame.
     len: usize,
 }
 
@@ -152,18 +152,18 @@ fn raw(bytes: &[u8], salt: Salt) -> Option<Raw<'_>> {
     Some(Raw { at, kind, key, payload: &frame[HEADER..HEADER + payload_len], len })
 }
 
-/// What a frame says.
+/// The contents of a frame.
 pub(super) enum Replayed {
     Change {
         op: Op,
         fresh: bool,
     },
-    /// The journal goes on in this generation.
+    /// The journal continues in this generation.
     GoesOn(u64),
 }
 
 impl Raw<'_> {
-    /// `Ok(None)`: a mark that says no more. `Err`: no frame that this build writes, though its CRC is right.
+    /// `Ok(None)`: a plain mark. `Err`: not a frame that this build writes, though its CRC is right.
     fn parse(&self, form: &AtRest) -> Result<Option<Replayed>, Bad> {
         let record = |bytes: &[u8], key: &Key| form.read(bytes, key).map_err(Bad::from);
         let key = self.key;
@@ -184,10 +184,10 @@ impl Raw<'_> {
     }
 }
 
-/// Why a frame cannot be taken over.
+/// Why a frame cannot be replayed.
 enum Bad {
     Damaged,
-    /// It holds a good record of another release.
+    /// It contains a good record of another release.
     OtherFormat(CodecError),
     #[cfg(feature = "encryption")]
     OtherSeal(u8),
@@ -213,11 +213,11 @@ impl From<Unreadable> for Bad {
 pub(super) enum FrameEnd {
     /// Nothing behind the last frame.
     Clean,
-    /// A write that a crash cut short: its bytes begin at this offset, and nobody was told that it was durable.
+    /// A write that a crash cut short: its bytes begin at this offset, and it was never acknowledged.
     Torn { offset: usize },
-    /// At this offset stood a frame that had been synced.
+    /// At this offset was a frame that had been synced.
     Damaged { offset: usize },
-    /// Another release wrote a frame, and reads it.
+    /// Another release wrote a frame, and can read it.
     OtherFormat(CodecError),
     #[cfg(feature = "encryption")]
     OtherSeal(u8),
@@ -226,8 +226,8 @@ pub(super) enum FrameEnd {
     UnknownKey(SealKeyId),
 }
 
-/// Gives each frame in `bytes` from offset `from` on to `visit`, up to the first that is not valid. `from` is 0, or what
-/// [`next_valid`] gave.
+/// Calls `visit` with each frame in `bytes` from offset `from` up to the first that is not valid. `from` is 0 or a result of
+/// [`next_valid`].
 pub(super) fn replay(bytes: &[u8], salt: Salt, form: &AtRest, from: usize, mut visit: impl FnMut(Replayed)) -> FrameEnd {
     let start = if from == 0 { None } else { bytes.get(from..).and_then(|rest| raw(rest, salt)) };
     let Position { mut number, mut first } = start.map_or_else(Position::default, |frame| frame.at);
@@ -263,14 +263,14 @@ pub(super) fn has_any(bytes: &[u8], salt: Salt) -> bool {
     bytes.chunks_exact(8).any(|chunk| chunk == salt.to_le_bytes())
 }
 
-/// Where the first valid frame after the damage at `offset` stands, for those who want to save what can be saved.
+/// Returns the offset of the first valid frame after the damage at `offset`, to salvage what is left.
 pub(super) fn next_valid(bytes: &[u8], salt: Salt, form: &AtRest, offset: usize) -> Option<usize> {
     (offset + 8..bytes.len())
         .step_by(8)
         .find(|at| raw(&bytes[*at..], salt).is_some_and(|frame| !matches!(frame.parse(form), Err(Bad::Damaged))))
 }
 
-/// What it means that no valid frame `number` stands at `offset`.
+/// Classifies the lack of a valid frame `number` at `offset`.
 fn end(bytes: &[u8], salt: Salt, offset: usize, number: u32) -> FrameEnd {
     let rest = &bytes[offset..];
     let mut torn = false;
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn g6_neither_half_of_the_salt_alone_makes_a_frame() {
-        // Whoever knew the salt that stands in the frames would still need it for the checksum, and the other way round.
+        // An attacker who knew the salt in the frames would still need it for the checksum, and the reverse.
         let mut salted = frames(OTHER, 1);
         salted[..8].copy_from_slice(&SALT.to_le_bytes());
         assert_eq!(count(&salted), (0, FrameEnd::Torn { offset: 0 }));

@@ -1,6 +1,6 @@
-//! Files in memory, for a store that needs none on disk. They are gone with the volume.
+//! Files in memory, for a store that needs none on disk. Dropping the volume drops them.
 //!
-//! Invariant: a file that has no name and no handle any more takes no memory.
+//! Invariant: a file without a name and without a handle takes no memory.
 
 use std::{
     collections::BTreeMap,
@@ -202,7 +202,7 @@ impl Drop for Handle {
     }
 }
 
-/// What tests of this module's siblings do to files.
+/// What the tests of sibling modules do to files.
 #[cfg(test)]
 impl InMemory {
     pub(crate) fn contents(&self, name: impl AsRef<OsStr>) -> Option<Vec<u8>> {

@@ -1,15 +1,17 @@
-//! The journal: segments that are appended to, kept until redb has what they say, and used again; and what they hold.
+//! The journal: its segments, which are appended to, kept until redb has their frames, and used again; and their pending
+//! records.
 //!
-//! Two threads share it. The *flusher* appends to the active segment; when it is full it takes the ready one and leaves the full
-//! one closed. The *checkpointer* moves closed segments into redb, oldest first, and makes ready ones of their files.
+//! Two threads share it. The *flusher* appends to the active segment; when that is full, it takes the ready one and closes the
+//! full one. The *checkpointer* moves closed segments into redb, oldest first, and makes ready ones from their files.
 //!
 //! Invariants:
-//! - Generations count up without a gap; the database's mark says which of them it has as a whole.
-//! - The database knows that a journal is in use before the first frame is written, so a journal that has gone is missed.
-//! - Before the first frame of a segment is acknowledged, the segment before it or the database names it, so that it is missed, too.
-//! - A segment goes, or is used again, only after the database has what it says and knows that it has.
+//! - Generations count up without a gap; the database's mark contains the last one that it has completely.
+//! - The database stores that a journal is in use before the first frame is written, so a lost journal is noticed.
+//! - Before the first frame of a segment is acknowledged, the segment before it or the database names it, so that its loss is
+//!   noticed, too.
+//! - A segment is removed or used again only after the database has all of its frames and its mark says so.
 //! - A segment with a failed write or sync is never written to again, nor is its file.
-//! - A file that is not this store's is neither removed nor written to, also if it has the name of a segment.
+//! - A file that is not this store's is neither removed nor written to, even if it has the name of a segment.
 
 mod behind;
 
@@ -39,57 +41,57 @@ use super::{
 };
 use crate::{Error, error::Cause, timeline::Timeline, token::Key};
 
-/// A segment that a store writes full in less than this is followed by one of twice the length: each checkpoint writes some 150 KB
-/// besides the records, so a store that has few sessions and uses them all the time should not make one every few seconds.
+/// If a segment fills up in less than this, the next one is twice as long: each checkpoint writes some 150 KB besides the
+/// records, so a store with few sessions in constant use should not make one every few seconds.
 const SOON: Duration = Duration::from_mins(1);
 /// Length of a store's first segment.
 const FIRST_BYTES: u64 = 256 << 10;
-/// Closed segments that stay in the journal until it needs their room. Of what changes again in the meantime redb hears once: of
-/// 100,000 sessions that change at random, with a journal of 256 MiB, it is then handed one record for each 17 changes, and not for
-/// each 1.7.
+/// Closed segments that stay in the journal until it needs their room. A record that changes again meanwhile is written to redb
+/// once: with 100,000 sessions that change at random and a journal of 256 MiB, redb gets one record for each 17 changes instead
+/// of for each 1.7.
 const MOST_KEPT: usize = 5;
 /// One that is appended to, one that is ready, and one that is on its way to redb or spare.
 const OTHERS: usize = 3;
 /// Closed segments beyond those that are kept, after which no segment is begun until redb takes one over, even if `journal_bytes` has room. With
 /// this many waiting, redb does not keep up, and more segments would only make the next open slower.
 const MAX_CLOSED: usize = 4;
-/// How long the flusher waits for a ready segment before it looks at its other work. Short, because callers wait for commits and for the
-/// close meanwhile.
+/// How long the flusher waits for a ready segment before it does its other work. Short, because callers wait for commits and
+/// for the close meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Journal {
     volume: Arc<dyn Volume>,
     timeline: Arc<Timeline>,
-    /// The database's; the segments' begin with it.
+    /// The database's name; the segments' names begin with it.
     name: OsString,
     store_id: [u8; 16],
     /// The longest segment, unless one record needs more.
     max_bytes: u64,
     /// How many closed segments stay.
     kept: usize,
-    /// What the files may take together.
+    /// The limit of all files together.
     total_bytes: u64,
     pending: RwLock<Pending>,
     state: Mutex<State>,
-    /// What the database knows of the journal; locked while that is being changed.
+    /// The database's mark; locked while it is being changed.
     mark: Mutex<JournalMark>,
     changed: Condvar,
     /// Held while a segment is made, so that generations are made in the order in which they are used.
     making: Mutex<()>,
     /// How full the active segment is, from 0 to 1000.
     filled: AtomicU64,
-    /// Whether there is room for the ends of sessions only.
+    /// Whether there is room only for ends of sessions.
     starved: AtomicBool,
     torn: u64,
-    /// What could not be appended before the store was closed. No segment has it, so redb takes it over in one transaction, after all that
-    /// the segments have: if that fails, what was durable stays as it was.
+    /// What could not be appended before the store was closed. It is in no segment, so redb takes it over in one transaction,
+    /// after all segments: if that fails, what was durable stays as it was.
     left: Mutex<Vec<Queued>>,
     /// Resolved when the last checkpoint is done.
     last_checkpoint: Arc<Group>,
 }
 
 struct State {
-    /// The newest generation that there is, and its salt.
+    /// The newest generation, and its salt.
     newest: Generation,
     /// The newest generation that the flusher was given to append to.
     turned_to: u64,
@@ -108,12 +110,12 @@ struct State {
     /// Replayed keys for which redb has not been asked yet whether it has a record.
     unsure: BTreeSet<Key>,
     sweeps: Vec<Arc<Group>>,
-    /// Why the checkpointer cannot go on.
+    /// Why the checkpointer cannot continue.
     trouble: Option<Error>,
     closing: bool,
 }
 
-/// A segment under its name.
+/// A segment and its file number.
 pub(super) struct Active {
     number: u32,
     pub(super) segment: Segment,
@@ -136,8 +138,8 @@ pub(super) struct ClosedSegment {
     file: Option<Box<dyn VolumeFile>>,
 }
 
-/// A file of which redb has all that it says, kept for the next segment: to fill a new one with zeros costs as much as all that is
-/// then written to it.
+/// A file whose frames redb has, kept for the next segment: filling a new file with zeros costs as much as all later writes to
+/// it.
 struct Spare {
     number: u32,
     len_bytes: u64,
@@ -152,15 +154,15 @@ pub(super) enum Job {
     /// Ask redb which of these replayed keys it has.
     Recount(Vec<Key>),
     Quarantine(Vec<Key>),
-    /// All that is expired, for those who wait for it; or a batch because it is time, if nobody does.
+    /// A full sweep for the waiting callers; or, without any, one batch at the regular time.
     Sweep(Vec<Arc<Group>>),
-    /// See whether the disk works: something failed, and is not there to be repeated.
+    /// Check whether the disk works: something failed that cannot be repeated.
     Probe,
     Close,
 }
 
 impl State {
-    /// The segment that is to be moved into redb now. One whose file cannot be used again is kept for nothing.
+    /// Returns the segment to move into redb now. A segment whose file cannot be used again is not kept.
     fn due(&self, journal: &Journal) -> Option<&ClosedSegment> {
         let is_full = self.closed.len() > journal.kept || self.closing || !self.sweeps.is_empty() || self.is_crowded(journal);
         self.closed.front().filter(|closed| is_full || closed.file.is_none())
@@ -180,7 +182,7 @@ impl State {
 }
 
 impl Journal {
-    /// The journal of the store `name` as `recovered`, which the next checkpoint takes over.
+    /// Creates the journal of the store `name` from `recovered`, which the next checkpoint takes over.
     pub(super) fn new(
         volume: Arc<dyn Volume>,
         timeline: Arc<Timeline>,
@@ -195,7 +197,7 @@ impl Journal {
             text[text.trim_end_matches(|c: char| c.is_ascii_digit()).len()..].parse().ok()
         };
         for name in &recovered.empty {
-            // A file that stays is found to be empty again at the next open.
+            // A file that stays is found empty again at the next open.
             let _ = volume.remove(name);
         }
         let newest = recovered.segments.last().map_or(mark.as_generation(), |left| left.label.as_generation());
@@ -260,7 +262,7 @@ impl Journal {
         self.torn
     }
 
-    /// Whether there is room for the ends of sessions only.
+    /// Whether there is room only for ends of sessions.
     pub(super) fn is_starved(&self) -> bool {
         self.starved.load(Ordering::Relaxed)
     }
@@ -269,15 +271,15 @@ impl Journal {
         self.starved.store(starved, Ordering::Relaxed);
     }
 
-    /// Why the checkpointer cannot go on, if it cannot.
+    /// Returns why the checkpointer cannot continue, if it cannot.
     pub(super) fn trouble(&self) -> Option<Error> {
         self.state.lock().trouble.clone()
     }
 
     // What the flusher calls.
 
-    /// Stores in the database's mark that a journal is in use and that `generation` is part of it, unless the segment before names it
-    /// (`is_named`). The segment exists, and has no frame yet.
+    /// Stores in the database's mark that a journal is in use and that `generation` is part of it, unless the segment before
+    /// names it (`is_named`). The segment exists, and has no frame yet.
     ///
     /// If the mark already says that a journal is in use and the database does not work, this is not an error: the next checkpoint stores the
     /// generation, and sign-outs must not fail meanwhile.
@@ -297,7 +299,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Leaves what could not be appended to the last checkpoint.
+    /// Leaves operations that could not be appended to the last checkpoint.
     pub(super) fn leave(&self, ops: &[Queued]) {
         self.left.lock().extend_from_slice(ops);
     }
@@ -311,8 +313,8 @@ impl Journal {
         self.state.lock().ready.is_some()
     }
 
-    /// A segment to append to, with room for a frame of `needed` bytes: the ready one, or, if nothing is active (`first`), one made
-    /// here. Waits a moment for the checkpointer; `Ok(None)`: it may be ready later.
+    /// Returns a segment with room for a frame of `needed` bytes: the ready one or, if none is active (`first`), a new one.
+    /// Waits a moment for the checkpointer; `Ok(None)`: one may be ready later.
     pub(super) fn next(&self, needed: u64, first: bool) -> Result<Option<Next>, Error> {
         let give_up = Instant::now() + PATIENCE;
         let least_bytes = (needed + OVERHEAD).next_multiple_of(4096);
@@ -353,14 +355,14 @@ impl Journal {
         Ok(Some(Next { active, ..next }))
     }
 
-    /// Lets the checkpointer make a segment ready, of `least_bytes` at least.
+    /// Makes the checkpointer prepare a segment of at least `least_bytes`.
     fn want(&self, state: &mut State, least_bytes: u64) {
         state.wanted = Some(least_bytes);
         self.changed.notify_all();
     }
 
-    /// Makes a segment for a record that the ready one cannot hold. The ready one keeps its place in the order, and is left unused; if this
-    /// fails, nothing has changed.
+    /// Makes a segment for a record that the ready one cannot hold. The ready one keeps its place in the order and is left
+    /// unused. If this fails, nothing has changed.
     fn make_long(&self, len_bytes: u64) -> Result<Next, Error> {
         let _making = self.making.lock();
         let active = self.make(len_bytes)?;
@@ -379,7 +381,7 @@ impl Journal {
             segment.and_then(|segment| self.volume.sync().map(|()| segment)).map_err(degraded)
         });
         let made = made.inspect_err(|_| {
-            // What stays is found to be unfinished, or unused, at the next open.
+            // If the file stays, the next open finds it unfinished or unused.
             let _ = self.volume.remove(&self.file_name(number));
         });
         let mut state = self.state.lock();
@@ -396,8 +398,8 @@ impl Journal {
         }
     }
 
-    /// Makes a file of a number that is free. A file that is there already keeps its name, unless it is one of ours that was never finished:
-    /// also a segment of this store, which may be of a backup that somebody has put there.
+    /// Creates a file with a free number. An existing file keeps its name, unless it is an unfinished one of ours. That
+    /// includes a segment of this store, which may be from a restored backup.
     fn create(&self) -> Result<(u32, Box<dyn VolumeFile>), Error> {
         loop {
             let number = {
@@ -428,7 +430,7 @@ impl Journal {
         }
     }
 
-    /// Frames of `ops` are synced in `active`.
+    /// Called when the frames of `ops` are synced in `active`.
     pub(super) fn appended(&self, active: &Active, ops: &[Queued]) {
         let generation = active.segment.label().generation;
         let mut pending = self.pending.write();
@@ -440,10 +442,10 @@ impl Journal {
         self.filled.store((capacity - room.min(capacity)) * 1000 / capacity.max(1), Ordering::Relaxed);
     }
 
-    /// Nothing is appended to `active` any more. `is_sound`: no write or sync of it failed.
+    /// Closes `active` for appends. `is_sound`: no write or sync of it failed.
     pub(super) fn close_segment(&self, mut active: Active, is_sound: bool) {
         if is_sound {
-            // It only helps to tell damage from a torn write; without it, nothing is lost.
+            // The mark only distinguishes damage from a torn write; without it, nothing is lost.
             let _ = active.segment.mark();
         }
         let (label, is_unused) = (*active.segment.label(), active.segment.is_unused());
@@ -462,7 +464,7 @@ impl Journal {
         self.changed.notify_all();
     }
 
-    /// Nothing comes after this but the last checkpoint.
+    /// Only the last checkpoint follows this call.
     pub(super) fn close(&self) {
         self.state.lock().closing = true;
         self.changed.notify_all();
@@ -470,7 +472,7 @@ impl Journal {
 
     // What readers call.
 
-    /// The record under `key` in the database is damaged.
+    /// Called when the record under `key` in the database is damaged.
     pub(super) fn request_quarantine(&self, key: Key) {
         let mut state = self.state.lock();
         if !state.quarantine.contains(&key) {
@@ -479,9 +481,9 @@ impl Journal {
         }
     }
 
-    /// Lets the checkpointer look at the database now.
+    /// Makes the checkpointer check the database now.
     pub(super) fn nudge(&self) {
-        // Under its lock the checkpointer is either before its look at the database, or waits to be notified.
+        // Under its lock the checkpointer is either before its check of the database, or waits to be notified.
         let _state = self.state.lock();
         self.changed.notify_all();
     }

@@ -1,16 +1,17 @@
 //! The disk tier: a journal that commits wait for, and one redb file that holds everything else.
 //!
-//! Facts behind it: a redb commit writes some 33 KB and syncs once for a record of 600 bytes, and a crash in between costs a walk
-//! through the whole file (10 s at a million sessions) unless each commit writes twice as much. An append to space that was made
-//! beforehand writes one page and syncs once, and waiting commits share it. So redb is not the commit path: it is the checkpoint.
+//! Facts behind it: a redb commit writes some 33 KB and syncs once for a record of 600 bytes. A crash in between costs a walk
+//! through the whole file (10 s at a million sessions), unless each commit writes twice as much. An append to preallocated
+//! space writes one page and syncs once, and waiting commits share the sync. So redb is not the commit path: it is the
+//! checkpoint.
 //!
-//! Three threads: the *flusher* appends to the journal, the *checkpointer* moves the journal into redb, the *watchdog* tells those
-//! who have waited too long. A reader asks the journal's memory, then redb.
+//! Three threads: the *flusher* appends to the journal, the *checkpointer* moves the journal into redb, the *watchdog* fails
+//! the callers that have waited too long. A read looks in the journal's memory first, then in redb.
 //!
-//! Invariants: operations of one key reach the disk in the order in which they were accepted; whoever waits is told of success only
-//! after the sync; an operation is told to [`Upstream`] as durable after its sync and never before.
+//! Invariants: operations of one key reach the disk in the order in which they were accepted; a waiting caller gets success
+//! only after the sync; an operation is reported to [`Upstream`] as durable after its sync and never before.
 //!
-//! Nothing outside this module names redb. It knows nothing of tokens, shards or cookies.
+//! Nothing outside this module names redb. This module knows nothing of tokens, shards or cookies.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod check;
@@ -82,25 +83,25 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// What the disk tier asks and tells of the tier above.
+/// The callbacks from the disk tier to the tier above.
 pub(crate) trait Upstream: Send + Sync + 'static {
-    /// The write `seq` of `key` is durable.
+    /// Called when the write `seq` of `key` is durable.
     fn durable(&self, key: &Key, seq: Seq);
-    /// When the session ends, if there is something newer to know than the file.
+    /// Returns when the session ends, if memory has a newer deadline than the file.
     fn deadline_ms(&self, key: &Key) -> Option<u64>;
-    /// Takes `key`, whose time is over by what the file has, so that its record can be deleted from there.
+    /// Claims `key`, whose session has expired according to the file, so that its record can be deleted from there.
     fn claim(&self, key: &Key, now_ms: u64) -> Claim;
     /// Ends the claim on `key`, whether its record was deleted or the deletion failed.
     fn release(&self, key: &Key);
-    /// Ends the session under `key` if it is over, and hands its deletion to `enqueue`. `disk_says_over` says whether the record that the
-    /// journal has is the one to go by.
+    /// Ends the session under `key` if it is over, and passes its deletion to `enqueue`. `disk_says_over` returns whether the
+    /// session is over by the journal's newest record.
     fn expire(&self, key: &Key, now_ms: u64, disk_says_over: &dyn Fn() -> bool, enqueue: &dyn Fn(Before) -> Seq) -> bool;
-    /// Ends the sessions that are over and have changes that were never handed down here. Those of which something was are deleted by
-    /// `enqueue`; without it they stay.
+    /// Ends the sessions that are over and have changes that were never passed to the disk tier. `enqueue` deletes those that
+    /// the disk tier has a record of; without it they stay.
     fn expire_unsaved(&self, now_ms: u64, enqueue: Option<&dyn Fn(&Key) -> Seq>);
-    /// Adds `difference` to the number of records. The first call, with all records, comes before the threads start.
+    /// Adds `difference` to the number of records. The first call passes all records, before the threads start.
     fn recounted(&self, difference: i64);
-    /// The record is deleted because its session is over. Its handle is known if the record could be read.
+    /// Called when a record was deleted because its session is over. Its handle is known if the record could be read.
     fn expired(&self, key: &Key, handle: Option<Handle>);
 }
 
@@ -108,7 +109,7 @@ pub(crate) trait Upstream: Send + Sync + 'static {
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting with a name, and any may go with any")]
 pub(crate) struct Settings {
     pub(crate) volume: Arc<dyn Volume>,
-    /// The redb file; the journal's begin with it.
+    /// The redb file's name; the names of the journal's files begin with it.
     pub(crate) name: OsString,
     pub(crate) cache_bytes: usize,
     pub(crate) journal_bytes: u64,
@@ -121,7 +122,7 @@ pub(crate) struct Settings {
     pub(crate) sweep_interval: Duration,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) encryption: Encryption,
-    /// Whether somebody asks for [a session that may go](Disk::end_one).
+    /// Whether the store has a limit, so that [a session may have to make room](Disk::end_one).
     pub(crate) is_bounded: bool,
 }
 
@@ -143,16 +144,16 @@ struct Threads {
     checkpointer: JoinHandle<Result<(), Error>>,
 }
 
-/// The record of what ended.
+/// The record of an ended session.
 #[cfg(any(feature = "sealed", feature = "foreign"))]
 pub(crate) struct LoadedEnd {
     pub(crate) record: Result<Record, Unreadable>,
-    /// Whether it is sealed with another key than the one that seals now.
+    /// Whether it is sealed with a key other than the current one.
     #[cfg(feature = "sealed")]
     pub(crate) is_outdated: bool,
 }
 
-/// What the disk tier has done so far, and holds.
+/// What the disk tier has done so far, and its sizes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DiskStats {
     pub(crate) syncs: u64,
@@ -167,7 +168,7 @@ pub(crate) struct DiskStats {
 }
 
 impl Disk {
-    /// Opens the files and starts the threads. Also gives the bytes of the store's MAC keys.
+    /// Opens the files and starts the threads. Also returns the bytes of the store's MAC keys.
     pub(crate) fn open(settings: Settings, upstream: Arc<dyn Upstream>) -> Result<(Self, Zeroizing<Vec<u8>>), Error> {
         let Settings { volume, name, timeline, .. } = settings;
         let Settings { cache_bytes, verify, accept_empty, .. } = settings;
@@ -208,13 +209,13 @@ impl Disk {
         Ok((disk, meta.mac_keys))
     }
 
-    /// Tells the store from every other.
+    /// Returns the id that distinguishes this store from every other.
     #[cfg(any(feature = "tower", feature = "foreign"))]
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.database.store_id()
     }
 
-    /// Whether this is the process that opened the store.
+    /// Returns an error if this is not the process that opened the store.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         self.process.check()
     }
@@ -225,7 +226,7 @@ impl Disk {
         let checkpointer = named("sessile-checkpoint").spawn(move || checkpointer.run())?;
         let started = named("sessile-journal").spawn(move || flusher.run()).and_then(|flusher| {
             let watchdog = named("sessile-watch").spawn(move || queue.watch());
-            // Without a watchdog, the flusher has to go, too.
+            // Without a watchdog, the flusher has to stop, too.
             watchdog.inspect_err(|_| self.queue.close()).map(|watchdog| (flusher, watchdog))
         });
         match started {
@@ -235,14 +236,14 @@ impl Disk {
             }
             Err(error) => {
                 self.journal.close();
-                // It has nothing to write; the error to tell is the first one.
+                // It has nothing to write; the first error is the one to return.
                 let _ = checkpointer.join();
                 Err(error)
             }
         }
     }
 
-    /// The record under `key`, or why its bytes are not one. It may be larger than records may be by now.
+    /// Returns the record under `key`, or why its bytes are not one. The record may exceed the current size limit.
     pub(crate) fn load(&self, key: &Key) -> Result<Option<Result<Record, Unreadable>>, Error> {
         self.check_process()?;
         // The journal first: what it hands over in between is then found in redb.
@@ -252,7 +253,7 @@ impl Disk {
         let form = self.database.form();
         let found = self.read(|redb| tables::load(redb, key, |bytes| form.read(bytes, key)))?;
         match &found {
-            // Not damaged and not absent: it is read again with its key.
+            // Neither damaged nor absent: it can be read again once its key is configured.
             #[cfg(feature = "encryption")]
             Some(Err(Unreadable::UnknownKey(key))) => return Err(form.unknown_key(*key, &self.database.path())),
             Some(Err(error)) if error.is_damage() => self.journal.request_quarantine(*key),
@@ -261,13 +262,13 @@ impl Disk {
         Ok(found)
     }
 
-    /// The record under `key` of what ended, for when the store opens. A damaged one is not set aside as a session's is: what it said
-    /// must not be forgotten before something stands for it.
+    /// Returns the record under `key` of an ended session, when the store opens. A damaged one is not quarantined as a
+    /// session's is: the end must stay on disk until something replaces it.
     #[cfg(any(feature = "sealed", feature = "foreign"))]
     pub(crate) fn load_end(&self, key: &Key) -> Result<Option<LoadedEnd>, Error> {
         self.check_process()?;
         if let Some(entry) = self.journal.pending().read().get(key) {
-            // It is sealed anew on its way to redb.
+            // It is sealed with the current key on its way to redb.
             let loaded = |record| LoadedEnd {
                 record: Ok(record),
                 #[cfg(feature = "sealed")]
@@ -304,7 +305,7 @@ impl Disk {
         result
     }
 
-    /// Whether a commit may begin.
+    /// Checks whether a commit may begin.
     pub(crate) fn admit(&self) -> Result<(), Error> {
         if self.journal.is_starved() {
             let text = "the journal is full, and the database takes nothing over";
@@ -314,7 +315,7 @@ impl Disk {
         self.admit_to_memory()
     }
 
-    /// Whether a commit may begin that stays in memory for now.
+    /// Checks whether a commit that stays in memory for now may begin.
     pub(crate) fn admit_to_memory(&self) -> Result<(), Error> {
         self.check_process()?;
         if self.queue.has_room() {
@@ -323,7 +324,7 @@ impl Disk {
         Err(Error::Degraded { source: Cause::text("more changes wait for the disk than memory may hold") })
     }
 
-    /// Queues `op`, which is not a session's. What it says is not lost, whatever becomes of the ticket.
+    /// Queues `op`, which is not a session's. It is written even if the ticket is dropped.
     pub(crate) fn enqueue(&self, op: Op, urgency: Urgency) -> (Seq, Ticket) {
         let is_unborn = op.is_first_note();
         match self.check_process() {
@@ -333,17 +334,18 @@ impl Disk {
         }
     }
 
-    /// Queues a change of a session. `before`: what was handed here of its key. The caller has [checked the process](Self::check_process), or
-    /// asked whether the commit may [begin](Self::admit): this is called under a lock of memory, which a child may wait for without end.
+    /// Queues a change of a session. `before`: the earlier write of its key. The caller has [checked the
+    /// process](Self::check_process), or called [`admit`](Self::admit): this is called under a lock of memory, which a forked
+    /// child could wait for forever.
     pub(crate) fn enqueue_after(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
         self.queue.push(op, urgency, before)
     }
 
-    /// The keys of every record that has or may have this owner: ask the record itself.
+    /// Returns the keys of all records that have or may have this owner. The caller checks each record.
     pub(crate) fn of_owner(&self, owner: &[u8; 16]) -> Result<Vec<Key>, Error> {
         self.check_process()?;
         let mut keys = Vec::new();
-        // In the order in which a record travels: what is handed over in between is then found where it has gone.
+        // In the order in which a record travels: a record that is handed over in between is then found in the next place.
         self.queue.pending(|key, record| {
             if record.meta().owner == *owner {
                 keys.push(*key);
@@ -356,7 +358,7 @@ impl Disk {
         Ok(keys)
     }
 
-    /// The keys of every record there is, or was a moment ago.
+    /// Returns the keys of all records that exist, or existed a moment ago.
     #[cfg(feature = "foreign")]
     pub(crate) fn keys(&self) -> Result<Vec<Key>, Error> {
         self.check_process()?;
@@ -370,17 +372,17 @@ impl Disk {
         Ok(keys)
     }
 
-    /// A ticket for everything that was queued so far. The caller has [checked the process](Self::check_process).
+    /// Returns a ticket for everything queued so far. The caller has [checked the process](Self::check_process).
     pub(crate) fn flush(&self) -> Ticket {
         self.queue.flush()
     }
 
-    /// Deletes what is expired now.
+    /// Deletes expired sessions.
     pub(crate) fn sweep(&self) -> Ticket {
         self.check_process().map_or_else(Ticket::failed, |()| self.queue.sweep())
     }
 
-    /// Writes what is queued, moves the journal into redb and closes the file. The second time does nothing.
+    /// Writes the queue, moves the journal into redb and closes the file. A second call does nothing.
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.check_process().inspect_err(|_| self.abandon())?;
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
@@ -388,7 +390,7 @@ impl Disk {
         let panicked = || Error::Degraded { source: Cause::text("a thread of the disk tier panicked") };
         let flushed = threads.flusher.join().map_err(|_| panicked());
         if flushed.is_err() {
-            // It can say no more that the checkpointer may go, nor that the watchdog may.
+            // It can no longer stop the checkpointer and the watchdog.
             self.queue.finish();
             self.journal.close();
         }
@@ -397,8 +399,8 @@ impl Disk {
         flushed.and(watched).and(closed)
     }
 
-    /// Leaves everything to the process that this one is a copy of: there are no threads here to wait for, and to close the database's file
-    /// would write to it and let go of the parent's lock.
+    /// Leaves everything to the parent process: there are no threads here to join, and closing the database's file would write
+    /// to it and release the parent's lock.
     fn abandon(&self) {
         if let Some(mut threads) = self.threads.try_lock() {
             std::mem::forget(threads.take());
@@ -423,7 +425,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Whoever wants to know whether it went well calls `close`.
+        // A caller that needs the result calls `close`.
         let _ = self.close();
     }
 }

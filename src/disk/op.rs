@@ -1,6 +1,6 @@
-//! What a session's change is on its way to the disk, and which changes make others void.
+//! A session's change on its way to the disk, and which changes make others void.
 //!
-//! Invariant: what is left of a batch says the same as all of it, in the order in which it came.
+//! Invariant: what is left of a batch has the same effect as all of it in order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,16 +11,16 @@ use crate::{
     token::{Key, KeyState},
 };
 
-/// The owner of records that stand for the end of something which is not in the store. No hash of an owner's id is this.
+/// The owner of records of ended sessions that are not in the store. No hash of an owner's id is this.
 pub(crate) const ENDED: [u8; 16] = *b"sessile revoked\0";
 
-/// The key of the record of the epoch in which sessions are sealed now. No hash of a token is this.
+/// The record key of the epoch in which sessions are sealed now. No hash of a token is this.
 pub(crate) const SEALED_EPOCH: Key = [0xff; 16];
 
-/// The owner of records that hold what the store notes for itself. No hash of an owner's id is this.
+/// The owner of the store's own notes. No hash of an owner's id is this.
 pub(crate) const NOTES: [u8; 16] = *b"sessile notes\0\0\0";
 
-/// The key of a note: `subject` says what it is about, `what` of which kind it is.
+/// Returns the key of a note: `subject` is what the note is about, `what` its kind.
 pub(crate) fn note_key(subject: [u8; 8], what: u8) -> Key {
     let mut key = [what; 16];
     key[..8].copy_from_slice(&subject);
@@ -28,29 +28,29 @@ pub(crate) fn note_key(subject: [u8; 8], what: u8) -> Key {
     key
 }
 
-/// Whether a note is under `key`.
+/// Whether `key` is a note's.
 pub(crate) fn is_note(key: &Key) -> bool {
     key[8..15] == *b"sessile"
 }
 
-/// The key of the note that says that the session under `key` was imported.
+/// Returns the key of the note that the session under `key` was imported.
 pub(crate) fn import_note(key: &Key) -> Key {
     note_key(*key.first_chunk().expect("a key has 16 bytes"), IMPORT)
 }
 
-/// Whether the note under `key` says that a session was imported.
+/// Whether `key` is that of a note that a session was imported.
 #[cfg(feature = "foreign")]
 pub(crate) fn is_import_note(key: &Key) -> bool {
     is_note(key) && key[15] == IMPORT
 }
 
-/// The kind of note that says that a session was imported.
+/// The kind of such a note.
 const IMPORT: u8 = 1;
 
-/// One change that the file must take over.
+/// One change to write to the file.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    /// `record` is what is under `key` now.
+    /// `record` is under `key` now.
     Put { key: Key, record: Record },
     /// Nothing is under `key` any more.
     Delete { key: Key },
@@ -59,7 +59,7 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// What each key that the operation speaks of becomes.
+    /// Returns the new state of each key that the operation changes.
     pub(super) fn changes(&self) -> impl Iterator<Item = (&Key, Option<&Record>)> {
         let (first, second) = match self {
             Self::Put { key, record } => ((key, Some(record)), None),
@@ -69,7 +69,7 @@ impl Op {
         std::iter::once(first).chain(second)
     }
 
-    /// Whether it is the first write of a note, or of the end of a sealed session: their revision says so.
+    /// Whether it is the first write of a note, or of the end of a sealed session, by its revision.
     pub(super) fn is_first_note(&self) -> bool {
         let Self::Put { record, .. } = self else { return false };
         let meta = record.meta();
@@ -96,11 +96,11 @@ impl Op {
 pub(super) struct Queued {
     pub(super) seq: Seq,
     pub(super) op: Op,
-    /// Whether the disk has never heard of the session.
+    /// Whether the disk never got a record of the session.
     pub(super) fresh: bool,
 }
 
-/// Leaves out each write that a later operation on the same key makes void.
+/// Removes each write that a later operation on the same key makes void.
 pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
     if ops.len() < 2 {
         return ops;
@@ -115,7 +115,7 @@ pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
     let mut kept = ops;
     kept.retain_mut(|queued| {
         let (Op::Put { key, .. } | Op::Delete { key } | Op::Rekey { key, .. }) = &queued.op;
-        // Ends keep their order: what is deleted after one may be what it stands for.
+        // Ends keep their order: a later deletion may delete what an end stands for.
         let is_void = matches!(queued.op, Op::Put { .. }) && !queued.op.is_end() && last.get(key) != Some(&queued.seq);
         if is_void && queued.fresh {
             fresh.insert(*key);
@@ -126,11 +126,11 @@ pub(super) fn coalesce(ops: Vec<Queued>) -> Vec<Queued> {
     kept
 }
 
-/// Parts the ends of sessions from the rest. A write that an end makes void is dropped ([`coalesce`]), and a rotation whose new key ends
-/// becomes the end of its old one: so the ends may overtake all that is left. The note that an ended session was imported goes with its end,
-/// or the next import would not know that it has ended.
+/// Separates the ends of sessions from the other operations. A write that an end makes void is dropped ([`coalesce`]), and a
+/// rotation whose new key ends becomes the end of its old one, so the ends may overtake all others. The note that an ended
+/// session was imported moves with its end; otherwise the next import would not know of the end.
 pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
-    // Where in `ends` a key ends.
+    // The index in `ends` of each key's end.
     let mut ended: HashMap<Key, usize, KeyState> = HashMap::default();
     let mut notes: HashSet<Key, KeyState> = HashSet::default();
     let (mut ends, mut rest): (Vec<Queued>, Vec<Queued>) = (Vec::new(), Vec::new());
@@ -143,7 +143,7 @@ pub(super) fn extract_ends(ops: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
             }
             Op::Put { key, .. } if queued.op.is_end() || notes.contains(&key) => ends.push(queued),
             Op::Rekey { key, new_key, .. } if ended.contains_key(&new_key) => {
-                // The disk never hears of the new key.
+                // The disk never gets the new key.
                 ends[ended[&new_key]].fresh = true;
                 ended.insert(key, ends.len());
                 ends.push(Queued { op: Op::Delete { key }, ..queued });
@@ -199,7 +199,7 @@ mod tests {
     fn ends_overtake_what_is_no_end_and_never_each_other() {
         let delete = |key| Op::Delete { key: [key; 16] };
         let (put, end) = (|key| put(key, &Meta::default()), |key| put(key, &Meta { owner: ENDED, ..Meta::default() }));
-        // What 4 deletes is what 2 stands for, and 5 says the same as 2 anew.
+        // 4 deletes the record that 2 is the end of, and 5 repeats 2.
         let ops = [put(1), end(2), put(3), delete(4), end(2), delete(1)];
         let ops: Vec<_> = (1..).zip(ops).map(|(seq, op)| Queued { seq, op, fresh: false }).collect();
         let seqs = |ops: &[Queued]| ops.iter().map(|queued| queued.seq).collect::<Vec<_>>();

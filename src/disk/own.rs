@@ -1,7 +1,7 @@
-//! Whose a file is that has the name of one of the store's journal files.
+//! To whom a file belongs that has the name of one of the store's journal files.
 //!
-//! Invariant: a file is removed or written over only if it is a segment of this store, or one that was being made when a process ended.
-//! Everything else is somebody else's: a user's notes, another database, a link, a directory.
+//! Invariant: a file is removed or overwritten only if it is a segment of this store, or an unfinished one. Every other file is
+//! foreign: a user's notes, another database, a link, a directory.
 
 use std::{ffi::OsStr, io};
 
@@ -10,25 +10,26 @@ use super::{
     volume::{FileKind, Volume, VolumeFile},
 };
 
-/// What a file turned out to be.
+/// What a file is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     /// A segment, of this store or of another.
     Segment(Label),
     /// A segment of another format.
     OtherFormat(u32),
-    /// A file that was being made into a segment when the process ended, so nothing in it was acknowledged.
+    /// A segment that was unfinished when the process ended, so nothing in it was acknowledged.
     Unfinished,
-    /// Nothing of ours. The text says what it is.
+    /// Not a segment. The text names what it is.
     Foreign(&'static str),
 }
 
-/// How redb's files begin.
+/// The first bytes of redb's files.
 const REDB: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-/// Bytes per read when a file is checked for anything but zeros. The first segment of a store is as long, so one read is enough for it.
+/// Bytes per read when a file is checked for anything but zeros. The first segment of a store has the same length, so one read
+/// is enough for it.
 const CHUNK: usize = 256 << 10;
 
-/// Looks at the file `name`. Without the id of a store, no unfinished segment of any store is taken for a stranger's.
+/// Classifies the file `name`. Without the id of a store, an unfinished segment of any store counts as [`Whose::Unfinished`].
 pub(super) fn whose(volume: &dyn Volume, name: &OsStr, store_id: Option<&[u8; 16]>) -> io::Result<Whose> {
     match volume.look(name)?.kind {
         FileKind::File => {}
@@ -44,7 +45,8 @@ pub(super) fn whose(volume: &dyn Volume, name: &OsStr, store_id: Option<&[u8; 16
         Found::Label(label) => Whose::Segment(label),
         Found::OtherFormat(found) => Whose::OtherFormat(found),
         Found::Nothing if segment::may_be_unfinished(&head, store_id) => {
-            // A file that was used before has our name in it, whatever became of the rest. A new one has zeros behind its header.
+            // A file that was used before contains our name, whatever happened to the rest. A new one has zeros behind its
+            // header.
             if segment::is_named(&head, store_id) || is_zero(&*file, len)? {
                 Whose::Unfinished
             } else {
@@ -70,7 +72,8 @@ fn is_zero(file: &dyn VolumeFile, len: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes the file `name` if it is a segment of the store `store_id`. Returns whether it was; anything else stays.
+/// Removes the file `name` if it is a segment of the store `store_id`, or an unfinished one. Returns whether it did; any other
+/// file stays.
 pub(super) fn remove(volume: &dyn Volume, name: &OsStr, store_id: &[u8; 16]) -> io::Result<bool> {
     let is_ours = match whose(volume, name, Some(store_id))? {
         Whose::Segment(label) => label.store_id == *store_id,
@@ -100,7 +103,7 @@ mod tests {
         whose(&disk, OsStr::new(NAME), Some(&STORE)).unwrap()
     }
 
-    /// A segment of `store_id`, as it is before anything is appended.
+    /// Returns a segment of `store_id` before anything is appended.
     fn segment(store_id: [u8; 16]) -> (Label, Vec<u8>) {
         let disk = InMemory::default();
         let label = Label::new(store_id, Generation { number: 0, salt: 0 }, MIN_BYTES).unwrap();

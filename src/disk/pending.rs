@@ -1,7 +1,7 @@
-//! What the journal holds that redb does not have yet: the newest state of each key, for reads and for the next checkpoint.
+//! The records of the journal that redb does not have yet: the newest state of each key, for reads and for the next checkpoint.
 //!
-//! Invariants: an entry appears only after its frame was synced, and goes only after redb has it durably; of the frames of one key
-//! only the last counts, and it belongs to the generation in which it stands.
+//! Invariants: an entry appears only after its frame was synced, and is removed only after redb has it durably; only the last
+//! frame of a key counts, and its entry has that frame's generation.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -22,14 +22,14 @@ pub(super) struct Pending {
     /// The keys that each generation has frames of.
     generations: BTreeMap<u64, Vec<Key>>,
     owners: BTreeSet<([u8; 16], Key)>,
-    /// How many records redb has.
+    /// The number of records in redb.
     in_file: u64,
     version: u64,
-    /// How many more than in redb there are, or less.
+    /// The number of records beyond those in redb; negative if there are fewer.
     extra: i64,
-    /// Whether sessions without an owner are listed as nobody's.
+    /// Whether sessions without an owner are listed, under [`NOBODY`].
     lists_anonymous: bool,
-    /// No record here ends before this time, in milliseconds since 1970.
+    /// No record here expires before this time, in milliseconds since 1970.
     earliest_ms: u64,
 }
 
@@ -59,7 +59,7 @@ impl Entry {
 pub(super) type Change = (Key, Option<Record>);
 
 impl Pending {
-    /// Takes over what a synced frame of `generation` says. `fresh`: neither redb nor this has a record under the key of `op`.
+    /// Applies a synced frame of `generation`. `fresh`: neither redb nor this has a record under the key of `op`.
     pub(super) fn apply(&mut self, op: &Op, fresh: bool, generation: u64) {
         for (nth, (key, record)) in op.changes().enumerate() {
             // The second key of a rotation is always a new one.
@@ -75,7 +75,7 @@ impl Pending {
         }
     }
 
-    /// The state of `key`, if redb may have another.
+    /// Returns the state of `key`, if redb may have another.
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
         self.entries.get(key)
     }
@@ -92,7 +92,7 @@ impl Pending {
         self.owners.extend(anonymous.map(|(key, _)| (NOBODY, *key)));
     }
 
-    /// Up to `most` sessions without an owner, in the order of their keys, after `after`.
+    /// Returns up to `most` sessions without an owner, in the order of their keys, after `after`.
     pub(super) fn anonymous(&self, after: Option<&Key>, most: usize) -> Vec<Key> {
         let from = after.map_or(Bound::Included((NOBODY, [0; 16])), |after| Bound::Excluded((NOBODY, *after)));
         self.owners.range((from, Bound::Included((NOBODY, [0xff; 16])))).take(most).map(|(_, key)| *key).collect()
@@ -102,24 +102,24 @@ impl Pending {
         self.entries.keys().copied()
     }
 
-    /// How many records there are, in redb and here. Too few, even fewer than none, as long as redb has not been [asked](Self::compare)
-    /// for the keys of replayed frames.
+    /// Returns the number of records in redb and here. Too low, even negative, until redb has been [asked](Self::compare) for
+    /// the keys of replayed frames.
     pub(super) fn records(&self) -> i64 {
         self.in_file.cast_signed() + self.extra
     }
 
-    /// Sets how many records redb has. Called after each transaction.
+    /// Sets the number of records in redb. Called after each transaction.
     pub(super) fn set_in_file(&mut self, records: u64) {
         self.in_file = records;
         self.version += 1;
     }
 
-    /// Another number after each change of redb.
+    /// Returns a number that differs after each change of redb.
     pub(super) fn version(&self) -> u64 {
         self.version
     }
 
-    /// Corrects which of `keys` redb has: `in_file` has the answer for each. Returns by how much the number of records changes.
+    /// Corrects which of `keys` redb has, from `in_file`. Returns the change in the number of records.
     pub(super) fn compare(&mut self, keys: &[Key], in_file: &[bool]) -> i64 {
         let before = self.extra;
         for (key, &in_file) in keys.iter().zip(in_file) {
@@ -131,8 +131,8 @@ impl Pending {
         self.extra - before
     }
 
-    /// The keys of all records that may be over at `now_ms`, in parts that are looked at one at a time. Until the next call, those that are
-    /// not must be [noted](Self::note_deadline).
+    /// Returns the keys of all records that may be over at `now_ms`, in parts to process one at a time. Before the next call,
+    /// the caller [notes](Self::note_deadline) the deadlines of those that are not.
     pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<Vec<Key>> {
         if self.earliest_ms > now_ms {
             return Vec::new();
@@ -141,12 +141,12 @@ impl Pending {
         self.generations.values().cloned().collect()
     }
 
-    /// A record here ends at this time.
+    /// Notes that a record here ends at this time.
     pub(super) fn note_deadline(&mut self, ms: u64) {
         self.earliest_ms = self.earliest_ms.min(ms);
     }
 
-    /// The keys that `generation` has frames of.
+    /// Returns the keys that `generation` has frames of.
     pub(super) fn keys_of(&self, generation: u64) -> Vec<Key> {
         self.generations.get(&generation).cloned().unwrap_or_default()
     }
@@ -156,12 +156,12 @@ impl Pending {
         self.entries.get(key).is_some_and(|entry| entry.generation == generation)
     }
 
-    /// Redb has all of `generation`.
+    /// Called when redb has all of `generation`.
     pub(super) fn forget(&mut self, generation: u64) {
         self.generations.remove(&generation);
     }
 
-    /// The states of those `keys` that nothing newer than `generation` has changed since.
+    /// Returns the states of those `keys` that nothing newer than `generation` has changed.
     pub(super) fn changes(&self, keys: &[Key], generation: u64) -> Vec<Change> {
         keys.iter()
             .filter_map(|key| {
@@ -257,7 +257,7 @@ mod tests {
                 let expected: BTreeSet<_> = expected.map(|(owner, key)| (owner, [key; 16])).collect();
                 assert_eq!(pending.owners, expected, "after {nth}");
             }
-            // What redb has goes.
+            // Entries that redb has are removed.
             for generation in [1, 2] {
                 let keys = pending.keys_of(generation);
                 let changes = pending.changes(&keys, generation);

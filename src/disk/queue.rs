@@ -1,9 +1,9 @@
-//! What waits for the disk: operations in the order in which they were accepted, and those who wait for them.
+//! The operations that wait for the disk, in the order in which they were accepted, and the callers that wait for them.
 //!
 //! Invariants:
-//! - Operations of one key reach the journal in the order of their numbers; what could not be written goes back to the front.
-//! - An operation is in `queued` or in `writing` until the journal answers for it: nothing falls between.
-//! - Ends of sessions have a group of their own: they are acknowledged when nothing else can be.
+//! - Operations of one key reach the journal in the order of their numbers; what could not be written returns to the front.
+//! - An operation is in `queued` or in `writing` until the journal has it: none is ever in neither.
+//! - Ends of sessions have their own group: they are acknowledged even when nothing else can be.
 //!
 //! Knows nothing of files.
 
@@ -33,17 +33,17 @@ use crate::{
 /// How soon an operation must be on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// Somebody waits for it.
+    /// A caller waits for it.
     Now,
     /// Within the flush interval.
     Soon,
 }
 
 pub(super) struct Queue {
-    /// Whose threads answer.
+    /// The process whose threads resolve the tickets.
     process: Process,
     state: Mutex<State>,
-    /// What the queued operations take. Changed under the lock, and read without it by who wants to know whether there is room.
+    /// Bytes of the queued operations. Changed under the lock, and read without it to check for room.
     queued_bytes: AtomicUsize,
     work: Condvar,
     flush_interval: Duration,
@@ -53,7 +53,7 @@ pub(super) struct Queue {
 
 struct State {
     queued: VecDeque<Queued>,
-    /// What the flusher works on, and who waits for it since when.
+    /// The flusher's current batch, and the callers that wait for it.
     writing: Arc<Vec<Queued>>,
     in_flight: Option<Waiters>,
     next_seq: Seq,
@@ -63,18 +63,18 @@ struct State {
     sweep: Option<Arc<Group>>,
     closing: bool,
     finished: bool,
-    /// Whether the watchdog sleeps until somebody waits.
+    /// Whether the watchdog sleeps until a caller waits.
     watchdog_parked: bool,
 }
 
-/// Those who wait for the same batch.
+/// The callers that wait for the same batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiters {
-    /// For anything in it.
+    /// For any operation in it.
     pub(super) all: Arc<Group>,
     /// For the end of a session in it.
     pub(super) ends: Arc<Group>,
-    /// For all that comes before it.
+    /// For everything before it.
     others: Vec<Arc<Group>>,
     since: Option<Instant>,
 }
@@ -87,16 +87,16 @@ impl Waiters {
     }
 }
 
-/// Above this, a commit waits for the disk even if its class does not ask for it, so that what is pinned in memory stays bounded.
-/// Some 16,000 typical records, which a disk that works writes in less than a second.
+/// Above this, a commit waits for the disk whatever its durability, so that the changes pinned in memory stay bounded. Some
+/// 16,000 typical records, which a working disk writes in less than a second.
 const HIGH_WATER_BYTES: usize = 16 << 20;
-/// A century stands for never, where the platform's clock could not represent what was asked for.
+/// A century means never, in case the platform's clock cannot represent the configured time.
 const FOREVER: Duration = Duration::from_hours(876_600);
 /// Above this, commits are refused: the disk has not worked for a while. Four times [`HIGH_WATER_BYTES`], above which every
-/// commit waits: only thousands of concurrent requests get the queue here.
+/// commit waits: only thousands of concurrent requests fill the queue this far.
 const FULL_BYTES: usize = 64 << 20;
 
-/// What the flusher does next.
+/// The flusher's next work.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) ops: Arc<Vec<Queued>>,
@@ -132,7 +132,7 @@ impl Queue {
         }
     }
 
-    /// Whether another operation may come.
+    /// Whether the queue takes another operation.
     pub(super) fn has_room(&self) -> bool {
         self.queued_bytes.load(Ordering::Relaxed) < FULL_BYTES
     }
@@ -143,14 +143,14 @@ impl Queue {
         bytes
     }
 
-    /// Queues `op`. If nobody waits for it, and the last write of the same key still waits here, it takes that one's place.
+    /// Queues `op`. If no caller waits for it, and the last write of the same key is still queued, `op` replaces that write.
     pub(super) fn push(&self, op: Op, urgency: Urgency, before: Before) -> (Seq, Ticket) {
         let mut state = self.state.lock();
         if state.closing {
             return (state.number(), Ticket::failed(Error::Closed));
         }
         let (op_bytes, is_end) = (op.cost_bytes(), op.is_end());
-        // Who waits may do so because of what was queued between, an eviction say: that must not come later.
+        // A caller may wait because of something queued in between, such as an eviction: that must not be written later.
         let (seq, replaced_bytes) = state.place(op, before, urgency == Urgency::Soon);
         let queued_bytes = self.change_queued_bytes(op_bytes, replaced_bytes);
         let urgency = if queued_bytes > HIGH_WATER_BYTES { Urgency::Now } else { urgency };
@@ -158,7 +158,7 @@ impl Queue {
             Urgency::Now => self.wait_for(&mut state, is_end),
             Urgency::Soon => Ticket::done(),
         };
-        // Where a time is set already, what may wait goes along, and nobody needs to ask what time it is.
+        // If a time is set already, a write that may wait is written then, and the clock is not read.
         if urgency == Urgency::Now || state.due.is_none() {
             let due = Instant::now() + if urgency == Urgency::Now { Duration::ZERO } else { self.flush_interval };
             if state.due.is_none_or(|earlier| due < earlier) {
@@ -169,7 +169,7 @@ impl Queue {
         (seq, ticket)
     }
 
-    /// Somebody waits for the next batch.
+    /// Notes that a caller waits for the next batch.
     fn begin_wait(&self, state: &mut State) {
         if state.waiters.since.is_none() {
             state.waiters.since = Some(Instant::now());
@@ -184,18 +184,18 @@ impl Queue {
         Ticket::waiting(if end { &state.waiters.ends } else { &state.waiters.all }, &self.process)
     }
 
-    /// A ticket for everything that was queued so far.
+    /// Returns a ticket for everything queued so far.
     pub(super) fn flush(&self) -> Ticket {
         let mut state = self.state.lock();
         if state.closing {
             return Ticket::failed(Error::Closed);
         }
-        // With nothing queued a batch may still be in the middle of its write; the next one, empty, comes after it.
+        // With nothing queued, a batch may still be in the middle of its write; the next, empty one comes after it.
         self.wake(&mut state);
         self.wait_for(&mut state, false)
     }
 
-    /// A ticket for a sweep from now on.
+    /// Returns a ticket for a sweep that starts from now on.
     pub(super) fn sweep(&self) -> Ticket {
         let mut state = self.state.lock();
         if state.closing {
@@ -205,7 +205,7 @@ impl Queue {
         Ticket::waiting(state.sweep.get_or_insert_default(), &self.process)
     }
 
-    /// Answers `groups`: with the error, or when everything that was queued so far is durable.
+    /// Resolves `groups`: with the error, or when everything queued so far is durable.
     pub(super) fn answer(&self, groups: Vec<Arc<Group>>, error: Option<&Error>) {
         if groups.is_empty() {
             return;
@@ -223,7 +223,7 @@ impl Queue {
         state.waiters.others.extend(groups);
     }
 
-    /// No operation after this.
+    /// Refuses operations from now on.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closing = true;
@@ -235,7 +235,7 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Waits until something is due, or `until`, and takes what there is. For the flusher alone.
+    /// Waits until something is due, or `until`, and takes everything queued. Only the flusher calls this.
     pub(super) fn take(&self, until: Option<Instant>) -> Batch {
         let mut state = self.state.lock();
         loop {
@@ -256,8 +256,8 @@ impl Queue {
         Self::hand_out(&mut state, ops)
     }
 
-    /// Takes the ends of sessions alone, and with them what they make void: for a disk that has room for nothing else. Waits for one,
-    /// but no longer than `until`. When the queue is closed it takes everything, because nothing is taken after that.
+    /// Takes only the ends of sessions, and drops what they make void: for a disk that has room for nothing else. Waits for
+    /// one, but no longer than `until`. When the queue is closed it takes everything, because nothing is taken after that.
     pub(super) fn take_ends(&self, until: Instant) -> Batch {
         let mut state = self.state.lock();
         while !state.closing && !state.queued.iter().any(|queued| queued.op.is_end()) {
@@ -273,7 +273,7 @@ impl Queue {
         let (ends, rest) = extract_ends(queued);
         self.queued_bytes.store(rest.iter().map(|queued| queued.op.cost_bytes()).sum(), Ordering::Relaxed);
         state.queued = rest.into();
-        // Whoever waits for anything else learns at once that it has to come again.
+        // A caller that waits for anything else gets an error at once, and retries.
         Self::hand_out(&mut state, ends)
     }
 
@@ -284,13 +284,13 @@ impl Queue {
         Batch { ops: state.writing.clone(), waiters, sweep: state.sweep.take(), closing: state.closing }
     }
 
-    /// The journal answers for what `take` gave.
+    /// Called when the journal has the batch that `take` returned.
     pub(super) fn written(&self) {
         let mut state = self.state.lock();
         (state.writing, state.in_flight) = (Arc::default(), None);
     }
 
-    /// `rest` of what `take` gave is not durable: it comes again, before everything else, no sooner than after `pause`.
+    /// Returns `rest` of the batch, which is not durable, to the front of the queue, to be written after `pause`.
     pub(super) fn give_back(&self, rest: &[Queued], pause: Duration) {
         let mut state = self.state.lock();
         for queued in rest.iter().rev() {
@@ -301,7 +301,7 @@ impl Queue {
         state.due = Some(Instant::now() + pause);
     }
 
-    /// Every record that is on its way to the journal, oldest first.
+    /// Calls `visit` with every record that is on its way to the journal, oldest first.
     pub(super) fn pending(&self, mut visit: impl FnMut(&Key, &Record)) {
         let state = self.state.lock();
         for queued in state.writing.iter().chain(&state.queued) {
@@ -313,11 +313,11 @@ impl Queue {
         }
     }
 
-    /// The flusher has ended.
+    /// Called when the flusher has ended.
     pub(super) fn finish(&self) {
         let mut state = self.state.lock();
         state.finished = true;
-        // Nobody writes any more: who still waits must not wait for ever.
+        // There are no more writes: the remaining callers must not wait forever.
         std::mem::take(&mut state.waiters).resolve(&Err(Error::Closed));
         if let Some(group) = state.sweep.take() {
             group.resolve(Err(Error::Closed));
@@ -325,8 +325,8 @@ impl Queue {
         self.watch.notify_one();
     }
 
-    /// Tells those who have waited too long so, until the flusher has ended. Looks up only now and then, so that a batch that goes
-    /// well costs nothing here.
+    /// Fails the callers that have waited too long, until the flusher has ended. Wakes only now and then, so that a batch
+    /// without delay costs nothing here.
     pub(super) fn watch(&self) {
         let mut state = self.state.lock();
         let mut idle = false;
@@ -361,7 +361,7 @@ impl Queue {
             waiters.resolve(&answer);
         }
         if late(&state.waiters) {
-            // Who comes now has not waited yet.
+            // A caller that comes now has not waited yet.
             std::mem::take(&mut state.waiters).resolve(&answer);
         }
     }
@@ -377,7 +377,7 @@ impl State {
     /// the write, and the bytes that the replaced one took.
     fn place(&mut self, op: Op, Before { seq: before, is_unborn }: Before, may_replace: bool) -> (Seq, usize) {
         let first = self.queued.front().map_or(Seq::MAX, |queued| queued.seq);
-        // Mostly the numbers have no gaps. Where they have, nothing is found, and the write before is left out later.
+        // Mostly the numbers have no gaps. Where they have, nothing is found, and the earlier write is left out later.
         let at = before.filter(|_| may_replace).and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
         if let Some(queued) = at.and_then(|at| self.queued.get_mut(at))
             && Some(queued.seq) == before

@@ -1,7 +1,7 @@
-//! Finds what the journal holds when a store is opened: every acknowledged change that redb does not have yet.
+//! Finds every acknowledged change that redb does not have yet in the journal, when a store is opened.
 //!
-//! Invariants: what is not this store's, not next after what redb has, or damaged where it had been synced is an error that says so,
-//! never skipped; a segment without a header was being made when the process ended, so nothing in it was acknowledged.
+//! Invariants: a segment of another store, a gap behind what redb has, or damage to synced frames is an error, never skipped; a
+//! segment without a header was unfinished when the process ended, so nothing in it was acknowledged.
 
 use std::{
     collections::BTreeSet,
@@ -30,13 +30,13 @@ pub(super) struct RecoveredSegment {
     pub(super) label: Label,
 }
 
-/// What was found.
+/// The result of recovery.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     /// Oldest first.
     pub(super) segments: Vec<RecoveredSegment>,
     pub(super) pending: Pending,
-    /// Keys for which redb has not been asked yet whether it has a record.
+    /// Keys that redb has not been asked for yet.
     pub(super) unsure: BTreeSet<Key>,
     /// Frames that were read.
     pub(super) frames: u64,
@@ -44,11 +44,11 @@ pub(super) struct Recovered {
     pub(super) torn: u64,
     /// The newest generation that is known to be in use; 0 if none is.
     newest: u64,
-    /// Files that hold nothing.
+    /// Files without content.
     pub(super) empty: Vec<OsString>,
 }
 
-/// Reads the journal of the store whose database is `name`. `salvage`: skip what is damaged instead of failing.
+/// Reads the journal of the store whose database is `name`. `salvage`: skip damage instead of failing.
 pub(super) fn recover(
     volume: &dyn Volume,
     name: &OsStr,
@@ -70,7 +70,7 @@ pub(super) fn recover(
             }
             Whose::Foreign(found) => return Err(Error::NotAJournal { path: volume.path(&name), found }),
             Whose::Segment(label) if label.store_id != store_id => return Err(foreign(volume, &name)),
-            // Its content is in the database: the process ended before it was used again.
+            // The database has its content: the process ended before the file was used again.
             Whose::Segment(label) if label.generation < mark.generation => recovered.empty.push(name),
             Whose::Segment(label) if label.generation == mark.generation => {
                 let left = RecoveredSegment { name, label };
@@ -101,13 +101,13 @@ pub(super) fn recover(
         return Err(Error::JournalIncomplete { path: volume.path(name), found, newest: recovered.newest });
     }
     recovered.segments = segments;
-    // A frame says what redb had when the frame was written, before older segments were moved.
+    // A frame contains what redb had when the frame was written, before older segments were moved.
     recovered.unsure = recovered.pending.keys().collect();
     Ok(recovered)
 }
 
 impl Recovered {
-    /// Takes over the frames of a segment. Returns whether its last write was cut short.
+    /// Applies the frames of a segment. Returns whether its last write was cut short.
     fn replay(
         &mut self,
         volume: &dyn Volume,
@@ -137,9 +137,9 @@ impl Recovered {
                 FrameEnd::UnknownKey(key) => return Err(form.unknown_key(key, &volume.path(&left.name))),
                 #[cfg(feature = "encryption")]
                 FrameEnd::OtherSeal(found) => return Err(Error::SealVersion { found, expected: crate::keys::VERSION }),
-                // With `salvage` too: the release that wrote it reads it.
+                // Even with `salvage`: the release that wrote it can read it.
                 FrameEnd::OtherFormat(error) => return Err(error.into()),
-                // Space was made before the header was written, so a file that lacks some was cut afterwards.
+                // The space was filled before the header was written, so a shorter file was cut afterwards.
                 FrameEnd::Torn { .. } | FrameEnd::Clean if bytes.len() < expected && !salvage => {
                     return Err(damaged(bytes.len()));
                 }
@@ -149,7 +149,7 @@ impl Recovered {
         }
     }
 
-    /// Asks redb which of the keys it has.
+    /// Asks redb which of the replayed keys it has.
     pub(super) fn compare(&mut self, database: &Database) -> Result<(), Error> {
         let keys: Vec<Key> = mem::take(&mut self.unsure).into_iter().collect();
         let in_file = database.with(|redb| tables::which(redb, &keys))?;
@@ -158,8 +158,8 @@ impl Recovered {
     }
 }
 
-/// Gives `replay` the frames of each segment in turn, while a thread reads those of the next: from a disk that takes as long as to replay
-/// them.
+/// Calls `replay` with the frames of each segment in turn, while a thread reads those of the next: reading them from disk takes
+/// as long as replaying them.
 fn read_ahead(
     volume: &dyn Volume,
     segments: &[RecoveredSegment],
@@ -169,10 +169,10 @@ fn read_ahead(
         return segments.iter().try_for_each(|left| replay(left, &read_frames(volume, left)?));
     };
     thread::scope(|scope| {
-        // The other end waits with one: three at once would need too much memory.
+        // The receiver processes one segment and the sender holds another: three at once would need too much memory.
         let (sender, receiver) = mpsc::sync_channel(0);
         let read = move || {
-            // Nobody takes what comes after an error.
+            // After an error, nothing is received any more.
             let _ = segments.iter().try_for_each(|left| sender.send((left, read_frames(volume, left))));
         };
         let spawned = thread::Builder::new().name("sessile-recover".into()).spawn_scoped(scope, read);
@@ -181,7 +181,7 @@ fn read_ahead(
     })
 }
 
-/// The journal's files: the database's name, `.journal` and a number.
+/// Returns the names of the journal's files: the database's name, `.journal` and a number.
 pub(super) fn file_names(volume: &dyn Volume, name: &OsStr) -> Result<Vec<OsString>, Error> {
     let prefix = file_name(name, "");
     let is_ours = |found: &OsStr| {
@@ -193,7 +193,7 @@ pub(super) fn file_names(volume: &dyn Volume, name: &OsStr) -> Result<Vec<OsStri
     Ok(names.into_iter().filter(|name| is_ours(name)).collect())
 }
 
-/// The name of one of the journal's files.
+/// Returns the name of one of the journal's files.
 pub(super) fn file_name(name: &OsStr, number: &str) -> OsString {
     let mut name = name.to_owned();
     name.push(".journal");
@@ -201,7 +201,7 @@ pub(super) fn file_name(name: &OsStr, number: &str) -> OsString {
     name
 }
 
-/// A journal without its database: to begin anew would lose what it holds.
+/// Refuses to start without the database if there is a journal: a new store would lose its content.
 pub(super) fn refuse_orphans(volume: &dyn Volume, name: &OsStr) -> Result<(), Error> {
     for name in file_names(volume, name)? {
         match own::whose(volume, &name, None) {
@@ -215,9 +215,8 @@ pub(super) fn refuse_orphans(volume: &dyn Volume, name: &OsStr) -> Result<(), Er
     Ok(())
 }
 
-/// Syncs what a killed process may have left to the page cache alone: the generations after it build on it, and a power cut must not take
-/// it away from under them. The name of a store that was just made is such a thing too: the first segment would be a journal without its
-/// database.
+/// Syncs what a killed process may have left only in the page cache: later generations build on it, and a power cut must not
+/// remove it. That includes the name of a new store: without it, the first segment would be a journal without its database.
 fn make_durable(volume: &dyn Volume, name: &OsStr, segments: &[RecoveredSegment], mark: JournalMark) -> Result<(), Error> {
     for left in segments {
         let synced = volume.open(&left.name).and_then(|file| file.sync());
@@ -229,7 +228,7 @@ fn make_durable(volume: &dyn Volume, name: &OsStr, segments: &[RecoveredSegment]
     volume.sync().map_err(|error| cannot_read(volume, name, error))
 }
 
-/// The journal must go on exactly where the database ends.
+/// Checks that the journal continues exactly where the database ends.
 fn check_order(
     volume: &dyn Volume,
     name: &OsStr,
@@ -250,8 +249,8 @@ fn check_order(
     Ok(())
 }
 
-/// Segments that the database does not know to be in use hold nothing. Which of them are there says nothing either: a crash may have
-/// undone the removal of some.
+/// Drops the segments that are not in use according to the database, so they have no frames. Any of them may exist: a crash may
+/// have undone the removal of some.
 fn give_up_unused(volume: &dyn Volume, name: &OsStr, recovered: &mut Recovered, mark: JournalMark) -> Result<(), Error> {
     for left in recovered.segments.drain(..) {
         if !is_unused(volume, &left)? {
@@ -262,7 +261,7 @@ fn give_up_unused(volume: &dyn Volume, name: &OsStr, recovered: &mut Recovered, 
     Ok(())
 }
 
-/// Of two segments of one generation, one was given up before it was used, and could not be removed for good.
+/// Of two segments of one generation, one was dropped before it was used, and its removal was not durable.
 fn drop_unused_twins(volume: &dyn Volume, recovered: &mut Recovered) -> Result<(), Error> {
     let mut at = 1;
     while let Some([left, right]) = recovered.segments.get(at - 1..=at) {
@@ -320,7 +319,7 @@ mod tests {
 
     const STORE: [u8; 16] = [7; 16];
 
-    /// Makes the segment of `generation` on `disk`, and gives its file.
+    /// Makes the segment of `generation` on `disk`, and returns its file.
     fn segment(disk: &InMemory, generation: u64) -> (OsString, Segment) {
         let name = file_name(OsStr::new("store"), &generation.to_string());
         let label = Label::new(STORE, Generation { number: generation - 1, salt: 0 }, MIN_BYTES).unwrap();
@@ -339,7 +338,7 @@ mod tests {
         disk.remove(&names[0]).unwrap();
         let recovered = recover_on(&disk, JournalMark::default()).unwrap();
         assert_eq!((recovered.segments.len(), recovered.empty), (0, names[1..].to_vec()));
-        // Where a journal is in use, a gap is one.
+        // If a journal is in use, a gap is an error.
         let in_use = JournalMark { in_use: true, ..JournalMark::default() };
         assert!(matches!(recover_on(&disk, in_use), Err(Error::JournalMismatch { .. })));
     }

@@ -1,15 +1,15 @@
-//! A record that is sealed: its bytes on disk in a store that is encrypted.
+//! A sealed record: its bytes on disk in an encrypted store.
 //!
 //! ```text
 //! deadline, minute u32 | owner [16] | crc u32 | sealed record, see `src/keys/seal.rs`
 //! ```
 //!
-//! The deadline and the owner stand in clear, as in the indexes beside the record, so that expired sessions go and an owner's are
-//! found whichever keys there are. They are bound to the record as associated data, with the store's id and the record key: what
-//! was moved to another key or store does not open. The CRC-32 covers the record key, what is in clear and the id of the sealing
-//! key. It tells damage from a key that is missing: the one makes a session absent, the other is an error.
+//! The deadline and the owner are in clear, as in the indexes beside the record, so that expired sessions are removed and an
+//! owner's are found with any keys. They are bound to the record as associated data, with the store's id and the record key: a
+//! record that was moved to another key or store does not open. The CRC-32 covers the record key, the clear fields and the id
+//! of the sealing key. It distinguishes damage from a missing key: the first makes a session absent, the second is an error.
 //!
-//! Invariant: every write draws a nonce of its own, so a record that is written to the journal and then to redb is sealed twice.
+//! Invariant: every write draws its own nonce, so a record that is written to the journal and then to redb is sealed twice.
 
 use sessile_codec::Record;
 use zeroize::Zeroizing;
@@ -27,11 +27,11 @@ use crate::{
 
 /// Deadline (4 bytes) and owner (16), which the sweep and the index of owners read without a key.
 const CLEAR: usize = 20;
-/// Bytes before what is sealed.
+/// Bytes before the sealed part.
 const START: usize = CLEAR + 4;
 pub(super) const OVERHEAD: usize = START + keys::OVERHEAD;
 
-/// What seals the records of one store.
+/// Seals the records of one store.
 #[derive(Debug)]
 pub(super) struct RecordSealer {
     ring: SealRing,
@@ -60,7 +60,7 @@ impl RecordSealer {
         if bytes.len() < OVERHEAD {
             return Err(Unreadable::Altered);
         }
-        // Damage to the id of a key looks like a key that we do not have.
+        // Damage to the key id would look like a missing key.
         let is_sound = bytes[CLEAR..START] == checksum(key, bytes).to_le_bytes();
         let associated = self.associated(key, &bytes[..CLEAR]);
         match self.ring.open_in_place(&mut bytes[START..], &associated) {
@@ -71,7 +71,7 @@ impl RecordSealer {
         }
     }
 
-    /// What messages call the keys.
+    /// Returns the ids of the keys, for messages.
     pub(super) fn ids(&self) -> Box<[SealKeyId]> {
         self.ring.ids()
     }
@@ -81,7 +81,7 @@ impl RecordSealer {
         bytes.get(START..).is_some_and(|sealed| self.ring.is_outdated(sealed))
     }
 
-    /// A secret of the store itself, for its `meta` table.
+    /// Seals a secret of the store for its `meta` table.
     pub(super) fn seal_secret(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut sealed = Zeroizing::new(vec![0; secret.len() + keys::OVERHEAD]);
         sealed[HEAD..HEAD + secret.len()].copy_from_slice(secret);
@@ -89,7 +89,7 @@ impl RecordSealer {
         Ok(sealed)
     }
 
-    /// The secret, and whether it should be sealed anew, because the key that it is sealed with is an old one.
+    /// Returns the secret, and whether it should be sealed again because an old key sealed it.
     pub(super) fn open_secret(&self, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, bool), CannotOpen> {
         let mut bytes = Zeroizing::new(sealed.to_vec());
         let secret = Zeroizing::new(self.ring.open_in_place(&mut bytes, &self.store_id)?.to_vec());
@@ -111,7 +111,7 @@ pub(super) fn outline(bytes: &[u8]) -> Option<IndexedFields> {
     Some(IndexedFields { deadline_ms: last_ms(u32::from_le_bytes(*minute)), owner: owner.try_into().ok()? })
 }
 
-/// Of the record key, what is in clear, and the id of the sealing key, in what is sealed.
+/// Returns the CRC-32 of the record key, the clear fields, and the id of the sealing key in the sealed part.
 fn checksum(key: &Key, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);
@@ -152,12 +152,12 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut forged = bytes.clone();
             forged[bit / 8] ^= 1 << (bit % 8);
-            // The checksum only tells damage from a missing key; with the key nothing hangs on it.
+            // The checksum only distinguishes damage from a missing key; with the key it has no effect.
             let is_checksum = (CLEAR * 8..START * 8).contains(&bit);
             assert_eq!(ours.is_damaged(&forged, &KEY), !is_checksum, "bit {bit}");
             assert_eq!(ours.read(&forged, &KEY).is_ok(), is_checksum, "bit {bit}");
         }
-        // Unless it says that another release wrote it, and is what that wrote.
+        // Unless the version is another release's and the checksum fits.
         let mut newer = bytes.clone();
         newer[START] += 1;
         let crc = checksum(&KEY, &newer).to_le_bytes();
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn it_opens_under_its_key_and_in_its_store_alone() {
         let bytes = sealed(&form(1, STORE));
-        // Asked by the seal alone, without the record's own checksum behind it.
+        // Checked by the seal alone, without the record's own checksum.
         let opens = |store_id, key| RecordSealer::new(&Keys::from([1; 32]), store_id).open(&mut bytes.clone(), key).is_ok();
         assert!(opens(STORE, &KEY));
         assert!(!opens(STORE, &[4; 16]) && !opens([7; 16], &KEY));

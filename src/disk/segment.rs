@@ -7,11 +7,11 @@
 //! 8192   frames; writes begin at multiples of 512
 //! ```
 //!
-//! Facts behind it: an append that grows a file costs an inode and a bitmap besides (210-268 us against 114-137 us, and 10.5 KB
-//! at the device against 4.7), so a segment is written full of zeros before it is used, off the commit path.
+//! Facts behind it: an append that grows a file also writes an inode and a bitmap (210-268 us against 114-137 us, and 10.5 KB
+//! at the device against 4.7), so a segment is filled with zeros before it is used, off the commit path.
 //!
-//! Invariants: a header is durable before the first frame behind it is written; a failed write or sync is the last thing that is
-//! ever done to a segment; the length never changes while frames are in it.
+//! Invariants: a header is durable before the first frame behind it is written; after a failed write or sync, a segment is
+//! never touched again; the length never changes while frames are in it.
 
 use std::io;
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{Error, token::random_bytes};
 
-/// Where frames begin: behind two copies of the header, each in a page of its own, so that no write of one can damage the other.
+/// Where frames begin: behind two copies of the header, each in its own page, so that no write of one can damage the other.
 pub(super) const START: u64 = 8192;
 /// The shortest segment: its headers and marks take a seventh of it.
 pub(super) const MIN_BYTES: u64 = 64 << 10;
@@ -33,17 +33,17 @@ pub(super) const MIN_BYTES: u64 = 64 << 10;
 const MAGIC: [u8; 8] = *b"sessileJ";
 /// The layout of journals that this build writes and reads.
 pub(super) const FORMAT: u32 = 1;
-/// A mark goes behind the frames, in a sector of its own.
+/// A mark follows the frames, in its own sector.
 const MARK_BYTES: u64 = SECTOR as u64;
-/// Room for two behind the frames: that they are durable, and where the journal goes on.
+/// Room for two marks behind the frames: one that they are durable, one that names the next generation.
 const MARKS_BYTES: u64 = 2 * MARK_BYTES;
 /// Bytes of a segment that are not for frames.
 pub(super) const OVERHEAD: u64 = START + MARKS_BYTES;
-/// A write that is longer than this is ended: the memory for it is kept.
+/// A write that is longer than this ends: its buffer is kept.
 const MAX_WRITE: usize = 1 << 20;
-/// Bytes of one copy of the header: a page, the most that disks write at once in whole.
+/// Bytes of one copy of the header: a page, the largest write that disks complete or do not start.
 const COPY: usize = 4096;
-/// Bytes of it that say anything.
+/// Bytes of it that are used.
 const HEADER_BYTES: usize = 64;
 
 /// A generation of the journal, of one history.
@@ -53,7 +53,7 @@ pub(super) struct Generation {
     pub(super) salt: Salt,
 }
 
-/// What tells one generation of the journal from another.
+/// Identifies a generation of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) store_id: [u8; 16],
@@ -61,12 +61,12 @@ pub(super) struct Label {
     pub(super) generation: u64,
     pub(super) salt: Salt,
     pub(super) len_bytes: u64,
-    /// The salt of the generation before: the numbers of another history may be the same.
+    /// The salt of the previous generation: another history may have the same numbers.
     pub(super) after: Salt,
 }
 
 impl Label {
-    /// A label for the next use of a file, behind `before`, with a salt that nobody has seen.
+    /// Returns a label for the next use of a file, behind `before`, with a fresh salt.
     pub(super) fn new(store_id: [u8; 16], before: Generation, len_bytes: u64) -> Result<Self, Error> {
         let salt = u64::from_le_bytes(random_bytes()?);
         Ok(Self { store_id, generation: before.number + 1, salt, len_bytes, after: before.salt })
@@ -76,7 +76,7 @@ impl Label {
         Generation { number: self.generation, salt: self.salt }
     }
 
-    /// Whether the journal goes on here behind `before`.
+    /// Whether this generation directly follows `before`.
     pub(super) fn follows(&self, before: Generation) -> bool {
         (self.generation, self.after) == (before.number + 1, before.salt)
     }
@@ -86,7 +86,7 @@ impl Label {
         let mut into = &mut block[..];
         into.put_slice(&MAGIC);
         into.put_u32_le(FORMAT);
-        // The checksum, which is written when the rest is there.
+        // The checksum; filled in below.
         into.put_u32_le(0);
         into.put_slice(&self.store_id);
         into.put_u64_le(self.generation);
@@ -106,13 +106,13 @@ fn header_crc(block: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What the beginning of a file says.
+/// What the beginning of a file contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Label(Label),
     /// A journal of another format.
     OtherFormat(u32),
-    /// No header: the file was being made when the process ended, so nothing was ever acknowledged in it.
+    /// No header: the process ended while the file was being made, so nothing in it was ever acknowledged.
     Nothing,
 }
 
@@ -122,8 +122,8 @@ pub(super) fn read_label(bytes: &[u8]) -> Found {
     copies.into_iter().map(read_copy).find(|found| *found != Found::Nothing).unwrap_or(Found::Nothing)
 }
 
-/// Whether these first bytes of a file may be those of a segment whose header was cut short: of what is the same in each header of the
-/// store, each byte is right or was not written, and behind the header nothing is.
+/// Whether these first bytes of a file may be a segment whose header was cut short: every byte that all headers of the store
+/// share is right or was not written, and nothing follows the header.
 pub(super) fn may_be_unfinished(bytes: &[u8], store_id: Option<&[u8; 16]>) -> bool {
     let is_part = |found: &[u8], whole: &[u8]| found.iter().zip(whole).all(|(found, byte)| *found == 0 || found == byte);
     bytes.chunks(COPY).all(|copy| {
@@ -134,7 +134,7 @@ pub(super) fn may_be_unfinished(bytes: &[u8], store_id: Option<&[u8; 16]>) -> bo
     })
 }
 
-/// Whether a header is in these first bytes, of this store if its id is given, whose checksum may be wrong.
+/// Whether these first bytes contain a header, of this store if its id is given. Its checksum may be wrong.
 pub(super) fn is_named(bytes: &[u8], store_id: Option<&[u8; 16]>) -> bool {
     let has_id = |copy: &[u8]| store_id.is_none_or(|id| copy.get(16..32) == Some(id));
     bytes.chunks(COPY).any(|copy| copy.starts_with(&MAGIC) && has_id(copy))
@@ -169,11 +169,11 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes `file` ready for `label`: its space, then its header, each durable. Whatever was in it is over from then on.
+    /// Prepares `file` for `label`: its space, then its header, each durable. This discards its earlier contents.
     pub(super) fn prepare(file: Box<dyn VolumeFile>, label: Label) -> io::Result<Self> {
         let len = file.len_bytes()?;
         if len < label.len_bytes {
-            // The space first: a header that is there promises it.
+            // The space first: the header promises it.
             fill_with_zeros(&*file, len, label.len_bytes)?;
         }
         let block = label.encode();
@@ -196,12 +196,12 @@ impl Segment {
         self.label.len_bytes.saturating_sub(self.end + MARKS_BYTES)
     }
 
-    /// Bytes for frames when it is unused.
+    /// Bytes for frames in an unused segment.
     pub(super) fn capacity(&self) -> u64 {
         self.label.len_bytes.saturating_sub(OVERHEAD)
     }
 
-    /// Whether the last frame is one that says that all before it are durable.
+    /// Whether the last frame is a mark that all frames before it are durable.
     pub(super) fn is_marked(&self) -> bool {
         self.marked || self.next == 0
     }
@@ -210,13 +210,13 @@ impl Segment {
         self.next == 0
     }
 
-    /// The number of the first frame that the next sync makes durable. A mark was not synced, so a crash may keep the write behind it
-    /// and lose the mark: that must not look as if something that was durable had gone.
+    /// Returns the number of the first frame that the next sync makes durable. A mark is not synced, so a crash may keep the
+    /// write behind it and lose the mark: that must not look like the loss of a durable frame.
     fn first(&self) -> u32 {
         self.next - u32::from(self.marked)
     }
 
-    /// Encodes `ops` into `buffer` as one write, as many of them as there is room for above `reserve`; gives how many.
+    /// Encodes `ops` into `buffer` as one write, as many as fit above `reserve`, and returns their number.
     pub(super) fn encode<'a>(
         &self,
         buffer: &mut Vec<u8>,
@@ -236,12 +236,12 @@ impl Segment {
             frame::encode(buffer, self.label.salt, Position { number, first: self.first() }, op, fresh, form)?;
             taken += 1;
         }
-        // Full sectors: what would be read back to fill one up costs more than to write zeros.
+        // Full sectors: reading a sector back to fill it up costs more than writing zeros.
         buffer.resize(buffer.len().next_multiple_of(SECTOR), 0);
         Ok(taken as usize)
     }
 
-    /// Writes what [`encode`](Self::encode) made of `count` operations, and syncs it.
+    /// Writes and syncs the `count` operations that [`encode`](Self::encode) encoded.
     pub(super) fn append(&mut self, bytes: &[u8], count: usize) -> io::Result<()> {
         self.file.write_at(self.end, bytes)?;
         self.file.sync()?;
@@ -251,8 +251,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Says behind the last frame that it is durable, so that damage to it is told from a write that was cut short. Not synced: it
-    /// helps where it arrives, and costs no sync.
+    /// Marks the last frame as durable, so that recovery distinguishes damage from a write that was cut short. Not synced: it
+    /// costs nothing, and helps if it arrives.
     pub(super) fn mark(&mut self) -> io::Result<()> {
         if self.next == 0 || self.marked || self.end + MARK_BYTES > self.label.len_bytes {
             return Ok(());
@@ -280,12 +280,12 @@ impl Segment {
     }
 }
 
-/// Writes zeros rather than asks for space: a file of holes, or one whose blocks are only promised, would have its map changed by
-/// each commit.
+/// Writes zeros instead of reserving space: in a sparse file, or one whose blocks are only reserved, each commit would change
+/// the block map.
 ///
-/// Synced piece by piece: one sync of all of it would keep those of the commits that come meanwhile waiting.
+/// Syncs piece by piece: one sync of all of it would delay the syncs of concurrent commits.
 fn fill_with_zeros(file: &dyn VolumeFile, from: u64, to: u64) -> io::Result<()> {
-    // A disk that writes 100 MB/s syncs 256 KiB in 3 ms. A commit that comes meanwhile waits for one chunk at most.
+    // A disk that writes 100 MB/s syncs 256 KiB in 3 ms. A concurrent commit waits for one chunk at most.
     const CHUNK: u64 = 256 << 10;
     let zeros = vec![0; usize::try_from(CHUNK.min(to - from)).expect("a chunk is small")];
     let mut at = from;
@@ -324,7 +324,7 @@ mod tests {
             (frame::replay(frames, label.salt, &AtRest::Plain, 0, |_| count += 1), count)
         };
         assert_eq!(replay(&frames), (FrameEnd::Clean, 3));
-        // Each write and each mark has a sector of its own. The last write is there, the mark before it is not.
+        // Each write and each mark has its own sector. The last write is there, the mark before it is not.
         frames[3 * SECTOR..4 * SECTOR].fill(0);
         frames[5 * SECTOR..6 * SECTOR].fill(0);
         assert!(matches!(replay(&frames), (FrameEnd::Torn { .. }, 2)));

@@ -1,10 +1,10 @@
 //! Deletes expired records, in bounded batches, by the expiry index.
 //!
 //! Invariants:
-//! - A session is over when the latest of its deadlines has passed, of those that memory, the journal and redb know. What memory or the
-//!   journal has of it ends there; only what nobody but redb has is deleted here.
-//! - Expired sessions are not served whether this runs or not; it only makes room. So it goes by the certain time, which no jump of the
-//!   clock moves ahead, and notes it: a clock that is set back does not bring back the neighbours of what was deleted.
+//! - A session is over when the latest of its deadlines in memory, the journal and redb has passed. If memory or the journal
+//!   has the session, it ends there; only a session that redb alone has is deleted here.
+//! - Expired sessions are never served; a sweep only makes room. So it uses the certain time, which no jump of the clock moves
+//!   ahead, and stores it: a clock that is set back does not bring back sessions next to deleted ones.
 
 use redb::Database;
 
@@ -14,29 +14,29 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// What one batch did.
+/// The result of one batch.
 #[derive(Debug)]
 pub(super) struct Swept {
     pub(super) expired: Vec<(Key, Option<Handle>)>,
-    /// How many records there are, if any was deleted or moved.
+    /// The number of records, if any was deleted or moved.
     pub(super) records: Option<u64>,
-    /// Whether the index may have more that is due.
+    /// Whether the index may have more due entries.
     pub(super) more: bool,
 }
 
-/// What becomes of a record whose time comes by the index.
+/// What to do with a record that the index lists as due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExpiryStatus {
     /// Its session ends at this time, in milliseconds since 1970.
     Ends(u64),
-    /// Something newer is on its way to redb.
+    /// A newer write is on its way to redb.
     Busy,
-    /// It is over, and nobody can bring it back.
+    /// The session is over, and no write can bring it back.
     Over,
 }
 
-/// Deletes what has expired by `clock`, of the first `most` entries that `may_go` lets pass. `status` gets a key and when its session
-/// ends by what redb has.
+/// Deletes what has expired by `clock`, among the first `most` entries that `may_go` accepts. `status` gets a key and the end
+/// of its session according to redb.
 pub(super) fn batch(
     db: &Database,
     form: &AtRest,
@@ -53,7 +53,8 @@ pub(super) fn batch(
             for (minute, key) in &due {
                 let stored_ms = tables.outline(key)?.map_or(0, |outline| outline.deadline_ms);
                 match status(key, stored_ms) {
-                    // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next run.
+                    // The index counts minutes, a deadline milliseconds: what ends later in this minute stays for the next
+                    // sweep.
                     ExpiryStatus::Ends(ms) if ms / 60_000 > now_ms / 60_000 => {
                         tables.relist(key, *minute, ms)?;
                         moved += 1;

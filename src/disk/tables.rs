@@ -5,17 +5,17 @@
 //! expiry      minute u32 BE, record key [16]      -> ()
 //! owners      owner [16], record key [16]         -> ()
 //! meta        "format" | "store_id" | "mac_keys"  -> bytes; the keys are sealed if the records are
-//!             "sealed"                            -> the form of sealed records u32 LE; not there if they are not sealed
+//!             "sealed"                            -> the form of sealed records u32 LE; absent if they are plain
 //!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8, newest in use u64 LE if one is named
-//!             "clock"                             -> certain time u64 LE, what the clock said when it was first ahead u64 LE
-//! quarantine  record key [16]                     -> what stood under it in `records`, damaged
+//!             "clock"                             -> certain time u64 LE, the clock when it was first ahead u64 LE
+//! quarantine  record key [16]                     -> its damaged value in `records`
 //! ```
 //!
-//! Invariants: they change in one transaction; every record has exactly one entry in `expiry`, under the minute that stands
-//! before it, which is never later than its deadline; every record with an owner has exactly one entry in `owners`. The
-//! expiry entry is lazy: a session that is used moves its deadline at each write, its entry only when the sweeper meets it.
+//! Invariants: they change in one transaction; every record has exactly one entry in `expiry`, under the minute stored before
+//! it, which is never later than its deadline; every record with an owner has exactly one entry in `owners`. The expiry entry
+//! is lazy: each write of a used session moves its deadline, but only the sweep moves its entry.
 //!
-//! Every transaction uses quick-repair: one that does not costs the next crash a walk through the whole file.
+//! Every transaction uses quick-repair: without it, the next crash costs a walk through the whole file.
 
 use std::ops::Bound;
 
@@ -42,41 +42,41 @@ const OWNERS: TableDefinition<'_, &[u8; 32], ()> = TableDefinition::new("owners"
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const QUARANTINE: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("quarantine");
 
-/// The layout of the tables, and of the records in them, that this build writes and reads. 1 had records with a shorter header, and was never
-/// released.
+/// The layout of the tables, and of the records in them, that this build writes and reads. 1 had records with a shorter header,
+/// and was never released.
 pub(super) const FORMAT: u32 = 2;
 /// Length of the minute before a record.
 const PREFIX: usize = 4;
 
 pub(super) type Minute = u32;
 
-/// What tells a store from another.
+/// The values of the `meta` table.
 #[derive(Clone)]
 pub(super) struct StoreMeta {
     pub(super) store_id: [u8; 16],
     pub(super) mac_keys: Zeroizing<Vec<u8>>,
-    /// The form of sealed records, if they are sealed.
+    /// The form of sealed records, if the store's are sealed.
     pub(super) sealed: Option<u32>,
     pub(super) journal: JournalMark,
-    /// The time when it was last written to; none yet in a new store.
+    /// The time of the last write; `None` in a new store.
     pub(super) clock: Option<Mark>,
 }
 
 impl StoreMeta {
-    /// A store that never had a journal.
+    /// Returns the values of a store that never had a journal.
     pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &AtRest) -> Self {
         let sealed = form.is_sealed().then_some(form::FORMAT);
         Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None }
     }
 }
 
-/// Up to where the tables hold what the journal said.
+/// Up to where the tables contain the journal's changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct JournalMark {
-    /// The newest generation that is in the tables as a whole, and its salt; 0 if there was none.
+    /// The newest generation that the tables contain completely, and its salt; 0 if there was none.
     pub(super) generation: u64,
     pub(super) salt: u64,
-    /// Whether a later generation may hold acknowledged changes.
+    /// Whether a later generation may contain acknowledged changes.
     pub(super) in_use: bool,
     /// The newest generation that is known to be in use; 0 if none is named here. A segment names the one after it, too.
     pub(super) newest: u64,
@@ -111,14 +111,14 @@ impl JournalMark {
     }
 }
 
-/// What a redb file is.
+/// What a redb file contains.
 pub(super) enum Contents {
     Store(StoreMeta),
     OtherFormat(u32),
     SomethingElse,
 }
 
-/// Runs `work` in one transaction. Gives how many records there are after it.
+/// Runs `work` in one transaction. Returns the number of records after it.
 pub(super) fn write(
     db: &Database,
     form: &AtRest,
@@ -148,7 +148,7 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
             table.insert("sealed", form.to_le_bytes().as_slice())?;
         }
     }
-    // The tables are made here, so that a reader never has to ask whether they exist.
+    // The tables are created here, so that a reader can rely on them.
     Tables::open(&txn, &AtRest::Plain)?;
     Ok(txn.commit()?)
 }
@@ -167,7 +167,7 @@ pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
     Ok(parse_meta(format, store_id, mac_keys, journal, read("clock")?, read("sealed")?))
 }
 
-/// What the values of the meta table say that the file is.
+/// Classifies the file by the values of its meta table.
 pub(super) fn parse_meta(
     format: Option<Vec<u8>>,
     store_id: Option<Vec<u8>>,
@@ -176,10 +176,10 @@ pub(super) fn parse_meta(
     clock: Option<Vec<u8>>,
     sealed: Option<Vec<u8>>,
 ) -> Contents {
-    // Without it there is nothing to compare the clock with, but nothing of the store is missing.
+    // Without it there is nothing to compare the clock with, but the store is complete.
     let clock = clock.and_then(|bytes| decode_clock(&bytes));
     let number = |bytes: Vec<u8>| Some(u32::from_le_bytes(bytes.try_into().ok()?));
-    // Of another length, it is a form that this build does not know.
+    // A value of another length is a form that this build does not know.
     let sealed = sealed.map(|bytes| number(bytes).unwrap_or(u32::MAX));
     let number = format.and_then(number);
     let store_id = store_id.and_then(|bytes| bytes.try_into().ok());
@@ -197,14 +197,14 @@ pub(super) fn parse_meta(
     }
 }
 
-/// The stored bytes under `key`.
+/// Calls `read` with the stored bytes under `key`, and returns its result.
 pub(super) fn load<T>(db: &Database, key: &Key, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, redb::Error> {
     let table = db.begin_read()?.open_table(RECORDS)?;
     let found = table.get(key)?;
     Ok(found.map(|value| read(stored_record(value.value()))))
 }
 
-/// What `read` makes of up to `limit` records after the one under `after`.
+/// Calls `read` with up to `limit` records after the one under `after`, and returns the results.
 #[cfg(feature = "encryption")]
 pub(super) fn slice<T>(
     db: &Database,
@@ -223,25 +223,25 @@ pub(super) fn slice<T>(
         .collect()
 }
 
-/// Whether a record is under each of `keys`.
+/// Returns for each of `keys` whether it has a record.
 pub(super) fn which(db: &Database, keys: &[Key]) -> Result<Vec<bool>, redb::Error> {
     let table = db.begin_read()?.open_table(RECORDS)?;
     keys.iter().map(|key| Ok(table.get(key)?.is_some())).collect()
 }
 
-/// How many records there are, expired ones that were not swept yet among them.
+/// Returns the number of records, including expired ones that were not swept yet.
 pub(super) fn len(db: &Database) -> Result<u64, redb::Error> {
     Ok(db.begin_read()?.open_table(RECORDS)?.len()?)
 }
 
-/// The keys of all records.
+/// Returns the keys of all records.
 #[cfg(feature = "foreign")]
 pub(super) fn keys(db: &Database) -> Result<Vec<Key>, redb::Error> {
     let table = db.begin_read()?.open_table(RECORDS)?;
     table.iter()?.map(|entry| Ok(*entry?.0.value())).collect()
 }
 
-/// The keys of all records of one owner.
+/// Returns the keys of all records of one owner.
 pub(super) fn of_owner(db: &Database, owner: &[u8; 16]) -> Result<Vec<Key>, redb::Error> {
     let table = db.begin_read()?.open_table(OWNERS)?;
     let (from, to) = (owner_entry(owner, &[0; 16]), owner_entry(owner, &[0xff; 16]));
@@ -249,7 +249,7 @@ pub(super) fn of_owner(db: &Database, owner: &[u8; 16]) -> Result<Vec<Key>, redb
     entries.map(|entry| Ok(tail(entry?.0.value()))).collect()
 }
 
-/// Up to `limit` entries of the expiry index that are due at `now_ms` and that `may_go` lets pass, oldest first.
+/// Returns up to `limit` entries of the expiry index that are due at `now_ms` and that `may_go` accepts, oldest first.
 pub(super) fn due(
     db: &Database,
     now_ms: u64,
@@ -266,8 +266,8 @@ pub(super) fn due(
 /// A place in the expiry index.
 pub(super) type Position = (Minute, Key);
 
-/// Up to `most` sessions after `after` that have no owner, or are over at `now_ms` by what redb has, in the order of the expiry index. Also
-/// returns the position after which to go on; `None` at the end of the index.
+/// Returns up to `most` sessions after `after` that have no owner, or are over at `now_ms` by redb's records, in the order of
+/// the expiry index. Also returns the position to continue after; `None` at the end of the index.
 pub(super) fn expendable(
     db: &Database,
     form: &AtRest,
@@ -324,7 +324,7 @@ impl<'txn> Tables<'txn> {
         changes.iter().try_for_each(|(key, record)| self.change(key, record.as_ref()))
     }
 
-    /// Makes `record` what is under `key`; `None`: nothing.
+    /// Stores `record` under `key`; `None` deletes.
     pub(super) fn change(&mut self, key: &Key, record: Option<&Record>) -> Result<(), redb::Error> {
         match record {
             Some(record) => self.put(key, record),
@@ -347,7 +347,7 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Puts the bytes under `key` aside, if `is_damaged` says so of them. Gives whether it did.
+    /// Quarantines the bytes under `key`, if `is_damaged` returns `true` for them. Returns whether it did.
     pub(super) fn quarantine(&mut self, key: &Key, is_damaged: impl FnOnce(&[u8]) -> bool) -> Result<bool, redb::Error> {
         let found = self.records.get(key)?.map(|value| value.value().to_vec());
         let Some(bytes) = found.filter(|bytes| is_damaged(bytes.get(PREFIX..).unwrap_or_default())) else { return Ok(false) };
@@ -361,7 +361,7 @@ impl<'txn> Tables<'txn> {
         let deadline = minute(meta.deadline_ms());
         let before = self.indexed(key)?;
         let listed = match before {
-            // Lazy: an entry that is too early is moved by the sweeper.
+            // Lazy: the sweep moves an entry that is too early.
             Some((listed, _)) if listed <= deadline => listed,
             _ => deadline,
         };
@@ -385,7 +385,7 @@ impl<'txn> Tables<'txn> {
     ) -> Result<(), redb::Error> {
         let mut value = self.records.insert_reserve(key, PREFIX + len)?;
         value.as_mut()[..PREFIX].copy_from_slice(&listed.to_le_bytes());
-        // Sealing needs randomness, and without it the transaction fails as it would by an error of the disk.
+        // Sealing needs randomness; without it the transaction fails like after a disk error.
         write(&mut value.as_mut()[PREFIX..]).map_err(|error| redb::Error::Io(std::io::Error::other(error)))
     }
 
@@ -398,7 +398,7 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Moves the expiry entry of a record that is alive, or takes away an entry without a record.
+    /// Moves the expiry entry of a live record, or removes an entry without a record.
     pub(super) fn relist(&mut self, key: &Key, from: Minute, deadline_ms: u64) -> Result<(), redb::Error> {
         self.expiry.remove(&expiry_entry(from, key))?;
         let record = self.records.get(key)?.map(|value| value.value().get(PREFIX..).unwrap_or_default().to_vec());
@@ -410,19 +410,19 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// What the record under `key` says of itself, unchecked.
+    /// Returns the indexed fields of the record under `key`, unchecked.
     pub(super) fn outline(&self, key: &Key) -> Result<Option<IndexedFields>, redb::Error> {
         let found = self.records.get(key)?;
         Ok(found.and_then(|value| self.form.outline(value.value().get(PREFIX..)?)))
     }
 
-    /// The handle of the session under `key`, unchecked; `None` if the record cannot be read.
+    /// Returns the handle of the session under `key`, unchecked; `None` if the record cannot be read.
     pub(super) fn handle(&self, key: &Key) -> Result<Option<Handle>, redb::Error> {
         let found = self.records.get(key)?;
         Ok(found.and_then(|value| self.form.handle(value.value().get(PREFIX..)?, key)))
     }
 
-    /// What the indexes say of the record under `key`: its expiry minute and its owner.
+    /// Returns the index entries of the record under `key`: its expiry minute and its owner.
     fn indexed(&self, key: &Key) -> Result<Option<(Minute, [u8; 16])>, redb::Error> {
         let found = self.records.get(key)?;
         Ok(found.and_then(|value| parse_record(value.value(), self.form).1))
@@ -455,24 +455,24 @@ fn decode_clock(bytes: &[u8]) -> Option<Mark> {
     Some(Mark { certain_ms: u64::from_le_bytes(*certain_ms), ahead_ms: u64::from_le_bytes(ahead_ms.try_into().ok()?) })
 }
 
-/// The record in a value of its table, unchecked.
+/// Returns the record in a value of its table, unchecked.
 fn stored_record(value: &[u8]) -> &[u8] {
     value.get(PREFIX..).unwrap_or_default()
 }
 
-/// The same, and what the indexes say of it.
+/// Returns the record in a value of its table, unchecked, and its index entries.
 pub(super) fn parse_record<'a>(value: &'a [u8], form: &AtRest) -> (&'a [u8], Option<(Minute, [u8; 16])>) {
     let Some((minute, record)) = value.split_first_chunk::<PREFIX>() else { return (&[], None) };
     let owner = form.outline(record).map_or([0; 16], |outline| outline.owner);
     (record, Some((u32::from_le_bytes(*minute), owner)))
 }
 
-/// The minute in which `ms` lies; everything beyond the last one, some eight thousand years away, is in the last one.
+/// Returns the minute of `ms`; every time beyond the last minute, some eight thousand years away, is in the last one.
 pub(super) fn minute(ms: u64) -> Minute {
     Minute::try_from(ms / 60_000).unwrap_or(Minute::MAX)
 }
 
-/// The last moment of a minute; never, if it is the last one.
+/// Returns the last moment of a minute; for the last minute, never.
 #[cfg(feature = "encryption")]
 pub(super) fn last_ms(minute: Minute) -> u64 {
     if minute == Minute::MAX { u64::MAX } else { u64::from(minute) * 60_000 + 59_999 }
@@ -486,7 +486,7 @@ fn expiry_entry(minute: Minute, key: &Key) -> [u8; 20] {
     entry
 }
 
-/// The entries after `after` up to the end of minute `last`; `None`: there can be none.
+/// Returns the range of entries after `after` up to the end of minute `last`; `None` if it is empty.
 fn expiry_range(after: Option<Position>, last: Minute) -> Option<(Option<[u8; 20]>, [u8; 20])> {
     let (from, to) = (after.map(|(minute, key)| expiry_entry(minute, &key)), expiry_entry(last, &[0xff; 16]));
     from.is_none_or(|from| from < to).then_some((from, to))
@@ -504,7 +504,7 @@ fn owner_entry(owner: &[u8; 16], key: &Key) -> [u8; 32] {
     entry
 }
 
-/// The record key at the end of an index entry.
+/// Returns the record key at the end of an index entry.
 fn tail(entry: &[u8]) -> Key {
     *entry.last_chunk().expect("an index entry ends with a record key")
 }

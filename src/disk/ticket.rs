@@ -1,6 +1,6 @@
-//! Those who wait for the disk, and what they wait with.
+//! How callers wait for the disk.
 //!
-//! Invariants: a group is resolved once, and its first answer counts; a dropped ticket takes no operation with it.
+//! Invariants: a group is resolved once, with its first result; dropping a ticket cancels no operation.
 
 use std::{
     sync::Arc,
@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::process::Process;
 use crate::Error;
 
-/// Those who wait for the same write.
+/// The callers that wait for the same write.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     state: Mutex<GroupState>,
@@ -26,7 +26,7 @@ struct GroupState {
 }
 
 impl Group {
-    /// The first answer counts.
+    /// Resolves the group. Later calls do nothing.
     pub(super) fn resolve(&self, result: Result<(), Error>) {
         let mut state = self.state.lock();
         if state.result.is_some() {
@@ -51,7 +51,7 @@ impl Group {
     }
 }
 
-/// A promise that an operation will be durable, to wait for or to drop.
+/// A promise that an operation will be durable. The caller waits for it or drops it.
 #[derive(Debug)]
 pub(crate) struct Ticket(Wait);
 
@@ -96,7 +96,7 @@ impl Ticket {
                 if let Some(result) = &state.result {
                     return Poll::Ready(result.clone());
                 }
-                // A future that is polled again has one waker here, not one for each time.
+                // A future that is polled again has one waker here, not one for each poll.
                 if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
                     state.wakers.push(context.waker().clone());
                 }

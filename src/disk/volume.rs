@@ -1,8 +1,8 @@
-//! What a store needs of the place where its files are: a directory of the operating system, or in tests a simulated disk that fails on
+//! The interface between a store and its files: a directory of the operating system, or in tests a simulated disk that fails on
 //! command.
 //!
-//! Every byte that the store reads or writes passes through these two traits, redb's too, so that a test can count, tear, lose and
-//! refuse any of them.
+//! Every byte that the store reads or writes passes through these two traits, redb's too, so that a test can count, tear, lose
+//! and refuse any of them.
 //!
 //! Knows nothing of the files' content.
 
@@ -14,25 +14,25 @@ use std::{
     path::PathBuf,
 };
 
-/// A directory, as far as a store needs one.
+/// The operations that a store needs of a directory.
 ///
-/// Tests implement it to see or change what a store does to its files; see [`Builder::open_on`](crate::Builder::open_on). The crate
-/// `sessile-fault-disk` has one that fails, tears writes and loses what was not synced.
+/// Tests implement it to observe or change what a store does to its files; see [`Builder::open_on`](crate::Builder::open_on).
+/// The crate `sessile-fault-disk` has one that fails, tears writes and loses unsynced data.
 pub trait Volume: fmt::Debug + Send + Sync + 'static {
     /// Opens a file that exists, for reading and writing.
     ///
     /// # Errors
     /// `NotFound` if there is no file `name`.
     fn open(&self, name: &OsStr) -> io::Result<Box<dyn VolumeFile>>;
-    /// Makes a file. Its name is not durable before [`Volume::sync`].
+    /// Creates a file. Its name is not durable before [`Volume::sync`].
     ///
     /// # Errors
     /// `AlreadyExists` if there is a file `name`.
     fn create(&self, name: &OsStr) -> io::Result<Box<dyn VolumeFile>>;
-    /// Returns what has the name `name`, without opening it.
+    /// Returns the metadata of `name`, without opening it.
     ///
     /// # Errors
-    /// `NotFound` if nothing has it.
+    /// `NotFound` if nothing has this name.
     fn look(&self, name: &OsStr) -> io::Result<Seen>;
     /// Returns the names of all files.
     fn names(&self) -> io::Result<Vec<OsString>>;
@@ -40,7 +40,7 @@ pub trait Volume: fmt::Debug + Send + Sync + 'static {
     fn publish(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
     /// Removes a file. Handles that are open keep its content.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
-    /// Whether files can be made here, as far as that is known without making one.
+    /// Checks whether files can be created here, as far as that is known without creating one.
     fn check_writable(&self) -> io::Result<()> {
         Ok(())
     }
@@ -50,10 +50,10 @@ pub trait Volume: fmt::Debug + Send + Sync + 'static {
     fn path(&self, name: &OsStr) -> PathBuf;
 }
 
-/// What has a name; from [`Volume::look`].
+/// The metadata of a name; from [`Volume::look`].
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// What it is.
+    /// The kind of file.
     pub kind: FileKind,
     /// Its length.
     pub len_bytes: u64,
@@ -61,17 +61,17 @@ pub struct Seen {
     pub id: Option<FileId>,
 }
 
-/// The device of a file and its number there, which no other file that exists has.
+/// A file's device and its number there, unique among existing files.
 pub type FileId = (u64, u64);
 
-/// What has a name in a [`Volume`].
+/// The kind of a file in a [`Volume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A file.
     File,
     /// A directory.
     Directory,
-    /// A symbolic link, wherever it leads.
+    /// A symbolic link, to any target.
     Link,
     /// A device, a pipe or a socket.
     Other,
@@ -79,7 +79,8 @@ pub enum FileKind {
 
 /// An open file of a [`Volume`].
 pub trait VolumeFile: fmt::Debug + Send + Sync + 'static {
-    /// Locks the file against every other handle, until this one unlocks or drops it. Returns `false` if another has it.
+    /// Locks the file against every other handle, until this one unlocks or drops it. Returns `false` if another handle has the
+    /// lock.
     fn try_lock(&self) -> io::Result<bool>;
     /// Unlocks the file, even if another process has a copy of this handle.
     fn unlock(&self) -> io::Result<()>;
@@ -87,14 +88,14 @@ pub trait VolumeFile: fmt::Debug + Send + Sync + 'static {
     fn len_bytes(&self) -> io::Result<u64>;
     /// Returns the file's device and number; `None` on systems that have none.
     fn id(&self) -> io::Result<Option<FileId>>;
-    /// Fills `into` with the bytes from `offset` on.
+    /// Fills `into` with the bytes from `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` if the file ends before.
+    /// `UnexpectedEof` if the file ends earlier.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
-    /// Writes `bytes` at `offset`. A file that is shorter grows, with zeros in between.
+    /// Writes `bytes` at `offset`. A shorter file grows, with zeros in between.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts the file, or adds zeros to it.
+    /// Truncates the file, or extends it with zeros.
     fn set_len(&self, len_bytes: u64) -> io::Result<()>;
     /// Makes the file's content and length durable.
     fn sync(&self) -> io::Result<()>;
@@ -136,7 +137,7 @@ impl redb::StorageBackend for Backend {
         self.with(|file| file.write_at(offset, data))
     }
 
-    /// Closing the file lets go of its lock.
+    /// Closing the file releases its lock.
     fn close(&self) -> io::Result<()> {
         *self.0.write() = None;
         Ok(())

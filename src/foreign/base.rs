@@ -1,4 +1,4 @@
-//! Three-way merge: what a request changed of a session, told from what it had loaded.
+//! Three-way merge: finds what a request changed in a session, compared with what it had loaded.
 
 use sessile_codec::{Entry, EntryRef, Patch, Record};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Error;
 
-/// What makes `current` the same as `values`, but for what a request that began with `base` did not change.
+/// Returns the patch that turns `current` into `values`, except for what a request that began with `base` did not change.
 pub(super) fn changes(values: &Patch, base: Option<&Base>, current: &Record) -> Result<Patch, Error> {
     let mut patch = Patch::new();
     for (name, value) in sets(values) {
@@ -29,22 +29,22 @@ pub(super) fn changes(values: &Patch, base: Option<&Base>, current: &Record) -> 
     Ok(patch)
 }
 
-/// What a session was when a request got to know it: what the request did not change of it is left as others made it since.
+/// A session as a request first saw it. What the request did not change keeps the value that others stored since.
 #[derive(Debug)]
 pub enum Base {
     /// This session, which was loaded.
     Loaded(Loaded),
-    /// What the request itself stored.
+    /// The values that the request itself stored.
     Stored {
         /// All values.
         values: Values,
-        /// Whose the session was.
+        /// The session's owner.
         owner: OwnerId,
     },
 }
 
 impl Base {
-    /// Whose the session was.
+    /// Returns the session's owner.
     pub fn owner(&self) -> OwnerId {
         match self {
             Self::Loaded(Loaded(record)) => OwnerId(record.meta().owner),
@@ -52,7 +52,7 @@ impl Base {
         }
     }
 
-    /// About how many bytes it keeps in memory.
+    /// Returns about how many bytes it takes in memory.
     pub fn len_bytes(&self) -> usize {
         match self {
             Self::Loaded(Loaded(record)) => record.bytes().len(),

@@ -1,8 +1,8 @@
-//! Sessions from elsewhere into a [`Store`], and every session of one out of it: what an importer is written on.
+//! Imports sessions from elsewhere into a [`Store`], and exports all sessions of one: the interface for importers.
 //!
-//! The crate `sessile-import` is written on it; applications use that crate. An importer reads sessions from some source and passes each of
-//! them to an [`Import`]. The store notes what it took from where, so the same source can be imported any number of times: [`Came`] says what
-//! became of a session.
+//! The crate `sessile-import` is built on it; applications use that crate. An importer reads sessions from a source and passes
+//! each of them to an [`Import`]. The store notes what it took from which source, so the same source can be imported any number
+//! of times: [`Came`] is the result for a session.
 //!
 //! # Examples
 //! ```
@@ -53,18 +53,18 @@ use crate::{
     store::{self, ForeignKind, Incoming},
 };
 
-/// An import that runs. A store has one at a time.
+/// A running import. A store has one at a time.
 ///
-/// Dropped without [`finish`](Self::finish), it is an import that was interrupted: what it took stays, and the next one goes on from there.
+/// An import that is dropped without [`finish`](Self::finish) was interrupted: what it took stays, and the next one continues.
 #[must_use = "an import that is not finished ends no session that is gone from its source"]
 pub struct Import<'s> {
     store: &'s Store,
     run: store::Import<'s>,
-    /// The mark of what this store exports.
+    /// The store's id in its exports.
     export_id: [u8; 16],
 }
 
-/// Where sessions were imported from, and when; from [`sources`].
+/// A source of imported sessions, and when it was imported; from [`sources`].
 ///
 /// # Examples
 /// ```
@@ -80,17 +80,17 @@ pub struct Import<'s> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Source {
-    /// Its name, if it has one.
+    /// The source's name, if it has one.
     pub name: Option<String>,
     /// When the first import from it began.
     pub first: SystemTime,
     /// When the last import from it began that was not interrupted.
     pub last: SystemTime,
-    /// How many sessions that import found in it.
+    /// The number of sessions that this import found in the source.
     pub sessions: u64,
 }
 
-/// A session as [`export`] shows it, and as [`Import::take_exported`] takes it: all but its values.
+/// A session without its values, as [`export`] returns it and [`Import::take_exported`] takes it.
 ///
 /// # Examples
 /// ```
@@ -103,23 +103,23 @@ pub struct Source {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// The mark of the store that exported it, which no other store has. With the mark of the store that imports, nothing is newer than
-    /// what is there. `None`: the session is taken as one of any source.
+    /// The id of the store that exported it, unique to that store. If it is the importing store's own, the session in the store
+    /// is always newer. `None`: the session is taken as one of any source.
     pub store: Option<[u8; 16]>,
-    /// What it is stored under.
+    /// The session's key.
     pub key: SessionKey,
-    /// When it began and ends, and what else the record has beside its values.
+    /// When it began and ends, and the record's other metadata.
     pub meta: Meta,
-    /// Whose it is. The hash of the owner is in `meta`, also where the name is not known.
+    /// The session's owner. The owner's hash is in `meta`, even if the name is not known.
     pub owner: Option<Owner>,
 }
 
 impl<'s> Import<'s> {
-    /// Begins an import from the source of this name. Blocks the thread until an import that runs is finished or dropped, and until the store
-    /// has written what is queued.
+    /// Begins an import from the source `source`. Blocks the thread until a running import is finished or dropped, and until
+    /// the store has written its queue.
     ///
-    /// The name is that of a set of sessions. Sessions that an import of the same name took and that are gone from the source end in
-    /// [`finish`](Self::finish). Without a name none ends for that.
+    /// The name identifies a set of sessions. Sessions that an import of the same name took and that are gone from the source
+    /// end in [`finish`](Self::finish). Without a name, no session ends for that reason.
     ///
     /// # Errors
     /// [`Error::Degraded`] and the like if the disk refuses.
@@ -137,7 +137,7 @@ impl<'s> Import<'s> {
         Ok(Self { store, run: store.begin_import(source)?, export_id: store.export_id() })
     }
 
-    /// How large a session of the store may be: [`Builder::record_limit`](crate::Builder::record_limit).
+    /// Returns the largest size of a session in the store: [`Builder::record_limit`](crate::Builder::record_limit).
     ///
     /// # Examples
     /// ```
@@ -152,8 +152,8 @@ impl<'s> Import<'s> {
         self.store.limits().record_bytes
     }
 
-    /// Notes that the source has the session under `key`, though it cannot be read: so it is not gone. [`take`](Self::take) and
-    /// [`take_exported`](Self::take_exported) do so by themselves.
+    /// Notes that the source has the session under `key`, though it cannot be read, so it is not gone. [`take`](Self::take) and
+    /// [`take_exported`](Self::take_exported) do so themselves.
     ///
     /// # Examples
     /// ```
@@ -177,14 +177,14 @@ impl<'s> Import<'s> {
         self.run.see(&key.0);
     }
 
-    /// Takes over a session of another crate. With `new.owner` as `None`, an owner that the session has here stays.
+    /// Imports a session of another crate. If `new.owner` is `None`, the session keeps the owner that it has in the store.
     ///
     /// The limit of [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner) is not applied: it counts when the owner begins
     /// another session.
     ///
     /// # Errors
-    /// [`Error::Codec`] for a key or a value over a limit and [`Error::StoreFull`], both of this session alone: the import can go on. [`Error::Config`] if
-    /// `sessions` are those of another store. [`Error::Degraded`] and the like if the disk refuses.
+    /// [`Error::Codec`] for a key or a value over a limit and [`Error::StoreFull`], both of this session alone: the import can
+    /// continue. [`Error::Config`] if `sessions` belong to another store. [`Error::Degraded`] and the like if the disk refuses.
     ///
     /// # Examples
     /// ```
@@ -215,11 +215,11 @@ impl<'s> Import<'s> {
         self.run.take(&Incoming { key: key.0, meta, values: &new.values.0, limits, knows_owner, is_ours: false })
     }
 
-    /// Takes over a session that [`export`] showed, with all of its values.
+    /// Imports a session from an [`export`], with all of its values.
     ///
     /// # Errors
-    /// As [`take`](Self::take), and [`Error::BadOwner`] for an owner that is empty or too long. [`Error::Config`] if the key or the owner is one of those
-    /// that the store keeps its own notes under.
+    /// As [`take`](Self::take), and [`Error::BadOwner`] for an owner that is empty or too long. [`Error::Config`] if the key or
+    /// the owner is one that the store uses for its own notes.
     ///
     /// # Examples
     /// ```
@@ -270,7 +270,7 @@ impl<'s> Import<'s> {
         owner: Option<&Owner>,
         pairs: impl IntoIterator<Item = (&'v str, &'v T)>,
     ) -> Result<Patch, Error> {
-        // Sessions of other crates are among them, whose names here may be a byte longer than their keys.
+        // They include sessions of other crates, whose names here may be a byte longer than their keys.
         let (mut values, limits) = (Patch::new(), self.store.foreign_limits());
         let is_foreign = ForeignKind::of(meta.flags).is_some();
         if let Some(owner) = owner {
@@ -283,8 +283,8 @@ impl<'s> Import<'s> {
         Ok(values)
     }
 
-    /// Finishes the import. If the source has a name, ends the sessions that an import from it took, that were not seen this time and that have
-    /// not changed here since, and calls `gone` for each.
+    /// Finishes the import. If the source has a name, ends the sessions that an import from it took, that were not seen this
+    /// time and that have not changed here since, and calls `gone` for each.
     ///
     /// `is_whole`: every session of the source was seen. With `false`, or if none was seen, no session ends.
     ///
@@ -323,7 +323,7 @@ impl std::fmt::Debug for Import<'_> {
     }
 }
 
-/// What was imported into the store, the source that was used first at the beginning. All sources without a name are one.
+/// Returns the imported sources, ordered by their first import. All sources without a name count as one.
 ///
 /// # Errors
 /// [`Error::Degraded`] and the like if the disk refuses.
@@ -346,10 +346,10 @@ pub fn sources(store: &Store) -> Result<Vec<Source>, Error> {
     Ok(sources.collect())
 }
 
-/// Shows every living session to `visit`, in no order, with its values; `visit` is called on this thread. Ends early with the first error that `visit`
-/// returns. Sessions that travel sealed in cookies are not in the store, and not among them.
+/// Calls `visit` with every living session and its values, in no order, on this thread. Stops at the first error that `visit`
+/// returns. Sessions sealed in cookies are not in the store, and not included.
 ///
-/// The times in [`Exported::meta`] are those of the last use, also where only memory has it.
+/// The times in [`Exported::meta`] are those of the last use, even if only memory has it.
 ///
 /// # Errors
 /// What `visit` returns; [`Error::Degraded`] and the like if the disk refuses.

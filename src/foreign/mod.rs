@@ -1,6 +1,7 @@
-//! The sessions of other session crates in a [`Store`](crate::Store): what an adapter is written on (feature `foreign`).
+//! Stores the sessions of other session crates in a [`Store`](crate::Store): the interface for adapters (feature `foreign`).
 //!
-//! An application that has a session crate already keeps it and its code, and puts one of these in the place of its store:
+//! An application with another session crate keeps that crate and its own code, and replaces the crate's store with one of
+//! these:
 //!
 //! | crate | adapter |
 //! |---|---|
@@ -9,8 +10,8 @@
 //! | `axum_session` 0.22 | `sessile-axum-session` |
 //! | poem 3 | `sessile-poem` |
 //!
-//! To write another, look at one of them: some hundred lines over [`Sessions`]. A session is a map from texts to values of any serde type,
-//! and a moment when it ends; its id is any bytes.
+//! To write another, look at one of them: some hundred lines over [`Sessions`]. A session is a map from strings to values of
+//! any serde type, and a time when it ends; its id is any bytes.
 //!
 //! ```
 //! use sessile::foreign::{ForeignKind, New, Saved, Sessions};
@@ -29,32 +30,33 @@
 //! # Ok::<(), sessile::Error>(())
 //! ```
 //!
-//! What holds for each of them:
+//! For each of them:
 //!
-//! - Creating a session never takes the place of another one that is alive, and saving one that was ended never brings it back: such a save
-//!   is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits), and is [`SessionEnded`](crate::Error::SessionEnded) in
-//!   the error of the other crate, so its request is answered with a 500. Only `AxumSessionPool` returns `Ok`; its documentation gives the reason.
-//! - A commit is acknowledged as durably as the store's [`Durability`](crate::Durability) asks. A save that only moves the session's end
-//!   to a later time stays in memory until a tenth of the session's time has gone since the last write of it, and as long as the disk is
-//!   full: such a save never fails.
-//! - Whose a session is, the application says with `owned_by`. Then [`Store::sessions_of`](crate::Store::sessions_of),
+//! - Creating a session never replaces another one that is alive, and saving a session that was ended never brings it back:
+//!   such a save is counted in [`Stats::dropped_commits`](crate::Stats::dropped_commits), and is
+//!   [`SessionEnded`](crate::Error::SessionEnded) in the error of the other crate, so its request is answered with a 500. Only
+//!   `AxumSessionPool` returns `Ok`; its documentation gives the reason.
+//! - A commit is acknowledged as the store's [`Durability`](crate::Durability) requires. A save that only moves the session's
+//!   end to a later time stays in memory until a tenth of the session's time has passed since its last write, and as long as
+//!   the disk is full: such a save never fails.
+//! - The application sets the owner of a session with `owned_by`. Then [`Store::sessions_of`](crate::Store::sessions_of),
 //!   [`Store::destroy_sessions_of`](crate::Store::destroy_sessions_of) and the like, and the limit of
 //!   [`Builder::sessions_per_owner`](crate::Builder::sessions_per_owner), work as for sessions of this crate. See
 //!   [Owners of sessions that are there already](#owners-of-sessions-that-are-there-already).
-//! - Keys may have any bytes, none at all too, and up to 1 MiB; a session may have any number of them, and
+//! - Keys may have any bytes, including none, and up to 1 MiB; a session may have any number of them, and
 //!   [`Builder::record_limit`](crate::Builder::record_limit) bytes. [`Builder::key_limit`](crate::Builder::key_limit) and
-//!   [`Builder::keys_limit`](crate::Builder::keys_limit) set lower limits. What is over a limit is refused when it is saved, with an error
-//!   that names the limit, and the session stays as it was.
-//! - When a session ends is what the other crate says, to the millisecond. The store's own timeouts are not for these sessions.
-//! - The file holds a hash of the id, so who steals it signs in nobody. But an id of another crate has no MAC, unlike a
-//!   [`Token`](crate::Token): a made-up one costs a look at the disk, where one of ours ends before.
+//!   [`Builder::keys_limit`](crate::Builder::keys_limit) set lower limits. A save over a limit is refused with an error that
+//!   names the limit, and the session stays as it was.
+//! - The other crate sets when a session ends, to the millisecond. The store's own timeouts do not apply to these sessions.
+//! - The file contains a hash of the id, so a thief of the file cannot sign in. But an id of another crate has no MAC, unlike a
+//!   [`Token`](crate::Token): a made-up id costs a lookup on disk, a made-up token does not.
 //! - Sessions of several crates may be in one store, with those of this crate. Their ids never lead to each other's.
 //!
 //! # Owners of sessions that are there already
 //!
-//! A session gets its owner when it is stored. After a release that adds `owned_by` to a store with sessions, and after an import
-//! without a function, "sign out everywhere" would miss those that were not stored since. So call `index_owners` once, where the store
-//! is opened:
+//! A session gets its owner when it is stored. After a release that adds `owned_by` to a store with sessions, and after an
+//! import without a function, "sign out everywhere" would miss the sessions that were not stored since. So call `index_owners`
+//! once, after opening the store:
 //!
 //! ```
 //! use sessile::{
@@ -70,9 +72,9 @@
 //! # Ok::<(), sessile::Error>(())
 //! ```
 //!
-//! It reads every session once, some seconds for a million, and the store notes that it was done: later calls return at once. Raise the
-//! number when the function changes what it returns, and each session is read again. Until then a session also gets a missing owner
-//! when it is loaded.
+//! It reads every session once, some seconds for a million, and the store notes that it was done: later calls return at once.
+//! If the function returns something else in a later release, raise the number, and each session is read again. Until then a
+//! session also gets a missing owner when it is loaded.
 
 mod base;
 pub mod import;
@@ -89,7 +91,7 @@ pub use self::{
 use crate::Error;
 pub use crate::store::ForeignKind;
 
-/// An error with its causes, for traits that take a text.
+/// Returns an error with its causes, for traits that take a text.
 ///
 /// # Examples
 /// ```

@@ -1,17 +1,17 @@
-//! Whose the sessions of another crate are.
+//! The owners of another crate's sessions.
 //!
-//! Invariant: an adapter without a function leaves the owners of sessions as they are, and takes none away.
+//! Invariant: an adapter without a function leaves the owners of sessions as they are, and removes none.
 
 use std::{fmt, sync::Arc};
 
 use crate::owner::{NOBODY, Owner, OwnerHash};
 
-/// Whose a session is, as the store keeps it: a hash.
+/// A session's owner as the store has it: a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnerId(pub(crate) OwnerHash);
 
 impl OwnerId {
-    /// Stands for nobody.
+    /// No owner.
     pub const NOBODY: Self = Self(NOBODY);
 }
 
@@ -21,18 +21,18 @@ impl From<&Owner> for OwnerId {
     }
 }
 
-/// A function of the application that returns whose a session is, from its values; or none, which is the default.
+/// A function of the application that returns a session's owner from its values; none by default.
 pub struct Owners<T: ?Sized>(Option<Arc<OwnerOf<T>>>);
 
 type OwnerOf<T> = dyn Fn(&T) -> Option<Owner> + Send + Sync;
 
 impl<T: ?Sized> Owners<T> {
-    /// This function.
+    /// Uses this function.
     pub fn by<O: Into<Owner>>(owner: impl Fn(&T) -> Option<O> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(move |values| owner(values).map(Into::into))))
     }
 
-    /// The owner of a session with these values, or nobody; `None` if there is no function.
+    /// Returns the owner of a session with these values, or nobody; `None` if there is no function.
     pub fn of(&self, values: &T) -> Option<OwnerId> {
         let owner = self.0.as_ref()?;
         Some(owner(values).map_or(OwnerId::NOBODY, |owner| OwnerId::from(&owner)))

@@ -1,8 +1,8 @@
-//! The sessions of another crate: each is a map and a moment when it ends, and a record of ours.
+//! The sessions of another crate: each is a map and a time when it ends, and a record of ours.
 //!
-//! Each key of the map is an entry of the record: what did not change is copied as bytes, and what several requests changed can be
-//! merged. Invariants: entries under reserved names are ours, and a foreign key is never stored under one; a foreign session ends at
-//! its absolute deadline, which only a save moves, and has no idle one.
+//! Each key of the map is an entry of the record, so that unchanged entries are copied as bytes, and changes of concurrent
+//! requests can be merged. Invariants: entries under reserved names are ours, and a foreign key is never stored under one; a
+//! foreign session ends at its absolute deadline, which only a save moves, and has no idle one.
 
 use std::{cmp::Ordering, fmt};
 
@@ -21,23 +21,23 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// The sessions of one other crate, in a store. Clones are the same sessions.
+/// The sessions of one other crate in a store. Clones are the same sessions.
 ///
-/// See the [module](super) for what holds, and for an example.
+/// See the [module](super) for the guarantees and an example.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     store: Store,
     kind: ForeignKind,
-    /// Whether the application says whose a session is.
+    /// Whether the application sets the owners.
     knows_owners: bool,
 }
 
-/// What a session is stored under: a hash of its id and of the name of its crate. No id can be made of it.
+/// A session's key: a hash of its id and of the name of its crate. The id cannot be computed from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub(super) Key);
 
 impl SessionKey {
-    /// The hash, as an export writes it down.
+    /// Returns the hash, for an export.
     ///
     /// # Examples
     /// ```
@@ -52,7 +52,7 @@ impl SessionKey {
         self.0
     }
 
-    /// The key with this hash, from [`to_bytes`](Self::to_bytes).
+    /// Returns the key with this hash, from [`to_bytes`](Self::to_bytes).
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -65,14 +65,14 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-/// What a session is to become.
+/// The new content of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct New<'a> {
     /// All of its values.
     pub values: &'a Values,
     /// When it ends, in milliseconds since 1970.
     pub ends_ms: u64,
-    /// Whose it is; `None` for whose it was.
+    /// The session's owner; `None` keeps the current one.
     pub owner: Option<OwnerId>,
 }
 
@@ -82,49 +82,49 @@ impl New<'_> {
     }
 }
 
-/// What a save came to.
+/// The result of a save.
 #[derive(Debug)]
 pub enum Saved {
-    /// It is stored, as durably as the store promises when this is ready.
+    /// The session is stored: once this is ready, as durably as the store promises.
     Done(Ack),
-    /// The session has ended, and what was saved is nowhere.
+    /// The session has ended, and nothing was saved.
     Ended,
 }
 
-/// What becomes of the record that is current.
+/// The change to apply to the current record.
 struct SavePlan {
     patch: Patch,
     ends_ms: u64,
 }
 
 impl Sessions {
-    /// The sessions of the crate `kind` in `store`.
+    /// Returns the sessions of the crate `kind` in `store`.
     #[must_use]
     pub fn new(store: Store, kind: ForeignKind) -> Self {
         store.use_foreign(kind);
         Self { store, kind, knows_owners: false }
     }
 
-    /// The same for an application that says whose a session is, so that the owner in each [`New`] is known from now on.
+    /// Returns the sessions for an application that sets owners, so that the owner in each [`New`] is known from now on.
     #[must_use]
     pub fn with_owners(self) -> Self {
         Self { knows_owners: true, ..self }
     }
 
-    /// Does `work`, which stores a session.
+    /// Runs `work`, which stores a session.
     fn storing<T>(&self, work: impl FnOnce() -> T) -> T {
         if self.knows_owners {
             return work();
         }
-        // Before the session can be on disk; and again, if all sessions began to be gone through before this one was there.
+        // Before the session can be on disk; and again, in case an indexing of all sessions began before this one was stored.
         self.store.forget_owners(self.kind);
         let done = work();
         self.store.forget_owners(self.kind);
         done
     }
 
-    /// Sets the owner of every session to what `owner_of` says of it, unless that was done for `version` before. Returns how many had
-    /// another one. Blocks the thread, and reads every session.
+    /// Sets the owner of every session to the result of `owner_of`, unless that was done for `version` before. Returns the
+    /// number of sessions whose owner changed. Blocks the thread, and reads every session.
     ///
     /// # Errors
     /// [`Error::Config`] without [`with_owners`](Self::with_owners); [`Error::Degraded`] and the like if the disk refuses.
@@ -149,7 +149,7 @@ impl Sessions {
         Ok(set)
     }
 
-    /// The session that was loaded from `key`, with its owner, if that was missing.
+    /// Sets a missing owner of the session that was loaded from `key`, and returns the session.
     pub fn with_owner(&self, key: &SessionKey, loaded: Loaded, owner: Option<OwnerId>) -> Loaded {
         let owner = owner.map(|owner| owner.0).filter(|owner| *owner != NOBODY);
         if owner.is_none() || loaded.0.meta().owner != NOBODY {
@@ -160,28 +160,28 @@ impl Sessions {
         set.ok().flatten().map_or(loaded, Loaded)
     }
 
-    /// The store that they are in.
+    /// Returns the store of these sessions.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The time by which sessions end, in milliseconds since 1970: that of [`Store::now`].
+    /// Returns the time by which sessions end, in milliseconds since 1970: that of [`Store::now`].
     pub fn now_ms(&self) -> u64 {
         self.store.now_ms()
     }
 
-    /// How long a session lasts that says nothing of it: [`Builder::idle_timeout`](crate::Builder::idle_timeout).
+    /// Returns the default lifetime of a session: [`Builder::idle_timeout`](crate::Builder::idle_timeout).
     pub fn default_life(&self) -> std::time::Duration {
         self.store.timeouts().idle
     }
 
-    /// What the session is stored under whose id is `id`.
+    /// Returns the key of the session with the id `id`.
     pub fn key(&self, id: &[u8]) -> SessionKey {
         SessionKey(self.kind.key(id))
     }
 
-    /// What `pairs` are as the values of a session. The lengths of their keys are checked where a value is set, so that a session
-    /// stored under a higher limit can still be changed.
+    /// Converts `pairs` into the values of a session. The lengths of their keys are checked only where a value is set, so that
+    /// a session stored under a higher limit can still be changed.
     ///
     /// # Errors
     /// [`Error::Codec`] if a value cannot be stored.
@@ -196,7 +196,7 @@ impl Sessions {
         Ok(Values(values))
     }
 
-    /// The keys of the sessions that were stored [in `group`](Values::in_group). Reads every session.
+    /// Returns the keys of the sessions that were stored [in `group`](Values::in_group). Reads every session.
     ///
     /// # Errors
     /// [`Error::Degraded`] and the like if the disk refuses.
@@ -212,16 +212,16 @@ impl Sessions {
         Ok(keys)
     }
 
-    /// Refuses `patch` if it sets a key that is longer than allowed.
+    /// Returns an error if `patch` sets a key that is longer than allowed.
     pub(super) fn check_keys(&self, patch: &Patch) -> Result<(), Error> {
         let limit_bytes = self.store.foreign_limits().key_bytes;
         sets(patch).try_for_each(|(name, _)| check_key(key_of(name), limit_bytes))
     }
 
-    /// The session under `key`, which is used by that; `None` if there is none, or its time is over.
+    /// Returns the session under `key`, and counts as a use of it; `None` if there is none, or it has expired.
     ///
     /// # Errors
-    /// [`Error::Degraded`] and the like if the disk has to be asked and refuses.
+    /// [`Error::Degraded`] and the like if the disk must be read and refuses.
     pub fn load(&self, key: &SessionKey) -> Result<Option<Loaded>, Error> {
         Ok(self.store.find_foreign(&key.0)?.map(Loaded))
     }
@@ -229,7 +229,8 @@ impl Sessions {
     /// Creates a session under `key`. `None`: there is one, or was one a moment ago; choose another id.
     ///
     /// # Errors
-    /// [`Error::Codec`] for what is over a limit; [`Error::OwnerLimit`], [`Error::StoreFull`], [`Error::Degraded`] and the like.
+    /// [`Error::Codec`] for a value or key over a limit; [`Error::OwnerLimit`], [`Error::StoreFull`], [`Error::Degraded`] and
+    /// the like.
     pub fn create(&self, key: &SessionKey, new: &New<'_>) -> Result<Option<Ack>, Error> {
         let key = &key.0;
         let create = || self.store.create_foreign(key, |revision| self.record(key, new, revision), self.store.durability());
@@ -237,13 +238,13 @@ impl Sessions {
         Ok(ticket.map(|ticket| Ack::new(ticket, ())))
     }
 
-    /// What `new` says as the record of a session that begins now.
+    /// Returns the record of `new` as a session that begins now.
     fn record(&self, key: &Key, new: &New<'_>, revision: u64) -> Result<Record, Error> {
         self.check_keys(&new.values.0)?;
         Ok(new.values.0.apply(None, key, &Meta { revision, ..self.meta(key, new) }, self.store.foreign_limits())?)
     }
 
-    /// What `new` says as the meta data of a session that begins now.
+    /// Returns the metadata of `new` as a session that begins now.
     pub(super) fn meta(&self, key: &Key, new: &New<'_>) -> Meta {
         let now_ms = self.store.now_ms();
         Meta {
@@ -251,7 +252,7 @@ impl Sessions {
             created_ms: now_ms,
             last_seen_ms: now_ms,
             idle_deadline_ms: u64::MAX,
-            // At the time 0, which a look at whatever is there has, it must not be over.
+            // Never 0: a lookup at the time 0 finds any session, expired or not.
             absolute_deadline_ms: new.ends_ms.max(1),
             owner: new.owner().unwrap_or(NOBODY),
             handle: Handle::first(key).bits(),
@@ -261,8 +262,8 @@ impl Sessions {
         }
     }
 
-    /// Makes the session under `key` what `new` says; what has the same value as in `base` is left as others made it since. Without a base,
-    /// the session is what `new` says.
+    /// Saves `new` under `key`. Values that are the same in `base` and `new` keep what others stored since. Without a base, the
+    /// session becomes exactly `new`.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -271,8 +272,8 @@ impl Sessions {
         self.storing(|| self.commit(&key.0, new.owner(), plan))
     }
 
-    /// As [`save`](Self::save) or, if no session is under `key` and none was ended there lately, as [`create`](Self::create): for
-    /// traits that have one call for both. A session whose time is over is replaced.
+    /// Saves as [`save`](Self::save) or, if no session is under `key` and none was ended there lately, creates as
+    /// [`create`](Self::create): for traits with one call for both. An expired session is replaced.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -285,15 +286,15 @@ impl Sessions {
                 Placed::Ended => return Ok(Saved::Ended),
                 Placed::Taken => {}
             }
-            // It was there a moment ago. If it is no more, why decides whether another may begin.
+            // It was there a moment ago. If it is gone, the reason decides whether another may begin.
             if let Saved::Done(ack) = self.save(key, new, None)? {
                 return Ok(Saved::Done(ack));
             }
         }
     }
 
-    /// Moves the end of the session under `key`, to a time in milliseconds since 1970. A later end is written when a tenth of the session's
-    /// time has gone since the last write.
+    /// Moves the end of the session under `key`, to a time in milliseconds since 1970. A later end is written when a tenth of
+    /// the session's time has passed since the last write.
     ///
     /// # Errors
     /// [`Error::Degraded`] and the like, for an earlier end.
@@ -339,20 +340,20 @@ impl Sessions {
         Ok(committed.map_or(Saved::Ended, |ticket| Saved::Done(Ack::new(ticket, ()))))
     }
 
-    /// The change of a session whose end alone moves, to what `meta` says.
+    /// Returns the change for a session of which only the end moves, to `meta`.
     fn moved(&self, key: &Key, current: &Record, meta: &Meta, now_ms: u64) -> Change {
         let before = current.meta();
         let (ends_ms, unwritten_ms) = (meta.absolute_deadline_ms, now_ms.saturating_sub(before.last_seen_ms));
         let is_due = unwritten_ms >= (ends_ms.saturating_sub(now_ms) / 10).max(1);
         match ends_ms.cmp(&before.absolute_deadline_ms) {
             Ordering::Equal => Change::Nothing,
-            // It is a decision, not a use: a crash must not undo it.
+            // An earlier end is a decision, not a use: a crash must not undo it.
             Ordering::Less => {
                 let record = current.with_meta(key, &expiry::touched(meta, now_ms));
                 Change::Commit { record, durability: self.store.durability() }
             }
             Ordering::Greater => Change::Touch {
-                // With the last use as the file knows it, so that the next touch is due in time.
+                // With the last use from the file, so that the next touch is due in time.
                 record: current.with_meta(key, meta),
                 due: is_due.then(|| current.with_meta(key, &expiry::touched(meta, now_ms))),
             },

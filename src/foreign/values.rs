@@ -7,21 +7,21 @@ use sessile_codec::{Entry, Limits, Patch, Record};
 
 use crate::{Error, error::CodecError};
 
-/// Names that begin so are this crate's.
+/// The prefix of this crate's own names.
 pub(super) const RESERVED: &str = "sessile.";
-/// Where the name of a session's group stands. From when only sessions of `axum_session` had one.
+/// The name of a session's group. It dates from when only sessions of `axum_session` had one.
 pub(super) const GROUP: &str = "sessile.table";
-/// Stands before a foreign key that is empty, reserved, or begins with it.
+/// The prefix of a foreign key that is empty, reserved, or begins with this character.
 const ESCAPE: char = '\0';
-/// How long a name may be, is checked where a session is stored.
+/// The length of a name is checked where a session is stored.
 pub(super) const ANY_NAME: Limits = Limits { key_bytes: usize::MAX, ..Limits::UNLIMITED };
 
-/// All values of a session that is to be stored; from [`Sessions::values`](super::Sessions::values).
+/// All values of a session to store; from [`Sessions::values`](super::Sessions::values).
 #[derive(Clone, Debug, Default)]
 pub struct Values(pub(super) Patch);
 
 impl Values {
-    /// The same for a session of this group, such as a table of the other crate. A session stays in its group.
+    /// Adds the session to this group, such as a table of the other crate. A session stays in its group.
     ///
     /// # Errors
     /// [`Error::Codec`] if the name is too long to be stored.
@@ -31,12 +31,12 @@ impl Values {
     }
 }
 
-/// A session that was loaded.
+/// A loaded session.
 #[derive(Clone, Debug)]
 pub struct Loaded(pub(super) Record);
 
 impl Loaded {
-    /// The value under `key`; `None` if there is none.
+    /// Returns the value under `key`; `None` if there is none.
     ///
     /// # Errors
     /// [`Error::Codec`] if it is not a `T`.
@@ -44,16 +44,16 @@ impl Loaded {
         Ok(self.0.get(&stored_name(key)).map(|value| value.get()).transpose()?)
     }
 
-    /// Every key with its value.
+    /// Returns every key with its value.
     ///
     /// # Errors
-    /// [`Error::Codec`] in the place of a value that is not a `T`.
+    /// [`Error::Codec`] instead of a value that is not a `T`.
     pub fn values<T: DeserializeOwned>(&self) -> impl Iterator<Item = Result<(String, T), Error>> {
         let foreign = self.0.iter().filter(|(name, _)| !name.starts_with(RESERVED));
         foreign.map(|(name, value)| Ok((key_of(name).to_owned(), value.get()?)))
     }
 
-    /// The same as a map, which has its room from the beginning: as it grew, all that is in it would be hashed anew several times.
+    /// Returns them as a map with enough capacity: a growing map would hash its keys again several times.
     ///
     /// # Errors
     /// [`Error::Codec`] if a value is not a `T`.
@@ -66,13 +66,13 @@ impl Loaded {
         Ok(values)
     }
 
-    /// When the session ends, in milliseconds since 1970.
+    /// Returns when the session ends, in milliseconds since 1970.
     pub fn ends_ms(&self) -> u64 {
         self.0.meta().absolute_deadline_ms
     }
 }
 
-/// The name of the entry for a key of the other crate.
+/// Returns the name of the entry for a key of the other crate.
 pub(super) fn stored_name(key: &str) -> Cow<'_, str> {
     if key.is_empty() || key.starts_with(ESCAPE) || key.starts_with(RESERVED) {
         Cow::Owned(format!("{ESCAPE}{key}"))
@@ -81,7 +81,7 @@ pub(super) fn stored_name(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// The key of the other crate that is stored under `name`.
+/// Returns the key of the other crate that is stored under `name`.
 pub(super) fn key_of(name: &str) -> &str {
     name.strip_prefix(ESCAPE).unwrap_or(name)
 }

@@ -1,7 +1,7 @@
-//! Every session of the store, one after the other: for an export, and for what concerns all sessions of one kind.
+//! Visits every session of the store: for an export, and for changes of all sessions of one kind.
 //!
-//! Invariants: a session that is there from the beginning to the end of a scan is seen, unless it moves to another key meanwhile; one
-//! that has ended before it is reached is not; nothing is brought into memory.
+//! Invariants: a session that exists from the beginning to the end of a scan is visited, unless it moves to another key
+//! meanwhile; one that ended before its turn is not; nothing is loaded into memory.
 
 use sessile_codec::Record;
 
@@ -13,13 +13,14 @@ use crate::{
 };
 
 impl Store {
-    /// Shows every session to `visit`, in no order, with the moment of its last use in milliseconds since 1970. Ends with its first error.
+    /// Calls `visit` with every session, in no order, and the time of its last use in milliseconds since 1970. Stops at its
+    /// first error.
     pub(crate) fn scan<E: From<Error>>(&self, mut visit: impl FnMut(&Key, &Record, u64) -> Result<(), E>) -> Result<(), E> {
         self.0.disk.check_process()?;
-        // What only memory has goes to the disk's queue, and so is among the keys.
+        // Changes that only memory has go to the disk's queue, so their keys are included.
         self.0.memory.write_back(&self.0.disk, false);
         let ended = self.0.disk.of_owner(&ENDED)?;
-        // Which are no sessions.
+        // These are not sessions.
         for key in self.0.disk.keys()?.into_iter().filter(|key| !is_note(key) && ended.binary_search(key).is_err()) {
             if let Some((record, seen_ms)) = self.inspect(&key)? {
                 visit(&key, &record, seen_ms)?;

@@ -1,5 +1,5 @@
-//! Stores that are closed while threads commit to them, on a disk that is full, fails or works again: what an acknowledgement, or `close`,
-//! said to be there is there at the next open.
+//! Stores that are closed while threads commit to them, on a disk that is full, fails or works again: a write that was
+//! acknowledged, or that `close` confirmed, is there at the next open.
 
 use std::{io::ErrorKind, thread, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::{
     rng::Rng,
 };
 
-/// What the store said of one write.
+/// The store's result for one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
-    /// An error, or nothing yet: it may be there or not.
+    /// An error, or no result yet: the write may be there or not.
     Unsure,
-    /// Acknowledged in a class that does not wait for the disk.
+    /// Acknowledged with a durability that does not wait for the disk.
     Accepted,
     Durable,
 }
 
-/// One session, and everything that was written to it, oldest first; `None` is its end.
+/// One session and all writes to it, oldest first; `None` is its end.
 #[derive(Default)]
 struct Visitor {
     token: Option<Token>,
@@ -35,7 +35,7 @@ impl Visitor {
         matches!(self.writes.last(), Some((None, _)))
     }
 
-    /// Whether a store may have `found` after the last one was closed, or dropped.
+    /// Whether a store may have `found` after the last one was closed or dropped.
     fn check(&self, found: Option<u64>, closed_well: bool) -> Result<(), Violation> {
         let is_certain = |said: Said| said == Said::Durable || (closed_well && said == Said::Accepted);
         let certain = self.writes.iter().rposition(|(_, said)| is_certain(*said));
@@ -56,7 +56,7 @@ impl Visitor {
     }
 }
 
-/// Closes or drops one store in some state of its disk, opens it again and checks it. Returns how many writes were checked.
+/// Closes or drops one store in some state of its disk, opens it again and checks it. Returns the number of checked writes.
 pub(crate) fn close_anyhow(seed: u64) -> Result<u64, Violation> {
     let mut rng = Rng::new(seed);
     let (settings, model) = (Settings::draw(&mut rng), Model::new(0));
@@ -66,7 +66,7 @@ pub(crate) fn close_anyhow(seed: u64) -> Result<u64, Violation> {
         Err(error) => return violation_of_open(&error),
     };
     let mut seeds: Vec<u64> = (0..=rng.below(4)).map(|_| rng.next()).collect();
-    // One thread's writes go on while the store is closed.
+    // One thread continues to write while the store is closed.
     let late = rng.one_in(2).then(|| seeds.pop()).flatten();
     let length = rng.pick(&[5, 30, 120]);
     let (visitors, closed) = thread::scope(|scope| {
@@ -105,7 +105,7 @@ pub(crate) fn close_anyhow(seed: u64) -> Result<u64, Violation> {
 
 type Joined = Vec<Result<Vec<Visitor>, Violation>>;
 
-/// Closes the store while threads may still commit. Returns what they did, and whether `close` returned `Ok`.
+/// Closes the store while threads may still commit. Returns their visitors, and whether `close` returned `Ok`.
 fn finish(
     store: &Store,
     disk: &FaultDisk,
@@ -120,7 +120,7 @@ fn finish(
     }
     let wait = Duration::from_millis(rng.below(30) as u64);
     let closed = thread::scope(|scope| {
-        // While it closes, the disk may start to work.
+        // The disk may start to work during the close.
         let heals = rng.one_in(2).then(|| {
             scope.spawn(move || {
                 thread::sleep(wait);
@@ -135,7 +135,7 @@ fn finish(
     (visitors, closed)
 }
 
-/// Something goes wrong with the disk, or ends to.
+/// Makes the disk fail in some way, or work again.
 fn trouble(disk: &FaultDisk, rng: &mut Rng) {
     let kind = rng.pick(&[IoKind::Write, IoKind::Sync, IoKind::SetLen, IoKind::Create, IoKind::Open, IoKind::Remove]);
     match rng.below(8) {
@@ -146,7 +146,7 @@ fn trouble(disk: &FaultDisk, rng: &mut Rng) {
     }
 }
 
-/// Commits in every class to sessions of its own, until `length` or the end of the store.
+/// Commits with every durability to its own sessions, until `length` or the end of the store.
 fn commits(store: &Store, seed: u64, length: usize) -> Result<Vec<Visitor>, Violation> {
     let mut rng = Rng::new(seed);
     let mut visitors: Vec<Visitor> = Vec::new();
@@ -163,11 +163,11 @@ fn commits(store: &Store, seed: u64, length: usize) -> Result<Vec<Visitor>, Viol
         let session = match store.session(visitor.token.as_ref()) {
             Ok(session) => session,
             Err(Error::Closed) => break,
-            // What only the disk has cannot be read now.
+            // A session that only the disk has cannot be read now.
             Err(_) => continue,
         };
         if visitor.token.is_some() && session.token().is_none() {
-            // Unless nothing of it was ever taken.
+            // Unless none of its writes was ever accepted.
             visitor.check(None, false)?;
             continue;
         }
@@ -202,7 +202,7 @@ fn commits(store: &Store, seed: u64, length: usize) -> Result<Vec<Visitor>, Viol
     Ok(visitors)
 }
 
-/// Waits for acknowledgements. Returns whether one said that the store is closed.
+/// Waits for acknowledgements. Returns whether one reported that the store is closed.
 fn settle(visitors: &mut [Visitor], waited: &mut Vec<(Ack, usize, usize)>) -> bool {
     let mut is_closed = false;
     for (ack, at, write) in waited.drain(..) {

@@ -1,4 +1,4 @@
-//! Long runs: stores that live through one crash after the other.
+//! Long runs: stores that survive one crash after the other.
 
 use std::{
     io::ErrorKind,
@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-/// A life from one seed. Gives how many crashes it survived.
+/// Runs one life from a seed. Returns the number of crashes that it survived.
 pub(crate) fn live(seed: u64) -> Result<u64, Violation> {
     let mut rng = Rng::new(seed);
     let settings = Settings::draw(&mut rng);
@@ -78,7 +78,7 @@ pub(crate) fn live(seed: u64) -> Result<u64, Violation> {
         disk = cut(&disk, &mut rng);
         points += 1;
         while rng.one_in(3) {
-            // Another one while it recovers, or just after.
+            // Another crash during the recovery, or just after it.
             crash_after(&disk, 25, &mut rng);
             recover(&settings, &disk, &mut model, &mut rng)?;
             disk = cut(&disk, &mut rng);
@@ -97,8 +97,8 @@ pub(crate) fn live(seed: u64) -> Result<u64, Violation> {
     Ok(points)
 }
 
-/// A life on a disk that fails now and then: operations once or for a while, syncs with the loss of what they were to make durable, and
-/// a disk that is full. Gives how many failures it survived.
+/// Runs a life on a disk that fails now and then: operations fail once or for a while, syncs lose the data that they were to
+/// make durable, and the disk is full. Returns the number of failures that it survived.
 pub(crate) fn suffer(seed: u64) -> Result<u64, Violation> {
     let mut rng = Rng::new(seed);
     let settings = Settings::draw(&mut rng);
@@ -144,7 +144,7 @@ pub(crate) fn suffer(seed: u64) -> Result<u64, Violation> {
             close(&store, &disk, &mut model)?;
         }
         disk = disk.crash(rng.next());
-        // It may still be full.
+        // The disk may still be full.
         disk.heal();
         let store = match settings.open(&disk, &model) {
             Ok(store) => store,
@@ -165,7 +165,7 @@ fn fail(disk: &FaultDisk, rng: &mut Rng) {
     }
 }
 
-/// A store whose disk works again works again, too, and has lost nothing that it serves.
+/// Checks that a store whose disk works again works again, too, and has lost nothing that it serves.
 fn heals(run: &mut Run<'_>) -> Result<(), Violation> {
     let began = Instant::now();
     while run.store.flush().wait().is_err() {
@@ -190,7 +190,7 @@ fn crash_after(disk: &FaultDisk, at_most: usize, rng: &mut Rng) {
     disk.crash_at(disk.counts().changes + rng.below(at_most) as u64);
 }
 
-/// The disk as the next process finds it.
+/// Returns the disk as the next process finds it.
 fn cut(disk: &FaultDisk, rng: &mut Rng) -> FaultDisk {
     if rng.one_in(5) { disk.kill() } else { disk.crash(rng.next()) }
 }
@@ -209,11 +209,11 @@ fn run(settings: &Settings, disk: &FaultDisk, model: &mut Model, rng: &mut Rng) 
         let op = draw(visitors, rng);
         let step = match run.step(op, rng) {
             Ok(step) => step,
-            // The end of a session may have been refused; what matters then is what the next process finds.
+            // The end of a session may have been refused; the next process shows whether it was.
             Err(_) if disk.is_dead() => break,
             Err(problem) => return Err(problem),
         };
-        // Bounded, as waiting requests are.
+        // Bounded, as the number of waiting requests is.
         let late = if run.pending.len() > 16 { run.settle()? } else { Step::Done };
         if step == Step::Refused || late == Step::Refused {
             if disk.is_dead() {
@@ -228,16 +228,17 @@ fn run(settings: &Settings, disk: &FaultDisk, model: &mut Model, rng: &mut Rng) 
     } else if rng.one_in(2) {
         run.settle()?;
     }
-    // Otherwise the power goes while commits are on their way, if it has not gone yet.
+    // Otherwise the power is cut while commits are in flight, if it was not cut before.
     disk.crash_at(disk.counts().changes);
     Ok(())
 }
 
-/// Opens the store, which may meet its end at any moment, and looks at it.
+/// Opens the store, which may crash at any moment, and checks it.
 fn recover(settings: &Settings, disk: &FaultDisk, model: &mut Model, rng: &mut Rng) -> Result<(), Violation> {
     match settings.open(disk, model) {
         Ok(store) => {
-            // What is served after a recovery is durable, as the client may have been told of it before the first crash.
+            // A session that is served after a recovery is durable, as the client may have got the acknowledgement before the
+            // first crash.
             let mut looked = model.clone();
             let checked = looked.check_recovered(&store);
             if !disk.is_dead() {
@@ -266,7 +267,7 @@ fn close(store: &Store, disk: &FaultDisk, model: &mut Model) -> Result<(), Viola
     }
 }
 
-/// Tells of a run that does not end.
+/// Reports a run that hangs.
 pub(crate) struct Watch {
     _done: mpsc::Sender<()>,
 }

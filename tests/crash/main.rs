@@ -1,12 +1,12 @@
-//! Power cuts and killed processes at every point, against a model: nothing acknowledged is lost, nothing that ended comes back, and
-//! what is found was once committed, whole.
+//! Power cuts and killed processes at every point, against a model: no acknowledged commit is lost, no ended session comes
+//! back, and every session found was once committed as a whole.
 //!
-//! First all short runs, with a crash at each change of the disk; then random points of long runs, some of them with another crash
-//! while the store recovers. `SESSILE_CRASH_POINTS=N` sets how many random points; a failure prints a seed, and
+//! First all short runs, with a crash at each change of the disk; then random points of long runs, some of them with another
+//! crash during the recovery. `SESSILE_CRASH_POINTS=N` sets the number of random points. A failure prints a seed, and
 //! `SESSILE_CRASH_SEED=seed` runs that life again until it fails. In between, lives on disks that fail and work again
 //! (`SESSILE_FAULT_SEED`), and stores that are closed in any state of the disk (`SESSILE_CLOSE_SEED`; `SESSILE_CLOSE_WRITES=N`
-//! runs these alone). The disk is the same for the same
-//! seed, the store's threads are not, so that it may take a few attempts.
+//! runs only these). The disk is the same for the same seed, but the store's threads are not, so a failure may take a few
+//! attempts.
 
 mod closing;
 mod life;
@@ -26,14 +26,14 @@ use std::{
 
 use model::{Kind, Violation};
 
-/// Random points unless told otherwise: some 15 s in a debug build with two cores.
+/// Default number of random points: some 15 s in a debug build with two cores.
 const POINTS: u64 = 1500;
-/// How often a seed is tried again before it counts as not failing.
+/// How often a seed is retried before it counts as not failing.
 const ATTEMPTS: u64 = 200;
-/// No life takes this long, unless something waits for ever.
+/// No life takes this long, unless it waits forever.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What came out of all runs.
+/// The counts of all runs.
 #[derive(Default)]
 struct Tally {
     points: AtomicU64,
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     if !is_asked_for() {
         return ExitCode::SUCCESS;
     }
-    // A panic on one of the store's own threads would otherwise go unnoticed.
+    // Otherwise a panic on one of the store's own threads would go unnoticed.
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         TALLY.panics.fetch_add(1, Relaxed);
@@ -130,7 +130,7 @@ fn main() -> ExitCode {
     if TALLY.failures() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Runs one life and counts what came of it; one that does not end is told, too.
+/// Runs one life and counts its result; a life that hangs is reported, too.
 fn attempt(name: &str, work: impl FnOnce() -> Result<u64, Violation>) -> Option<u64> {
     let watch = life::Watch::over(name, PATIENCE);
     // The hook has counted the panic.
@@ -162,7 +162,8 @@ fn replay(name: &str, work: impl Fn() -> Result<u64, Violation>) {
     }
 }
 
-/// Lives one life after the other, until they have survived `goal` in all or enough of them have failed. Gives how many they survived.
+/// Runs one life after the other, until they have survived `goal` crashes in all or enough of them have failed. Returns the
+/// number that they survived.
 fn until(goal: u64, life: impl Fn(u64) -> u64 + Sync) -> u64 {
     let survived = AtomicU64::new(0);
     in_parallel(u64::MAX, |nth| {
@@ -180,7 +181,7 @@ static STOP: AtomicU64 = AtomicU64::new(0);
 fn in_parallel(count: u64, work: impl Fn(u64) + Sync) {
     STOP.store(0, Relaxed);
     let next = AtomicU64::new(0);
-    // The runs wait for each other's threads more than they compute.
+    // The runs mostly wait for each other's threads instead of computing.
     let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
@@ -202,7 +203,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; set a number")))
 }
 
-/// Whether the arguments of `cargo test` mean this target: none, its name, or options alone.
+/// Whether the arguments of `cargo test` select this target: none, its name, or only options.
 fn is_asked_for() -> bool {
     let mut names = env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
     let listing = env::args().any(|arg| arg == "--list");

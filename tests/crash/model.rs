@@ -1,4 +1,4 @@
-//! What the disk may hold after a crash, by the dullest means: for each visitor, every state since the last one that is certain.
+//! A naive model of what the disk may contain after a crash: for each visitor, every state since the last certain one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,14 +11,14 @@ pub(crate) const IDLE: Duration = Duration::from_hours(1);
 pub(crate) const ABSOLUTE: Duration = Duration::from_hours(6);
 pub(crate) const OWNERS: [&str; 3] = ["ada", "bob", "eve"];
 
-/// Which promise was broken.
+/// The broken guarantee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// An acknowledged commit is not there, or the store does not open.
+    /// An acknowledged commit is missing, or the store does not open.
     Lost,
-    /// A session that had ended, or a token that had been replaced, is served.
+    /// An ended session, or a replaced token, is served.
     Resurrected,
-    /// A session is served that never was like that.
+    /// A session is served in a state that was never committed.
     Mixed,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn violation<T>(kind: Kind, text: impl Into<String>) -> Result<T, Vio
 /// The values of a session.
 pub(crate) type Values = BTreeMap<String, String>;
 
-/// A session that is alive.
+/// A live session.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Live {
     pub(crate) token: Token,
@@ -44,34 +44,34 @@ pub(crate) struct Live {
     pub(crate) created: SystemTime,
 }
 
-/// What one commit made of a visitor's session.
+/// A visitor's session after one commit.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    /// Counts the visitor's states.
+    /// The number of the visitor's state.
     number: usize,
-    /// When. The deadline on disk is counted from here.
+    /// The time of the commit. The deadline on disk counts from here.
     pub(crate) at: SystemTime,
-    /// `None`: there is none.
+    /// `None`: no session.
     pub(crate) live: Option<Live>,
 }
 
 impl State {
-    /// What is served of it at `now`, if nobody used it since.
+    /// Returns what is served of it at `now`, if it was not used since.
     fn visible(&self, now: SystemTime) -> Option<&Live> {
         self.live.as_ref().filter(|live| now < self.at + IDLE && now < live.created + ABSOLUTE)
     }
 }
 
-/// One visitor: a session, and what became of it by commits and rotations.
+/// One visitor: a session, and its states after commits and rotations.
 #[derive(Clone)]
 pub(crate) struct Visitor {
-    /// What the disk may hold, oldest first. The last is what the store serves.
+    /// The states that the disk may contain, oldest first. The store serves the last one.
     states: Vec<State>,
     next_number: usize,
-    /// The states that are over, to tell an old one from one that never was.
+    /// Past states, to distinguish an old state from one that was never committed.
     past: Vec<Live>,
     tokens: Vec<Token>,
-    /// When it was used last.
+    /// The time of the last use.
     seen: SystemTime,
     /// Whether the last commits may have been refused before they were queued.
     unsure: bool,
@@ -93,7 +93,7 @@ impl Visitor {
         self.states.last().expect("there is always a state")
     }
 
-    /// A commit was made. Gives its number, for [`Model::certain`].
+    /// Adds a commit. Returns its number, for [`Model::certain`].
     pub(crate) fn push(&mut self, at: SystemTime, live: Option<Live>) -> usize {
         if let Some(live) = &live {
             if !self.tokens.contains(&live.token) {
@@ -117,7 +117,7 @@ impl Visitor {
         Ok(())
     }
 
-    /// What the store serves while it runs tells which commits it took. A refused one is nowhere, so it cannot come back.
+    /// The running store shows which commits it accepted. A refused one was never queued, so it cannot come back.
     fn settle_on(&mut self, found: Option<&(Token, Values)>, now: SystemTime) {
         let is_found = |state: &State| match (&state.live, found) {
             (Some(live), Some((token, values))) => live.token == *token && live.values == *values,
@@ -130,7 +130,7 @@ impl Visitor {
         }
     }
 
-    /// Whether the store is right to serve `found` while it runs, and what follows from it.
+    /// Checks that the running store may serve `found`, and updates the model.
     fn check_served(&mut self, found: Option<&(Token, Values)>, now: SystemTime) -> Result<(), Violation> {
         if self.unsure {
             self.settle_on(found, now);
@@ -151,7 +151,7 @@ impl Visitor {
         }
     }
 
-    /// Whether the disk may hold `found` after a crash. From now on, it holds that.
+    /// Checks that the disk may contain `found` after a crash. From now on, that is the only state.
     fn check_recovered(&mut self, found: Option<(Token, Values)>, now: SystemTime) -> Result<(), Violation> {
         let is_found = |state: &State| match (state.visible(now), &found) {
             (Some(live), Some((token, values))) => live.token == *token && live.values == *values,
@@ -162,7 +162,7 @@ impl Visitor {
             let last = self.states.iter().rposition(is_found).unwrap_or(first);
             self.states.truncate(last + 1);
             self.states.drain(..first);
-            // Which of several that look the same it is cannot be seen; each of them may be it.
+            // Several states may look the same; the disk may have any of them.
             self.states.retain(is_found);
             self.seen = if found.is_some() { now } else { self.seen };
             self.unsure = false;
@@ -193,7 +193,7 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(visitors: usize) -> Self {
-        // Whole minutes and one second: expiry indexes have minutes, deadlines have not.
+        // Whole minutes and one second: expiry indexes count minutes, deadlines do not.
         let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(60 * 29_000_000 + 1));
         let visitors = vec![Visitor::new(clock.now()); visitors];
         Self { clock, visitors, next_value: 0 }
@@ -203,12 +203,12 @@ impl Model {
         self.clock.now()
     }
 
-    /// A copy that a change of the clock does not reach.
+    /// A copy that changes of the clock do not affect.
     pub(crate) fn fork(&self) -> Self {
         Self { clock: ManualClock::at(self.now()), ..self.clone() }
     }
 
-    /// A value that no other commit has written.
+    /// Returns a value that no other commit has written.
     pub(crate) fn value(&mut self) -> String {
         self.next_value += 1;
         self.next_value.to_string()
@@ -219,19 +219,19 @@ impl Model {
         self.visitors[visitor].certain(number)
     }
 
-    /// The last commit of `visitor` may have been refused: what is served next tells.
+    /// The last commit of `visitor` may have been refused: the next session served shows whether it was.
     pub(crate) fn unsure(&mut self, visitor: usize) {
         self.visitors[visitor].unsure = true;
     }
 
-    /// Everything was acknowledged as durable that was taken.
+    /// Every accepted commit was acknowledged as durable.
     pub(crate) fn all_certain(&mut self) {
         for visitor in self.visitors.iter_mut().filter(|visitor| !visitor.unsure) {
             visitor.states.drain(..visitor.states.len() - 1);
         }
     }
 
-    /// Asks the store for every token that `visitor` ever had. `Ok(None)`: the disk could not be asked.
+    /// Asks the store for every token that `visitor` ever had. `Ok(None)`: the disk could not be read.
     #[expect(
         clippy::option_option,
         reason = "a store that refuses, a session that is over and one that is not are three answers"
@@ -252,7 +252,7 @@ impl Model {
         Ok(Some(found))
     }
 
-    /// Checks what the running store serves of `visitor`. `false`: the disk could not be asked.
+    /// Checks what the running store serves for `visitor`. `false`: the disk could not be read.
     pub(crate) fn check_served(&mut self, store: &Store, visitor: usize) -> Result<bool, Violation> {
         let now = self.now();
         let visitor = &mut self.visitors[visitor];
@@ -264,7 +264,7 @@ impl Model {
         Ok(true)
     }
 
-    /// Checks what a store serves that was opened after a crash.
+    /// Checks what a store serves after a crash.
     pub(crate) fn check_recovered(&mut self, store: &Store) -> Result<(), Violation> {
         let now = self.now();
         for (nth, visitor) in self.visitors.iter_mut().enumerate() {
@@ -277,7 +277,7 @@ impl Model {
         self.check_count(store)
     }
 
-    /// The sessions that are alive for sure.
+    /// The sessions that are certainly alive.
     fn alive(&self) -> impl Iterator<Item = &Live> {
         let now = self.now();
         self.visitors.iter().filter_map(move |visitor| visitor.current().visible(now))
@@ -299,7 +299,7 @@ impl Model {
         Ok(())
     }
 
-    /// Without the expired ones, the store holds exactly what is served.
+    /// Without the expired sessions, the store contains exactly what it serves.
     fn check_count(&self, store: &Store) -> Result<(), Violation> {
         let expected = self.alive().count() as u64;
         let mut found = 0;
@@ -311,7 +311,7 @@ impl Model {
             if found == expected {
                 return Ok(());
             }
-            // A clock that is far ahead of where the file has it deletes nothing before so much time has gone by.
+            // A clock that is far ahead of the time in the file deletes nothing until that much time has passed.
             self.clock.freeze(Duration::from_mins(10));
         }
         violation(Kind::Mixed, format!("the store counts {found} sessions, {expected} are alive"))

@@ -1,4 +1,4 @@
-//! What a run does to a store, and what the model makes of it.
+//! The steps of a run, and their effects on the model.
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
@@ -12,9 +12,9 @@ use crate::{
 /// One step of a run. The numbers are visitors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// A new session; with an owner if there is one.
+    /// Creates a session, with an owner if there is one.
     Create(usize, Option<usize>),
-    /// A change of one value, or of all of them (`true`).
+    /// Changes one value, or all of them (`true`).
     Update(usize, bool),
     Rotate(usize),
     Destroy(usize),
@@ -23,33 +23,33 @@ pub(crate) enum Op {
     /// A request that only reads and saves.
     Touch(usize),
     Read(usize),
-    /// So many minutes go by.
+    /// Advances the clock by this number of minutes.
     Advance(u64),
-    /// Waits for everything that was not waited for yet.
+    /// Waits for all pending acknowledgements.
     Await,
     Flush,
     Sweep,
-    /// Longer than a journal needs to be idle.
+    /// Waits longer than a journal needs to be idle.
     Pause,
 }
 
-/// A run that goes on, and what it waits for.
+/// A run in progress, and its pending acknowledgements.
 pub(crate) struct Run<'a> {
     pub(crate) store: &'a Store,
     pub(crate) model: &'a mut Model,
     /// Whether an acknowledged change of values is durable.
     pub(crate) is_durable: bool,
-    /// Whether the disk fails and works again, so that the store may refuse a commit and go on.
+    /// Whether the disk fails and works again, so that the store may refuse a commit and continue.
     pub(crate) may_refuse: bool,
     pub(crate) pending: Vec<Pending>,
 }
 
-/// An acknowledgement, and which states it makes certain.
+/// An acknowledgement, and the states that it makes certain.
 pub(crate) struct Pending {
     ack: PendingAck,
-    /// Each a visitor and a number.
+    /// Pairs of a visitor and a number.
     states: Vec<(usize, usize)>,
-    /// Whether it says that they are durable.
+    /// Whether it confirms that they are durable.
     is_durable: bool,
 }
 
@@ -58,11 +58,11 @@ enum PendingAck {
     Many(Ack<usize>),
 }
 
-/// How a step went.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Done,
-    /// The store gave an error: the disk is gone.
+    /// The store returned an error: the disk is gone.
     Refused,
 }
 
@@ -116,7 +116,7 @@ impl Run<'_> {
         Ok(step(went_well))
     }
 
-    /// The session of `visitor`, if the store serves it.
+    /// Returns the session of `visitor`, if the store serves it.
     fn session(&mut self, visitor: usize) -> Result<Option<(Session, Live)>, Violation> {
         if !self.model.check_served(self.store, visitor)? {
             return Ok(None);
@@ -131,7 +131,7 @@ impl Run<'_> {
             return self.update(visitor, false, rng);
         }
         if !self.model.check_served(self.store, visitor)? {
-            // Whoever cannot be shown the old session gets no new one.
+            // While the old session cannot be checked, no new one is created.
             return Ok(Step::Refused);
         }
         let Ok(session) = self.store.session(None) else { return Ok(Step::Refused) };
@@ -142,7 +142,7 @@ impl Run<'_> {
         }
         let ack = session.save();
         let now = self.model.now();
-        // Without a token it was refused before anything was queued.
+        // Without a token, the commit was refused before it was queued.
         let Some(token) = session.token() else { return Ok(Step::Refused) };
         let number = self.model.visitors[visitor].push(now, Some(Live { token, values, owner, created: now }));
         self.wait_for(ack, visitor, number, self.is_durable);
@@ -177,7 +177,7 @@ impl Run<'_> {
     fn destroy_sessions_of(&mut self, owner: usize) -> Result<Step, Violation> {
         let now = self.model.now();
         for visitor in 0..self.model.visitors.len() {
-            // What is over by the clock is so for everyone from here on.
+            // A session that has expired by this clock is over for all callers from here on.
             if !self.model.check_served(self.store, visitor)? {
                 return Ok(Step::Refused);
             }
@@ -222,7 +222,7 @@ fn step(went_well: bool) -> Step {
     if went_well { Step::Done } else { Step::Refused }
 }
 
-/// Sets one value of a session or all of them, now and then a long one.
+/// Sets one value of a session or all of them, sometimes a long one.
 fn set_values(session: &Session, values: &mut BTreeMap<String, String>, value: &str, all: bool, rng: &mut Rng) {
     let keys = ["a", "b", "c", "d"];
     let one = rng.pick(&keys);
@@ -239,7 +239,7 @@ fn set_values(session: &Session, values: &mut BTreeMap<String, String>, value: &
     }
 }
 
-/// A step that suits a run over `visitors`.
+/// Returns a step that suits a run over `visitors`.
 pub(crate) fn draw(visitors: usize, rng: &mut Rng) -> Op {
     let visitor = rng.below(visitors);
     match rng.below(40) {
@@ -259,7 +259,7 @@ pub(crate) fn draw(visitors: usize, rng: &mut Rng) -> Op {
     }
 }
 
-/// Commits that could not be made durable are of no interest to a run that has ended.
+/// Returns the violation that a store does not open after a crash.
 pub(crate) fn violation_of_open<T>(error: &sessile::Error) -> Result<T, Violation> {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     violation(Kind::Lost, format!("the store does not open after a crash: {error} ({cause:?})"))

@@ -1,4 +1,4 @@
-//! Numbers that are the same for the same seed.
+//! Random numbers that are the same for the same seed.
 
 use std::time::SystemTime;
 
@@ -32,7 +32,7 @@ impl Rng {
     }
 }
 
-/// Another one each time, so that each run of the tests looks somewhere else.
+/// Returns a new seed each time, so that each run of the tests covers other points.
 pub(crate) fn first_seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.as_secs() << 20 | u64::from(now.subsec_micros())

@@ -16,7 +16,7 @@ const IMAGES: u64 = 2;
 /// No short run changes the disk more often.
 const LONGEST: u64 = 400;
 
-/// Every run of up to `len` commits that make sense, on two visitors of whom one comes first.
+/// Returns every run of up to `len` commits that make sense, on two visitors, where one of them always comes first.
 pub(crate) fn runs(len: usize) -> Vec<Vec<Op>> {
     let mut all = Vec::new();
     extend(&mut all, &[], len);
@@ -50,11 +50,12 @@ fn extend(all: &mut Vec<Vec<Op>>, ops: &[Op], left: usize) {
     }
 }
 
-/// Crashes a run of `ops` at each change of the disk, from making the store to closing it. Gives how many disks were looked at.
+/// Crashes a run of `ops` at each change of the disk, from creating the store to closing it. Returns the number of checked
+/// disks.
 pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
     let mut looked_at = 0;
     for at in 0..LONGEST {
-        // One by one, and all on their way at once.
+        // One by one, and all in flight at once.
         for one_by_one in [true, false] {
             let (disk, mut model) = (FaultDisk::new(at), Model::new(2));
             disk.crash_at(at);

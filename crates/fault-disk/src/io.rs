@@ -32,7 +32,7 @@ impl FaultDisk {
         (state, fate)
     }
 
-    /// Changes names: at once for processes, for good with the next sync.
+    /// Changes names: for processes at once, durably with the next sync.
     fn rename(&self, kind: IoKind, work: impl FnOnce(&mut State) -> io::Result<Vec<NameChange>>) -> io::Result<()> {
         let (mut state, fate) = self.state(kind);
         if let Fate::Fail(error) = fate {
@@ -127,7 +127,7 @@ impl Volume for FaultDisk {
                 state.drop_unnamed();
                 Ok(())
             }
-            // A directory is kept by the file system's own journal: it stays to be synced.
+            // The file system's own journal protects a directory: its changes stay to be synced.
             Fate::Fail(error) => Err(error),
             Fate::Die => alive(&fate),
         }
@@ -143,17 +143,17 @@ impl Volume for FaultDisk {
 struct Handle {
     disk: FaultDisk,
     id: FileId,
-    /// Tells the handles of a file apart, for its lock.
+    /// Distinguishes the handles of a file, for its lock.
     holder: u64,
 }
 
-/// As an operating system says that a file cannot be so long.
+/// Returns the operating system's error for a file that is too long.
 fn too_long<T>(_: T) -> io::Error {
     io::ErrorKind::FileTooLarge.into()
 }
 
 impl Handle {
-    /// Does `work` on the file if nothing is in its way, and fails if it was the last thing to happen.
+    /// Runs `work` on the file unless the operation is to fail. Returns an error if the power was cut during it.
     fn with<T>(&self, kind: IoKind, work: impl FnOnce(&mut FileState) -> io::Result<T>) -> io::Result<T> {
         let (mut state, fate) = self.disk.state(kind);
         if let Fate::Fail(error) = fate {
@@ -207,7 +207,7 @@ impl VolumeFile for Handle {
         let State { files, rng, .. } = &mut *state;
         let file = files.entry(self.id).or_default();
         let fitting = room.map_or(bytes.len(), |room| file.content.fitting(offset, bytes.len(), room));
-        // A write that fails may have been done up to anywhere.
+        // A write that fails may have been done in part, up to any byte.
         let done = if matches!(fate, Fate::Fail(_)) { rng.below(fitting + 1) } else { fitting };
         let bytes_done = &bytes[..done];
         if done > 0 {
@@ -236,7 +236,7 @@ impl VolumeFile for Handle {
         let file = files.entry(self.id).or_default();
         match fate {
             Fate::Succeed => file.unsynced.drain(..).for_each(|change| change.apply(&mut file.synced)),
-            // The disk of a dead process is not touched any more: `crash` has to find what was unsynced.
+            // The disk of a dead process stays as it is: `crash` has to find the unsynced changes.
             Fate::Fail(error) if *is_dead => return Err(error),
             Fate::Fail(error) => {
                 survive::drop_dirty(file, rng);

@@ -1,13 +1,13 @@
-//! A disk in memory that fails, tears, forgets and fills up on command.
+//! A disk in memory that fails, tears writes, loses data and fills up on command.
 //!
-//! What it assumes of a real disk is the least that file systems promise: only what was synced is sure to outlast a power cut. Of
-//! the rest, any write may be there or not, whatever was written before or after it; one may be there in part, cut at any sector
-//! or byte; a length and a name may be there without the data, and the other way round. Of writes to the same byte, though, an
-//! earlier one never replaces a later one: they meet in the page cache.
+//! It assumes the least that file systems promise: only synced data is sure to survive a power cut. Any other write may be
+//! there or not, independently of earlier and later ones. It may be there in part, cut at any sector or byte. A length and a
+//! name may be there without the data, and the reverse. Of writes to the same byte, though, an earlier one never replaces a
+//! later one: both go through the page cache.
 //!
 //! Invariant: everything random comes from a seed, so the same operations and the same seed give the same disk.
 //!
-//! Knows nothing of what is in the files.
+//! Knows nothing of the files' content.
 
 mod io;
 mod pages;
@@ -27,15 +27,15 @@ use parking_lot::{Condvar, Mutex};
 
 use self::state::{Fault, State};
 
-/// What a store can ask of a disk.
+/// The operations on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum IoKind {
     /// Opening a file.
     Open,
-    /// Making a file.
+    /// Creating a file.
     Create,
-    /// Asking how long a file is.
+    /// Reading a file's length.
     Len,
     /// Locking a file.
     Lock,
@@ -43,7 +43,7 @@ pub enum IoKind {
     Read,
     /// Writing to a file.
     Write,
-    /// Making a file longer or shorter.
+    /// Changing a file's length.
     SetLen,
     /// Making a file's content durable.
     Sync,
@@ -80,9 +80,9 @@ impl IoKind {
     }
 }
 
-/// A disk in memory that does what disks do at their worst, for [`Builder::open_on`](sessile::Builder::open_on).
+/// A disk in memory with the worst behaviour of real disks, for [`Builder::open_on`](sessile::Builder::open_on).
 ///
-/// Clones are the same disk. After [`crash`](Self::crash) or [`kill`](Self::kill) the answer is a new disk, as the next process finds it.
+/// Clones are the same disk. [`crash`](Self::crash) and [`kill`](Self::kill) return a new disk, as the next process finds it.
 ///
 /// # Examples
 /// ```
@@ -106,24 +106,24 @@ pub struct FaultDisk(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Syncs go on.
+    /// Notified when syncs may continue.
     resumed: Condvar,
 }
 
-/// How often a disk was asked for what; from [`FaultDisk::counts`].
+/// How often each operation was requested from a disk; from [`FaultDisk::counts`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IoCounts {
-    /// Operations that were asked for, failed ones too.
+    /// Requested operations, including failed ones.
     pub operations: BTreeMap<IoKind, u64>,
     /// Those of them before and after which a power cut can leave different disks.
     pub changes: u64,
-    /// Bytes given to writes.
+    /// Bytes passed to writes.
     pub bytes_written: u64,
 }
 
 impl FaultDisk {
-    /// An empty disk. What it leaves undone after an injected failure is decided by `seed`.
+    /// Returns an empty disk. `seed` decides what it loses after an injected failure.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self::with(State::new(seed))
@@ -133,15 +133,15 @@ impl FaultDisk {
         Self(Arc::new(Shared { state: Mutex::new(state), resumed: Condvar::new() }))
     }
 
-    /// The disk as it may look after a power cut at this moment, or at the one that [`crash_at`](Self::crash_at) named. `seed`
+    /// Returns the disk as it may look after a power cut now, or at the point set by [`crash_at`](Self::crash_at). `seed`
     /// decides which of the unsynced changes are on it.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
         Self::with(survive::power_cut(&self.0.state.lock(), seed))
     }
 
-    /// Ends the process that uses the disk: its operations fail from now on. The new disk is as the next process finds it, which still
-    /// sees what the last one wrote, synced or not.
+    /// Kills the process that uses the disk: its operations fail from now on. The new disk is as the next process finds it,
+    /// with all that the killed one wrote, synced or not.
     #[must_use]
     pub fn kill(&self) -> Self {
         let mut state = self.0.state.lock();
@@ -151,7 +151,7 @@ impl FaultDisk {
         Self::with(next)
     }
 
-    /// A copy as a backup makes it, of everything that a process sees now.
+    /// Returns a copy, like a backup, of everything that a process sees now.
     #[must_use]
     pub fn copy(&self) -> Self {
         let mut copy = self.0.state.lock().without_process();
@@ -159,8 +159,9 @@ impl FaultDisk {
         Self::with(copy)
     }
 
-    /// Cuts the power during the `n`-th change of the disk, counted from 0 since the disk was made: see [`IoCounts::changes`]. From
-    /// then on everything fails, and [`crash`](Self::crash) gives the disk as it may look at that point.
+    /// Cuts the power during the `n`-th change of the disk, counted from 0 since the disk was created: see
+    /// [`IoCounts::changes`]. From then on everything fails, and [`crash`](Self::crash) returns the disk as it may look at that
+    /// point.
     pub fn crash_at(&self, n: u64) {
         self.0.state.lock().crash_at = Some(n);
     }
@@ -171,20 +172,20 @@ impl FaultDisk {
         self.0.state.lock().is_dead
     }
 
-    /// Lets one operation of `kind`, or of any, fail with `error` after `n` more have gone well. A sync of a
-    /// file that fails loses what it should have made durable, or a part of it, and later syncs do not make up for it, as on Linux; the
-    /// data may still be read until the next crash.
+    /// Makes one operation of `kind`, or of any kind, fail with `error` after `n` more have succeeded. A failed sync of a file
+    /// loses the data that it should have made durable, or a part of it, and later syncs do not make up for it, as on Linux;
+    /// the data may still be read until the next crash.
     pub fn fail_nth(&self, kind: impl Into<Option<IoKind>>, n: u64, error: ErrorKind) {
         self.0.state.lock().faults.push(Fault { kind: kind.into(), skip: n, times: 1, error });
     }
 
-    /// As [`fail_nth`](Self::fail_nth), and every operation of `kind` after it too, until [`heal`](Self::heal).
+    /// Like [`fail_nth`](Self::fail_nth), but every later operation of `kind` fails too, until [`heal`](Self::heal).
     pub fn fail_from(&self, kind: impl Into<Option<IoKind>>, n: u64, error: ErrorKind) {
         self.0.state.lock().faults.push(Fault { kind: kind.into(), skip: n, times: u64::MAX, error });
     }
 
-    /// Ends what [`fail_nth`](Self::fail_nth), [`fail_from`](Self::fail_from), [`set_capacity`](Self::set_capacity),
-    /// [`delay_syncs`](Self::delay_syncs) and [`stall_syncs`](Self::stall_syncs) began.
+    /// Undoes [`fail_nth`](Self::fail_nth), [`fail_from`](Self::fail_from), [`set_capacity`](Self::set_capacity),
+    /// [`delay_syncs`](Self::delay_syncs) and [`stall_syncs`](Self::stall_syncs).
     pub fn heal(&self) {
         let mut state = self.0.state.lock();
         state.faults.clear();
@@ -192,48 +193,48 @@ impl FaultDisk {
         self.0.resumed.notify_all();
     }
 
-    /// How many bytes there is room for, in pages of 4096; `None`: as many as you like. Holes take none. Less than
-    /// [`used_bytes`](Self::used_bytes): what is there stays.
+    /// Sets the disk's capacity in bytes, in pages of 4096; `None`: no limit. Holes take no space. With less than
+    /// [`used_bytes`](Self::used_bytes), existing data stays.
     pub fn set_capacity(&self, bytes: Option<usize>) {
         self.0.state.lock().capacity = bytes;
     }
 
-    /// Bytes that the files take.
+    /// Returns the bytes that the files take.
     #[must_use]
     pub fn used_bytes(&self) -> usize {
         self.0.state.lock().used_bytes()
     }
 
-    /// How long each sync takes from now on.
+    /// Makes each sync take this long from now on.
     pub fn delay_syncs(&self, by: Duration) {
         self.0.state.lock().sync_delay = by;
     }
 
-    /// Lets syncs wait until [`heal`](Self::heal).
+    /// Makes syncs wait until [`heal`](Self::heal).
     pub fn stall_syncs(&self) {
         self.0.state.lock().syncs_stalled = true;
     }
 
-    /// What was asked of the disk since it was made.
+    /// Returns the number of operations since the disk was created.
     #[must_use]
     pub fn counts(&self) -> IoCounts {
         self.0.state.lock().counts.clone()
     }
 
-    /// The names of the files.
+    /// Returns the names of the files.
     #[must_use]
     pub fn names(&self) -> Vec<OsString> {
         self.0.state.lock().names.keys().cloned().collect()
     }
 
-    /// What is in the file `name`; `None` if there is none.
+    /// Returns the content of the file `name`; `None` if there is none.
     #[must_use]
     pub fn contents(&self, name: impl AsRef<OsStr>) -> Option<Vec<u8>> {
         let state = self.0.state.lock();
         Some(state.files.get(state.names.get(name.as_ref())?)?.content.to_vec())
     }
 
-    /// Puts `bytes` in the place of what is in the file `name`, durably. Whoever has the file open sees the new content.
+    /// Replaces the content of the file `name` with `bytes`, durably. Open handles see the new content.
     pub fn replace(&self, name: impl AsRef<OsStr>, bytes: &[u8]) {
         let mut state = self.0.state.lock();
         let id = match state.names.get(name.as_ref()) {
@@ -245,7 +246,7 @@ impl FaultDisk {
         (file.content, file.synced, file.unsynced) = (bytes.into(), bytes.into(), Vec::new());
     }
 
-    /// Removes the file `name`, durably. Whoever has it open keeps it.
+    /// Removes the file `name`, durably. Open handles keep it.
     pub fn delete(&self, name: impl AsRef<OsStr>) {
         let mut state = self.0.state.lock();
         state.names.remove(name.as_ref());

@@ -1,4 +1,4 @@
-//! A file's bytes in pages, so that a copy of a file costs little and a hole costs nothing.
+//! A file's bytes in pages, so that copying a file is cheap and a hole takes nothing.
 
 use std::{iter, sync::Arc};
 
@@ -9,7 +9,7 @@ type Page = [u8; PAGE];
 
 /// The content of a file.
 ///
-/// Invariant: what lies beyond `len` in the last page is zero, so that a file that shrinks and grows again shows zeros.
+/// Invariant: the bytes beyond `len` in the last page are zero, so that a file that shrinks and grows again has zeros there.
 #[derive(Clone, Default)]
 pub(super) struct Pages {
     /// `None`: a hole, which reads as zeros and takes no space.
@@ -17,7 +17,7 @@ pub(super) struct Pages {
     len: usize,
 }
 
-/// The pieces of `offset..offset + len`, none of which crosses a page: the page, where in it, and how long.
+/// Returns the pieces of `offset..offset + len`, none of which crosses a page: the page, the offset in it, and the length.
 fn pieces(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let (mut at, end) = (offset, offset + len);
     iter::from_fn(move || {
@@ -33,12 +33,12 @@ impl Pages {
         self.len
     }
 
-    /// Bytes of space that it takes.
+    /// Returns the bytes of space that it takes.
     pub(super) fn allocated(&self) -> usize {
         self.pages.iter().flatten().count() * PAGE
     }
 
-    /// How many of `len` bytes at `offset` can be written before `room` more bytes of space are used up.
+    /// Returns how many of `len` bytes at `offset` can be written before `room` more bytes of space are used up.
     pub(super) fn fitting(&self, offset: usize, len: usize, mut room: usize) -> usize {
         let mut fitting = 0;
         for (page, _, piece) in pieces(offset, len) {
@@ -74,7 +74,7 @@ impl Pages {
         }
     }
 
-    /// `false`: the file ends before.
+    /// Returns `false` if the file ends earlier.
     pub(super) fn read(&self, offset: usize, mut into: &mut [u8]) -> bool {
         if offset.checked_add(into.len()).is_none_or(|end| end > self.len) {
             return false;

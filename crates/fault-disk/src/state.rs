@@ -1,4 +1,4 @@
-//! What a disk holds, and what becomes of the next operation.
+//! The content of a disk, and the fate of the next operation.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,11 @@ use std::{
 
 use super::{IoCounts, IoKind, pages::Pages};
 
-/// What happens to operations.
+/// An injected failure.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub(super) kind: Option<IoKind>,
-    /// How many operations of `kind` go well before.
+    /// How many operations of `kind` succeed first.
     pub(super) skip: u64,
     /// How many fail then.
     pub(super) times: u64,
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) rng: Rng,
     /// The directory as a process sees it.
     pub(super) names: BTreeMap<OsString, FileId>,
-    /// The directory as it was synced last.
+    /// The directory as of the last sync.
     pub(super) synced_names: BTreeMap<OsString, FileId>,
     pub(super) name_changes: Vec<NameChange>,
     pub(super) files: BTreeMap<FileId, FileState>,
@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) faults: Vec<Fault>,
     pub(super) capacity: Option<usize>,
     pub(super) crash_at: Option<u64>,
-    /// The power is cut, or the process killed.
+    /// Whether the power was cut or the process killed.
     pub(super) is_dead: bool,
     pub(super) sync_delay: Duration,
     pub(super) syncs_stalled: bool,
@@ -44,11 +44,11 @@ pub(super) struct State {
 
 #[derive(Clone, Default)]
 pub(super) struct FileState {
-    /// As a process sees it.
+    /// The content as a process sees it.
     pub(super) content: Pages,
-    /// As it was synced last.
+    /// The content as of the last sync.
     pub(super) synced: Pages,
-    /// What was done to it since, in order.
+    /// The changes since, in order.
     pub(super) unsynced: Vec<Change>,
     pub(super) handles: u32,
     pub(super) locked_by: Option<u64>,
@@ -72,12 +72,12 @@ pub(super) enum NameChange {
     Remove(OsString),
 }
 
-/// What becomes of an operation.
+/// The fate of an operation.
 pub(super) enum Fate {
     Succeed,
     /// It fails; a write may have been done in part.
     Fail(io::Error),
-    /// It is the last one: it is on its way when the power goes.
+    /// It is the last one: the power is cut during it.
     Die,
 }
 
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// The same disk before any process has opened it.
+    /// Returns the same disk before any process has opened it.
     pub(super) fn without_process(&self) -> Self {
         let mut next = Self { rng: self.rng.clone(), next_id: self.next_id, capacity: self.capacity, ..Self::new(0) };
         next.names.clone_from(&self.names);
@@ -113,7 +113,7 @@ impl State {
         next
     }
 
-    /// What a process sees is durable.
+    /// Makes everything that a process sees durable.
     pub(super) fn settle(&mut self) {
         self.synced_names.clone_from(&self.names);
         self.name_changes.clear();
@@ -169,7 +169,7 @@ impl State {
         self.files.values().map(|file| file.content.allocated()).sum()
     }
 
-    /// Forgets files that nothing leads to any more.
+    /// Removes files without a name and without a handle.
     pub(super) fn drop_unnamed(&mut self) {
         let Self { files, names, synced_names, name_changes, .. } = self;
         files.retain(|id, file| {
@@ -202,7 +202,7 @@ impl Change {
     }
 }
 
-/// Numbers that are the same for the same seed (SplitMix64).
+/// Random numbers that are the same for the same seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 
@@ -219,7 +219,7 @@ impl Rng {
         bits ^ (bits >> 31)
     }
 
-    /// One of `0..end`; 0 if there is none.
+    /// Returns one of `0..end`; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % (end.max(1) as u64)).expect("it is below a usize")
     }

@@ -1,15 +1,15 @@
-//! What of the unsynced changes is left after a power cut, and after a sync that failed.
+//! Which unsynced changes survive a power cut, and a failed sync.
 
 use super::{
     pages::Pages,
     state::{Change, FileState, Rng, State},
 };
 
-/// The smallest unit that disks write whole, if they do.
+/// The smallest unit that disks write atomically, if they do.
 const SECTOR: usize = 512;
 
-/// How much of what was not synced reaches the disk. Drawn once per file and crash, because what is rare in an even mixture, such as
-/// everything but one write, is where stores fail.
+/// How much of the unsynced data reaches the disk. Drawn once per file and crash, because results that are rare in an even
+/// mixture, such as everything except one write, are where stores fail.
 #[derive(Clone, Copy)]
 enum Luck {
     All,
@@ -18,7 +18,7 @@ enum Luck {
     OneLost(usize),
     /// Each change by itself, one in this many kept.
     OneKept(usize),
-    /// Everything up to some moment.
+    /// Everything up to some point.
     Until(usize),
 }
 
@@ -45,7 +45,7 @@ impl Luck {
     }
 }
 
-/// The disk of `state` as a power cut may leave it.
+/// Returns the disk of `state` as a power cut may leave it.
 pub(super) fn power_cut(state: &State, seed: u64) -> State {
     let mut rng = Rng::new(seed);
     let mut left = state.without_process();
@@ -60,8 +60,8 @@ pub(super) fn power_cut(state: &State, seed: u64) -> State {
     left
 }
 
-/// What a failed sync of a file leaves: some of the changes are on the disk, the rest will never be. Which of the two a process
-/// sees until the next crash depends on the file system.
+/// Applies a failed sync of a file: some of the changes are on the disk, the others never will be. What a process sees until
+/// the next crash depends on the file system.
 pub(super) fn drop_dirty(file: &mut FileState, rng: &mut Rng) {
     keep_some_changes(file, rng);
     if rng.one_in(2) {
@@ -82,7 +82,7 @@ fn keep_some_names(state: &mut State, rng: &mut Rng) {
 fn keep_some_changes(file: &mut FileState, rng: &mut Rng) {
     let changes = std::mem::take(&mut file.unsynced);
     let luck = Luck::draw(changes.len(), rng);
-    // The last write may be the one that the cut interrupted.
+    // The last write may be the one that the power cut interrupted.
     let torn = if rng.one_in(2) { changes.len().checked_sub(1) } else { None };
     for (nth, change) in changes.iter().enumerate() {
         match change {
@@ -94,7 +94,7 @@ fn keep_some_changes(file: &mut FileState, rng: &mut Rng) {
                 } else if luck.keeps(nth, rng) {
                     file.synced.write(*offset, bytes);
                 } else if rng.one_in(4) && offset + bytes.len() > file.synced.len() {
-                    // The length is there, the data not.
+                    // The length is there, the data is not.
                     file.synced.set_len(offset + bytes.len());
                 }
             }

@@ -21,7 +21,7 @@ fn one_file() -> (FaultDisk, Box<dyn VolumeFile>) {
     (disk, file)
 }
 
-/// The different contents that 400 power cuts leave.
+/// Returns the different contents that 400 power cuts leave.
 fn outcomes(disk: &FaultDisk) -> BTreeSet<Option<Vec<u8>>> {
     (0..400).map(|seed| disk.crash(seed).contents(NAME)).collect()
 }

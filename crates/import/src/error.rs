@@ -1,4 +1,4 @@
-//! Why an import or an export ends early.
+//! The errors of imports and exports.
 
 #[cfg(feature = "sqlite")]
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::{error, fmt, io};
 
 use sessile::Error;
 
-/// Why an import or an export ended early. What was done before is done.
+/// Why an import or an export ended early. What was imported or written before stays.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -14,7 +14,7 @@ pub enum ImportError {
     Store(Error),
     /// A file or a stream could not be read or written.
     Io(io::Error),
-    /// The SQLite file is not what it should be. Nothing was imported.
+    /// The SQLite file is missing, unreadable or of another form. Nothing was imported.
     #[cfg(feature = "sqlite")]
     File {
         /// The file.
@@ -22,7 +22,8 @@ pub enum ImportError {
         /// What is wrong with it.
         problem: FileProblem,
     },
-    /// The Redis server refused a command, or the connection to it broke. The sessions that were read before are imported; import again.
+    /// The Redis server refused a command, or the connection to it broke. The sessions that were read before are imported;
+    /// import again.
     #[cfg(feature = "redis")]
     Redis(redis::RedisError),
 }
@@ -38,7 +39,7 @@ pub enum FileProblem {
     NotSqlite,
     /// It has no table of this name.
     NoTable {
-        /// The name that was asked for.
+        /// The requested name.
         table: String,
         /// The tables that it has.
         found: Vec<String>,
@@ -50,7 +51,7 @@ pub enum FileProblem {
         /// The columns that it has.
         found: Vec<String>,
     },
-    /// Another process changes it in a way that lets nobody read it meanwhile.
+    /// Another process locks it or keeps changing it, so that it cannot be read.
     Busy,
     /// SQLite cannot read it: it is damaged, or the operating system refuses.
     Unreadable(Box<dyn error::Error + Send + Sync>),

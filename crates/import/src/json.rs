@@ -19,22 +19,22 @@ use tower_sessions_core::session::Id;
 use crate::{Import, ImportError, Imported, run::Run};
 
 impl Import<'_> {
-    /// Sessions from lines of JSON; empty lines are skipped, and so is a byte order mark at the beginning.
+    /// Imports sessions from lines of JSON. Skips empty lines, and a byte order mark at the beginning.
     ///
     /// A line is one of two:
     ///
-    /// - a session of another crate, under the id that its visitor's cookie holds:
-    ///   `{"kind": "tower-sessions", "id": "...", "ends_ms": 1790000000000, "data": {"key": value, ...}}`. `kind` says what the
-    ///   application will go on with: `tower-sessions`, `actix-session` or `poem`. `ends_ms` is when the session ends, in milliseconds
-    ///   since 1970, to the end of the year 9999. With actix-session, each value is a text that holds JSON, as that crate stores it:
-    ///   `{"name": "\"Ada\"", "visits": "3"}`.
-    /// - what [`export_json_lines`] wrote.
+    /// - a session of another crate, under the id in its visitor's cookie: `{"kind": "tower-sessions", "id": "...", "ends_ms":
+    ///   1790000000000, "data": {"key": value, ...}}`. `kind` is the crate that the application will use: `tower-sessions`,
+    ///   `actix-session` or `poem`. `ends_ms` is when the session ends, in milliseconds since 1970, to the end of the year
+    ///   9999. With actix-session, each value is a string that contains JSON, as that crate stores it: `{"name": "\"Ada\"",
+    ///   "visits": "3"}`.
+    /// - a line that [`export_json_lines`] wrote.
     ///
-    /// Several lines may be of one session: the last one counts. A line may have eight times the bytes of
+    /// Several lines may describe one session: the last one counts. A line may have eight times the bytes of
     /// [`Builder::record_limit`](sessile::Builder::record_limit), and 64 KiB.
     ///
     /// # Errors
-    /// [`ImportError`]. A line that is neither, or no UTF-8, or too long, is counted in [`Imported::refused`].
+    /// [`ImportError`]. A line that is neither, or not UTF-8, or too long, is counted in [`Imported::refused`].
     ///
     /// # Examples
     /// ```
@@ -59,7 +59,7 @@ impl Import<'_> {
             if !is_whole {
                 run.refuse(position, None, &format!("it is longer than {most_bytes} bytes; raise `Builder::record_limit`"));
             } else if !line.is_empty() {
-                // serde_json's own messages say where, not what.
+                // serde_json's own messages contain the position, not the problem.
                 let parsed = serde_json::from_slice(line).map_err(|error| Bad::of(&format!("it is no JSON: {error}")));
                 match parsed.and_then(|line: Value| Line::of(run.store, &line)) {
                     Ok(line) => line.take(&mut run, position)?,
@@ -73,7 +73,7 @@ impl Import<'_> {
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The lines of a text, each of them bounded.
+/// The lines of a text, with bounded length.
 struct Lines<R> {
     text: R,
     line: Vec<u8>,
@@ -81,7 +81,7 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads the next line into `line`. `None`: there is none. `Some(false)`: it is too long, and was skipped.
+    /// Reads the next line into `line`. `None`: the end. `Some(false)`: the line is too long, and was skipped.
     fn next(&mut self) -> io::Result<Option<bool>> {
         self.line.clear();
         let (mut is_whole, mut is_any) = (true, false);
@@ -110,20 +110,21 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Writes every living session as a line of JSON, in no order, and returns how many.
+/// Writes every living session as a line of JSON, in no order, and returns their number.
 ///
-/// A line has `key` (what the session is stored under, which leads to no id and no token), `created_ms`, `last_seen_ms`,
-/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (its text), `authenticated_ms`,
-/// `handle`, `revision`, `flags`, `store` (a mark that no other store has), and `data` with its values.
-/// What JSON cannot say, models and values such as byte strings, is hexadecimal text in `opaque`, to look at; a line with such a
-/// value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same MAC keys.
+/// A line has `key` (the session's key in the store, which leads to no id and no token), `created_ms`, `last_seen_ms`,
+/// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (its text),
+/// `authenticated_ms`, `handle`, `revision`, `flags`, `store` (an id unique to the store), and `data` with its values. Values
+/// that JSON cannot represent, models and values such as byte strings, are hexadecimal text in `opaque`, for reading; a line
+/// with such a value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same
+/// MAC keys.
 ///
-/// It is no backup of this store: imported into the same store again, it brings back nothing that has ended since. Take `store` out of the
-/// lines, or copy the store's files, if that is what you want.
+/// It is not a backup of this store: imported into the same store again, it brings back nothing that has ended since. For that,
+/// remove `store` from the lines, or copy the store's files.
 ///
-/// Sessions that travel sealed in cookies are not in the store, and not among them.
+/// Sessions sealed in cookies are not in the store, and not included.
 ///
-/// **The values of sessions are as private as the sessions**: keep such a file as you keep the store's.
+/// **The values of sessions are as private as the sessions**: protect such a file like the store's.
 ///
 /// # Errors
 /// [`ImportError`].
@@ -186,7 +187,7 @@ fn line(session: &Exported, values: &mut dyn Iterator<Item = (&str, EntryRef<'_>
     line
 }
 
-/// The value as JSON, if the same bytes come of it again.
+/// Returns the value as JSON, if that converts back into the same bytes.
 fn exact_json(entry: EntryRef<'_>) -> Option<Value> {
     let value: Value = entry.get().ok()?;
     let again = Entry::serde(&value, &Limits::UNLIMITED).ok()?;
@@ -201,9 +202,9 @@ fn described(entry: EntryRef<'_>) -> Value {
     }
 }
 
-/// The last millisecond of the year 9999. A time beyond it is never, or a mistake in its unit.
+/// The last millisecond of the year 9999. A later time means never, or a mistake in its unit.
 const LAST_MS: u64 = 253_402_300_799_999;
-/// Longest session key that actix-session takes: that of a cookie.
+/// The longest session key of actix-session: that of a cookie.
 const MOST_ACTIX_BYTES: usize = 4064;
 /// The hash of a session without an owner.
 const NOBODY: [u8; 16] = [0; 16];
@@ -214,7 +215,7 @@ enum Line {
     Own { exported: Exported, data: Map<String, Value> },
 }
 
-/// What is wrong with a line, and the key of its session if that is known.
+/// Why a line is refused, and the key of its session if that is known.
 struct Bad {
     key: Option<SessionKey>,
     why: String,
@@ -271,12 +272,12 @@ impl Line {
     }
 }
 
-/// Whether the text holds JSON, as each value of actix-session does.
+/// Whether the text contains JSON, as each value of actix-session does.
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok()
 }
 
-/// Whose id the line has, and the bytes that its session is found by.
+/// Returns the crate of the line's id, and the bytes from which its key is computed.
 fn id(line: &Value) -> Result<(ForeignKind, Vec<u8>), String> {
     let text = |name: &str| line.get(name).and_then(Value::as_str).ok_or(format!("it has no text `{name}`"));
     let id = text("id")?;
@@ -320,7 +321,7 @@ fn meta(line: &Value) -> Result<Meta, String> {
 }
 
 fn handle(line: &Value) -> Result<u64, String> {
-    // The type takes one spelling of a number, which is the one that an export writes.
+    // The type accepts one spelling of a number, which is the one that an export writes.
     let text = line.get("handle").and_then(Value::as_str).filter(|text| text.parse::<Handle>().is_ok());
     let number = text.and_then(|text| u64::from_str_radix(text, 16).ok());
     number.ok_or_else(|| "its `handle` is not 16 hexadecimal digits".to_owned())
@@ -341,7 +342,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(line: &Value, name: &str) -> Result<[u8; 16], String> {
     let text = line.get(name).and_then(Value::as_str).filter(|text| text.len() == 32);
-    // Not a sign, which the parser would take.
+    // The parser would accept a sign.
     let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
     number.map(u128::to_be_bytes).ok_or_else(|| format!("its `{name}` is not 32 hexadecimal digits"))

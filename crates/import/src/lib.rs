@@ -4,9 +4,9 @@
 //!
 //! # Importing again
 //!
-//! An import can be run any number of times: once to try it, again at the switch for what came in between, at each start of the
-//! program, and after one that was interrupted. For each session, the store notes what it was when it was imported, until it would have
-//! ended in its source. So a later import knows what happened since:
+//! An import can be run any number of times: once as a trial, again at the switch for later changes, at each start of the
+//! program, and after an interruption. For each session, the store notes its state at the import, until it would have ended in
+//! its source. So a later import knows what has changed since:
 //!
 //! | the session here | it becomes | counted as |
 //! |---|---|---|
@@ -16,14 +16,14 @@
 //! | was changed here, its values or its end | stays as it is here | [`kept`](Imported::kept) |
 //! | has ended here: signed out, another id, an owner's limit, evicted | stays ended | [`ended_here`](Imported::ended_here) |
 //! | is as the import left it, and the source no longer has it | ends | [`gone`](Imported::gone) |
-//! | is as the import left it, and its time is over in the source | ends | [`expired`](Imported::expired) |
+//! | is as the import left it, and has expired in the source | ends | [`expired`](Imported::expired) |
 //!
-//! The source is taken for newer than what was imported from it before, so pass the newest dump. What [`export_json_lines`] wrote has
-//! revisions, and an older one is [`kept`](Imported::kept). In the store that exported it, nothing is newer than what is there: a
-//! session that is not there any more has ended.
+//! The source counts as newer than an earlier import from it, so pass the newest dump. Lines of [`export_json_lines`] have
+//! revisions, and an older one is [`kept`](Imported::kept). In the store that exported them, the sessions in the store are
+//! always newer: a missing session has ended.
 //!
-//! Only a source with a name can show that a session is gone from it: see [`Import::source`]. One without a session in it, as an emptied
-//! table is, ends none; neither does one with a session whose id cannot be read.
+//! Only a source with a name can show that a session is gone from it: see [`Import::source`]. An empty source, such as an
+//! emptied table, ends no session; neither does a source with a session whose id cannot be read.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -37,7 +37,7 @@ mod sqlite;
 
 use std::{collections::HashMap, fmt};
 
-/// The version of the crate redis whose connections [`Import::tower_sessions_redis`] takes.
+/// The version of the crate redis whose connections [`Import::tower_sessions_redis`] accepts.
 #[cfg(feature = "redis")]
 pub use redis;
 use serde_json::Value;
@@ -52,9 +52,9 @@ pub use self::error::FileProblem;
 use self::run::Each;
 pub use self::{error::ImportError, json::export_json_lines};
 
-/// An import of sessions into a store: from where, and whose they are.
+/// An import of sessions into a store, with its source and its function for owners.
 ///
-/// See [the module](self) for what a second import does.
+/// See [the module](self) for the effect of a second import.
 #[must_use = "an import does nothing until it is passed the sessions"]
 pub struct Import<'a> {
     store: &'a Store,
@@ -63,44 +63,45 @@ pub struct Import<'a> {
     each: Option<Each<'a>>,
 }
 
-/// How an import went.
+/// The results of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
     /// Sessions that are in the store now and were not before.
     pub created: u64,
-    /// Sessions that were as an import had left them, and are now as the source has them.
+    /// Sessions that were as an import had left them, and are now as in the source.
     pub updated: u64,
-    /// Sessions that were in the store as the source has them.
+    /// Sessions that were already as in the source.
     pub unchanged: u64,
-    /// Sessions that were changed in the store, and are as they were.
+    /// Sessions that were changed in the store, and stay as they are.
     pub kept: u64,
     /// Sessions that have ended in the store since they were imported, and were not imported again.
     pub ended_here: u64,
-    /// Sessions that the source no longer has, and that have ended for that.
+    /// Sessions that ended because the source no longer has them.
     pub gone: u64,
-    /// Sessions whose time is over.
+    /// Sessions that have expired.
     pub expired: u64,
     /// Sessions that could not be read or stored.
     pub refused: u64,
-    /// Keys of a Redis server that begin with the prefix and are no session's. If nothing else is found, the prefix is another.
+    /// Keys of a Redis server that begin with the prefix and are not a session's. If nothing else is found, the prefix is
+    /// wrong.
     pub skipped: u64,
-    /// Why, with the number of the line or session: the first 100.
+    /// The reasons, with the number of the line or session: the first 100.
     pub reasons: Vec<String>,
 }
 
-/// What an import did to one session; see [`Import::each`].
+/// The result for one session; see [`Import::each`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionImport {
-    /// Where it is in the source: the number of its line, or which session it is, counted from 1. `None` if it is
+    /// The session's position in the source: the number of its line or row, counted from 1. `None` if it is
     /// [gone](Outcome::Gone).
     pub position: Option<u64>,
-    /// What became of it.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// What became of a session in an import.
+/// The result for a session in an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -120,13 +121,13 @@ pub enum Outcome {
     Expired,
     /// [`Imported::refused`].
     Refused {
-        /// What is wrong with it. It holds nothing of the session's values.
+        /// The reason. It contains none of the session's values.
         reason: String,
     },
 }
 
 impl<'a> Import<'a> {
-    /// An import into `store`. Requests may go on meanwhile; another import waits for this one.
+    /// Begins an import into `store`. Requests may continue meanwhile; another import waits for this one.
     ///
     /// # Examples
     /// ```
@@ -140,11 +141,11 @@ impl<'a> Import<'a> {
         Self { store, source: None, owners: Owners::default(), each: None }
     }
 
-    /// Names the source, so that a later import under the same name ends the sessions that are gone from it. Default: no name, and none
-    /// ends for that; for an SQLite file, the file and the table.
+    /// Names the source, so that a later import under the same name ends the sessions that are gone from it. Default: no name,
+    /// and no session ends for that reason; for an SQLite file, the file and the table.
     ///
-    /// The same name is for the same set of sessions, in whatever file it comes. Two servers' dumps have two names, or the second one
-    /// would end the sessions of the first.
+    /// The name identifies a set of sessions, whichever file contains it. Dumps of two servers need two names; otherwise the
+    /// second import would end the sessions of the first.
     ///
     /// # Examples
     /// ```
@@ -163,12 +164,13 @@ impl<'a> Import<'a> {
         Self { source: Some(name.into()), ..self }
     }
 
-    /// Says whose a session is, from its values, as the adapters' `owned_by` does: then [`Store::sessions_of`], [`Store::destroy_sessions_of`] and
-    /// the like know the sessions at once. Default: nobody's, until the adapter's `index_owners` sets the owner.
+    /// Sets a function that returns a session's owner from its values, like the adapters' `owned_by`: then
+    /// [`Store::sessions_of`], [`Store::destroy_sessions_of`] and the like find the sessions at once. Default: no owner, until
+    /// the adapter's `index_owners` sets it.
     ///
-    /// The values of actix-session are texts that hold JSON, as they are in the source. What [`export_json_lines`] wrote has its owners.
-    /// An import applies no limit of [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner): it counts when the owner begins
-    /// another session.
+    /// The values of actix-session are strings that contain JSON, as in the source. Lines of [`export_json_lines`] have their
+    /// owners. An import does not apply the limit of [`Builder::sessions_per_owner`](sessile::Builder::sessions_per_owner): it
+    /// applies when the owner begins another session.
     ///
     /// # Examples
     /// ```
@@ -187,7 +189,7 @@ impl<'a> Import<'a> {
         Self { owners: Owners::by(owner), ..self }
     }
 
-    /// Calls `each` with what became of each session, in the order of the source; those that are gone from it come last.
+    /// Calls `each` with the result for each session, in the order of the source; those that are gone from it come last.
     ///
     /// # Examples
     /// ```
@@ -208,9 +210,8 @@ impl<'a> Import<'a> {
         Self { each: Some(Box::new(each)), ..self }
     }
 
-    /// The sessions of any store that keeps tower-sessions' own records, as pairs of an id and the record's bytes in MessagePack: such as
-    /// the rows of tower-sessions-sqlx-store in PostgreSQL and MySQL. What is before the id in a
-    /// key is left out.
+    /// Imports the sessions of any store with tower-sessions' own records, as pairs of an id and the record's bytes in
+    /// MessagePack, such as the rows of tower-sessions-sqlx-store in PostgreSQL and MySQL. A prefix before the id is ignored.
     ///
     /// # Errors
     /// [`ImportError`]. A pair that cannot be read is counted in [`Imported::refused`].

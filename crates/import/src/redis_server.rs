@@ -1,8 +1,8 @@
 //! Sessions of a Redis or Valkey server.
 //!
-//! Keys are listed by `SCAN`, which blocks the server for no longer than one batch takes, and read by `MGET` or a pipeline. Invariants: each
-//! session is imported once, though `SCAN` may return a key twice; a session that ends between `SCAN` and the read is not there; a key with a
-//! value of another type is refused, and is not taken for one that has ended.
+//! Keys are listed by `SCAN`, which blocks the server for no longer than one batch takes, and read by `MGET` or a pipeline.
+//! Invariants: each session is imported once, though `SCAN` may return a key twice; a session that ends between `SCAN` and the
+//! read is skipped; a key with a value of another type is refused, and does not count as ended.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,20 +13,20 @@ use tower_sessions_core::session::Id;
 
 use crate::{Import, ImportError, Imported, json::is_json, run::Run};
 
-/// Keys that the server looks at for one `SCAN`.
+/// Keys that the server checks per `SCAN`.
 const SCAN_COUNT: usize = 1000;
 /// Sessions that are in memory at once.
 const BATCH: usize = 200;
-/// actix-session makes session keys of so many letters and digits.
+/// The number of letters and digits in actix-session's session keys.
 const ACTIX_CHARACTERS: usize = 64;
 
 impl Import<'_> {
-    /// The sessions that tower-sessions-redis-store has on a Redis or Valkey server: under each key, which is a session's id, its record. `prefix`
-    /// is what the application puts before the id, `""` unless it does.
+    /// Imports the sessions of tower-sessions-redis-store from a Redis or Valkey server. Each key is a session's id, its value
+    /// the record. `prefix` is the application's prefix before the id, `""` by default.
     ///
-    /// The server goes on to serve the application. The number of a session in [`Imported::reasons`] counts the sessions that were read. Keys
-    /// that begin with `prefix` and are not that and an id are counted in [`Imported::skipped`]. A cluster is imported node by node, each master under a
-    /// [`source`](Self::source) of its own.
+    /// The server continues to serve the application. The number of a session in [`Imported::reasons`] counts the sessions that
+    /// were read. Keys that begin with `prefix` and are not the prefix and an id are counted in [`Imported::skipped`]. A
+    /// cluster is imported node by node, each master under its own [`source`](Self::source).
     ///
     /// # Errors
     /// [`ImportError::Redis`] if the server refuses a command or the connection breaks. A session that cannot be read is counted in
@@ -60,7 +60,7 @@ impl Import<'_> {
                     match reply {
                         Reply::BulkString(bytes) => run.take_record(*position, &sessions, id, Ok(bytes))?,
                         _ if others.contains(key) => run.take_record(*position, &sessions, id, Err(NO_STRING))?,
-                        // It ended meanwhile.
+                        // It has ended meanwhile.
                         _ => {}
                     }
                 }
@@ -69,15 +69,16 @@ impl Import<'_> {
         )
     }
 
-    /// The sessions that `RedisSessionStore` of actix-session has on a Redis or Valkey server. `prefix` is what the application's `cache_keygen` puts before
-    /// the session key, `""` without one. The application goes on with `ActixSessions` of the crate `sessile-actix-session`.
+    /// Imports the sessions of actix-session's `RedisSessionStore` from a Redis or Valkey server. `prefix` is the prefix that
+    /// the application's `cache_keygen` adds to the session key, `""` without one. The application then uses `ActixSessions` of
+    /// the crate `sessile-actix-session`.
     ///
-    /// Keys that begin with `prefix` and are not that and a session key of 64 letters and digits are counted in [`Imported::skipped`]. Otherwise as
-    /// [`tower_sessions_redis`](Self::tower_sessions_redis).
+    /// Keys that begin with `prefix` and are not the prefix and a session key of 64 letters and digits are counted in
+    /// [`Imported::skipped`]. Otherwise as [`tower_sessions_redis`](Self::tower_sessions_redis).
     ///
     /// # Errors
-    /// [`ImportError::Redis`] if the server refuses a command or the connection breaks. A session that cannot be read, or that never ends, is
-    /// counted in [`Imported::refused`].
+    /// [`ImportError::Redis`] if the server refuses a command or the connection breaks. A session that cannot be read, or that
+    /// never ends, is counted in [`Imported::refused`].
     ///
     /// # Examples
     /// ```
@@ -96,7 +97,7 @@ impl Import<'_> {
         let sessions = run.sessions(ForeignKind::ActixSession);
         let is_key = |id: &str| id.len() == ACTIX_CHARACTERS && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         import(run, connection, prefix, is_key, |run, connection, batch| {
-            // In one transaction: between the two a session could be saved with another end.
+            // In one transaction: otherwise a session could be saved with another end between the two.
             let mut read = pipe();
             read.atomic().cmd("MGET").arg(keys(batch));
             for found in batch {
@@ -128,7 +129,7 @@ impl Import<'_> {
 
 const NO_STRING: &str = "its key holds a value of another type than string";
 
-/// A key that is a session's.
+/// A session's key.
 struct Found {
     position: u64,
     key: Vec<u8>,
@@ -139,7 +140,7 @@ fn keys(batch: &[Found]) -> Vec<&[u8]> {
     batch.iter().map(|found| &found.key[..]).collect()
 }
 
-/// Passes each key of a session, once, to `read`, some at a time.
+/// Passes each session's key, once, to `read`, in batches.
 fn import<C: ConnectionLike>(
     mut run: Run<'_>,
     connection: &mut C,
@@ -154,7 +155,7 @@ fn import<C: ConnectionLike>(
         let (next, keys): (u64, Vec<Vec<u8>>) = scan.query(connection)?;
         let mut batch = Vec::new();
         for key in keys {
-            // The pattern compares bytes, so what it let through begins with the prefix.
+            // The pattern compares bytes, so what it returned begins with the prefix.
             let id =
                 key.get(prefix.len()..).and_then(|id| std::str::from_utf8(id).ok()).filter(|id| is_id(id)).map(str::to_owned);
             if !seen.insert(key.clone()) {
@@ -177,7 +178,7 @@ fn import<C: ConnectionLike>(
     }
 }
 
-/// What `SCAN` is to compare keys with, so that those with this prefix are found.
+/// Returns the `SCAN` pattern that matches the keys with this prefix.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 1);
     for character in prefix.chars() {
@@ -190,7 +191,7 @@ fn pattern(prefix: &str) -> String {
     pattern
 }
 
-/// The keys without a string that hold another value.
+/// Returns the keys without a string that have another value.
 fn others<'f>(
     connection: &mut impl ConnectionLike,
     found: impl Iterator<Item = &'f Found>,
@@ -204,12 +205,12 @@ fn others<'f>(
         types.cmd("TYPE").arg(key);
     }
     let types: Vec<String> = types.query(connection)?;
-    // A string was stored since: another import finds it.
+    // If a string was stored since, the next import finds it.
     let is_other = |kind: &str| kind != "none" && kind != "string";
     Ok(keys.into_iter().zip(types).filter(|(_, kind)| is_other(kind)).map(|(key, _)| key.clone()).collect())
 }
 
-/// The state of a session of actix-session: a JSON object of texts that hold JSON.
+/// Parses the state of a session of actix-session: a JSON object of strings that contain JSON.
 fn state(bytes: &[u8]) -> Result<HashMap<String, Value>, &'static str> {
     let state: HashMap<String, String> =
         serde_json::from_slice(bytes).map_err(|_| "its value is no JSON object of texts, as actix-session stores")?;

@@ -1,7 +1,7 @@
-//! An import that runs: passes sessions to the store, and counts what becomes of each.
+//! A running import: passes sessions to the store, and counts the results.
 //!
-//! Invariants: a session that cannot be read or stored is refused, and the import goes on; a refused session without a known key leaves it
-//! open which sessions the source has, so none of them is taken for gone.
+//! Invariants: a session that cannot be read or stored is refused, and the import continues; after a refused session without a
+//! known key, the set of sessions in the source is unknown, so no session counts as gone.
 
 use std::collections::HashMap;
 
@@ -17,15 +17,15 @@ use tower_sessions_core::session::{Id, Record};
 
 use crate::{Import, ImportError, Imported, Outcome, SessionImport};
 
-/// What is called with each session.
+/// The callback for each session.
 pub(crate) type Each<'a> = Box<dyn FnMut(&SessionImport) + 'a>;
 
-/// So many explanations are kept.
+/// The number of stored reasons.
 const MOST_REASONS: usize = 100;
-/// An id of tower-sessions has so many characters.
+/// The number of characters in an id of tower-sessions.
 const ID_CHARACTERS: usize = 22;
 
-/// An import that runs.
+/// A running import.
 pub(crate) struct Run<'a> {
     pub(crate) store: &'a Store,
     import: import::Import<'a>,
@@ -34,7 +34,7 @@ pub(crate) struct Run<'a> {
     imported: Imported,
     /// Whether it is known which sessions the source has.
     is_whole: bool,
-    /// What a position counts.
+    /// The unit of positions.
     unit: &'static str,
 }
 
@@ -55,7 +55,7 @@ impl Run<'_> {
         self.import.record_limit_bytes()
     }
 
-    /// Takes over a record of tower-sessions: `bytes`, or why there are none. What `id` ends with names the session.
+    /// Imports a record of tower-sessions: `bytes`, or why there are none. The end of `id` is the session's id.
     pub(crate) fn take_record(
         &mut self,
         position: u64,
@@ -63,7 +63,7 @@ impl Run<'_> {
         id: &str,
         bytes: Result<&[u8], &str>,
     ) -> Result<(), ImportError> {
-        // An id leads to its session also where the record cannot be read.
+        // The id leads to its session even if the record cannot be read.
         let named = id.get(id.len().saturating_sub(ID_CHARACTERS)..).and_then(|id| id.parse::<Id>().ok());
         let key = named.map(|id| sessions.key(&id.0.to_le_bytes()));
         let bytes = match bytes {
@@ -74,10 +74,10 @@ impl Run<'_> {
             }
         };
         match rmp_serde::from_slice::<Record>(bytes) {
-            // The store would have found it under no other id.
+            // The store would not have found it under another id.
             Ok(record) if named == Some(record.id) => {
                 let values = sessions.values(record.data.iter().map(|(key, value)| (&**key, value)));
-                // A time before 1970 is over all the same.
+                // A time before 1970 is over in any case.
                 let ends_ms = (record.expiry_date.unix_timestamp_nanos() / 1_000_000).max(0);
                 let new = values.map(|values| (values, u64::try_from(ends_ms).unwrap_or(u64::MAX)));
                 self.take_foreign(position, sessions, &record.id.0.to_le_bytes(), new, &record.data)?;
@@ -88,7 +88,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes over the session of another crate with these values and this end.
+    /// Imports the session of another crate with these values and this end.
     pub(crate) fn take_foreign(
         &mut self,
         position: u64,
@@ -111,7 +111,7 @@ impl Run<'_> {
         self.came(position, came)
     }
 
-    /// Takes over a session that a store of this crate exported.
+    /// Imports a session that a store of this crate exported.
     pub(crate) fn take_exported<'v>(
         &mut self,
         position: u64,
@@ -122,7 +122,7 @@ impl Run<'_> {
         self.came(position, came)
     }
 
-    /// Counts what became of a session. One that could not be stored is refused, unless the store failed.
+    /// Counts the result for a session. One that could not be stored is refused, unless the store failed.
     fn came(&mut self, position: u64, came: Result<Came, Error>) -> Result<(), ImportError> {
         let outcome = match came {
             Ok(Came::Created) => Outcome::Created,
@@ -149,7 +149,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// `key`: of its session, if it is known.
+    /// Counts a refused session. `key`: the session's key, if it is known.
     pub(crate) fn refuse(&mut self, position: u64, key: Option<SessionKey>, why: &str) {
         match key {
             Some(key) => self.import.see(&key),
@@ -158,7 +158,7 @@ impl Run<'_> {
         self.reject(position, why);
     }
 
-    /// Counts something that is no session.
+    /// Counts a key that is not a session's.
     #[cfg(feature = "redis")]
     pub(crate) fn skip(&mut self) {
         self.imported.skipped += 1;
@@ -194,7 +194,7 @@ fn note(imported: &mut Imported, each: &mut Option<Each<'_>>, position: Option<u
     }
 }
 
-/// What is wrong with the bytes, without what they hold.
+/// Returns what is wrong with the bytes, without their content.
 fn kind(error: &rmp_serde::decode::Error) -> &'static str {
     use rmp_serde::decode::Error as E;
     match error {

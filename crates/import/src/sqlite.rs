@@ -1,14 +1,16 @@
 //! Sessions of an SQLite file, read by SQLite.
 //!
-//! SQLite reads a database in WAL mode with the help of two files beside it, and makes them where they are missing. So there are two ways:
+//! SQLite reads a database in WAL mode with the help of two files beside it, and creates them if they are missing. So there are
+//! two ways:
 //!
-//! - In place, read-only, where that makes no file: the database has a rollback journal, or another process has both files open. SQLite's
-//!   locks then keep apart what is read and what others write.
-//! - From a copy in a directory of the process's own: nobody has the database open, or a crash left changes beside it that have to be rolled
-//!   back first. The copy is discarded if the files have changed meanwhile.
+//! - In place, read-only, if that creates no file: the database has a rollback journal, or another process has both files open.
+//!   SQLite's locks then separate the import's reads from other processes' writes.
+//! - From a copy in the process's own directory: no process has the database open, or a crash left changes beside it that must
+//!   be rolled back first. The copy is discarded if the files have changed meanwhile.
 //!
-//! Invariants: no file beside or under the path is written, but for locks in a `-shm` that was there; rows are read in one transaction, and the
-//! file is closed before the first of them is imported; no statement holds a name that the file does not have.
+//! Invariants: no file beside or under the path is written, except for locks in an existing `-shm`; rows are read in one
+//! transaction, and the file is closed before the first of them is imported; no statement contains a name that the file does
+//! not have.
 
 use std::{
     ffi::OsString,
@@ -25,31 +27,32 @@ use tempfile::TempDir;
 
 use crate::{FileProblem, Import, ImportError, Imported};
 
-/// What is beside a database and belongs to it.
+/// The suffixes of files beside a database that belong to it.
 const BESIDE: [&str; 2] = ["-wal", "-journal"];
-/// What the processes that have a database in WAL mode open share.
+/// The suffix of the file that processes with a database in WAL mode share.
 const SHARED: &str = "-shm";
 const MAGIC: &[u8] = b"SQLite format 3\0";
-/// Where the header has the versions that a program needs to write and to read it; 2 is WAL.
+/// Where the header has the file format versions for writing and reading; 2 is WAL.
 const VERSIONS: [usize; 2] = [18, 19];
 const WAL: u8 = 2;
 /// How long another process may hold the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a file that changes is copied, and by how much longer the thread waits before each attempt.
+/// How often a changing file is copied, and by how much longer the thread waits before each attempt.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Import<'_> {
-    /// The sessions of an SQLite file that tower-sessions-sqlx-store or tower-sessions-rusqlite-store wrote, from `table`: `"tower_sessions"`
-    /// unless the application chose another name. `"main.tower_sessions"` is the same table.
+    /// Imports the sessions of an SQLite file that tower-sessions-sqlx-store or tower-sessions-rusqlite-store wrote, from
+    /// `table`: `"tower_sessions"` unless the application chose another name. `"main.tower_sessions"` is the same table.
     ///
-    /// The file may be in use, by the application too, and changes in a `-wal` or a `-journal` beside it are read. Neither the file nor its
-    /// directory is changed. All rows are read into memory before the first one is imported, so the file is not locked for long. If nobody
-    /// has the file open, and it is in WAL mode or was left by a crash, the thread copies it into the system's directory for temporary files
-    /// first, where no other user can read it.
+    /// The file may be in use, also by the application, and changes in a `-wal` or a `-journal` beside it are read. Neither the
+    /// file nor its directory is changed. All rows are read into memory before the first one is imported, so the file is not
+    /// locked for long. If no process has the file open, and it is in WAL mode or was left by a crash, the thread first copies
+    /// it into the system's directory for temporary files, where no other user can read it.
     ///
     /// # Errors
-    /// [`ImportError::File`] for a file or a table that is not what it should be. A session that cannot be read is counted in [`Imported::refused`].
+    /// [`ImportError::File`] if the file or the table cannot be used. A session that cannot be read is counted in
+    /// [`Imported::refused`].
     ///
     /// # Examples
     /// ```
@@ -88,15 +91,15 @@ impl Import<'_> {
     }
 }
 
-/// A session as the table has it.
+/// A session in the table.
 struct Row {
-    /// Empty if it is no text.
+    /// Empty if it is not text.
     id: String,
     /// The record, or the type of another value.
     data: Result<Vec<u8>, &'static str>,
 }
 
-/// A table as the file names it, and its rows.
+/// A table by its name in the file, and its rows.
 type Table = (String, Vec<Row>);
 
 /// `copy` copies the database into a directory; the tests have one that is slow.
@@ -118,7 +121,7 @@ fn read(path: &Path, table: &str, mut copy: impl FnMut(&Path) -> io::Result<Temp
     Err(FileProblem::Busy)
 }
 
-/// Whether SQLite makes no file when it reads this one.
+/// Whether SQLite creates no file when it reads this one.
 fn is_readable_in_place(path: &Path) -> Result<bool, FileProblem> {
     let mut header = Vec::new();
     fs::File::open(path).and_then(|file| file.take(100).read_to_end(&mut header)).map_err(problem_of)?;
@@ -129,8 +132,8 @@ fn is_readable_in_place(path: &Path) -> Result<bool, FileProblem> {
     Ok(!is_wal || [SHARED, "-wal"].iter().all(|suffix| beside(path, suffix).exists()))
 }
 
-/// Whether the database can only be read after a change to a file: changes that a crash left are to be rolled back, or what the processes
-/// share is to be made.
+/// Whether the database can only be read after a change to a file: a crash left changes to roll back, or the shared file must
+/// be created.
 fn needs_changes(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
 }
@@ -141,12 +144,12 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The files that the database is made of, the last one only where it exists.
+/// Returns the paths of the database and of the files beside it that belong to it, whether or not they exist.
 fn parts(path: &Path) -> impl Iterator<Item = (&'static str, PathBuf)> {
     ["", BESIDE[0], BESIDE[1]].into_iter().map(|suffix| (suffix, beside(path, suffix)))
 }
 
-/// Lengths and times that differ after a change of the database; also whether another process has it open.
+/// Returns lengths and times that differ after a change of the database, or after another process has opened it.
 fn stamps(path: &Path) -> Result<Vec<Option<(u64, SystemTime)>>, FileProblem> {
     let parts = parts(path).map(|(_, part)| part).chain([beside(path, SHARED)]);
     let stamp = |part: PathBuf| match fs::metadata(part) {
@@ -160,7 +163,7 @@ fn stamps(path: &Path) -> Result<Vec<Option<(u64, SystemTime)>>, FileProblem> {
 /// The name of the database in a copy.
 const COPY: &str = "sessions.db";
 
-/// Copies the database, with what is beside it, into a directory that nobody else can read and that is deleted when it is dropped.
+/// Copies the database, with the files beside it, into a directory that no other user can read and that is deleted on drop.
 fn copy(path: &Path) -> io::Result<TempDir> {
     let mut directory = tempfile::Builder::new();
     #[cfg(unix)]
@@ -208,20 +211,20 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-/// All rows of `table` in the database at `path`, as of one moment.
+/// Reads all rows of `table` in the database at `path`, as of one moment.
 fn rows(path: &Path, access: OpenFlags, table: &str) -> Result<Table, Failure> {
     let database = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     database.busy_timeout(LOCK_TIMEOUT)?;
-    // Where a file that is open for reading can be locked against all others, the last one that closes the database moves the `-wal` into it, or
-    // deletes it.
+    // Where a file that is open for reading can be locked exclusively, the last process that closes the database moves the
+    // `-wal` into it, or deletes it.
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // The file may be anybody's: nothing in it is run, and its pages are checked.
+    // The file is untrusted: no code in it is run, and its pages are checked.
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     database.execute_batch("pragma trusted_schema = off; pragma cell_size_check = on; begin")?;
     let table = table_named(&database, table)?;
     let mut found = Vec::new();
     {
-        // The name is one that the file has.
+        // The file has a table with this name.
         let mut select = database.prepare(&format!("select \"id\", \"data\" from main.\"{}\"", table.replace('"', "\"\"")))?;
         let mut rows = select.query(())?;
         while let Some(row) = rows.next()? {
@@ -242,9 +245,9 @@ fn rows(path: &Path, access: OpenFlags, table: &str) -> Result<Table, Failure> {
     Ok((table, found))
 }
 
-/// The name of the table as the file has it, if it is one with the columns of tower-sessions.
+/// Returns the table's name in the file, if it has the columns of tower-sessions.
 fn table_named(database: &Connection, wanted: &str) -> Result<String, Failure> {
-    // Those of a module have no page, and neither have views: reading one runs what the file says.
+    // Tables of a module and views have no page: reading one runs code from the file.
     let tables = texts(database, "select name from main.sqlite_master where type = 'table' and rootpage > 0", ())?;
     let schema = "main.";
     let without_schema =
@@ -260,7 +263,7 @@ fn table_named(database: &Connection, wanted: &str) -> Result<String, Failure> {
     Err(Failure::Problem(FileProblem::NoColumns { table, found: columns }))
 }
 
-/// The first column of each row.
+/// Returns the first column of each row.
 fn texts(database: &Connection, query: &str, parameters: impl Params) -> rusqlite::Result<Vec<String>> {
     let mut select = database.prepare(query)?;
     let mut rows = select.query(parameters)?;
@@ -277,7 +280,7 @@ fn texts(database: &Connection, query: &str, parameters: impl Params) -> rusqlit
 mod tests {
     use super::*;
 
-    /// A database in WAL mode that nobody has open.
+    /// Returns a database in WAL mode that no process has open.
     fn database() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");

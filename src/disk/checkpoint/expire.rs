@@ -1,7 +1,7 @@
-//! Ends the sessions whose time is over, in each of the three places: memory alone, the journal, redb.
+//! Ends the sessions that have expired, in each of the three places: memory alone, the journal, redb.
 //!
-//! Invariants: a session ends by time once, and is counted and reported once; one that the journal has, or that memory has changes of, ends by
-//! a deletion through the journal, like any other end; one that only redb has is deleted there.
+//! Invariants: a session expires once, and is counted and reported once; one that the journal has, or that memory has changes
+//! of, ends by a deletion through the journal, like any other end; one that only redb has is deleted there.
 
 use std::{cell::RefCell, sync::atomic::Ordering};
 
@@ -20,7 +20,8 @@ use crate::{
 };
 
 impl Checkpointer {
-    /// Ends what is expired: all of it, or one batch of what redb has, so that checkpoints come in between. Returns whether there is more.
+    /// Ends expired sessions: all of them, or one batch of those in redb, so that checkpoints can run in between. Returns
+    /// whether there are more.
     pub(super) fn sweep(&self, all: bool) -> Result<bool, Error> {
         let clock = self.timeline.mark();
         self.sweep_memory(clock.certain_ms);
@@ -35,7 +36,7 @@ impl Checkpointer {
         }
     }
 
-    /// Whether the journal has room for more than the ends that somebody waits for.
+    /// Whether the journal has room for more than the ends that callers wait for.
     fn may_enqueue(&self) -> bool {
         !self.journal.is_starved() && !self.journal.is_closing()
     }
@@ -64,7 +65,8 @@ impl Checkpointer {
         self.journal.pending().write().note_deadline(earliest_ms);
     }
 
-    /// Returns the sessions of `keys` that are over at `now_ms` by what the journal has, and lowers `earliest_ms` to the earliest deadline.
+    /// Returns the sessions of `keys` that are over at `now_ms` by their records in the journal, and lowers `earliest_ms` to
+    /// the earliest deadline.
     fn over_in_journal(&self, keys: &[Key], now_ms: u64, earliest_ms: &mut u64) -> Vec<(Key, Handle)> {
         let mut over = Vec::new();
         let pending = self.journal.pending().read();
@@ -72,7 +74,7 @@ impl Checkpointer {
             let Some(record) = pending.get(key).and_then(|entry| entry.record.as_ref()) else { continue };
             let meta = record.meta();
             *earliest_ms = meta.deadline_ms().min(*earliest_ms);
-            // What is no session ends when redb has it.
+            // Other records expire when redb has them.
             if meta.deadline_ms() <= now_ms && meta.owner != ENDED && meta.owner != NOTES {
                 over.push((*key, Handle::of(&meta)));
             }
@@ -92,7 +94,8 @@ impl Checkpointer {
                 Claim::Busy => ExpiryStatus::Busy,
                 Claim::Claimed => {
                     claimed.borrow_mut().push(*key);
-                    // Only now: what was on its way to the journal when it was asked before is there by now.
+                    // Checked again after the claim: a write that was on its way to the journal at the first check is there by
+                    // now.
                     if in_journal(key) { ExpiryStatus::Busy } else { ExpiryStatus::Over }
                 }
             }
@@ -116,9 +119,10 @@ impl Checkpointer {
         swept.map(|swept| swept.more)
     }
 
-    /// Moves damaged records to the quarantine table. What only another release can read stays, and so does what is being replaced.
+    /// Moves damaged records to the quarantine table. A record of another release stays, and so does one that is being
+    /// replaced.
     pub(super) fn quarantine(&self, keys: &[Key]) -> Result<(), Error> {
-        // At the time 0 no session is over, so what memory has is left alone.
+        // At the time 0 no session is over, so sessions in memory are left alone.
         let claimed: Vec<Key> = keys.iter().filter(|key| self.upstream.claim(key, 0) == Claim::Claimed).copied().collect();
         if claimed.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A directory that is held open: its files are named within it, not by a path.
+//! A directory that is held open: its files are opened relative to it, not by a path.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -18,7 +18,7 @@ use crate::disk::volume::{FileKind, Seen, Volume, VolumeFile};
 #[derive(Debug)]
 pub(crate) struct Directory {
     handle: File,
-    /// Where it was when it was opened, for messages.
+    /// Its path when it was opened, for messages.
     path: PathBuf,
 }
 
@@ -43,7 +43,7 @@ impl Volume for Directory {
         match super::give_to_owner(&file) {
             Ok(()) => Ok(Box::new(file)),
             Err(error) => {
-                // It was made just now, and is of no use to anybody.
+                // It was just created, and is useless.
                 let _ = self.remove(name);
                 Err(error)
             }

@@ -1,8 +1,8 @@
 //! A directory of the operating system.
 //!
-//! Invariants: a store's files lie in the directory that its path led to when it was opened, whatever becomes of the path: another working
-//! directory, as a daemon takes, another root, a link that is set anew, a directory that is renamed. No link is followed to a file of the
-//! store after that. Each file that is made may be read and written by its owner, and by nobody else, whatever the umask.
+//! Invariants: a store's files are in the directory that its path led to when it was opened, whatever happens to the path
+//! later: another working directory or root, as daemons set, a changed link, a renamed directory. After that, no link is
+//! followed to a file of the store. Only its owner may read and write a created file, whatever the umask.
 
 #[cfg(unix)]
 mod held;
@@ -22,14 +22,14 @@ pub(crate) use self::held::Directory;
 pub(crate) use self::named::Directory;
 use super::volume::{FileId, VolumeFile};
 
-/// The directory in which the file of `path` lies, and the file's name in it. A link is followed: the journal lies beside the file and not
-/// beside the link. `None`: the path ends in no name.
+/// Returns the directory of the file at `path`, and the file's name in it. A link is followed: the journal is beside the file
+/// and not beside the link. `None`: the path does not end in a name.
 pub(crate) fn of(path: &Path) -> io::Result<Option<(Directory, OsString)>> {
     let Some((parent, name)) = resolve(path)? else { return Ok(None) };
     Ok(Some((Directory::open(parent)?, name)))
 }
 
-/// A path without links.
+/// Returns the directory and name of `path`, without links.
 fn resolve(path: &Path) -> io::Result<Option<(PathBuf, OsString)>> {
     let Some(name) = path.file_name() else { return Ok(None) };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -72,8 +72,8 @@ fn id_of(_: &Metadata) -> Option<FileId> {
     None
 }
 
-/// Sets the mode of a new file to 0600: sessions and MAC keys are in it. It was created with that mode, but a daemon's umask may remove even
-/// the owner's permissions, and then no later process could open it.
+/// Sets the mode of a new file to 0600: it contains sessions and MAC keys. It was created with that mode, but a daemon's umask
+/// may remove even the owner's permissions, and then no later process could open it.
 #[cfg(unix)]
 fn give_to_owner(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -81,7 +81,7 @@ fn give_to_owner(file: &File) -> io::Result<()> {
     const MODE: u32 = 0o600;
     let mode = file.metadata()?.permissions().mode();
     match file.set_permissions(PermissionsExt::from_mode(MODE)) {
-        // A file system without modes of its own.
+        // A file system without modes.
         Err(_) if mode & MODE == MODE => Ok(()),
         given => given,
     }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::disk::volume::{FileKind, Volume};
 
-    /// What both kinds of directories do.
+    /// Checks what both kinds of directories do.
     fn check(volume: &dyn Volume, path: &Path) {
         let name = |text: &'static str| OsStr::new(text);
         assert!(volume.names().unwrap().is_empty());

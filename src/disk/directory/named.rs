@@ -1,4 +1,4 @@
-//! A directory by its path, which starts at the root and has no link in it: for systems where a directory cannot be held open.
+//! A directory by its absolute path without links: for systems where a directory cannot be held open.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -59,7 +59,7 @@ impl Volume for Directory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Windows has no such thing as syncing a directory.
+        // Windows cannot sync a directory.
         if cfg!(unix) { File::open(&self.0)?.sync_all() } else { Ok(()) }
     }
 

@@ -1,4 +1,4 @@
-//! The journal's other end: what the checkpointer asks of it and does to it.
+//! The checkpointer's side of the journal.
 
 use std::{
     io,
@@ -21,11 +21,11 @@ use crate::{
     token::Key,
 };
 
-/// Keys that redb is asked for at once, while a segment that is wanted waits: some 10 ms if nothing of the file is in memory.
+/// Keys per lookup in redb, while a wanted segment waits: some 10 ms if nothing of the file is in memory.
 const RECOUNTED: usize = 100;
 
 impl Journal {
-    /// Waits for something to do: until `sweep_at` at most, and after a failure until `retry_at` at least.
+    /// Waits for work: until `sweep_at` at most, and after a failure until `retry_at` at least.
     pub(in crate::disk) fn job(&self, sweep_at: Instant, retry_at: Option<Instant>, has_failed: impl Fn() -> bool) -> Job {
         let mut state = self.state.lock();
         loop {
@@ -66,7 +66,7 @@ impl Journal {
         state.closing.then_some(Job::Close)
     }
 
-    /// Those of `keys` of which redb has not been asked whether it has them.
+    /// Returns those of `keys` that redb has not been asked for yet.
     pub(in crate::disk) fn unsure(&self, keys: &[Key]) -> Vec<Key> {
         let state = self.state.lock();
         if state.unsure.is_empty() {
@@ -76,7 +76,7 @@ impl Journal {
         }
     }
 
-    /// Redb was asked for `keys`.
+    /// Called after redb was asked for `keys`.
     pub(in crate::disk) fn is_sure(&self, keys: &[Key]) {
         let mut state = self.state.lock();
         for key in keys {
@@ -84,7 +84,7 @@ impl Journal {
         }
     }
 
-    /// Makes a segment ready, if one is wanted: of the spare file, if there is one.
+    /// Prepares a segment if one is wanted, from the spare file if there is one.
     pub(in crate::disk) fn prepare(&self) -> Result<(), Error> {
         let _making = self.making.lock();
         let (len_bytes, spare) = {
@@ -110,7 +110,7 @@ impl Journal {
         }
     }
 
-    /// Makes a segment of a file that has been one. The caller holds `making`.
+    /// Makes a segment from a used file. The caller holds `making`.
     fn reuse(&self, spare: Spare, len_bytes: u64) -> Result<Active, Error> {
         let (number, len_bytes) = (spare.number, len_bytes.max(spare.len_bytes));
         let before = self.state.lock().newest;
@@ -126,7 +126,7 @@ impl Journal {
         Ok(Active { number, segment, since: self.timeline.uptime() })
     }
 
-    /// Removes a file of which redb has all that it says.
+    /// Removes a file whose frames redb has.
     fn give_up(&self, number: u32, len_bytes: u64) {
         // A file that cannot be removed is found empty at the next open: its generation is below the mark.
         let _ = own::remove(&*self.volume, &self.file_name(number), &self.store_id);
@@ -135,14 +135,14 @@ impl Journal {
         state.numbers.remove(&number);
     }
 
-    /// Lets `write` put the mark of a checkpointed generation into the database, with the last of what that generation says.
+    /// Calls `write` to store the mark of a checkpointed generation in the database, with the generation's last records.
     pub(in crate::disk) fn pass(
         &self,
         label: &Label,
         write: impl FnOnce(JournalMark) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut mark = self.mark.lock();
-        // Without a later segment, the journal is not in use: nothing would be there to find after a crash.
+        // Without a later segment, the journal is not in use: after a crash there would be nothing to find.
         let state = self.state.lock();
         let in_use = state.newest.number > label.generation;
         let newest = if state.turned_to > label.generation { state.turned_to } else { 0 };
@@ -153,7 +153,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Lets `write` put into the database what was left, and that no journal is in use, unless it knows that and nothing was left.
+    /// Calls `write` to store what was left, and that no journal is in use. Does nothing if the mark says so already and
+    /// nothing was left.
     pub(in crate::disk) fn end(&self, write: impl FnOnce(JournalMark, &[Queued]) -> Result<(), Error>) -> Result<(), Error> {
         let (mut mark, left) = (self.mark.lock(), self.left.lock());
         if mark.in_use || !left.is_empty() {
@@ -164,7 +165,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The database has all that the oldest closed segment says, and its mark says so.
+    /// Called when the database has all of the oldest closed segment, and its mark says so.
     pub(in crate::disk) fn checkpointed(&self) {
         let _making = self.making.lock();
         let mut state = self.state.lock();
@@ -182,7 +183,7 @@ impl Journal {
         self.changed.notify_all();
     }
 
-    /// How far a checkpoint of `total` records may be before it has to wait for the active segment to fill up.
+    /// Whether a checkpoint that has done `done` of `total` records has to wait for the active segment to fill up.
     pub(in crate::disk) fn is_ahead(&self, done: usize, total: usize) -> bool {
         let state = self.state.lock();
         let is_late = state.ready.is_none() || state.is_crowded(self) || state.closed.len() > self.kept + 1;
@@ -205,17 +206,17 @@ impl Journal {
         self.changed.notify_all();
     }
 
-    /// Gives the groups of those who wait for a sweep that will not come.
+    /// Takes the groups that wait for a sweep that will not happen.
     pub(in crate::disk) fn take_sweeps(&self) -> Vec<Arc<Group>> {
         std::mem::take(&mut self.state.lock().sweeps)
     }
 
-    /// The last checkpoint is done, or will not be.
+    /// Called when the last checkpoint is done, or has failed.
     pub(in crate::disk) fn ended(&self, result: Result<(), Error>) {
         self.last_checkpoint.resolve(result);
     }
 
-    /// Removes what is left of the journal after the last checkpoint. The database knows by now that none is in use.
+    /// Removes the rest of the journal after the last checkpoint. The database's mark already says that none is in use.
     pub(in crate::disk) fn remove_all(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
         (state.ready, state.spare) = (None, None);

@@ -1,4 +1,4 @@
-//! Tests of the queue: when it hands out writes, how long callers wait, and which write replaces another.
+//! Tests of the queue: when it returns writes, how long callers wait, and which write replaces another.
 
 use std::task::{Context, Poll, Waker};
 
@@ -21,7 +21,7 @@ fn put(key: u8, revision: u64) -> Op {
     Op::Put { key, record: Patch::new().apply(None, &key, &meta, &Limits::default()).unwrap() }
 }
 
-/// What is handed out next: the number and revision of each write.
+/// Returns the next batch: the number and revision of each write.
 fn taken(queue: &Queue) -> Vec<(Seq, Option<u64>)> {
     queue.wake(&mut queue.state.lock());
     let batch = queue.take(None);
@@ -43,7 +43,7 @@ fn what_nobody_waits_for_takes_the_place_of_the_write_before_it() {
     assert_eq!(state.queued.iter().map(|queued| queued.fresh).collect::<Vec<_>>(), [true, true], "redb knows of neither");
     drop(state);
     assert_eq!(taken(&queue), [(one, Some(99)), (two, Some(1))]);
-    // It is being written: what comes now is another write.
+    // It is being written, so the next one is another write.
     let (three, _) = queue.push(put(1, 100), Urgency::Soon, after(one));
     assert!(three > two);
     assert_eq!(taken(&queue), [(three, Some(100))]);
@@ -68,7 +68,7 @@ fn a_write_takes_no_place_but_that_of_its_own_key() {
     let (five, _) = queue.push(put(2, 9), Urgency::Soon, after(1000));
     assert_eq!((three, four, five), (3, 4, 5));
     assert_eq!(taken(&queue), [(two, None), (three, Some(7)), (five, Some(9))]);
-    // Given back, numbers have gaps.
+    // Numbers that are given back have gaps.
     let (six, _) = queue.push(put(3, 1), Urgency::Soon, UNBORN);
     let gap = |seq, op| Queued { seq, op, fresh: false };
     queue.give_back(&[gap(two, Op::Delete { key: [1; 16] }), gap(five, put(2, 9))], Duration::ZERO);
@@ -81,10 +81,10 @@ fn a_write_takes_no_place_but_that_of_its_own_key() {
     assert_eq!(revisions, [None, Some(10), Some(10)]);
 }
 const HOUR: Duration = Duration::from_hours(1);
-/// Nothing takes so long.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What its ticket says now.
+/// Returns the ticket's current result.
 fn answer(ticket: &Ticket) -> Option<Result<(), Error>> {
     match ticket.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => Some(answer),
@@ -92,7 +92,7 @@ fn answer(ticket: &Ticket) -> Option<Result<(), Error>> {
     }
 }
 
-/// Callers that have waited since then.
+/// Returns callers that have waited since `since`.
 fn waiting(since: Instant) -> Waiters {
     Waiters { since: Some(since), ..Waiters::default() }
 }
@@ -198,14 +198,14 @@ fn the_watchdog_of_a_quiet_queue_sleeps_until_somebody_waits() {
             std::thread::yield_now();
         }
         let is_parked = queue.state.lock().watchdog_parked;
-        // Nobody writes it.
+        // This is never written.
         let (_, ticket) = queue.push(put(1, 1), Urgency::Now, UNBORN);
         let mut told = None;
         while told.is_none() && began.elapsed() < PATIENCE {
             told = answer(&ticket);
             std::thread::yield_now();
         }
-        // Whatever came of it, or the thread is waited for.
+        // Whatever happened, or `scope` would wait for the thread forever.
         queue.finish();
         assert!(is_parked, "it looks up for nothing");
         assert!(matches!(told, Some(Err(Error::TimedOut { after })) if after == patience), "{told:?}");

@@ -18,11 +18,11 @@ fn record(key: u8, owner: [u8; 16], ends: Minute) -> Record {
 fn the_indexes_name_the_records_that_are_here_and_no_others() {
     let db = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
     create(&db, &StoreMeta::new([7; 16], Zeroizing::new(Vec::new()), &AtRest::Plain)).unwrap();
-    // The change of a record, then the minute under which each record is listed, and which of them each owner has.
+    // A change of a record, then the minute under which each record is listed, and which of them each owner has.
     let steps = [
         ((1, Some(record(1, ADA, 10))), vec![(10, 1)], vec![1], vec![]),
         ((2, Some(record(2, NOBODY, 20))), vec![(10, 1), (20, 2)], vec![1], vec![]),
-        // A later end stays listed under the earlier one, until the sweep comes by; a nearer end is listed at once.
+        // A later end stays listed under the earlier one until the sweep; an earlier end is listed at once.
         ((1, Some(record(1, ADA, 30))), vec![(10, 1), (20, 2)], vec![1], vec![]),
         ((2, Some(record(2, NOBODY, 5))), vec![(5, 2), (10, 1)], vec![1], vec![]),
         ((1, Some(record(1, ADA, 4))), vec![(4, 1), (5, 2)], vec![1], vec![]),
@@ -59,13 +59,13 @@ fn a_record_that_is_listed_anew_is_listed_once_and_leaves_nothing() {
     };
     assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 10))), [(10, key)]);
     assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 30))), [(10, key)]);
-    // As the sweep does when it comes by: at the end that redb has, or at a later one that only memory knows.
+    // As the sweep does: at the end that redb has, or at a later one that only memory has.
     assert_eq!(listed(&|tables| tables.relist(&key, 10, 30 * 60_000)), [(30, key)]);
     assert_eq!(listed(&|tables| tables.relist(&key, 30, 40 * 60_000 + 59_999)), [(40, key)]);
     assert_eq!(load(&db, &key, <[u8]>::to_vec).unwrap().unwrap(), record(1, ADA, 30).bytes(), "the record is as it was");
     assert_eq!(listed(&|tables| tables.put(&key, &record(1, ADA, 35))), [(35, key)]);
     assert_eq!(listed(&|tables| tables.delete(&key)), []);
-    // An entry without a record goes.
+    // An entry without a record is removed.
     let orphan = |tables: &mut Tables<'_>| {
         tables.expiry.insert(&expiry_entry(5, &key), ())?;
         Ok(())

@@ -1,4 +1,4 @@
-//! What records of other crates' sessions say: when they begin, whose they are, and which commit is which.
+//! The records of other crates' sessions: their beginnings, owners and revisions.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ const GRACE: OwnerId = OwnerId([8; 16]);
 const NOBODY: OwnerId = OwnerId::NOBODY;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Sessions in memory, where nobody else has any, at a time that is moved by hand.
+/// Returns sessions in a new in-memory store, with a manual clock.
 fn sessions() -> (Sessions, ManualClock) {
     let clock = ManualClock::at(UNIX_EPOCH + Duration::from_hours(500_000));
     let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
@@ -46,7 +46,7 @@ fn a_session_that_another_thread_is_about_to_end_is_not_made_by_a_late_save() {
     let (sessions, _) = sessions();
     let (key, values) = (sessions.key(b"id"), Values::default());
     let new = new(&values, None);
-    // What `delete` does first; of the session nothing is left in memory or on disk.
+    // What `delete` does first; memory and disk have nothing of the session.
     sessions.store.note_foreign_end(&key.0);
     assert!(matches!(sessions.put(&key, &new), Ok(Saved::Ended)));
     assert!(sessions.load(&key).unwrap().is_none());
@@ -87,7 +87,7 @@ fn each_commit_and_each_session_in_the_place_of_another_has_a_revision_of_its_ow
         assert_eq!(meta(&sessions, &key).revision, n);
     }
     let before = meta(&sessions, &key);
-    // To the millisecond: then its time is over.
+    // Exactly then the session expires.
     clock.advance(SECOND);
     assert!(sessions.load(&key).unwrap().is_none());
     done(sessions.put(&key, &new(&values(&[("n", 4)]), None)));
@@ -117,7 +117,7 @@ fn a_save_sets_another_owner_and_the_time_of_the_sign_in_and_the_same_one_stores
         assert_eq!((after.owner, after.authenticated_ms), (owner.0, authenticated_ms));
         assert_eq!((after.revision, after.created_ms), (before.revision + 1, begun.created_ms));
     }
-    // Of an owner who stays, the time of the sign-in does.
+    // If the owner stays, so does the time of the sign-in.
     done(sessions.save(&key, &new(&same, Some(ADA)), None));
     let before = meta(&sessions, &key);
     clock.advance(SECOND);
@@ -159,7 +159,7 @@ fn a_session_that_loses_its_owner_loses_the_time_of_the_sign_in() {
     assert!(sessions.store.set_foreign_owner(&key.0, |_| Some(NOBODY.0)).unwrap().is_none(), "it has none");
 }
 
-/// As releases stored them that knew of one other crate.
+/// As releases stored them that supported only one other crate.
 #[test]
 fn a_session_without_the_mark_of_its_crate_gets_it_when_it_is_saved() {
     let (sessions, _) = sessions();

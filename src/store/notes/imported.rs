@@ -1,11 +1,12 @@
-//! What was imported: from where, and what each session was then.
+//! The notes of imports: the sources, and each session's state at its import.
 //!
-//! For each session that an import finds in its source, the store notes what the session was there, until it would have ended there. So a
-//! session that is noted and not here has ended here, in whatever way. Nothing has to be written when a session ends, and a store that
-//! never imported has no notes.
+//! For each session that an import finds in its source, the store notes the session's state there, until the session would have
+//! ended there. So a session that has a note and is not in the store has ended here, for whatever reason. Nothing has to be
+//! written when a session ends, and a store that never imported has no notes.
 //!
-//! Invariants: a note is queued with its session and under the lock of its shard, so no later end of the session is durable without it; a
-//! session that is noted and not here is not imported again; a session that is not what the import left is not changed by an import.
+//! Invariants: a note is queued with its session and under the lock of its shard, so no later end of the session is durable
+//! without it; a session that has a note and is not in the store is not imported again; an import does not change a session
+//! that differs from what the last import left.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,19 +24,19 @@ use crate::{
     token::{Handle, Key},
 };
 
-/// A session as its source has it.
+/// A session in its source.
 pub(crate) struct Incoming<'a> {
     pub(crate) key: Key,
     pub(crate) meta: Meta,
     pub(crate) values: &'a Patch,
     pub(crate) limits: &'a Limits,
-    /// Whether the application says whose it is; otherwise an owner that it has here stays.
+    /// Whether the application sets the owner; otherwise an owner that the session has here stays.
     pub(crate) knows_owner: bool,
-    /// Whether this store exported it: then what is here is newer, and what is not here has ended.
+    /// Whether this store exported it: then the session here is newer, and a missing one has ended.
     pub(crate) is_ours: bool,
 }
 
-/// What became of a session in an import.
+/// The result for a session in an import.
 ///
 /// # Examples
 /// ```
@@ -63,61 +64,61 @@ pub(crate) struct Incoming<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Came {
-    /// It was not here and is now.
+    /// It was not in the store, and is now.
     Created,
-    /// It was as the import before had left it, and is as the source has it now.
+    /// It was as the import before had left it, and is now as in the source.
     Updated,
-    /// It was and is as the source has it.
+    /// It was already as in the source.
     Unchanged,
-    /// It was changed here, and is as it was.
+    /// It was changed here, and was not imported.
     Kept,
-    /// It has ended here, and is not here.
+    /// It has ended here, and was not imported.
     EndedHere,
-    /// Its time is over in the source.
+    /// It has expired in the source.
     Expired,
 }
 
-/// Where sessions were imported from, and when.
+/// A source of imported sessions, and when it was imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Empty for one without a name.
+    /// Empty for a source without a name.
     pub(crate) name: String,
     pub(crate) first_ms: u64,
     pub(crate) last_ms: u64,
-    /// How many sessions the last import found there.
+    /// The number of sessions that the last import found there.
     pub(crate) sessions: u64,
 }
 
-/// An import under way. There is one at a time.
+/// A running import. There is one at a time.
 pub(crate) struct Import<'s> {
     store: &'s Store,
     source: Source,
-    /// What the file may not have yet.
+    /// Notes that may not be on disk yet.
     queued: HashMap<Key, Mark>,
     /// A hash of the source's name; 0 for one without.
     source_id: u64,
-    /// The sessions that the source has, if it has a name.
+    /// The sessions that the source has, if the source has a name.
     seen: Option<HashSet<Key>>,
     _alone: MutexGuard<'s, ()>,
 }
 
-/// What is noted of a session.
+/// The note of a session.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     key: Key,
     /// A hash of the source's name.
     source: u64,
-    /// What the session was when an import left it; see [`state_of`]. Zero if the session was never as an import left it.
+    /// The state in which an import left the session; see [`state_of`]. Zero if no import ever stored it.
     state: State,
     /// Until when the source's session may be valid.
     until_ms: u64,
 }
 
-/// What the file has of it.
+/// The note in the file.
 #[derive(Clone, Copy)]
 enum Noted {
     Nothing,
-    /// Something that cannot be read.
+    /// A note that cannot be read.
     Damaged,
     Mark(Mark),
 }
@@ -134,9 +135,9 @@ impl Noted {
 type State = [u8; 16];
 
 const NEVER: State = [0; 16];
-/// The kind of note that says what was imported from a source.
+/// The kind of note that describes a source.
 const SOURCE: u8 = 2;
-/// Where the notes hold their values.
+/// The name of the notes' values.
 const VALUE: &str = "import";
 /// Changes that wait for the disk at once: enough to share its syncs, and bounded.
 const BATCH: usize = 1000;
@@ -180,8 +181,8 @@ fn value<T: serde_core::Serialize>(value: &T) -> Result<Patch, Error> {
     Ok(values)
 }
 
-/// What tells one state of a session from another: its values and when it ends at the latest. Of a session of this crate its owner too; of
-/// another one's, that follows from the values.
+/// Returns a hash of a session's state: its values and its absolute deadline. For a session of this crate also its owner; for
+/// another crate's, that follows from the values.
 fn state_of(record: &Record) -> State {
     let meta = record.meta();
     let mut hash = Sha256::new();
@@ -206,10 +207,10 @@ fn lane(entry: EntryRef<'_>) -> Vec<u8> {
 }
 
 impl Store {
-    /// Begins to import from the source of this name. Waits for an import that runs.
+    /// Begins an import from the source `name`. Waits for a running import.
     pub(crate) fn begin_import(&self, name: Option<&str>) -> Result<Import<'_>, Error> {
         let alone = self.0.notes.importing.lock();
-        // What an import before has queued is on disk then, where its notes are looked for.
+        // Writes what an earlier import queued, because notes are read from disk.
         self.flush().wait()?;
         let now_ms = self.now_ms();
         let source = Source { name: name.unwrap_or_default().to_owned(), first_ms: now_ms, last_ms: now_ms, sessions: 0 };
@@ -218,7 +219,7 @@ impl Store {
         Ok(Import { store: self, source, queued, source_id, seen, _alone: alone })
     }
 
-    /// What was imported, and from where.
+    /// Returns the imported sources.
     pub(crate) fn sources(&self) -> Result<Vec<Source>, Error> {
         let mut sources = Vec::new();
         for key in self.0.disk.of_owner(&NOTES)?.into_iter().filter(|key| key[15] == SOURCE) {
@@ -229,7 +230,7 @@ impl Store {
         Ok(sources)
     }
 
-    /// The store's own mark in what it exports.
+    /// Returns the store's own id for its exports.
     pub(crate) fn export_id(&self) -> [u8; 16] {
         let hash = Sha256::new_with_prefix(b"sessile export\0").chain_update(self.0.disk.store_id()).finalize();
         *hash.first_chunk().expect("a SHA-256 has 32 bytes")
@@ -245,7 +246,7 @@ impl Import<'_> {
         }
     }
 
-    /// Takes over what the source has, unless what is here goes before.
+    /// Imports the session, unless the one in the store takes precedence.
     pub(crate) fn take(&mut self, incoming: &Incoming<'_>) -> Result<Came, Error> {
         if incoming.meta.deadline_ms() <= self.store.now_ms() {
             let noted = self.noted(&incoming.key)?;
@@ -271,7 +272,7 @@ impl Import<'_> {
         Ok(came)
     }
 
-    /// `None`: the session has changed meanwhile, look again.
+    /// Tries once. `None`: the session has changed meanwhile; try again.
     fn try_take(&mut self, incoming: &Incoming<'_>, record: &Record, state: State) -> Result<Option<Came>, Error> {
         let (store, key) = (self.store, &incoming.key);
         let noted = self.noted(key)?;
@@ -286,8 +287,8 @@ impl Import<'_> {
         }
     }
 
-    /// Ends the sessions that the source no longer has and that are as an import left them, calls `told` for each, and notes the import.
-    /// `is_whole`: all that the source has was read. From a source without a name, or with nothing in it, none is gone.
+    /// Ends the sessions that the source no longer has and that are as an import left them, calls `told` for each, and notes
+    /// the import. `is_whole`: the whole source was read. If the source has no name or is empty, no session ends.
     pub(crate) fn finish(mut self, is_whole: bool, mut told: impl FnMut()) -> Result<(), Error> {
         self.flush()?;
         let seen = self.seen.take().filter(|seen| is_whole && !seen.is_empty());
@@ -296,7 +297,7 @@ impl Import<'_> {
                 let noted = self.read(&note)?;
                 let Some(mark) = noted.mark().filter(|mark| mark.source == self.source_id) else { continue };
                 if !seen.contains(&mark.key) && self.end(&mark.key, noted)? {
-                    // If the source has it again one day, it may come again: nobody ended it here.
+                    // If the source has it again later, it may be imported again: it was not ended here.
                     self.store.0.disk.enqueue(self.store.no_note(note), Urgency::Soon);
                     told();
                 }
@@ -317,7 +318,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// The session is here. `None`: it has changed since, look again.
+    /// Imports a session that is in the store. `None`: it has changed since; try again.
     fn take_onto(
         &mut self,
         incoming: &Incoming<'_>,
@@ -330,7 +331,7 @@ impl Import<'_> {
         if incoming.is_ours {
             return Ok(Some(if here == state { Came::Unchanged } else { Came::Kept }));
         }
-        // A function of the application knows nobody where the one of its adapter may know somebody.
+        // `NOBODY` from the application's function may be an owner that the adapter's function knows.
         let is_known = incoming.knows_owner && (incoming.meta.owner != NOBODY || here != state);
         let owner = if is_known { incoming.meta.owner } else { before.owner };
         let is_untouched = here == state || noted.mark().is_some_and(|mark| mark.state == here);
@@ -364,7 +365,7 @@ impl Import<'_> {
         Ok(matches!(swap, Swap::Done(_)).then_some(Came::Updated))
     }
 
-    /// The session is not here, and was never imported. `None`: look again.
+    /// Imports a session that is not in the store and never was imported. `None`: try again.
     fn take_new(
         &mut self,
         incoming: &Incoming<'_>,
@@ -382,7 +383,7 @@ impl Import<'_> {
                     return Ok(None);
                 }
                 if deadline_ms > store.0.timeline.certain_ms() {
-                    // Whether it is over, the clock will tell.
+                    // Only the clock's next steps will show whether it has expired.
                     return Ok(Some(Came::Kept));
                 }
                 (load.as_ref().map_or(Base::Record(record), Base::Load), Some(record.meta().revision))
@@ -401,7 +402,7 @@ impl Import<'_> {
         }
         let record = record.with_meta(key, &meta);
         let note = self.note(incoming, state, noted)?;
-        // The limit of an owner's sessions ends none of them here: it counts again when the next one begins.
+        // The limit of an owner's sessions ends none of them here: it applies when the next one begins.
         let _locks = store.lock_owners([owner, NOBODY]);
         let Swap::Done(_) = store.exchange(key, base, &record, Durability::Relaxed, Some(note)) else { return Ok(None) };
         if revision.is_some() {
@@ -411,24 +412,24 @@ impl Import<'_> {
         Ok(Some(Came::Created))
     }
 
-    /// Ends the session under `key`, if it is as an import left it. `false`: it is not, or is not here.
+    /// Ends the session under `key`, if it is as an import left it. `false`: it is not, or is not in the store.
     fn end(&mut self, key: &Key, noted: Noted) -> Result<bool, Error> {
         let Some(mark) = noted.mark() else { return Ok(false) };
         let is_untouched = |current: &Current<'_>| current.key == *key && state_of(&current.record) == mark.state;
         Ok(self.store.destroy_if(key, EndReason::Revoked, is_untouched)?.is_some())
     }
 
-    /// Whether a session that is not here was imported and has ended here. One whose time was over has not.
+    /// Whether a session that is not in the store was imported and has ended here. An expired one has not.
     fn has_ended(&self, noted: Noted) -> bool {
         match noted {
             Noted::Nothing => false,
-            // Whoever has signed out must stay so.
+            // A user who has signed out must stay signed out.
             Noted::Damaged => true,
             Noted::Mark(mark) => mark.until_ms > self.store.0.timeline.certain_ms(),
         }
     }
 
-    /// Keeps the note of a session that is not as an import left it for as long as the source's session may be valid.
+    /// Keeps the note of a session that differs from what an import left, as long as the source's session may be valid.
     fn renew(&mut self, incoming: &Incoming<'_>, noted: Noted) -> Result<(), Error> {
         if noted.mark().is_some_and(|mark| mark.until_ms >= until_ms(incoming)) {
             return Ok(());
@@ -439,7 +440,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// The operation that notes that a session was imported, and what it was.
+    /// Returns the operation that notes that a session was imported, and its state.
     fn note(&mut self, incoming: &Incoming<'_>, state: State, noted: Noted) -> Result<Op, Error> {
         let key = incoming.key;
         let until_ms = until_ms(incoming).max(noted.mark().map_or(0, |mark| mark.until_ms));
@@ -449,7 +450,7 @@ impl Import<'_> {
         Ok(op)
     }
 
-    /// What is noted of the session under `key`.
+    /// Returns the note of the session under `key`.
     fn noted(&self, key: &Key) -> Result<Noted, Error> {
         match self.queued.get(key) {
             Some(mark) => Ok(Noted::Mark(*mark)),
@@ -471,7 +472,7 @@ impl Import<'_> {
     }
 }
 
-/// Until when the source's session may be valid, however it is used there.
+/// Returns until when the source's session may be valid, however it is used there.
 fn until_ms(incoming: &Incoming<'_>) -> u64 {
     incoming.meta.absolute_deadline_ms
 }

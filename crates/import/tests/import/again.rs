@@ -1,4 +1,4 @@
-//! What an import does to sessions that were imported before: nobody who has signed out is signed in again, and nothing newer is lost.
+//! Repeated imports: no user who has signed out is signed in again, and no newer change is lost.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::loaded;
 const HOUR: Duration = Duration::from_hours(1);
 const START: Duration = Duration::from_hours(500_000);
 
-/// The store that sessions come from, which changes between imports.
+/// The source store, which changes between imports.
 #[derive(Clone, Default)]
 struct Old(Vec<Record>);
 
@@ -54,7 +54,7 @@ impl Old {
     }
 }
 
-/// A store on a simulated disk, at a time that is set by hand.
+/// A store on a simulated disk, with a manual clock.
 struct Target {
     store: Store,
     clock: ManualClock,
@@ -71,7 +71,7 @@ impl Target {
         Self { store, clock, disk }
     }
 
-    /// The store as a power cut at this moment leaves it.
+    /// Returns the store as a power cut now leaves it.
     fn after_power_cut(&self) -> Self {
         Self::on(self.disk.crash(1), self.clock.clone())
     }
@@ -93,7 +93,7 @@ impl Target {
         SessionStore::delete(&self.sessions(), &id(n)).await.unwrap();
     }
 
-    /// A visitor's request changes the session.
+    /// Changes the session as a visitor's request does.
     async fn change(&self, n: i128, value: i32) {
         let mut record = loaded(&self.store, id(n)).await.unwrap();
         record.data.insert("changed".to_owned(), value.into());
@@ -105,7 +105,7 @@ fn user(data: &HashMap<String, Value>) -> Option<String> {
     Some(data.get("user")?.to_string())
 }
 
-/// Only these counts of it are not zero.
+/// Checks that only these counts are not zero.
 #[track_caller]
 fn is(imported: &Imported, counts: &[(&str, u64)]) {
     let all = [
@@ -148,12 +148,12 @@ async fn every_end_here_counts() {
     assert_eq!(new.store.destroy_sessions_of(1).wait().unwrap(), 2);
     let handle = new.store.sessions_of(3).unwrap()[0].handle;
     assert!(new.store.destroy_session_of(3, &handle).wait().unwrap());
-    // tower-sessions changes an id by deleting the session and creating it under another.
+    // tower-sessions changes an id by deleting the session and creating it under another id.
     let mut cycled = loaded(&new.store, id(4)).await.unwrap();
     new.sign_out(4).await;
     cycled.id = Id::default();
     SessionStore::create(&new.sessions(), &mut cycled).await.unwrap();
-    // One that was to end sooner than in the source is over here.
+    // A session that was to end sooner than in the source is over here.
     let mut shortened = loaded(&new.store, id(5)).await.unwrap();
     shortened.expiry_date = OffsetDateTime::UNIX_EPOCH + START + HOUR;
     SessionStore::save(&new.sessions(), &shortened).await.unwrap();
@@ -193,7 +193,7 @@ async fn an_end_by_the_limit_of_an_owner_or_of_the_store_counts() {
 async fn the_newer_of_two_states_counts_unless_the_session_was_changed_here() {
     let (mut old, new) = (Old::of(&[(1, 1), (2, 2), (3, 3), (4, 4)]), Target::new());
     old.import(&new.store);
-    // Visitors of the old application go on.
+    // Visitors continue to use the old application.
     old.put(session(1, &json!({"user": 1, "cart": ["tea"]}), 24 * HOUR));
     old.put(session(2, &json!({"user": 2}), 48 * HOUR));
     old.put(session(3, &json!({"user": 3, "cart": ["tea"]}), 24 * HOUR));
@@ -247,7 +247,7 @@ async fn what_is_gone_from_the_source_ends_unless_it_was_changed_here() {
     assert_eq!(told, [(Some(1), Outcome::Unchanged), (None, Outcome::Gone), (None, Outcome::Gone)]);
     assert!(new.has(1).await.is_none() && new.has(2).await.is_some() && new.has(3).await.is_none());
     assert!(new.after_power_cut().has(1).await.is_none());
-    // A source that listed too few the last time has them again.
+    // The last time the source listed too few sessions; now it has them again.
     old.put(session(1, &json!({"user": 1}), 24 * HOUR));
     is(&old.import(&new.store), &[("created", 1), ("unchanged", 1)]);
 }
@@ -260,7 +260,7 @@ async fn nothing_is_gone_from_another_source_or_from_one_that_was_not_read_as_a_
     is(&Import::into(&new.store).source("other").tower_sessions_records(other.pairs()).unwrap(), &[("created", 1)]);
     is(&Import::into(&new.store).tower_sessions_records(other.pairs()).unwrap(), &[("unchanged", 1)]);
     is(&Old::default().import(&new.store), &[]);
-    // A session without a readable id may be any of them; one that only cannot be read is there.
+    // A session without a readable id may be any of them; a session with only an unreadable record still counts as present.
     let garbage = |id: String| vec![(id, b"garbage".to_vec())];
     let import = |pairs| Import::into(&new.store).source("old").tower_sessions_records(pairs).unwrap();
     is(&import(garbage("?".to_owned())), &[("refused", 1)]);
@@ -278,12 +278,12 @@ async fn what_is_over_in_the_source_ends_and_what_went_on_there_comes_back() {
     old.put(session(3, &json!({"user": 3}), HOUR));
     old.import(&new.store);
     new.change(2, 1).await;
-    // Signed out in the old application, by an end that lies back.
+    // Signed out in the old application, by an end in the past.
     old.put(session(1, &json!({"user": 1}), Duration::ZERO));
     old.put(session(2, &json!({"user": 2}), Duration::ZERO));
     is(&old.import(&new.store), &[("unchanged", 1), ("expired", 2)]);
     assert!(new.has(1).await.is_none() && new.has(2).await.is_some());
-    // 3 was used in the old application, and expired here by itself.
+    // 3 was used in the old application, and expired here.
     new.clock.advance(2 * HOUR);
     old.put(session(3, &json!({"user": 3}), 4 * HOUR));
     assert!(new.has(3).await.is_none());
@@ -296,7 +296,7 @@ async fn what_is_over_in_the_source_ends_and_what_went_on_there_comes_back() {
 async fn an_import_that_was_interrupted_is_run_again() {
     let old = Old::of(&(0..3000).map(|n| (n, 1)).collect::<Vec<_>>());
     let new = Target::new();
-    // The process ends in the middle.
+    // The process ends during the import.
     let interrupted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let import = Import::into(&new.store).source("old").each(|session| assert!(session.position < Some(2500)));
         import.tower_sessions_records(old.pairs())
@@ -308,7 +308,7 @@ async fn an_import_that_was_interrupted_is_run_again() {
     assert_eq!(imported.created + imported.unchanged, 3000);
     assert!(imported.unchanged >= 1000, "{imported:?}");
     is(&old.import(&found.store), &[("unchanged", 3000)]);
-    // Whoever signs out while it runs stays signed out.
+    // A user who signs out during the import stays signed out.
     let new = Target::new();
     let runtime = tokio::runtime::Handle::current();
     let import = Import::into(&new.store).source("old").each(|session| {
@@ -329,7 +329,7 @@ fn the_notes_go_when_the_sessions_would_have_ended() {
     let new = new.reopened();
     new.store.sweep().wait().unwrap();
     assert_eq!((new.store.stats().sessions, new.store.stats().disk_sessions), (0, 0));
-    // The two sessions and the two notes; what was imported when stays noted.
+    // The two sessions and the two notes are gone; the note of the import stays.
     assert_eq!(new.store.stats().swept, 4);
     is(&old.import(&new.store), &[("expired", 2)]);
     assert_eq!(sources(&new.store).unwrap().len(), 1);
@@ -368,7 +368,7 @@ fn the_store_notes_what_was_imported_when() {
 async fn imported_sessions_belong_to_their_users_at_once() {
     let (mut old, new) = (Old::of(&[(1, 7), (2, 7), (3, 8)]), Target::new());
     let import = |old: &Old| Import::into(&new.store).source("old").owned_by(user).tower_sessions_records(old.pairs()).unwrap();
-    // An import without the function may have been first.
+    // An import without the function may have run first.
     is(&old.import(&new.store), &[("created", 3)]);
     assert_eq!(new.store.sessions_of(7).unwrap().len(), 0);
     is(&import(&old), &[("updated", 3)]);
@@ -415,7 +415,7 @@ fn an_import_ends_when_the_disk_fails() {
     assert!(Import::into(&new.store).tower_sessions_records(long.pairs()).is_err());
     new.disk.heal();
     let began = std::time::Instant::now();
-    // It can be run again, as soon as the store has seen that there is room.
+    // It can be run again once the store has found that there is room.
     while Import::into(&new.store).tower_sessions_records(old.pairs()).is_err() {
         assert!(began.elapsed() < Duration::from_secs(10));
         std::thread::yield_now();

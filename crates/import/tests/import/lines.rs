@@ -1,4 +1,4 @@
-//! Lines of JSON that are not as they should be, and a store's own export imported again.
+//! Malformed lines of JSON, and a store's own export imported again.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -58,7 +58,7 @@ fn a_byte_order_mark_is_skipped_at_the_beginning_alone() {
 
 #[test]
 fn a_line_that_is_too_long_is_refused_and_not_kept() {
-    /// A line of `left` bytes, and another after it, that nobody ever has in memory as a whole.
+    /// A line of `left` bytes, and another after it, that is never in memory as a whole.
     struct Long {
         left: usize,
         rest: Vec<u8>,
@@ -137,7 +137,7 @@ fn an_id_has_one_spelling_and_the_last_line_of_an_id_counts() {
         json!({"kind": "tower-sessions", "id": id, "ends_ms": 4_000_000_000_000_u64, "data": {"n": n}}).to_string()
     };
     let id = "AAECAwQFBgcICQoLDA0ODw";
-    // Bits that do not count, padding, the other alphabet, spaces.
+    // Unused bits, padding, the other alphabet, spaces.
     for other in ["AAECAwQFBgcICQoLDA0ODx", "AAECAwQFBgcICQoLDA0ODw==", " AAECAwQFBgcICQoLDA0ODw", "AAECAwQFBgcICQoLDA0OD+"] {
         assert_eq!(lines(&store, tower(other, 1).as_bytes()).refused, 1, "{other}");
     }
@@ -204,7 +204,7 @@ fn in_another_store_with_the_same_keys_an_export_is_like_any_source() {
     assert_eq!((imported.ended_here, imported.updated, imported.gone), (2, 1, 1), "{:?}", imported.reasons);
     assert!([0, 1, 3].iter().all(|nth| here(*nth).token().is_none()));
     assert_eq!(here(2).get::<u32>("n").unwrap(), Some(20));
-    // An older export is older.
+    // A session of an older export is older.
     assert_eq!(import(&first).kept, 1);
     assert_eq!(here(2).get::<u32>("n").unwrap(), Some(20));
 }
@@ -239,7 +239,7 @@ async fn an_export_has_the_end_that_only_memory_knows() {
     let ends = |after: Duration| OffsetDateTime::from(std::time::UNIX_EPOCH + now + after);
     let mut record = Record { id: Id(1), data: HashMap::new(), expiry_date: ends(Duration::from_hours(1)) };
     sessions.create(&mut record).await.unwrap();
-    // Less than a tenth of the time is no write.
+    // An extension by less than a tenth of the time is not written.
     clock.advance(Duration::from_mins(5));
     record.expiry_date = ends(Duration::from_mins(65));
     sessions.save(&record).await.unwrap();

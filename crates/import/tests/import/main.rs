@@ -1,4 +1,4 @@
-//! Sessions from the stores of tower-sessions and from JSON lines, and into JSON lines: nobody is signed out.
+//! Imports from the stores of tower-sessions and from JSON lines, and exports into JSON lines: no user is signed out.
 
 mod again;
 mod lines;
@@ -22,7 +22,7 @@ use tower_sessions_core::{
     session::{Id, Record},
 };
 
-/// A session of the fixture. Its ids, values and ends follow from its number.
+/// Returns a session of the fixture. Its id, values and end follow from its number.
 fn record(n: u32) -> Record {
     let id = Id(i128::from(n + 1).wrapping_mul(0x0123_4567_89ab_cdef_fedc_ba98_7654_3211));
     let data = HashMap::from([
@@ -122,7 +122,7 @@ async fn json_lines_come_over_and_out_again() {
     }
     let sorted = |bytes: &[u8]| {
         let lines = std::str::from_utf8(bytes).unwrap().lines();
-        // Which store wrote them is another matter.
+        // The store's id differs.
         let mut lines: Vec<String> = lines
             .map(|line| {
                 let mut line: Value = serde_json::from_str(line).unwrap();

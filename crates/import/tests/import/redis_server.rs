@@ -1,4 +1,4 @@
-//! Sessions of a real Redis or Valkey server, which each test starts for itself. It is installed if there is none.
+//! Sessions of a real Redis or Valkey server, which each test starts for itself. It is installed if it is missing.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use crate::{EXPIRED, RECORDS, has_all, loaded, record};
 
 const LIVING: u64 = RECORDS as u64 - EXPIRED;
 
-/// The program, or why there is none.
+/// The path of the program, or why it is missing.
 static PROGRAM: LazyLock<Result<String, String>> = LazyLock::new(|| {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import/install-redis.sh");
     let output = Command::new(script).stdin(Stdio::null()).output().map_err(|error| format!("{script}: {error}"))?;
@@ -34,7 +34,7 @@ static PROGRAM: LazyLock<Result<String, String>> = LazyLock::new(|| {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 });
 
-/// A server that is ended when this is dropped.
+/// A server that is ended on drop.
 struct Server {
     process: Child,
     url: String,
@@ -109,7 +109,7 @@ fn many(count: i128) -> Vec<Record> {
     (1..=count).map(|n| Record { id: Id(n), data: HashMap::from([("n".to_owned(), 7.into())]), expiry_date: ends }).collect()
 }
 
-/// A connection that shows each command before it is sent.
+/// A connection that reports each command before it is sent.
 struct Watched<F> {
     connection: Connection,
     before: F,
@@ -152,7 +152,7 @@ async fn sessions_come_over_whole_and_a_second_time_changes_nothing() {
     has_all(&store).await;
     let again = server.import(&store, "");
     assert_eq!((again.unchanged, again.created), (LIVING, 0));
-    // One is signed out there.
+    // One signs out there.
     let () = cmd("DEL").arg(record(1).id.to_string()).query(&mut server.connect()).unwrap();
     assert_eq!(server.import(&store, "").gone, 1);
     assert!(loaded(&store, record(1).id).await.is_none());
@@ -182,7 +182,7 @@ fn thousands_of_keys_come_over_in_batches_and_without_keys() {
 fn a_key_that_is_scanned_twice_is_imported_once() {
     let (server, store) = (Server::start(), testing::store());
     server.store("", &many(2000));
-    // Tables that shrink while they are scanned show keys again.
+    // Tables that shrink during a scan return keys again.
     let mut fill = pipe();
     for n in 0..60_000 {
         fill.cmd("SET").arg(format!("other:{n}")).arg("x").ignore();
@@ -292,7 +292,7 @@ fn a_connection_that_breaks_is_an_error_and_what_was_read_stays() {
     assert_eq!(server.import(&store, "").unchanged, 3000);
 }
 
-/// A session key as actix-session makes them.
+/// Returns a session key as actix-session creates them.
 fn actix_key(n: u32) -> String {
     format!("{n:0>64}")
 }

@@ -1,4 +1,5 @@
-//! SQLite files in every form that SQLite has; none of them is changed. What others do meanwhile is in [`others`].
+//! SQLite files in every form that SQLite has; none of them is changed. Concurrent writes by other processes are tested in
+//! [`others`].
 
 mod others;
 
@@ -26,7 +27,7 @@ fn fixture() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/import/tower_sessions.sqlite")
 }
 
-/// Makes the table and stores all records in it, in one transaction.
+/// Creates the table and stores all records in it, in one transaction.
 fn fill(database: &Connection, table: &str) {
     database.execute_batch(&format!("begin; create table {table} {TABLE}")).unwrap();
     (0..RECORDS).for_each(|n| insert(database, table, n));
@@ -39,7 +40,7 @@ fn insert(database: &Connection, table: &str, n: u32) {
     database.execute(&sql, params![record.id.to_string(), data, n % 2]).unwrap();
 }
 
-/// A file with all records, made after `pragmas`.
+/// Returns a file with all records, made after `pragmas`.
 fn filled(pragmas: &str, table: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
@@ -66,7 +67,7 @@ fn problem(path: &Path, table: &str) -> FileProblem {
     }
 }
 
-/// The table has all records, and a second import finds that nothing has changed.
+/// Checks that the table has all records, and that a second import finds no changes.
 async fn comes_over_whole(path: &Path, table: &str) {
     let store = testing::store();
     let imported = import(&store, path, table);
@@ -75,13 +76,13 @@ async fn comes_over_whole(path: &Path, table: &str) {
     assert_eq!(import(&store, path, table).unchanged, LIVING);
 }
 
-/// Each file in the directory, with its bytes.
+/// Returns each file in the directory with its bytes.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
 }
 
-/// Both have the same files with the same bytes. Those of a `-shm` are SQLite's locks.
+/// Checks that both have the same files with the same bytes. Those of a `-shm` are SQLite's locks.
 #[track_caller]
 fn same(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {
     assert!(before.keys().eq(after.keys()), "{:?} {:?}", before.keys(), after.keys());
@@ -90,7 +91,7 @@ fn same(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// Copies the database as a crash at this moment would leave it, with those of the files beside it.
+/// Copies the database as a crash now would leave it, with the files beside it that have these suffixes.
 fn crashed(path: &Path, suffixes: &[&str]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("app.db");
@@ -108,7 +109,7 @@ async fn a_sqlite_table_comes_over_whole_and_a_second_time_changes_nothing() {
     assert_eq!(imported.reasons, Vec::<String>::new());
     has_all(&store).await;
 
-    // A visitor goes on, and the import is run again.
+    // A visitor continues, and the import is run again.
     let sessions = TowerSessions::new(store.clone());
     let mut changed = loaded(&store, record(1).id).await.unwrap();
     changed.data.insert("n".to_owned(), json!("changed"));
@@ -125,7 +126,7 @@ async fn changes_in_a_wal_that_is_not_checkpointed_come_over() {
     database.execute_batch("pragma wal_autocheckpoint = 0").unwrap();
     fill(&database, "tower_sessions");
     assert!(fs::metadata(format!("{}-wal", path.display())).unwrap().len() > 100_000);
-    // The application has it open, or it has ended in a crash, or only these files were copied.
+    // The application has it open, or it has crashed, or only these files were copied.
     comes_over_whole(&path, "tower_sessions").await;
     for beside in [&["-wal", "-shm"][..], &["-wal"]] {
         let (directory, copy) = crashed(&path, beside);
@@ -141,7 +142,7 @@ async fn changes_in_a_wal_that_is_not_checkpointed_come_over() {
 async fn changes_that_a_crash_left_half_done_are_not_imported() {
     let (_source, path) = filled("pragma page_size = 512", "tower_sessions");
     let database = Connection::open(&path).unwrap();
-    // With room for so few pages, changes reach the file before the transaction ends.
+    // With a cache of this few pages, changes reach the file before the transaction ends.
     database
         .execute_batch("pragma cache_size = 2; pragma cache_spill = 2; begin; delete from tower_sessions where expiry_date = 0")
         .unwrap();
@@ -161,7 +162,7 @@ async fn any_page_size_and_text_encoding_comes_over() {
             let (_directory, path) =
                 filled(&format!("pragma page_size = {}; pragma encoding = '{encoding}'", 1 << bits), "tower_sessions");
             let header = fs::read(&path).unwrap();
-            // 1 stands for 65536.
+            // 1 means 65536.
             let expected = u16::try_from(1_u32 << bits).unwrap_or(1);
             assert_eq!((u16::from_be_bytes([header[16], header[17]]), header[59]), (expected, number), "{encoding}");
             comes_over_whole(&path, "tower_sessions").await;
@@ -218,7 +219,7 @@ fn a_table_without_the_columns_is_refused_with_those_that_it_has() {
             "{text}"
         );
     }
-    // A view could be anything, also a query that never ends.
+    // A view could be any query, even one that never ends.
     for other in ["v", "f"] {
         assert!(matches!(problem(&path, other), FileProblem::NoTable { found, .. } if found[..3] == ["a", "b", "c"]));
     }
@@ -256,7 +257,7 @@ fn nothing_in_the_file_or_beside_it_changes() {
             assert_eq!(import(&testing::store(), &path, "tower_sessions").created, LIVING);
             same(&before, &contents(directory.path()));
         }
-        // With the application at work, which is quiet for now.
+        // While the application has it open and is idle.
         let database = Connection::open(&path).unwrap();
         database.execute_batch("insert into tower_sessions values ('new', x'00', 1)").unwrap();
         let before = contents(directory.path());

@@ -1,4 +1,4 @@
-//! Files that another process has open meanwhile. It is this program, started again.
+//! Files that another process has open meanwhile. The other process is this program, started again.
 
 use std::{
     env,
@@ -46,7 +46,7 @@ impl Drop for Other {
     }
 }
 
-/// The part of the other process. Without one, there is nothing to test.
+/// Runs as the other process. Without a part to play, there is nothing to test.
 #[test]
 fn the_other_process() {
     let Ok(part) = env::var(PART) else { return };
@@ -72,7 +72,7 @@ fn the_other_process() {
     }
 }
 
-/// Stores the odd records in the place of the even ones, or the other way round, in one transaction.
+/// Replaces the even records with the odd ones, or the reverse, in one transaction.
 fn replace(database: &mut Connection) {
     let change = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let found: u32 = change.query_row("select expiry_date from tower_sessions", (), |row| row.get(0)).unwrap();
@@ -83,7 +83,7 @@ fn replace(database: &mut Connection) {
 
 #[test]
 fn what_another_process_writes_meanwhile_comes_over_by_whole_transactions() {
-    // One that closes the file each time leaves nothing beside it for a moment, in which it is copied.
+    // A process that closes the file each time leaves nothing beside it for a moment, in which it is copied.
     for (mode, part) in [("wal", "writes"), ("delete", "writes"), ("wal", "reopens")] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
@@ -92,7 +92,7 @@ fn what_another_process_writes_meanwhile_comes_over_by_whole_transactions() {
         (0..RECORDS).step_by(2).for_each(|n| insert(&database, "tower_sessions", n));
         database.close().unwrap();
         let mut other = Other::start(part, &path);
-        // A tenth of all is over, and all of those are odd.
+        // A tenth of all records are expired, and all of those are odd.
         let half = u64::from(RECORDS / 2);
         let expected = [(half, 0), (LIVING - half, half * 2 - LIVING)];
         let (mut times, began) = ([0, 0], Instant::now());
@@ -109,7 +109,7 @@ fn what_another_process_writes_meanwhile_comes_over_by_whole_transactions() {
         }
         assert!(other.is_running(), "{mode}: the import disturbed it");
         drop(other);
-        // What its end left is read, too.
+        // The changes at its end are read, too.
         let imported = import(&testing::store(), &path, "tower_sessions");
         assert!(expected.contains(&(imported.created, imported.expired)), "{mode}: {imported:?}");
     }
