@@ -8,8 +8,9 @@ use super::{
     Op,
     form::AtRest,
     frame::{self, FrameEnd, Position, Replayed, SECTOR},
+    meta::JournalMark,
     segment::{self, Found},
-    tables::{self, Contents, JournalMark},
+    tables::{self, Contents},
 };
 use crate::{keys::KeyRing, token::Key};
 

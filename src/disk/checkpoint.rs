@@ -26,9 +26,10 @@ use super::{
     Upstream,
     database::Database,
     journal::{Job, Journal},
+    meta::JournalMark,
     queue::Queue,
     segment::Label,
-    tables::{self, JournalMark, Tables},
+    tables::{self, Tables},
 };
 use crate::{
     Error,
@@ -259,7 +260,7 @@ impl Checkpointer {
     /// Runs `work` in one transaction. Returns the number of records after it.
     fn write(&self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>) -> Result<u64, Error> {
         self.database.check_name()?;
-        self.database.with(|redb| tables::write(redb, self.database.form(), work))
+        self.database.with(|redb| tables::write(redb, self.database.at_rest(), work))
     }
 
     /// Runs `work` in one transaction that also stores the time.

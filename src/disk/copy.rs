@@ -10,9 +10,10 @@ use std::{ffi::OsString, io, sync::Arc, time::Duration};
 use super::{
     database::{self, Database, Options},
     form::{self, Encryption, Unreadable},
+    meta::StoreMeta,
     op::{ENDED, is_note},
     recover,
-    tables::{self, StoreMeta, Tables},
+    tables::{self, Tables},
     volume::Volume,
 };
 use crate::{Error, error::Cause, keys::VERSION, token::random_bytes};
@@ -60,7 +61,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
         }
         let mut after = None;
         loop {
-            let read = |bytes: &[u8], key: &_| old.form().read(bytes, key);
+            let read = |bytes: &[u8], key: &_| old.at_rest().read(bytes, key);
             let slice = old.with(|redb| tables::slice(redb, after.as_ref(), SLICE, read))?;
             let Some((last, _)) = slice.last() else { return Ok(()) };
             after = Some(*last);
@@ -73,7 +74,7 @@ pub(crate) fn copy(from: &Place, to: &Place, cache_bytes: usize) -> Result<u64, 
                         notes += u64::from(is_note(&key));
                         changes.push((key, Some(record)));
                     }
-                    Err(Unreadable::UnknownKey(key)) => return Err(old.form().unknown_key(key, &old.path())),
+                    Err(Unreadable::UnknownKey(key)) => return Err(old.at_rest().unknown_key(key, &old.path())),
                     Err(Unreadable::OtherSeal(found)) => return Err(Error::SealVersion { found, expected: VERSION }),
                     Err(Unreadable::Codec(error)) if !form::is_damage(&error) => return Err(error.into()),
                     // Its session is absent in the old store, too.

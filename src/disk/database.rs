@@ -24,8 +24,9 @@ use redb::DatabaseError::DatabaseAlreadyOpen;
 
 use super::{
     form::{AtRest, Encryption},
+    meta::StoreMeta,
     recover,
-    tables::{self, Contents, StoreMeta},
+    tables::{self, Contents},
     volume::{Backend, Volume, VolumeFile},
 };
 use crate::{Error, error::Cause, keys::KeyRing, token::random_bytes};
@@ -123,7 +124,7 @@ impl Database {
     }
 
     /// Returns the form of the records in it and in its journal.
-    pub(super) fn form(&self) -> &AtRest {
+    pub(super) fn at_rest(&self) -> &AtRest {
         &self.form
     }
 

@@ -8,10 +8,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-use super::{
-    Disk,
-    tables::{self, Minute},
-};
+use super::{Disk, meta::Minute, tables};
 use crate::{Error, token::Key};
 
 /// Keys per look at the journal or read of redb: enough that most searches need one, and few to read in vain.
@@ -65,7 +62,7 @@ impl Disk {
                 search.barren = Some(version);
                 return Ok(false);
             }
-            let (form, from) = (self.database.form(), search.position);
+            let (form, from) = (self.database.at_rest(), search.position);
             let (found, position) = self.read(|redb| tables::expendable(redb, form, from, now_ms, BATCH))?;
             search.found.extend(found);
             search.position = position;

@@ -154,7 +154,7 @@ impl Flusher {
 
     fn write_some(&self, writer: &mut WriterState, ops: &[Queued]) -> Result<usize, Stop> {
         // With the reserve added: a segment that only just held the frame would be full before its first write.
-        let needed = frame::len_bytes(&ops[0].op, self.database.form()) as u64;
+        let needed = frame::len_bytes(&ops[0].op, self.database.at_rest()) as u64;
         let needed = needed + needed.div_ceil(RESERVE - 1);
         let Some(active) = &mut writer.active else {
             let refused = |error| if self.journal.has_ready() { Stop::Full(error) } else { Stop::Failed(error) };
@@ -173,7 +173,8 @@ impl Flusher {
         let only_ends = self.journal.is_starved();
         let reserve = if only_ends || self.journal.has_ready() { 0 } else { active.segment.capacity() / RESERVE };
         let frames = ops.iter().map(|queued| (&queued.op, queued.fresh));
-        let count = active.segment.encode(&mut writer.buffer, frames, self.database.form(), reserve).map_err(Stop::Failed)?;
+        let count =
+            active.segment.encode(&mut writer.buffer, frames, self.database.at_rest(), reserve).map_err(Stop::Failed)?;
         if count == 0 {
             if only_ends && !self.journal.has_ready() {
                 return Err(Stop::Full(full()));

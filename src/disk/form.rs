@@ -12,9 +12,9 @@ use std::{fmt, path::Path};
 use sessile_codec::{Error as CodecError, Limits, Meta, Record};
 use zeroize::Zeroizing;
 
+use super::meta::StoreMeta;
 #[cfg(feature = "encryption")]
 use super::sealed::{self, RecordSealer};
-use super::tables::StoreMeta;
 #[cfg(all(feature = "foreign", feature = "encryption"))]
 use crate::error::Cause;
 use crate::{

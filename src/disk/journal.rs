@@ -30,12 +30,13 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{
     database::Database,
+    meta::JournalMark,
     op::Queued,
     own::{self, Whose},
     pending::Pending,
     recover::{self, Recovered},
     segment::{Generation, Label, MIN_BYTES, OVERHEAD, Segment},
-    tables::{self, JournalMark},
+    tables,
     ticket::Group,
     volume::{Volume, VolumeFile},
 };
@@ -289,7 +290,7 @@ impl Journal {
             return Ok(());
         }
         let announced = JournalMark { in_use: true, newest: generation, ..*mark };
-        let write = |redb: &_| tables::write(redb, database.form(), |tables| tables.set_journal(announced));
+        let write = |redb: &_| tables::write(redb, database.at_rest(), |tables| tables.set_journal(announced));
         match database.check_name().and_then(|()| database.with(write)) {
             Ok(_) => *mark = announced,
             Err(error) if !mark.in_use => return Err(error),

@@ -15,10 +15,11 @@ use super::{
     database::Database,
     form::AtRest,
     frame::{self, FrameEnd, Replayed},
+    meta::JournalMark,
     own::{self, Whose},
     pending::Pending,
     segment::{self, Label, START},
-    tables::{self, JournalMark},
+    tables,
     volume::Volume,
 };
 use crate::{Error, error::Cause, token::Key};

@@ -81,7 +81,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::disk::tables::StoreMeta;
+    use crate::disk::meta::StoreMeta;
 
     const MINUTE_MS: u64 = 60_000;
 

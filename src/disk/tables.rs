@@ -24,10 +24,10 @@ use sessile_codec::Record;
 use zeroize::Zeroizing;
 
 use super::{
-    form::{self, AtRest, IndexedFields},
+    form::{AtRest, IndexedFields},
+    meta::{JournalMark, Minute, StoreMeta},
     op::{ENDED, NOTES},
     pending::Change,
-    segment::Generation,
 };
 use crate::{
     Error,
@@ -47,69 +47,6 @@ const QUARANTINE: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("
 pub(super) const FORMAT: u32 = 2;
 /// Length of the minute before a record.
 const PREFIX: usize = 4;
-
-pub(super) type Minute = u32;
-
-/// The values of the `meta` table.
-#[derive(Clone)]
-pub(super) struct StoreMeta {
-    pub(super) store_id: [u8; 16],
-    pub(super) mac_keys: Zeroizing<Vec<u8>>,
-    /// The form of sealed records, if the store's are sealed.
-    pub(super) sealed: Option<u32>,
-    pub(super) journal: JournalMark,
-    /// The time of the last write; `None` in a new store.
-    pub(super) clock: Option<Mark>,
-}
-
-impl StoreMeta {
-    /// Returns the values of a store that never had a journal.
-    pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &AtRest) -> Self {
-        let sealed = form.is_sealed().then_some(form::FORMAT);
-        Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None }
-    }
-}
-
-/// Up to where the tables contain the journal's changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct JournalMark {
-    /// The newest generation that the tables contain completely, and its salt; 0 if there was none.
-    pub(super) generation: u64,
-    pub(super) salt: u64,
-    /// Whether a later generation may contain acknowledged changes.
-    pub(super) in_use: bool,
-    /// The newest generation that is known to be in use; 0 if none is named here. A segment names the one after it, too.
-    pub(super) newest: u64,
-}
-
-impl JournalMark {
-    pub(super) fn as_generation(self) -> Generation {
-        Generation { number: self.generation, salt: self.salt }
-    }
-
-    pub(super) fn encode(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(25);
-        bytes.extend_from_slice(&self.generation.to_le_bytes());
-        bytes.extend_from_slice(&self.salt.to_le_bytes());
-        bytes.push(u8::from(self.in_use));
-        if self.newest != 0 {
-            bytes.extend_from_slice(&self.newest.to_le_bytes());
-        }
-        bytes
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (generation, rest) = bytes.split_first_chunk()?;
-        let (salt, rest) = rest.split_first_chunk()?;
-        let (in_use, rest) = rest.split_first()?;
-        let newest = match rest {
-            [] => 0,
-            newest => Some(u64::from_le_bytes(newest.try_into().ok()?)).filter(|newest| *newest != 0)?,
-        };
-        let (generation, salt) = (u64::from_le_bytes(*generation), u64::from_le_bytes(*salt));
-        (*in_use <= 1).then_some(Self { generation, salt, in_use: *in_use == 1, newest })
-    }
-}
 
 /// What a redb file contains.
 pub(super) enum Contents {

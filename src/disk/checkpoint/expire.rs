@@ -101,7 +101,7 @@ impl Checkpointer {
             }
         };
         let most = self.in_transaction(SWEPT);
-        let form = self.database.form();
+        let form = self.database.at_rest();
         let swept = self.database.with(|redb| sweep::batch(redb, form, clock, most, |key| !in_journal(key), status));
         if let Ok(swept) = &swept {
             if let Some(records) = swept.records {
@@ -131,7 +131,7 @@ impl Checkpointer {
         let mut put_aside = Vec::new();
         let done = self.transact(|tables| {
             for key in claimed.iter().filter(|key| !in_journal(key)) {
-                if tables.quarantine(key, |bytes| self.database.form().is_damaged(bytes, key))? {
+                if tables.quarantine(key, |bytes| self.database.at_rest().is_damaged(bytes, key))? {
                     put_aside.push(*key);
                 }
             }

@@ -12,10 +12,10 @@ use super::{Active, ClosedSegment, Job, Journal, Spare, State, degraded};
 use crate::{
     Error,
     disk::{
+        meta::JournalMark,
         op::Queued,
         own,
         segment::{Label, Segment},
-        tables::JournalMark,
         ticket::Group,
     },
     token::Key,

@@ -27,6 +27,7 @@ mod frame;
 #[cfg(any(test, feature = "test-util"))]
 mod in_memory;
 mod journal;
+mod meta;
 mod op;
 mod own;
 mod pending;
@@ -177,7 +178,8 @@ impl Disk {
         let failed = |source| Error::Open { path, source: Cause::new(source) };
         let process = Process::this().map_err(failed.clone())?;
         let (database, meta) = Database::open(volume.clone(), &name, options, &settings.encryption, settings.wait_for_lock)?;
-        let mut recovered = recover::recover(&*volume, &name, meta.store_id, meta.journal, database.form(), settings.salvage)?;
+        let mut recovered =
+            recover::recover(&*volume, &name, meta.store_id, meta.journal, database.at_rest(), settings.salvage)?;
         recovered.pending.set_in_file(database.with(tables::len)?);
         if settings.is_bounded {
             recovered.pending.list_anonymous();
@@ -250,7 +252,7 @@ impl Disk {
         if let Some(entry) = self.journal.pending().read().get(key) {
             return Ok(entry.record.clone().map(Ok));
         }
-        let form = self.database.form();
+        let form = self.database.at_rest();
         let found = self.read(|redb| tables::load(redb, key, |bytes| form.read(bytes, key)))?;
         match &found {
             // Neither damaged nor absent: it can be read again once its key is configured.
@@ -276,7 +278,7 @@ impl Disk {
             };
             return Ok(entry.record.clone().map(loaded));
         }
-        let form = self.database.form();
+        let form = self.database.at_rest();
         let read = |bytes: &[u8]| LoadedEnd {
             record: form.read(bytes, key),
             #[cfg(feature = "sealed")]

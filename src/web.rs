@@ -22,7 +22,7 @@ mod marker;
 mod named;
 mod request_scope;
 #[cfg(feature = "sealed")]
-#[path = "../sealed/cookie.rs"]
+#[path = "sealed/cookie.rs"]
 mod sealed;
 mod service;
 mod transport;

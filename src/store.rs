@@ -24,7 +24,7 @@ mod metrics;
 mod notes;
 mod owners;
 #[cfg(feature = "sealed")]
-#[path = "../sealed/revoked.rs"]
+#[path = "sealed/revoked.rs"]
 mod revoked;
 #[cfg(feature = "foreign")]
 mod scan;

@@ -12,7 +12,7 @@ mod merge;
 mod reserved;
 mod scope;
 #[cfg(feature = "sealed")]
-#[path = "../sealed/session.rs"]
+#[path = "sealed/session.rs"]
 mod sealed;
 mod state;
 mod updates;
