@@ -64,12 +64,12 @@
 //! # Values
 //!
 //! [`Session::insert`] and [`get`](Session::get) take serde types (feature `serde`). [`Session::insert_model`] and
-//! [`view`](Session::view) take a [`Model`]: an rkyv type with a name and a version, which is read without decoding it and
-//! migrated when its fields change.
+//! [`view`](Session::view) take a type with `#[derive(Model)]`: it has a name and a version, is read without decoding it, and is
+//! [migrated](macro@Model) when its fields change.
 //!
 //! # Features
 //!
-//! `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`:
+//! `derive` (default): `#[derive(Model)]`. `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`:
 //! small sessions in the cookie itself. `encryption`: sessions encrypted with your keys before they are written. `tracing`:
 //! events for operators. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `foreign`: the base of the adapters for
 //! other session crates and of `sessile-import`, see [`mod@foreign`]. `test-util`: [`testing`], a store without a file and a clock
@@ -106,8 +106,13 @@ mod wake;
 #[cfg(feature = "tower")]
 pub mod web;
 
-/// What model types need: rkyv's derives, in the version that this crate uses.
+/// What models without `#[derive(Model)]` need: rkyv's derives, in the version that this crate uses.
 pub use sessile_codec::rkyv;
+
+/// What derived models take from this crate.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub use sessile_codec::__derive;
 
 #[cfg(feature = "tower")]
 #[doc(inline)]

@@ -61,3 +61,11 @@ pub type Key = [u8; 16];
 /// In the serde lane every array, map, struct, newtype, `Some` and variant with content is a level. In the model lane the value
 /// itself is one, and so is everything behind a pointer in its archive: a box, a vector, a text.
 pub const MAX_DEPTH: usize = 64;
+
+/// What derived models take from this crate.
+#[doc(hidden)]
+pub mod __derive {
+    pub use rkyv;
+
+    pub use crate::{Error, Model, Nested, NestedWriter, Stored, Tag};
+}

@@ -70,20 +70,46 @@ impl fmt::Debug for Tag {
 
 /// A type that a session stores as an archive and reads in place, without decoding it.
 ///
-/// Add rkyv's three derives and a tag, and set the derives' path to rkyv: `sessile::rkyv`, in a crate that uses sessile. A type
-/// that contains an `Rc` or `Arc` does not compile as a model. Do not use a `HashMap` either: a sorted `Vec` of pairs is
-/// smaller, and the same on every run.
-///
-/// When its fields change, raise `VERSION`, keep the old shape as a private type, and migrate from it:
+/// Derive it: `#[derive(sessile::Model)]`, the macro of the crate `sessile-derive`. It implements rkyv's traits and this one, derives
+/// the migrations from older versions, and refuses types that an archive cannot keep exactly.
 ///
 /// ```
-/// use sessile_codec::{Error, Model, Stored, Tag, rkyv};
+/// use sessile_codec::{Entry, Limits, Model, Tag};
+/// use sessile_derive::Model;
+///
+/// #[derive(Model)]
+/// #[model(crate = sessile_codec, version = 2)] // with sessile, no `crate`
+/// struct Profile {
+///     #[model(was = "name")]
+///     display_name: String,
+///     #[model(since = 2, default = 7)]
+///     theme: u8,
+/// }
+///
+/// assert_eq!((Profile::TAG, Profile::VERSION), (Tag::new("profile"), 2));
+/// let entry = Entry::model(&Profile { display_name: "Ada".to_owned(), theme: 3 }, &Limits::default())?;
+/// let view = entry.view::<Profile>()?;
+/// assert_eq!((view.display_name.as_str(), view.theme), ("Ada", 3));
+/// # Ok::<(), sessile_codec::Error>(())
+/// ```
+///
+/// # Without the macro
+///
+/// Add rkyv's three derives and a tag, and set the derives' path to rkyv: `sessile::rkyv`, in a crate that uses sessile. When the
+/// fields change, raise `VERSION`, keep the old shape as a private type, and migrate from it:
+///
+/// ```
+/// use sessile_codec::{Entry, Error, Limits, Model, Stored, Tag, rkyv};
 ///
 /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 /// #[rkyv(crate = sessile_codec::rkyv)]
 /// struct ProfileV1 {
 ///     name: String,
 /// }
+/// #
+/// # impl Model for ProfileV1 {
+/// #     const TAG: Tag = Tag::new("profile");
+/// # }
 ///
 /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 /// #[rkyv(crate = sessile_codec::rkyv)]
@@ -98,16 +124,20 @@ impl fmt::Debug for Tag {
 ///
 ///     fn migrate(old: Stored<'_>) -> Result<Self, Error> {
 ///         match old.version() {
-///             1 => old.read::<ProfileV1>().map(|v1| Profile { display_name: v1.name, theme: 0 }),
+///             1 => old.read::<ProfileV1>().map(|v1| Profile { display_name: v1.name, theme: 7 }),
 ///             _ => Err(old.no_migration()),
 ///         }
 ///     }
 /// }
+///
+/// let entry = Entry::model(&ProfileV1 { name: "Ada".to_owned() }, &Limits::default())?;
+/// assert_eq!(entry.view::<Profile>()?.theme, 7);
+/// # Ok::<(), Error>(())
 /// ```
 ///
 /// Limits of archives: a `usize` or `isize` has 32 bits in one and a larger value is truncated, so use `u64` or `i64`. Nothing
-/// in one may have an alignment above 16 bytes. Mark a field that can contain the model's own type as
-/// [`Nested`](crate::Nested).
+/// in one may have an alignment above 16 bytes. A type that contains an `Rc` or `Arc` does not compile as a model. Mark a field
+/// that can contain the model's own type as [`Nested`](crate::Nested), which the macro does by itself.
 pub trait Model:
     rkyv::Archive<Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>>>
     + for<'a> rkyv::Serialize<ModelWriter<'a>>

@@ -177,16 +177,11 @@ impl Session {
     ///
     /// # Examples
     /// ```
-    /// use sessile::{Model, rkyv, model::Tag};
+    /// use sessile::Model;
     ///
-    /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    /// #[rkyv(crate = sessile::rkyv)]
+    /// #[derive(Model)]
     /// struct Profile {
     ///     name: String,
-    /// }
-    ///
-    /// impl Model for Profile {
-    ///     const TAG: Tag = Tag::new("profile");
     /// }
     ///
     /// # let session = sessile::testing::session();
@@ -215,16 +210,11 @@ impl Session {
     ///
     /// # Examples
     /// ```
-    /// use sessile::{Model, model::Tag, rkyv};
+    /// use sessile::Model;
     ///
-    /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    /// #[rkyv(crate = sessile::rkyv)]
+    /// #[derive(Model)]
     /// struct Cart {
     ///     items: Vec<u64>,
-    /// }
-    ///
-    /// impl Model for Cart {
-    ///     const TAG: Tag = Tag::new("cart");
     /// }
     ///
     /// # let session = sessile::testing::session();

@@ -1,0 +1,245 @@
+//! Reads `#[model(...)]`: of a type, of its fields and of its variants.
+
+use proc_macro2::{Ident, Span};
+use syn::{
+    Attribute, Error, Expr, LitInt, LitStr, Path, Result, Token, Type, ext::IdentExt, meta::ParseNestedMeta, parenthesized,
+    parse::ParseStream, spanned::Spanned,
+};
+
+/// What `#[model(...)]` of a type says.
+#[derive(Default)]
+pub(crate) struct TypeAttributes {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) version: Option<Version>,
+    pub(crate) krate: Option<Path>,
+    pub(crate) migrate: Option<Path>,
+    pub(crate) removed: Vec<Removed>,
+}
+
+/// A version with its place in the source.
+#[derive(Clone, Copy)]
+pub(crate) struct Version {
+    pub(crate) number: u16,
+    pub(crate) span: Span,
+}
+
+/// A field that older versions had.
+pub(crate) struct Removed {
+    pub(crate) name: Ident,
+    pub(crate) ty: Type,
+    /// The first version with it.
+    pub(crate) since: Option<Version>,
+    /// The first version without it.
+    pub(crate) until: Version,
+    pub(crate) place: Option<Place>,
+    pub(crate) convert: Option<Path>,
+}
+
+/// The place of a removed field: beside a field of this name.
+pub(crate) enum Place {
+    Before(LitStr),
+    After(LitStr),
+}
+
+/// What the `#[model(...)]`s of a field or of a variant say.
+#[derive(Default)]
+pub(crate) struct FieldAttributes {
+    pub(crate) nested: Option<Span>,
+    pub(crate) born: Option<Born>,
+    /// From the oldest to the newest.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// The version that a field was added in.
+pub(crate) struct Born {
+    pub(crate) since: Version,
+    /// Its value in what is older.
+    pub(crate) default: Option<Expr>,
+}
+
+/// A change of a field's type.
+pub(crate) struct Change {
+    pub(crate) since: Version,
+    pub(crate) from: Type,
+    pub(crate) convert: Path,
+}
+
+/// Sets what an attribute may say once.
+fn set<T>(place: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(meta.error("this is here twice: keep one")),
+    }
+}
+
+fn version(meta: &ParseNestedMeta<'_>) -> Result<Version> {
+    let literal: LitInt = meta.value()?.parse()?;
+    match literal.base10_parse() {
+        Ok(number) if number > 0 => Ok(Version { number, span: literal.span() }),
+        _ => Err(Error::new(literal.span(), "a version is a number from 1 to 65535")),
+    }
+}
+
+impl TypeAttributes {
+    pub(crate) fn parse(attributes: &[Attribute]) -> Result<Self> {
+        let mut found = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("model")) {
+            attribute.parse_nested_meta(|meta| found.take(&meta))?;
+        }
+        Ok(found)
+    }
+
+    fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        if meta.path.is_ident("name") {
+            set(&mut self.name, meta.value()?.parse()?, meta)
+        } else if meta.path.is_ident("version") {
+            set(&mut self.version, version(meta)?, meta)
+        } else if meta.path.is_ident("crate") {
+            set(&mut self.krate, meta.value()?.call(Path::parse_mod_style)?, meta)
+        } else if meta.path.is_ident("migrate") {
+            set(&mut self.migrate, meta.value()?.parse()?, meta)
+        } else if meta.path.is_ident("removed") {
+            let content;
+            parenthesized!(content in meta.input);
+            self.removed.push(Removed::parse(&content)?);
+            Ok(())
+        } else {
+            Err(meta.error("a type has `name`, `version`, `crate`, `migrate` and `removed(...)`"))
+        }
+    }
+}
+
+impl Removed {
+    /// Reads `legacy: u32, until = 3, after = "id", convert = path`.
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name = input.call(Ident::parse_any)?;
+        input.parse::<Token![:]>()?;
+        let ty: Type = input.parse()?;
+        let (mut since, mut until, mut place, mut convert) = (None, None, None, None);
+        if input.parse::<Option<Token![,]>>()?.is_some() {
+            let parser = syn::meta::parser(|meta| {
+                if meta.path.is_ident("since") {
+                    set(&mut since, version(&meta)?, &meta)
+                } else if meta.path.is_ident("until") {
+                    set(&mut until, version(&meta)?, &meta)
+                } else if meta.path.is_ident("before") {
+                    set(&mut place, Place::Before(meta.value()?.parse()?), &meta)
+                } else if meta.path.is_ident("after") {
+                    set(&mut place, Place::After(meta.value()?.parse()?), &meta)
+                } else if meta.path.is_ident("convert") {
+                    set(&mut convert, meta.value()?.parse()?, &meta)
+                } else {
+                    Err(meta.error("a removed field has `since`, `until`, `before` or `after`, and `convert`"))
+                }
+            });
+            syn::parse::Parser::parse2(parser, input.parse()?)?;
+        }
+        let until =
+            until.ok_or_else(|| Error::new(name.span(), "add `until = VERSION`, the first version without this field"))?;
+        if since.is_some_and(|since: Version| since.number >= until.number) {
+            return Err(Error::new(until.span, "`until` is the first version without this field: it comes after `since`"));
+        }
+        Ok(Self { name, ty, since, until, place, convert })
+    }
+
+    /// Whether this version had the field.
+    pub(crate) fn is_in(&self, version: u16) -> bool {
+        self.since.is_none_or(|since| since.number <= version) && version < self.until.number
+    }
+}
+
+/// One `#[model(...)]` of a field.
+#[derive(Default)]
+struct Step {
+    since: Option<Version>,
+    default: Option<Expr>,
+    was: Option<LitStr>,
+    from: Option<Type>,
+    convert: Option<Path>,
+}
+
+impl FieldAttributes {
+    /// Reads the attributes of a field or a variant with this name.
+    pub(crate) fn parse(attributes: &[Attribute], name: Option<&Ident>) -> Result<Self> {
+        let mut found = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("model")) {
+            let mut step = Step::default();
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("nested") {
+                    return set(&mut found.nested, meta.path.span(), &meta);
+                }
+                step.take(&meta)
+            })?;
+            found.add(step, attribute, name)?;
+        }
+        found.changes.sort_by_key(|change| change.since.number);
+        if let (Some(born), Some(first)) = (&found.born, found.changes.first())
+            && born.since.number >= first.since.number
+        {
+            return Err(Error::new(first.since.span, "a field changes after the version that it was added in"));
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, step: Step, attribute: &Attribute, name: Option<&Ident>) -> Result<()> {
+        if let Some(was) = &step.was {
+            check_was(was, name)?;
+        }
+        match step {
+            Step { since: Some(since), from: Some(from), convert: Some(convert), default: None, .. } => {
+                if self.changes.iter().any(|change| change.since.number == since.number) {
+                    return Err(Error::new(since.span, "a field changes once in a version"));
+                }
+                self.changes.push(Change { since, from, convert });
+                Ok(())
+            }
+            Step { since: Some(since), from: None, convert: None, default, .. } => {
+                if self.born.is_some() {
+                    return Err(Error::new(
+                        since.span,
+                        "a field is added once: a later change of its type has `from` and `convert`",
+                    ));
+                }
+                self.born = Some(Born { since, default });
+                Ok(())
+            }
+            Step { since: None, from: None, convert: None, default: None, .. } => Ok(()),
+            Step { from: None, convert: None, .. } => {
+                Err(Error::new_spanned(attribute, "`default` needs `since = VERSION`, the first version with this field"))
+            }
+            _ => Err(Error::new_spanned(
+                attribute,
+                "a change of type has `since = VERSION, from = OldType, convert = path`, and no `default`",
+            )),
+        }
+    }
+}
+
+impl Step {
+    fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        if meta.path.is_ident("since") {
+            set(&mut self.since, version(meta)?, meta)
+        } else if meta.path.is_ident("default") {
+            set(&mut self.default, meta.value()?.parse()?, meta)
+        } else if meta.path.is_ident("was") {
+            set(&mut self.was, meta.value()?.parse()?, meta)
+        } else if meta.path.is_ident("from") {
+            set(&mut self.from, meta.value()?.parse()?, meta)
+        } else if meta.path.is_ident("convert") {
+            set(&mut self.convert, meta.value()?.parse()?, meta)
+        } else {
+            Err(meta.error("a field has `since`, `default`, `was`, `from`, `convert` and `nested`"))
+        }
+    }
+}
+
+/// Checks the earlier name of a field. An archive has no names, so it is only for the reader of the code.
+fn check_was(was: &LitStr, name: Option<&Ident>) -> Result<()> {
+    if syn::parse_str::<Ident>(&was.value()).is_err() {
+        return Err(Error::new(was.span(), "`was` is the name that the field had"));
+    }
+    if name.is_some_and(|name| name.unraw() == was.value()) {
+        return Err(Error::new(was.span(), "`was` is the name that the field had before, and this is the name that it has"));
+    }
+    Ok(())
+}
