@@ -120,15 +120,16 @@ fn g1_what_a_killed_process_had_written_is_durable_once_it_is_served() {
     let store = open(&disk);
     saved(&store, 1);
     disk.stall_syncs();
-    let before = disk.counts().bytes_written;
     let session = store.session(None).unwrap();
     session.insert("n", 2).unwrap();
     let _ack = session.save();
-    while disk.counts().bytes_written == before {
+    let token = session.token().unwrap();
+    // Until the frame is written: other threads write to the disk, too.
+    while n_of(&open(&disk.copy()), &token).is_none() {
         thread::yield_now();
     }
     let next = disk.kill();
-    let (token, store) = (session.token().unwrap(), open(&next));
+    let store = open(&next);
     assert_eq!(n_of(&store, &token), Some(2), "written, and not synced");
     for seed in 0..50 {
         assert_eq!(n_of(&open(&next.crash(seed)), &token), Some(2), "{seed}");
