@@ -48,12 +48,15 @@ fn resolve(path: &Path) -> io::Result<Option<(PathBuf, OsString)>> {
             Ok(file.parent().zip(file.file_name()).map(|(parent, name)| (parent.into(), name.to_owned())))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if fs::symlink_metadata(path).is_ok() {
-                let text =
-                    "it is a link that leads to no file; remove the link, or make its target's directory and give that path";
-                return Err(io::Error::new(io::ErrorKind::NotFound, text));
+            match fs::symlink_metadata(path) {
+                Ok(found) if found.is_symlink() => {
+                    let text = "it is a link that leads to no file; remove the link, or make its target's directory and give that path";
+                    Err(io::Error::new(io::ErrorKind::NotFound, text))
+                }
+                // Another process has made it meanwhile.
+                Ok(_) => resolve(path),
+                Err(_) => Ok(Some((fs::canonicalize(parent)?, name.to_owned()))),
             }
-            Ok(Some((fs::canonicalize(parent)?, name.to_owned())))
         }
         Err(error) => Err(error),
     }
@@ -153,7 +156,12 @@ impl VolumeFile for File {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::{ffi::OsStr, os::unix::fs::symlink};
+    use std::{
+        ffi::OsStr,
+        os::unix::fs::symlink,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
 
     use super::*;
     use crate::disk::volume::{FileKind, Volume};
@@ -216,5 +224,23 @@ mod tests {
         fs::write(root.path().join("notes"), "notes").unwrap();
         symlink(root.path().join("notes"), new.join("link")).unwrap();
         directory.open(OsStr::new("link")).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_another_process_makes_just_now_is_no_link_without_a_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    fs::write(&path, []).unwrap();
+                    fs::remove_file(&path).unwrap();
+                }
+            });
+            let wrong = (0..50_000).filter_map(|_| resolve(&path).err()).find(|error| error.to_string().contains("link"));
+            is_done.store(true, Ordering::Relaxed);
+            assert!(wrong.is_none(), "{wrong:?}");
+        });
     }
 }
