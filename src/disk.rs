@@ -343,6 +343,18 @@ impl Disk {
         self.queue.push(op, urgency, before)
     }
 
+    /// Returns those of `keys` that have a record, without reading the records, when the store opens.
+    #[cfg(any(all(test, feature = "test-util"), not(feature = "sealed")))]
+    pub(crate) fn existing(&self, mut keys: Vec<Key>) -> Result<Vec<Key>, Error> {
+        let in_file = self.read(|redb| tables::which(redb, &keys))?;
+        let (pending, mut in_file) = (self.journal.pending().read(), in_file.into_iter());
+        keys.retain(|key| {
+            let is_in_file = in_file.next() == Some(true);
+            pending.get(key).map_or(is_in_file, |entry| entry.record.is_some())
+        });
+        Ok(keys)
+    }
+
     /// Returns the keys of all records that have or may have this owner. The caller checks each record.
     pub(crate) fn of_owner(&self, owner: &[u8; 16]) -> Result<Vec<Key>, Error> {
         self.check_process()?;

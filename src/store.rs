@@ -189,6 +189,8 @@ impl Store {
         revoked.load(&disk)?;
         notes.load(&disk)?;
         shared.recount(-(revoked.len() + notes.len()).cast_signed());
+        #[cfg(feature = "sealed")]
+        shared.recount(-(lost.as_ref().map_or(0, Vec::len) as u64).cast_signed());
         let inner = Arc::new(Inner {
             memory,
             disk,

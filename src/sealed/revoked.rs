@@ -159,18 +159,22 @@ impl State {
 }
 
 impl Revoked {
-    /// Loads the file's revocations. Returns the keys of those that could not be read, or an empty list if only the store's
-    /// epoch is missing.
+    /// Loads the file's revocations. Returns the keys of those that could not be read, or an empty list if that is only the
+    /// store's epoch.
     pub(super) fn load(&self, disk: &Disk) -> Result<Option<Vec<Key>>, Error> {
         let keys = disk.of_owner(&ENDED)?;
         let mut state = self.state.write();
-        let (mut lost, is_counted) = (Vec::new(), keys.is_empty() || keys.contains(&SEALED_EPOCH));
+        let (mut lost, mut has_epoch) = (Vec::new(), keys.is_empty() || keys.contains(&SEALED_EPOCH));
         for key in &keys {
             // The index of owners may list deleted records.
             let Some(found) = disk.load_end(key)? else { continue };
             let Some((record, stored)) = found.record.ok().and_then(|record| read(&record).map(|stored| (record, stored)))
             else {
-                lost.push(*key);
+                if *key == SEALED_EPOCH {
+                    has_epoch = false;
+                } else {
+                    lost.push(*key);
+                }
                 continue;
             };
             state.take(*key, &stored, record.meta().deadline_ms());
@@ -181,8 +185,8 @@ impl Revoked {
                 disk.enqueue(Op::Put { key: *key, record: record.with_meta(key, &meta) }, Urgency::Soon);
             }
         }
-        self.in_use.store(!keys.is_empty(), Ordering::SeqCst);
-        Ok((!lost.is_empty() || !is_counted).then_some(lost))
+        self.in_use.store(keys.contains(&SEALED_EPOCH), Ordering::SeqCst);
+        Ok((!lost.is_empty() || !has_epoch).then_some(lost))
     }
 
     /// The number of records in the file that are revocations.
@@ -291,7 +295,7 @@ impl Store {
         crate::log::lost_revocations();
         drop(self.cut_off_everybody(&self.0.revoked.cutting.lock()));
         // After the epoch, which covers them now. Otherwise each start would cut everything off again.
-        for key in lost.iter().filter(|key| **key != SEALED_EPOCH) {
+        for key in lost {
             self.0.disk.enqueue(Op::Delete { key: *key }, Urgency::Soon);
         }
     }

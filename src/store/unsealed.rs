@@ -25,7 +25,8 @@ impl Revoked {
     /// Reads the keys from the index of owners, and replaces the epoch if there are any.
     pub(super) fn load(&self, disk: &Disk) -> Result<(), Error> {
         let mut keys = self.0.lock();
-        keys.extend(disk.of_owner(&ENDED)?);
+        // The index of owners may list deleted records.
+        keys.extend(disk.existing(disk.of_owner(&ENDED)?)?);
         if !keys.is_empty() {
             let meta = Meta { revision: if keys.insert(SEALED_EPOCH) { 1 } else { 2 }, ..without_content() };
             let record = Patch::new().apply(None, &SEALED_EPOCH, &meta, &Limits::UNLIMITED)?;
@@ -89,10 +90,13 @@ mod tests {
         let store = open();
         store.begin_sealing();
         let sealed = id(store.sealing_epoch());
+        // The index of owners lists it until the deletion reaches redb.
+        store.revoke(&SealedId { key: [5; 16], ..sealed }, &store.timeouts().begin(store.now_ms())).unwrap();
         store.close().unwrap();
         assert!(is_alive(&open(), &sealed));
 
         let store = open();
+        store.0.disk.enqueue(Op::Delete { key: [5; 16] }, Urgency::Now).1.wait().unwrap();
         let other = Revoked::default();
         other.load(&store.0.disk).unwrap();
         assert_eq!((other.len(), other.is_in_use()), (1, true));

@@ -106,6 +106,28 @@ fn revocations_that_cannot_be_read_end_everything_that_was_sealed() {
 }
 
 #[test]
+fn revocations_that_cannot_be_read_are_not_counted_as_sessions() {
+    let session = id(1, [1; 16], 0).key;
+    for is_missing in [false, true] {
+        let disk = InMemory::default();
+        let store = Store::builder().open_on(&disk).unwrap();
+        store.begin_sealing();
+        store.revoke(&id(1, [1; 16], store.sealing_epoch()), &meta(&store)).unwrap();
+        let without_content = Meta { revision: 2, owner: crate::disk::ENDED, ..meta(&store) };
+        let record = Patch::new().apply(None, &session, &without_content, &Limits::UNLIMITED).unwrap();
+        let op = if is_missing { Op::Delete { key: SEALED_EPOCH } } else { Op::Put { key: session, record } };
+        store.0.disk.enqueue(op, Urgency::Now);
+        store.close().unwrap();
+        for _ in 0..2 {
+            let store = Store::builder().open_on(&disk).unwrap();
+            store.sweep().wait().unwrap();
+            assert_eq!((store.stats().sessions, store.stats().disk_sessions), (0, 0), "{is_missing}");
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
 fn an_epoch_that_begins_while_the_file_forgets_the_last_one_is_kept() {
     let clock = crate::testing::ManualClock::default();
     let store = Store::builder().clock(clock.clone()).open_in_memory().unwrap();
