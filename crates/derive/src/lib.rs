@@ -91,7 +91,8 @@ use syn::{DeriveInput, Error, parse_macro_input};
 ///   value to where it is now. Repeat `removed` for each field; one can be the neighbour of a later one.
 /// - Of an enum's variant, `since = 2`. New variants are added at the end. One that is no longer used keeps its place.
 ///
-/// To change the order of fields, set `migrate`. A version that none of this describes counts as absent.
+/// A version whose change is not stated is a compile error: older values would be read in a wrong shape. To change the order of
+/// fields, set `migrate`.
 ///
 /// # Types of fields
 ///

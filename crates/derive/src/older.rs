@@ -47,6 +47,17 @@ fn check_versions(input: &Input) -> Result<()> {
             ));
         }
     }
+    let described: BTreeSet<u16> = input.changes().into_iter().map(|change| change.number).collect();
+    if let Some(silent) = (2..=newest).find(|version| !described.contains(version)) {
+        let span = input.attributes.version.map_or_else(|| input.name.span(), |version| version.span);
+        return Err(Error::new(
+            span,
+            format!(
+                "nothing says what version {silent} changed, so older values would be read in the shape of another version: \
+                 mark the change with `since`, `from` or `removed`, or set `#[model(migrate = path)]`"
+            ),
+        ));
+    }
     for field in input.fields() {
         if let Some(nested) = field.attributes.nested
             && newest > 1

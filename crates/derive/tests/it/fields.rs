@@ -8,7 +8,8 @@ use std::{
 
 use sessile::{
     Model,
-    model::{ModelPart, Tag},
+    error::CodecError,
+    model::{ModelPart, Stored, Tag},
 };
 
 use crate::{back, seen};
@@ -136,8 +137,12 @@ fn a_model_has_every_form_of_a_struct_and_of_an_enum() {
 }
 
 #[derive(Model)]
-#[model(name = "Named-1", version = 65535)]
+#[model(name = "Named-1", version = 65535, migrate = refuse)]
 struct ANameThatIsTooLong;
+
+fn refuse(old: Stored<'_>) -> Result<ANameThatIsTooLong, CodecError> {
+    Err(old.no_migration())
+}
 
 #[derive(Model)]
 #[allow(non_camel_case_types)]

@@ -35,12 +35,15 @@ mod v1 {
 
 mod v2 {
     #[derive(sessile::Model)]
-    #[model(version = 2)]
+    #[model(version = 2, removed(old_tail: String, until = 2))]
     pub(super) struct Profile {
         pub name: String,
         pub legacy: u64,
+        #[model(since = 2)]
         pub between: (u8, u8),
+        #[model(since = 2, from = u8, convert = u16::from)]
         pub age: u16,
+        #[model(since = 2)]
         pub newsletter: bool,
     }
 
@@ -48,7 +51,10 @@ mod v2 {
     #[model(version = 2)]
     pub(super) enum State {
         Off,
-        On { level: u8 },
+        On {
+            level: u8,
+        },
+        #[model(since = 2)]
         Broken(String),
     }
 }

@@ -13,7 +13,7 @@ fn read(old: Stored<'_>) -> Result<Both, CodecError> {
 }
 
 #[derive(sessile::Model)]
-#[model(version = 2)]
+#[model(version = 2, removed(old: u8, until = 2))]
 struct Folder {
     #[model(nested)]
     entries: Vec<Item>,
@@ -25,7 +25,7 @@ enum Item {
 }
 
 #[derive(sessile::Model)]
-#[model(version = 2)]
+#[model(version = 2, removed(old: u8, until = 2))]
 struct Tree {
     children: Result<Box<Tree>, u8>,
 }

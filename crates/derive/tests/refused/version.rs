@@ -13,4 +13,11 @@ struct Zero;
 #[model(version = 65536)]
 struct TooLarge;
 
+#[derive(sessile::Model)]
+#[model(version = 3)]
+struct Silent {
+    #[model(since = 2)]
+    theme: u8,
+}
+
 fn main() {}
