@@ -1,14 +1,17 @@
 #!/bin/sh
-# Installs the programs that the tests drive: Chromium, nginx and HAProxy. Does nothing if all of them are there.
+# Installs the programs that tests drive: tests/install.sh PROGRAM... Does nothing if all of them are there. `a|b` is either of two programs;
+# the first is installed. The names of the programs are the names of their packages.
 #
 # Debian and its like, as root or by sudo. The services that come with the packages are not started: the tests start what they need.
 set -eu
 
-# Debian keeps them in directories that not every user's PATH has.
+# Debian keeps some programs in directories that not every user's PATH has.
 PATH="$PATH:/usr/sbin:/sbin"
 missing=
-for program in chromium nginx haproxy; do
-    command -v "$program" >/dev/null || missing="$missing $program"
+for programs in "$@"; do
+    first=${programs%%|*}
+    second=${programs##*|}
+    command -v "$first" >/dev/null || command -v "$second" >/dev/null || missing="$missing $first"
 done
 [ -n "$missing" ] || exit 0
 
@@ -31,7 +34,6 @@ if [ ! -e "$policy" ]; then
     $root chmod +x "$policy"
 fi
 $root apt-get update -q || fail "apt-get update failed"
-# The names of the programs are the names of their packages.
 # shellcheck disable=SC2086
 $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 $missing \
     || fail "apt-get install failed"

@@ -1,4 +1,4 @@
-//! The programs that the tests drive. `install.sh` installs them once, before the first of them is started.
+//! The programs that the tests drive. `tests/install.sh` installs them once, before the first of them is started.
 
 use std::{
     env,
@@ -9,8 +9,12 @@ use std::{
 
 /// Whether all programs are installed, or what to do about it.
 static INSTALLED: LazyLock<Result<(), String>> = LazyLock::new(|| {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/install.sh");
-    let output = Command::new(script).stdin(Stdio::null()).output().map_err(|error| format!("{script}: {error}"))?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../install.sh");
+    let output = Command::new(script)
+        .args(["chromium", "nginx", "haproxy"])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{script}: {error}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 });
 

@@ -26,12 +26,16 @@ use crate::{EXPIRED, RECORDS, has_all, loaded, record};
 
 const LIVING: u64 = RECORDS as u64 - EXPIRED;
 
-/// The path of the program, or why it is missing.
-static PROGRAM: LazyLock<Result<String, String>> = LazyLock::new(|| {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import/install-redis.sh");
-    let output = Command::new(script).stdin(Stdio::null()).output().map_err(|error| format!("{script}: {error}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+/// The program's name, or why it is missing.
+static PROGRAM: LazyLock<Result<&str, String>> = LazyLock::new(|| {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/install.sh");
+    let install = Command::new(script).arg("redis-server|valkey-server").stdin(Stdio::null()).output();
+    let output = install.map_err(|error| format!("{script}: {error}"))?;
+    let is_there = |name: &&str| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok();
+    match ["redis-server", "valkey-server"].into_iter().find(is_there) {
+        Some(name) if output.status.success() => Ok(name),
+        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
 });
 
 /// A server that is ended on drop.
