@@ -30,7 +30,7 @@ impl Private {
     }
 }
 
-/// Returns the meaning that serde_json gives to a struct's name.
+/// Returns how serde_json treats a struct of this name.
 #[inline]
 pub(super) fn private(name: &[u8]) -> Option<Private> {
     match name.len() {
@@ -40,7 +40,7 @@ pub(super) fn private(name: &[u8]) -> Option<Private> {
     }
 }
 
-/// Returns the meaning that serde_json gives to a map's key; `key` is MessagePack.
+/// Returns how serde_json treats a map with this key, which is MessagePack.
 pub(super) fn private_key(key: &[u8]) -> Option<Private> {
     let (marker, name) = key.split_first()?;
     if begins_private_key(*marker) { private(name) } else { None }
