@@ -1,6 +1,6 @@
 //! The description of a session in the list of its owner's sessions.
 
-use sessile_codec::{Entry, Limits, Model, Record, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Model, ModelPart, Record, Shape, Tag, rkyv, shape};
 
 /// The label's key in a record.
 pub(crate) const KEY: &str = "sessile.label";
@@ -11,6 +11,10 @@ const MOST_BYTES: usize = 256;
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
 struct Label(String);
+
+impl ModelPart for Label {
+    const SHAPE: &'static Shape = shape!(0: String);
+}
 
 impl Model for Label {
     const TAG: Tag = Tag::new("label");

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Model, ModelPart, Shape, Tag, rkyv, shape};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -81,6 +81,10 @@ impl Owner {
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
 struct Text(String);
+
+impl ModelPart for Text {
+    const SHAPE: &'static Shape = shape!(0: String);
+}
 
 impl Model for Text {
     const TAG: Tag = Tag::new("owner");

@@ -10,6 +10,7 @@ mod finish;
 mod lifetime;
 mod merge;
 mod metadata;
+mod models;
 mod reserved;
 mod scope;
 #[cfg(feature = "sealed")]

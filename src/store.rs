@@ -315,6 +315,7 @@ impl Store {
             clock_jumps: self.0.timeline.jumps(),
             corrupt: read(&counters.corrupt),
             unreadable: read(&counters.unreadable),
+            shape_changed: read(&counters.shape_changed),
             refused: read(&counters.refused),
             limited: read(&counters.limited),
             sessions: self.0.shared.sessions(),
@@ -393,6 +394,11 @@ impl Store {
     /// The durability of commits that do not set their own.
     pub(crate) fn durability(&self) -> Durability {
         self.0.settings.durability
+    }
+
+    /// Counts a stored model whose fields are not those of its version.
+    pub(crate) fn note_shape_changed(&self) {
+        count(&self.0.shared.counters.shape_changed);
     }
 
     /// Counts a stored value that could not be read.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tower")]
 mod login;
+mod models;
 
 use std::{
     sync::{
@@ -13,6 +14,10 @@ use std::{
 
 #[cfg(feature = "tower")]
 pub use self::login::{login_cookie, login_with};
+#[doc(hidden)]
+pub use self::models::{__check_models, Declared};
+#[doc(inline)]
+pub use crate::__check_models as check_models;
 pub use crate::disk::{FileId, FileKind, Seen, Volume, VolumeFile};
 use crate::{
     Clock, Session, Store,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use sessile::{Builder, Durability, Model, Session, Store, Token, model::Tag};
+use sessile::{Builder, Durability, Model, Session, Store, Token};
 use sessile_fault_disk::FaultDisk;
 use tower_sessions::{MemoryStore, SessionStore, session::Record};
 
@@ -18,7 +18,8 @@ pub fn write_typical(session: &Session, user_id: u64) {
 }
 
 /// What a session knows of its visitor, as a model.
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, serde::Serialize, serde::Deserialize)]
+#[derive(Model, serde::Serialize, serde::Deserialize)]
+#[model(crate = sessile_codec, name = "typical")]
 pub struct TypicalModel {
     /// The number that is read.
     pub user_id: u64,
@@ -28,10 +29,6 @@ pub struct TypicalModel {
     pub email: String,
     /// A few texts.
     pub roles: Vec<String>,
-}
-
-impl Model for TypicalModel {
-    const TAG: Tag = Tag::new("typical");
 }
 
 /// A [`TypicalModel`].

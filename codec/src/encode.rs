@@ -10,7 +10,7 @@ use rkyv::{
     util::AlignedVec,
 };
 
-use crate::{Error, Key, Limits, Meta, Model, Record, error::ArchiveFault, header, record::NewEntry};
+use crate::{Error, Key, Limits, Meta, Model, Record, error::ArchiveFault, header, stored::NewEntry};
 
 /// The buffers for encoding, one set for each thread.
 pub(crate) struct Encoder {
@@ -42,12 +42,12 @@ impl Encoder {
     }
 
     /// Archives one model.
-    pub(crate) fn archive<M: Model>(&mut self, model: &M, limits: &Limits) -> Result<&[u8], Error> {
+    pub(crate) fn archive<M: Model>(&mut self, model: &M, limits: &Limits) -> Result<&mut AlignedVec, Error> {
         self.bytes.clear();
         let writer = ArchiveWriter::new(&mut self.bytes, limits);
         let mut serializer = Serializer::new(writer, self.arena.acquire(), ());
         serialize_using::<_, ArchiveFault>(model, &mut serializer).map_err(ArchiveFault::into_error)?;
-        Ok(&self.bytes)
+        Ok(&mut self.bytes)
     }
 
     /// Writes a record of `entries`, which are sorted by key.

@@ -6,18 +6,20 @@ use std::fmt;
 
 #[cfg(feature = "serde")]
 use crate::Error;
-use crate::{Tag, record::Buffer};
+use crate::{Fingerprint, Tag, record::Buffer};
 
 /// How the bytes of an entry are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lane {
-    /// An rkyv archive of the model with this tag and version.
+    /// An rkyv archive of the model with this tag, version and shape.
     Model {
         /// The model's tag.
         tag: Tag,
         /// The model's version.
         version: u16,
+        /// The fingerprint of the version's shape.
+        fingerprint: Fingerprint,
     },
     /// MessagePack in which an option is its content or nil.
     Serde,
@@ -26,20 +28,16 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// The numbers of the lanes in a record.
+    pub(crate) const MODEL: u8 = 0;
+    pub(crate) const SERDE: u8 = 1;
+    pub(crate) const SERDE_EXPLICIT: u8 = 2;
+
     pub(crate) const fn code(self) -> u8 {
         match self {
-            Self::Model { .. } => 0,
-            Self::Serde => 1,
-            Self::SerdeExplicit => 2,
-        }
-    }
-
-    pub(crate) const fn from_parts(code: u8, tag: Tag, version: u16) -> Option<Self> {
-        match code {
-            0 => Some(Self::Model { tag, version }),
-            1 => Some(Self::Serde),
-            2 => Some(Self::SerdeExplicit),
-            _ => None,
+            Self::Model { .. } => Self::MODEL,
+            Self::Serde => Self::SERDE,
+            Self::SerdeExplicit => Self::SERDE_EXPLICIT,
         }
     }
 
@@ -55,7 +53,8 @@ impl Lane {
 #[derive(Clone, Copy)]
 pub struct EntryRef<'a> {
     pub(crate) lane: Lane,
-    pub(crate) bytes: &'a [u8],
+    /// Its bytes, and after those of a model the fingerprint.
+    pub(crate) stored: &'a [u8],
     pub(crate) until_ms: u64,
 }
 
@@ -67,7 +66,10 @@ impl<'a> EntryRef<'a> {
 
     /// Returns the value's bytes, 16-aligned.
     pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
+        match self.lane {
+            Lane::Model { .. } => &self.stored[..self.stored.len() - Fingerprint::LEN],
+            Lane::Serde | Lane::SerdeExplicit => self.stored,
+        }
     }
 
     /// Returns when the value expires, in milliseconds since the Unix epoch; 0 means never. The codec stores it and does not
@@ -79,7 +81,7 @@ impl<'a> EntryRef<'a> {
     /// Whether the value is nil: the `None` of an option, or a unit.
     #[cfg(feature = "serde")]
     pub fn is_nil(&self) -> bool {
-        matches!(self.lane, Lane::Serde) && self.bytes == [crate::messagepack::NIL]
+        matches!(self.lane, Lane::Serde) && self.stored == [crate::messagepack::NIL]
     }
 
     /// Reads a value of the serde lane; `&str` and `&[u8]` in it borrow from the bytes.
@@ -95,14 +97,14 @@ impl<'a> EntryRef<'a> {
                 return Err(Error::WrongLane { found: self.lane.name(), expected: Lane::Serde.name() });
             }
         };
-        Ok(crate::messagepack::read(self.bytes, options)?)
+        Ok(crate::messagepack::read(self.stored, options)?)
     }
 }
 
 impl fmt::Debug for EntryRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Session values are private: a log may contain only a size.
-        f.debug_struct("EntryRef").field("lane", &self.lane).field("bytes", &self.bytes.len()).finish()
+        f.debug_struct("EntryRef").field("lane", &self.lane).field("bytes", &self.bytes().len()).finish()
     }
 }
 
@@ -117,9 +119,16 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Copies `bytes` as a value of `lane`.
-    pub(crate) fn new(lane: Lane, bytes: &[u8]) -> Self {
-        Self { lane, buffer: Buffer::copy_of(bytes), start: 0, len: bytes.len(), until_ms: 0 }
+    /// Copies `stored` as a value of `lane`: its bytes, and after those of a model the fingerprint.
+    pub(crate) fn new(lane: Lane, stored: &[u8]) -> Self {
+        Self { lane, buffer: Buffer::copy_of(stored), start: 0, len: stored.len(), until_ms: 0 }
+    }
+
+    /// Returns a model of any bytes, to ask a type what it would do with such a value. Reading it checks the bytes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn forged_model(tag: Tag, version: u16, fingerprint: Fingerprint, bytes: &[u8]) -> Self {
+        Self::new(Lane::Model { tag, version, fingerprint }, &[bytes, &fingerprint.to_bytes()].concat())
     }
 
     /// Returns the same value with a time of expiry; see [`EntryRef::until_ms`]. A model keeps none.
@@ -222,8 +231,8 @@ impl Entry {
     /// Returns the same value, borrowed.
     #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
-        let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
-        EntryRef { lane: self.lane, bytes, until_ms: self.until_ms }
+        let stored = &self.buffer.bytes()[self.start..self.start + self.len];
+        EntryRef { lane: self.lane, stored, until_ms: self.until_ms }
     }
 
     /// Reads a value of the serde lane; see [`EntryRef::get`].

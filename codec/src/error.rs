@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{Fingerprint, Tag};
+use crate::{Fingerprint, Layout, Tag};
 
 /// Why bytes are not a record, or why a value cannot be stored or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub enum Error {
     /// The record was written by a build with other rkyv features, which change the layout of archives.
     FormatMismatch {
         /// Layout of the record.
-        found: Fingerprint,
+        found: Layout,
         /// Layout of this build.
-        expected: Fingerprint,
+        expected: Layout,
     },
     /// The header contains another length than the bytes have.
     WrongLength {
@@ -116,6 +116,19 @@ pub enum Error {
         found: u16,
         /// Version of this build's type.
         expected: u16,
+    },
+    /// The stored model has the version of a type of this build, but not its fields: the fields were changed without a new version.
+    ShapeChanged {
+        /// Tag of the model.
+        tag: Tag,
+        /// Version of the stored model.
+        version: u16,
+        /// Fingerprint of the shape that was stored.
+        found: Fingerprint,
+        /// Fingerprint of the shape that this build has for the version.
+        expected: Fingerprint,
+        /// The first field or variant of this build's shape that differs, as far as the fingerprints show it.
+        field: Option<String>,
     },
     /// The stored value does not have the requested type.
     WrongType {
@@ -202,6 +215,15 @@ impl fmt::Display for Error {
                 "model {tag} has version {found}, this build has {expected} and no migration from it; \
                  implement `Model::migrate`"
             ),
+            Self::ShapeChanged { tag, version, found, expected, field } => {
+                write!(f, "model {tag} of version {version} was stored with the shape {found}, this build has {expected}")?;
+                if let Some(field) = field {
+                    write!(f, "; the first that differs is `{field}` or is in its place")?;
+                }
+                f.write_str(
+                    "; raise the model's version and state the change, or undo it: the value stays as it is until it is set again",
+                )
+            }
             Self::WrongType { detail } => {
                 write!(f, "the stored value has another type: {detail}; read it as the type that was stored")
             }

@@ -3,7 +3,7 @@
 //! ```text
 //!  0  magic "sesl"          16  revision            u64    48  absolute deadline, ms  u64
 //!  4  format version  u8    24  created, ms         u64    56  owner                  [u8; 16], 0 = none
-//!  5  fingerprint     u8    32  last seen, ms       u64    72  cookie deadline, ms    u64
+//!  5  layout of rkyv  u8    32  last seen, ms       u64    72  cookie deadline, ms    u64
 //!  6  flags           u16   40  idle deadline, ms   u64    80  handle                 u64, 0 = none
 //!  8  CRC-32          u32                                  88  authenticated, ms      u64, 0 = never
 //! 12  archive length  u32                                  96  archive
@@ -71,13 +71,13 @@ impl Meta {
 
 /// The layout that rkyv uses for archives in one build: its cargo features elsewhere in a binary can change it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint(u8);
+pub struct Layout(u8);
 
-impl Fingerprint {
+impl Layout {
     /// The layout of this build.
     pub const CURRENT: Self = Self(
-        (<rkyv::primitive::ArchivedU32 as Layout>::BIG_ENDIAN as u8)
-            | (<rkyv::primitive::ArchivedU32 as Layout>::UNALIGNED as u8) << 1
+        (<rkyv::primitive::ArchivedU32 as IntegerLayout>::BIG_ENDIAN as u8)
+            | (<rkyv::primitive::ArchivedU32 as IntegerLayout>::UNALIGNED as u8) << 1
             | POINTER_WIDTH << 2
             | RKYV_GENERATION << 4,
     );
@@ -93,7 +93,7 @@ const POINTER_WIDTH: u8 = match size_of::<rkyv::primitive::ArchivedUsize>() {
 /// The minor version of rkyv; no other minor version can read its archives.
 const RKYV_GENERATION: u8 = 8;
 
-impl fmt::Display for Fingerprint {
+impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endian = if self.0 & 1 == 0 { "little-endian" } else { "big-endian" };
         let align = if self.0 & 2 == 0 { "aligned" } else { "unaligned" };
@@ -102,21 +102,21 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-impl fmt::Debug for Fingerprint {
+impl fmt::Debug for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({self})")
+        write!(f, "Layout({self})")
     }
 }
 
 /// Shows at compile time as which of its four integer types rkyv archives a `u32`.
-trait Layout {
+trait IntegerLayout {
     const BIG_ENDIAN: bool;
     const UNALIGNED: bool;
 }
 
 macro_rules! layout {
     ($($type:ty: $big:literal, $unaligned:literal;)*) => {
-        $(impl Layout for $type { const BIG_ENDIAN: bool = $big; const UNALIGNED: bool = $unaligned; })*
+        $(impl IntegerLayout for $type { const BIG_ENDIAN: bool = $big; const UNALIGNED: bool = $unaligned; })*
     };
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn write(record: &mut [u8], key: &Key, meta: &Meta) {
     let archive_len = u32::try_from(record.len() - LEN).expect("the encoder refuses records over 1 GiB");
     record[0..4].copy_from_slice(&MAGIC);
     record[4] = FORMAT_VERSION;
-    record[5] = Fingerprint::CURRENT.0;
+    record[5] = Layout::CURRENT.0;
     record[6..8].copy_from_slice(&meta.flags.to_le_bytes());
     record[12..16].copy_from_slice(&archive_len.to_le_bytes());
     record[16..24].copy_from_slice(&meta.revision.to_le_bytes());
@@ -162,9 +162,9 @@ pub(crate) fn check(bytes: &[u8], key: &Key) -> Result<(), Error> {
     }
     // Before the checksum: it distinguishes another build, whose checksum is right, from damage, which the next lines catch.
     let (found, expected) = (u32::from_le_bytes(array(header, 8)), checksum(bytes, key));
-    let fingerprint = Fingerprint(header[5]);
-    if fingerprint != Fingerprint::CURRENT && found == expected {
-        return Err(Error::FormatMismatch { found: fingerprint, expected: Fingerprint::CURRENT });
+    let layout = Layout(header[5]);
+    if layout != Layout::CURRENT && found == expected {
+        return Err(Error::FormatMismatch { found: layout, expected: Layout::CURRENT });
     }
     let archive_len = usize::try_from(u32::from_le_bytes(array(header, 12))).unwrap_or(usize::MAX);
     let expected_bytes = LEN.saturating_add(archive_len);
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn this_build_writes_the_default_layout_of_rkyv() {
-        assert_eq!(Fingerprint::CURRENT.to_string(), "rkyv 0.8 little-endian aligned 32-bit");
+        assert_eq!(Layout::CURRENT.to_string(), "rkyv 0.8 little-endian aligned 32-bit");
     }
 
     #[test]

@@ -36,20 +36,24 @@ mod limits;
 mod messagepack;
 mod model;
 mod nested;
+mod parts;
 mod patch;
 mod record;
+mod shape;
+mod stored;
 
 pub use rkyv;
 
 pub use crate::{
     entry::{Entry, EntryRef, Lane},
     error::Error,
-    header::{FORMAT_VERSION, Fingerprint, Meta},
+    header::{FORMAT_VERSION, Layout, Meta},
     limits::Limits,
     model::{Model, ModelChecker, ModelReader, ModelWriter, Stored, Tag},
     nested::{Nested, NestedWriter},
     patch::Patch,
     record::{Record, View},
+    shape::{Fingerprint, Itself, ModelPart, Shape, ShapeField, ShapeVariant},
 };
 pub(crate) use encode::Encoder;
 
@@ -67,5 +71,5 @@ pub const MAX_DEPTH: usize = 64;
 pub mod __derive {
     pub use rkyv;
 
-    pub use crate::{Error, Model, Nested, NestedWriter, Stored, Tag};
+    pub use crate::{Error, Itself, Model, ModelPart, Nested, NestedWriter, Shape, ShapeField, ShapeVariant, Stored, Tag};
 }

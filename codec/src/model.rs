@@ -14,7 +14,8 @@ use rkyv::{
 };
 
 use crate::{
-    Encoder, Entry, EntryRef, Error, Lane, Limits, View, encode::ArchiveWriter, error::ArchiveFault, record::check_archive,
+    Encoder, Entry, EntryRef, Error, Fingerprint, Lane, Limits, ModelPart, View, encode::ArchiveWriter, error::ArchiveFault,
+    record::check_archive,
 };
 
 /// Writes a model: without pointer sharing, into an aligned buffer with a limit.
@@ -80,7 +81,7 @@ impl fmt::Debug for Tag {
 /// #[derive(Model)]
 /// #[model(crate = sessile_codec, version = 2)] // with sessile, no `crate`
 /// struct Profile {
-///     #[model(was = "name")]
+///     #[model(since = 2, was = "name")]
 ///     display_name: String,
 ///     #[model(since = 2, default = 7)]
 ///     theme: u8,
@@ -95,16 +96,20 @@ impl fmt::Debug for Tag {
 ///
 /// # Without the macro
 ///
-/// Add rkyv's three derives and a tag, and set the derives' path to rkyv: `sessile::rkyv`, in a crate that uses sessile. When the
-/// fields change, raise `VERSION`, keep the old shape as a private type, and migrate from it:
+/// Add rkyv's three derives, a shape and a tag, and set the derives' path to rkyv: `sessile::rkyv`, in a crate that uses sessile.
+/// When the fields change, raise `VERSION`, keep the old shape as a private type, and migrate from it:
 ///
 /// ```
-/// use sessile_codec::{Entry, Error, Limits, Model, Stored, Tag, rkyv};
+/// use sessile_codec::{Entry, Error, Limits, Model, ModelPart, Shape, Stored, Tag, rkyv, shape};
 ///
 /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 /// #[rkyv(crate = sessile_codec::rkyv)]
 /// struct ProfileV1 {
 ///     name: String,
+/// }
+///
+/// impl ModelPart for ProfileV1 {
+///     const SHAPE: &'static Shape = shape!(name: String);
 /// }
 /// #
 /// # impl Model for ProfileV1 {
@@ -116,6 +121,10 @@ impl fmt::Debug for Tag {
 /// struct Profile {
 ///     display_name: String, // renamed
 ///     theme: u8,            // added
+/// }
+///
+/// impl ModelPart for Profile {
+///     const SHAPE: &'static Shape = shape!(display_name: String, theme: u8);
 /// }
 ///
 /// impl Model for Profile {
@@ -139,14 +148,16 @@ impl fmt::Debug for Tag {
 /// in one may have an alignment above 16 bytes. A type that contains an `Rc` or `Arc` does not compile as a model. Mark a field
 /// that can contain the model's own type as [`Nested`](crate::Nested), which the macro does by itself.
 pub trait Model:
-    rkyv::Archive<Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>>>
+    ModelPart
+    + Sized
+    + rkyv::Archive<Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>> + rkyv::Deserialize<Self, ModelReader>>
     + for<'a> rkyv::Serialize<ModelWriter<'a>>
     + 'static
 {
     /// Names the model in the file. Two models of one application must not share a tag.
     const TAG: Tag;
 
-    /// Raised whenever the fields change. Default: 1.
+    /// Raised whenever the fields change: their names, their types or their order. Default: 1.
     const VERSION: u16 = 1;
 
     /// Converts a value that an older version of the type stored.
@@ -154,10 +165,7 @@ pub trait Model:
     /// # Errors
     /// Any error that prevents it; the value then counts as absent, and its bytes stay until it is set again. By default,
     /// refuses every version with [`Error::NoMigration`].
-    fn migrate(old: Stored<'_>) -> Result<Self, Error>
-    where
-        Self: Sized,
-    {
+    fn migrate(old: Stored<'_>) -> Result<Self, Error> {
         Err(old.no_migration())
     }
 }
@@ -168,6 +176,7 @@ pub struct Stored<'a> {
     entry: EntryRef<'a>,
     tag: Tag,
     version: u16,
+    fingerprint: Fingerprint,
     wanted: u16,
 }
 
@@ -180,13 +189,15 @@ impl Stored<'_> {
     /// Reads the value as the type it was stored as.
     ///
     /// # Errors
-    /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `Old`.
+    /// [`Error::ShapeChanged`] if the value was stored with another shape than that of `Old`; [`Error::BadArchive`] or
+    /// [`Error::TooDeep`] if the bytes are not an `Old`.
     pub fn read<Old>(&self) -> Result<Old, Error>
     where
-        Old: rkyv::Archive,
+        Old: ModelPart + rkyv::Archive,
         Old::Archived: for<'a> rkyv::bytecheck::CheckBytes<ModelChecker<'a>> + rkyv::Deserialize<Old, ModelReader>,
     {
-        let archived = check_archive::<Old::Archived>(self.entry.bytes)?;
+        check_shape::<Old>(self.tag, self.version, self.fingerprint)?;
+        let archived = check_archive::<Old::Archived>(self.entry.bytes())?;
         deserialize_using(archived, &mut ()).map_err(ArchiveFault::into_error)
     }
 
@@ -200,15 +211,17 @@ impl Stored<'_> {
 impl EntryRef<'_> {
     /// Checks whether a stored value is an `M`, and of which version.
     fn model<M: Model>(&self) -> Result<Found<'_>, Error> {
-        let Lane::Model { tag, version } = self.lane else {
+        let Lane::Model { tag, version, fingerprint } = self.lane else {
             return Err(Error::WrongLane { found: self.lane.name(), expected: "a model" });
         };
         if tag != M::TAG {
             return Err(Error::WrongModel { found: tag, expected: M::TAG });
         }
         match version.cmp(&M::VERSION) {
-            std::cmp::Ordering::Equal => Ok(Found::Current),
-            std::cmp::Ordering::Less => Ok(Found::Older(Stored { entry: *self, tag, version, wanted: M::VERSION })),
+            std::cmp::Ordering::Equal => check_shape::<M>(tag, version, fingerprint).map(|()| Found::Current),
+            std::cmp::Ordering::Less => {
+                Ok(Found::Older(Stored { entry: *self, tag, version, fingerprint, wanted: M::VERSION }))
+            }
             std::cmp::Ordering::Greater => Err(Error::ModelFromFuture { tag, found: version, expected: M::VERSION }),
         }
     }
@@ -217,6 +230,25 @@ impl EntryRef<'_> {
 enum Found<'a> {
     Current,
     Older(Stored<'a>),
+}
+
+/// Checks that a value was stored with the shape of `P`.
+fn check_shape<P: ModelPart>(tag: Tag, version: u16, found: Fingerprint) -> Result<(), Error> {
+    let expected = Fingerprint::of::<P>();
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::ShapeChanged { tag, version, found, expected, field: P::SHAPE.difference(found) })
+}
+
+impl<M: Model> View<M> {
+    /// Copies the model out of the record.
+    ///
+    /// # Errors
+    /// [`Error::BadArchive`] if a value in it cannot be converted, such as a time that this machine's clock cannot represent.
+    pub fn to_model(&self) -> Result<M, Error> {
+        deserialize_using(&**self, &mut ()).map_err(ArchiveFault::into_error)
+    }
 }
 
 impl Entry {
@@ -229,15 +261,17 @@ impl Entry {
             let bytes = encoder.archive(value, limits)?;
             // What is accepted here must be readable later: the same check as a reader's.
             check_archive::<M::Archived>(bytes)?;
-            Ok(Self::new(Lane::Model { tag: M::TAG, version: M::VERSION }, bytes))
+            let fingerprint = Fingerprint::of::<M>();
+            bytes.extend_from_slice(&fingerprint.to_bytes());
+            Ok(Self::new(Lane::Model { tag: M::TAG, version: M::VERSION, fingerprint }, bytes))
         })
     }
 
     /// Reads a model in place. One of an older version is migrated into a new buffer.
     ///
     /// # Errors
-    /// [`Error::WrongLane`], [`Error::WrongModel`], [`Error::ModelFromFuture`], the error of [`Model::migrate`], and
-    /// [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `M`.
+    /// [`Error::WrongLane`], [`Error::WrongModel`], [`Error::ModelFromFuture`], [`Error::ShapeChanged`], the error of
+    /// [`Model::migrate`], and [`Error::BadArchive`] or [`Error::TooDeep`] if the bytes are not an `M`.
     pub fn view<M: Model>(&self) -> Result<View<M>, Error> {
         self.clone().into_view()
     }

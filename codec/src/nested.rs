@@ -20,7 +20,7 @@ use crate::{ModelWriter, encode::ArchiveWriter, error::ArchiveFault};
 ///
 /// # Examples
 /// ```
-/// use sessile_codec::{Entry, Error, Limits, Model, Nested, NestedWriter, Tag, rkyv};
+/// use sessile_codec::{Entry, Error, Itself, Limits, Model, ModelPart, Nested, NestedWriter, Shape, Tag, rkyv, shape};
 ///
 /// #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 /// #[rkyv(
@@ -33,6 +33,10 @@ use crate::{ModelWriter, encode::ArchiveWriter, error::ArchiveFault};
 ///     text: String,
 ///     #[rkyv(omit_bounds, with = Nested)]
 ///     answers: Vec<Comment>,
+/// }
+///
+/// impl ModelPart for Comment {
+///     const SHAPE: &'static Shape = shape!(text: String, answers: Vec<Itself>);
 /// }
 ///
 /// impl Model for Comment {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: changes are sorted by key, one for each key. Applying copies the bytes of untouched entries and decodes nothing.
 
-use crate::{Encoder, Entry, Error, Key, Limits, Meta, Record, record::NewEntry};
+use crate::{Encoder, Entry, Error, Key, Limits, Meta, Record, stored::NewEntry};
 
 /// Changes to a session that are not in its record yet.
 #[derive(Clone, Debug, Default)]

@@ -8,41 +8,90 @@
 //! Knows nothing of time, key rings or disks.
 #![allow(unsafe_code)]
 
-use std::{fmt, hint::black_box, marker::PhantomData, mem::MaybeUninit, num::NonZeroUsize, ops::Deref, sync::Arc};
-
-use rkyv::{
-    Archive, Place, Portable, Serialize,
-    api::{access_with_context, root_position},
-    bytecheck::CheckBytes,
-    rancor::Fallible,
-    ser::{Allocator, Writer, WriterExt},
-    string::{ArchivedString, StringResolver},
-    vec::{ArchivedVec, VecResolver},
-    with::{ArchiveWith, SerializeWith},
+use std::{
+    cell::UnsafeCell,
+    fmt,
+    hint::black_box,
+    marker::PhantomData,
+    mem::MaybeUninit,
+    num::{NonZeroU64, NonZeroUsize},
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::{Entry, EntryRef, Error, Key, Lane, MAX_DEPTH, Meta, Model, Tag, error::ArchiveFault, header, model::ModelChecker};
+use rkyv::{
+    Portable,
+    api::{access_with_context, root_position},
+    bytecheck::CheckBytes,
+    string::ArchivedString,
+    vec::ArchivedVec,
+};
+
+use crate::{
+    Entry, EntryRef, Error, Key, MAX_DEPTH, Meta, Model, error::ArchiveFault, header, model::ModelChecker, stored::StoredEntry,
+};
+
+/// Values are aligned so. Nothing in a model may need more.
+pub(crate) const ALIGNMENT: usize = 16;
 
 /// Sixteen bytes at a multiple of sixteen.
-#[derive(Clone, Copy)]
 #[repr(C, align(16))]
-struct Block([u8; 16]);
+struct Block(UnsafeCell<[u8; ALIGNMENT]>);
 
-/// Immutable bytes, 16-aligned and shared: one allocation holds the counts and the bytes.
+/// Immutable bytes, 16-aligned and shared: one allocation holds the counts, the bytes and, in its last eight, a [`Passed`].
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<[Block]>);
 
+// SAFETY: what is shared is the bytes, which nothing writes to while there is more than one reference to the buffer, and the last
+// eight, which are only accessed as an atomic number.
+unsafe impl Send for Buffer {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Buffer {}
+
+/// A check that a value in a buffer has passed: where the value begins, and the code that accepted it.
+///
+/// Bytes that this code accepted once it accepts again, because they do not change. The address of the code stands for the check:
+/// two checks that the linker has merged are the same code, so one accepts what the other accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Passed(NonZeroU64);
+
+impl Passed {
+    /// The check for a `T` of a value that begins at `start`.
+    fn of<T>(start: usize) -> Option<Self>
+    where
+        T: Portable + for<'c> CheckBytes<ModelChecker<'c>>,
+    {
+        let check: fn(&[u8]) -> Result<&T, Error> = check_archive;
+        Self::new(start, check as usize)
+    }
+
+    /// Returns `None` for what does not fit into eight bytes: a value beyond the first MiB of its record, or an address of more
+    /// than 48 bits.
+    fn new(start: usize, check: usize) -> Option<Self> {
+        let block = u16::try_from(start / ALIGNMENT).ok()?;
+        let check = u64::try_from(check).ok().filter(|check| check >> 48 == 0)?;
+        NonZeroU64::new(check << 16 | u64::from(block)).map(Self)
+    }
+}
+
 impl Buffer {
+    /// Length of the [`Passed`] at the end.
+    const PASSED_LEN: usize = size_of::<AtomicU64>();
+
     /// Copies `bytes`, padded with zeros to whole blocks.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let mut buffer = Arc::new_uninit_slice(bytes.len().div_ceil(size_of::<Block>()));
+        let mut buffer = Arc::new_uninit_slice((bytes.len() + Self::PASSED_LEN).div_ceil(size_of::<Block>()));
         let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("the new buffer is not shared yet");
-        if let Some(last) = blocks.last_mut() {
-            last.write(Block([0; 16]));
+        // The bytes end in the last block or, if there is no room for the check after them, in the one before.
+        for block in blocks.iter_mut().rev().take(2) {
+            block.write(Block(UnsafeCell::new([0; ALIGNMENT])));
         }
         // In one piece: a copy by blocks, with an iterator, took a third of the time to write a record.
         // SAFETY: `blocks` has room for `bytes`, by the division above, is new and so overlaps nothing, and a `Block` is sixteen
-        // bytes of any content. `bytes` fill every block but the end of the last one, which was filled with zeros before.
+        // bytes of any content. `bytes` fill every block but the last two, which were filled with zeros before.
         let buffer = unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), blocks.as_mut_ptr().cast(), bytes.len());
             buffer.assume_init()
@@ -53,107 +102,38 @@ impl Buffer {
     /// Returns the bytes for writing, to the code that has just made the buffer.
     fn bytes_mut(&mut self) -> &mut [u8] {
         let blocks = Arc::get_mut(&mut self.0).expect("the new buffer is not shared yet");
+        let len = size_of_val(blocks) - Self::PASSED_LEN;
         // SAFETY: as in `bytes`, and no other code reads or writes: `get_mut` returned the only reference.
-        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
+        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), len) }
     }
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: a `Block` is sixteen initialised bytes without padding (`repr(C, align(16))` over `[u8; 16]`, size pinned by
-        // a test), so `len` blocks are `16 * len` readable bytes; they live as long as `self` and nothing writes to them.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * size_of::<Block>()) }
+        // a test), and there is at least one, so this many bytes are readable; they live as long as `self`. Nothing writes to
+        // them: `passed` accesses only those after them, and `bytes_mut` needs the only reference.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.memory_bytes() - Self::PASSED_LEN) }
+    }
+
+    /// Returns the size of the buffer in memory, without the counts.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.0.len() * size_of::<Block>()
+    }
+
+    /// Returns the last check that a value in this buffer passed, 0 if there is none.
+    fn passed(&self) -> &AtomicU64 {
+        // SAFETY: the last eight bytes of the last block are inside an `UnsafeCell`, 8-aligned because a block is 16-aligned, and
+        // initialised. They live as long as `self`, and are accessed only here: `bytes` and `bytes_mut` end before them.
+        unsafe {
+            AtomicU64::from_ptr(self.0.as_ptr().cast::<u8>().add(self.memory_bytes() - Self::PASSED_LEN).cast_mut().cast())
+        }
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Session values are private: a log may contain only a size.
-        write!(f, "Buffer({} bytes)", self.0.len() * size_of::<Block>())
-    }
-}
-
-/// One entry that is being written into an archive.
-#[derive(Archive, Serialize)]
-#[rkyv(archived = StoredEntryOf)]
-pub(crate) struct NewEntry<'a> {
-    #[rkyv(with = AsText)]
-    key: &'a str,
-    #[rkyv(with = AsAlignedBytes)]
-    bytes: &'a [u8],
-    tag: [u8; 8],
-    version: u16,
-    lane: u8,
-    // Named, so that the archive has no padding with undefined content.
-    zero: u8,
-}
-
-/// An entry in an archive. The lifetime comes from the borrowed form; nothing in it borrows.
-type StoredEntry = StoredEntryOf<'static>;
-
-impl<'a> NewEntry<'a> {
-    pub(crate) fn new(key: &'a str, entry: EntryRef<'a>) -> Self {
-        let (tag, version) = match entry.lane {
-            Lane::Model { tag, version } => (tag, version),
-            // A serde value has no tag: its time of expiry is in the same bytes.
-            Lane::Serde | Lane::SerdeExplicit => (Tag::from_bytes(entry.until_ms.to_le_bytes()), 0),
-        };
-        Self { key, bytes: entry.bytes, tag: tag.to_bytes(), version, lane: entry.lane.code(), zero: 0 }
-    }
-}
-
-impl StoredEntry {
-    fn lane(&self) -> Option<Lane> {
-        Lane::from_parts(self.lane, Tag::from_bytes(self.tag), self.version.to_native())
-    }
-
-    /// Whether it is an entry as written by [`NewEntry::new`]. So bytes that are zero now stay free for a later format.
-    fn is_well_formed(&self) -> bool {
-        let fits_lane = self.lane().is_some_and(|lane| matches!(lane, Lane::Model { .. }) || self.version.to_native() == 0);
-        fits_lane && self.zero == 0 && self.bytes.as_ptr().addr().is_multiple_of(align_of::<Block>())
-    }
-
-    fn as_ref(&self) -> EntryRef<'_> {
-        let lane = self.lane().expect("`Record::check` refuses entries of an unknown lane");
-        let until_ms = if matches!(lane, Lane::Model { .. }) { 0 } else { u64::from_le_bytes(self.tag) };
-        EntryRef { lane, bytes: self.bytes.as_slice(), until_ms }
-    }
-}
-
-/// Archives a borrowed text as rkyv archives a `String`.
-struct AsText;
-
-impl ArchiveWith<&str> for AsText {
-    type Archived = ArchivedString;
-    type Resolver = StringResolver;
-
-    fn resolve_with(field: &&str, resolver: Self::Resolver, out: Place<Self::Archived>) {
-        ArchivedString::resolve_from_str(field, resolver, out);
-    }
-}
-
-impl<S: Fallible<Error = ArchiveFault> + Writer + ?Sized> SerializeWith<&str, S> for AsText {
-    fn serialize_with(field: &&str, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
-        ArchivedString::serialize_from_str(field, serializer)
-    }
-}
-
-/// Archives borrowed bytes 16-aligned, so that they can be an archive themselves.
-struct AsAlignedBytes;
-
-impl ArchiveWith<&[u8]> for AsAlignedBytes {
-    type Archived = ArchivedVec<u8>;
-    type Resolver = VecResolver;
-
-    fn resolve_with(field: &&[u8], resolver: Self::Resolver, out: Place<Self::Archived>) {
-        ArchivedVec::resolve_from_len(field.len(), resolver, out);
-    }
-}
-
-impl<S: Fallible<Error = ArchiveFault> + Allocator + Writer + ?Sized> SerializeWith<&[u8], S> for AsAlignedBytes {
-    fn serialize_with(field: &&[u8], serializer: &mut S) -> Result<Self::Resolver, S::Error> {
-        let position = serializer.align(align_of::<Block>())?;
-        serializer.write(field)?;
-        Ok(VecResolver::from_pos(position))
+        write!(f, "Buffer({} bytes)", self.bytes().len())
     }
 }
 
@@ -188,13 +168,13 @@ fn key_forms<'a>(entries: &[StoredEntry], bytes: &'a [u8]) -> impl Iterator<Item
 type Body = ArchivedVec<StoredEntry>;
 
 /// Checks that `bytes` are an archived `T`, at most [`MAX_DEPTH`] levels deep, and returns it.
-pub(crate) fn check_archive<'a, T>(bytes: &'a [u8]) -> Result<&'a T, Error>
+pub(crate) fn check_archive<T>(bytes: &[u8]) -> Result<&T, Error>
 where
     T: Portable + for<'c> CheckBytes<ModelChecker<'c>>,
 {
     // rkyv refuses the level that reaches its limit, so it gets one more than we allow.
     const DEPTH: NonZeroUsize = NonZeroUsize::new(MAX_DEPTH + 1).expect("the limit is not zero");
-    const { assert!(align_of::<T>() <= align_of::<Block>(), "values are 16-aligned: nothing in a model may need more") };
+    const { assert!(align_of::<T>() <= ALIGNMENT, "values are 16-aligned: nothing in a model may need more") };
     let mut validator = rkyv::validation::archive::ArchiveValidator::with_max_depth(bytes, Some(DEPTH));
     access_with_context::<T, _, ArchiveFault>(bytes, &mut validator).map_err(ArchiveFault::into_error)
 }
@@ -244,6 +224,13 @@ impl Record {
         &self.0.bytes()[..header::LEN + self.archive_len()]
     }
 
+    /// Returns the memory that the record takes: its bytes, padded, and what is known of them. The counts of who shares it are not
+    /// in it.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
     /// Returns the record's metadata.
     #[must_use]
     #[inline]
@@ -268,8 +255,8 @@ impl Record {
     #[must_use]
     pub fn into_entry(self, key: &str) -> Option<Entry> {
         let entry = self.find(key)?.as_ref();
-        let start = entry.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
-        let (lane, len, until_ms) = (entry.lane, entry.bytes.len(), entry.until_ms);
+        let start = entry.stored.as_ptr().addr() - self.0.bytes().as_ptr().addr();
+        let (lane, len, until_ms) = (entry.lane, entry.stored.len(), entry.until_ms);
         Some(Entry { lane, buffer: self.0, start, len, until_ms })
     }
 
@@ -315,17 +302,17 @@ impl Record {
         let mut buffer = None;
         for (name, new) in changes {
             let old = self.find(name)?.as_ref();
-            if (old.lane, old.until_ms, old.bytes.len()) != (new.lane, new.until_ms, new.bytes.len()) {
+            if (old.lane, old.until_ms, old.stored.len()) != (new.lane, new.until_ms, new.stored.len()) {
                 return None;
             }
             // Only now: most patches that do not fit end at their first key.
             let buffer = buffer.get_or_insert_with(|| Buffer::copy_of(self.bytes()));
-            if new.bytes.is_empty() {
+            if new.stored.is_empty() {
                 // The position of an empty value may be outside the record.
                 continue;
             }
-            let start = old.bytes.as_ptr().addr() - self.0.bytes().as_ptr().addr();
-            buffer.bytes_mut()[start..start + new.bytes.len()].copy_from_slice(new.bytes);
+            let start = old.stored.as_ptr().addr() - self.0.bytes().as_ptr().addr();
+            buffer.bytes_mut()[start..start + new.stored.len()].copy_from_slice(new.stored);
         }
         Some(self.sealed(buffer?, key, meta))
     }
@@ -416,8 +403,15 @@ pub struct View<M: Model> {
 impl<M: Model> View<M> {
     /// Checks that `entry` is an archived `M`.
     pub(crate) fn check(entry: Entry) -> Result<Self, Error> {
-        check_archive::<M::Archived>(entry.as_ref().bytes)?;
-        Ok(Self { buffer: entry.buffer, start: entry.start, len: entry.len, model: PhantomData })
+        let bytes = entry.as_ref().bytes();
+        let (len, passed) = (bytes.len(), Passed::of::<M::Archived>(entry.start));
+        let known = entry.buffer.passed();
+        // Relaxed: what the number says of the bytes is true on every thread that can read them.
+        if passed.is_none_or(|passed| known.load(Ordering::Relaxed) != passed.0.get()) {
+            check_archive::<M::Archived>(bytes)?;
+            known.store(passed.map_or(0, |passed| passed.0.get()), Ordering::Relaxed);
+        }
+        Ok(Self { buffer: entry.buffer, start: entry.start, len, model: PhantomData })
     }
 }
 
@@ -427,7 +421,8 @@ impl<M: Model> Deref for View<M> {
     fn deref(&self) -> &M::Archived {
         let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
         // SAFETY: `View::check`, the only way to create a `View` except by a clone, ran the depth-limited bytecheck for
-        // `M::Archived` on exactly these bytes at this address, and nothing writes to a buffer.
+        // `M::Archived` on exactly these bytes at this address, or found that the same code had accepted them, and nothing
+        // writes to the bytes of a buffer.
         unsafe { access_unchecked::<M::Archived>(bytes) }
     }
 }
@@ -455,32 +450,4 @@ unsafe fn access_unchecked<T: Portable>(bytes: &[u8]) -> &T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_are_bytes_and_nothing_else() {
-        assert_eq!((size_of::<Block>(), align_of::<Block>()), (16, 16));
-        assert_eq!((size_of::<StoredEntry>(), align_of::<StoredEntry>()), (28, 4));
-    }
-
-    #[test]
-    fn a_record_is_two_words_and_can_be_sent_and_shared() {
-        fn sendable<T: Send + Sync + 'static>() {}
-        sendable::<Record>();
-        sendable::<Entry>();
-        assert_eq!(size_of::<Record>(), 2 * size_of::<usize>());
-    }
-
-    #[test]
-    fn a_buffer_is_aligned_and_padded_with_zeros() {
-        for len in 0..70_u8 {
-            let bytes: Vec<u8> = (0..len).map(|n| n | 0x80).collect();
-            let buffer = Buffer::copy_of(&bytes);
-            assert_eq!(buffer.bytes().as_ptr().addr() % 16, 0);
-            assert_eq!(buffer.bytes().len(), bytes.len().next_multiple_of(16));
-            assert_eq!(&buffer.bytes()[..bytes.len()], bytes);
-            assert!(buffer.bytes()[bytes.len()..].iter().all(|byte| *byte == 0));
-        }
-    }
-}
+mod tests;

@@ -83,7 +83,7 @@ impl From<Other> for Content {
 impl Content {
     pub(super) fn cost_bytes(&self) -> usize {
         match self {
-            Self::Live(record) => record.bytes().len().next_multiple_of(16) + OVERHEAD_BYTES,
+            Self::Live(record) => record.memory_bytes() + OVERHEAD_BYTES,
             Self::Other(_) => 0,
         }
     }

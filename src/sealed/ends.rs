@@ -3,7 +3,7 @@
 #[cfg(all(test, feature = "test-util"))]
 mod tests;
 
-use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Meta, Model, ModelPart, Patch, Record, Shape, Tag, rkyv, shape};
 
 use super::{
     super::{CommitOptions, Committed, Found, LoadedRecord, NewKey, Put, Store, count},
@@ -29,6 +29,10 @@ const LEFT_FOR: &str = "sessile.sealed";
 struct LeftFor {
     key: [u8; 16],
     epoch: u64,
+}
+
+impl ModelPart for LeftFor {
+    const SHAPE: &'static Shape = shape!(key: [u8; 16], epoch: u64);
 }
 
 impl Model for LeftFor {

@@ -26,7 +26,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use sessile_codec::{Entry, Limits, Meta, Model, Patch, Record, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Meta, Model, ModelPart, Patch, Record, Shape, Tag, rkyv, shape};
 
 pub(crate) use self::ends::{Opened, SealedEnd, SealedId, has_left};
 use super::Store;
@@ -61,6 +61,16 @@ struct StoredRevocation {
     grace_ms: u64,
     to: Option<[u8; 16]>,
     of_nobody: bool,
+}
+
+impl ModelPart for StoredRevocation {
+    const SHAPE: &'static Shape = shape!(kind: u8,
+        epoch: u64,
+        least: u64,
+        kept: Option<u64>,
+        grace_ms: u64,
+        to: Option<[u8; 16]>,
+        of_nobody: bool);
 }
 
 impl Model for StoredRevocation {

@@ -167,6 +167,25 @@ impl Scope {
         self.session.view(&self.whole(key))
     }
 
+    /// See [`Session::model`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn model<M: Model>(&self, key: &str) -> Result<Option<M>, Error> {
+        self.session.model(&self.whole(key))
+    }
+
+    /// See [`Session::update_model`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn update_model<M>(&self, key: &str, change: impl FnMut(&mut M) + Send + 'static) -> Result<M, Error>
+    where
+        M: Model + Default,
+    {
+        self.session.update_model(&self.whole(key), change)
+    }
+
     /// See [`Session::entry`].
     pub fn entry(&self, key: &str) -> Option<Entry> {
         self.session.entry(&self.whole(key))

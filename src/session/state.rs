@@ -21,8 +21,8 @@ use crate::{
     token::Key,
 };
 
-/// The most bytes that an entry adds to a record beyond its key and value: 28 for its row, 15 to align the value, and some
-/// spare.
+/// The most bytes that an entry adds to a record beyond its key and value: 28 for its row, 15 to align the value, 8 for a model's
+/// fingerprint, and some spare.
 const MOST_ENTRY_OVERHEAD_BYTES: usize = 64;
 /// The most bytes of a record without entries: its header of 96, and an empty list.
 const MOST_EMPTY_BYTES: usize = 128;

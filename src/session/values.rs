@@ -1,15 +1,12 @@
 //! Reads, sets and removes a session's values.
 
-use sessile_codec::{Entry, EntryRef, Model, View};
+use sessile_codec::{Entry, EntryRef};
 
-#[cfg(feature = "serde")]
-use super::state::is_same;
-use super::{Session, check_key, merge::is_over};
-use crate::{Error, log};
+use super::{Session, check_key, merge::is_over, state::is_same};
+use crate::Error;
 
 /// How often [`Session::update`] recomputes a value because another clone of the session wrote the key meanwhile. Enough for as
 /// many threads on one session; a closure that writes the key itself must not loop forever.
-#[cfg(feature = "serde")]
 const MOST_TRIES: u32 = 1000;
 
 impl Session {
@@ -146,14 +143,28 @@ impl Session {
     where
         T: serde_core::Serialize + serde_core::de::DeserializeOwned,
     {
+        let limits = *self.store().limits();
+        self.update_entry(key, move |old| {
+            let value = change(old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?);
+            let entry = Entry::serde(&value, &limits)?;
+            Ok((value, entry))
+        })
+    }
+
+    /// Sets the value under `key` to what `compute` makes of the current one, now, and again at commit if another request wrote
+    /// it meanwhile. Returns the value that was made now.
+    pub(super) fn update_entry<T>(
+        &self,
+        key: &str,
+        mut compute: impl FnMut(Option<&Entry>) -> Result<(T, Entry), Error> + Send + 'static,
+    ) -> Result<T, Error> {
         check_key(key)?;
         let limits = *self.store().limits();
         let mut tries = 0..MOST_TRIES;
         loop {
             let old = self.entry(key);
             // Without the session's lock: this runs the application's code.
-            let value = change(old.as_ref().map_or(Ok(None), |entry| value_of(entry.as_ref()))?);
-            let entry = Entry::serde(&value, &limits)?;
+            let (value, entry) = compute(old.as_ref())?;
             let mut state = self.state();
             let now = state.get_ref(key).filter(|entry| self.is_current(*entry));
             let is_unchanged = match (&old, now) {
@@ -164,91 +175,9 @@ impl Session {
             if !is_unchanged && tries.next().is_some() {
                 continue;
             }
-            let again = move |old: Option<&Entry>| {
-                let old = old.map_or(Ok(None), |entry| value_of(entry.as_ref()))?;
-                Ok(Some(Entry::serde(&change(old), &limits)?))
-            };
+            let again = move |old: Option<&Entry>| compute(old).map(|(_, entry)| Some(entry));
             state.update(key, Some(entry), Box::new(again), &limits)?;
             return Ok(value);
-        }
-    }
-
-    /// Sets the value under `key`, as a [`Model`], which is read in place and survives changes of its type.
-    ///
-    /// # Examples
-    /// ```
-    /// use sessile::Model;
-    ///
-    /// #[derive(Model)]
-    /// struct Profile {
-    ///     name: String,
-    /// }
-    ///
-    /// # let session = sessile::testing::session();
-    /// session.insert_model("profile", &Profile { name: "Ada".to_owned() })?;
-    /// let profile = session.view::<Profile>("profile")?.unwrap();
-    /// assert_eq!(profile.name, "Ada");
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// See [`insert`](Self::insert).
-    pub fn insert_model<M: Model>(&self, key: &str, model: &M) -> Result<(), Error> {
-        check_key(key)?;
-        let entry = Entry::model(model, self.store().limits())?;
-        self.state().set(key, entry, self.store().limits())
-    }
-
-    /// Returns a view of the model under `key`, read in place; `None` if there is none.
-    ///
-    /// A model of an older version is [migrated](Model::migrate), and stored in the new version with the session's next change.
-    /// One that this build cannot read, because its version is newer or cannot be migrated, reads as absent and is counted in
-    /// [`Stats::unreadable`](crate::Stats). Its bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
-    ///
-    /// # Errors
-    /// [`Error::Codec`] if the stored value is another model or a serde value.
-    ///
-    /// # Examples
-    /// ```
-    /// use sessile::Model;
-    ///
-    /// #[derive(Model)]
-    /// struct Cart {
-    ///     items: Vec<u64>,
-    /// }
-    ///
-    /// # let session = sessile::testing::session();
-    /// assert!(session.view::<Cart>("cart")?.is_none());
-    /// session.insert_model("cart", &Cart { items: vec![7, 9] })?;
-    /// assert_eq!(session.view::<Cart>("cart")?.unwrap().items.len(), 2);
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
-        check_key(key)?;
-        let Some(entry) = self.state().get(key) else { return Ok(None) };
-        // Without the session's lock: a migration is the application's code.
-        let viewed = match entry.upgraded::<M>() {
-            Ok(None) => entry.into_view(),
-            Ok(Some(upgraded)) => {
-                let viewed = upgraded.view();
-                self.state().note_migrated(key, &entry, upgraded);
-                viewed
-            }
-            Err(error) => Err(error),
-        };
-        match viewed {
-            Ok(view) => Ok(Some(view)),
-            // The caller asks for another type than was stored: no deploy makes that right.
-            Err(error @ (sessile_codec::Error::WrongLane { .. } | sessile_codec::Error::WrongModel { .. })) => {
-                Err(error.into())
-            }
-            Err(error) => {
-                self.store().note_unreadable();
-                if let Some(handle) = self.handle() {
-                    log::unreadable_value(handle, &error);
-                }
-                Ok(None)
-            }
         }
     }
 

@@ -24,6 +24,7 @@ pub(super) struct Counters {
     pub(super) expired: AtomicU64,
     pub(super) corrupt: AtomicU64,
     pub(super) unreadable: AtomicU64,
+    pub(super) shape_changed: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) limited: AtomicU64,
     pub(super) sealed: AtomicU64,

@@ -18,7 +18,8 @@ impl Store {
     /// | `sessile.requests` | | `outcome`: hit, miss, forged, ambiguous, expired; with hit also `tier`: memory, disk |
     /// | `sessile.commits` | | `outcome`: stored, dropped, refused |
     /// | `sessile.syncs`, `sessile.evictions`, `sessile.limited`, `sessile.swept` | | |
-    /// | `sessile.corrupt_records`, `sessile.unreadable_values`, `sessile.quarantined_records`, `sessile.torn_writes` | | |
+    /// | `sessile.corrupt_records`, `sessile.quarantined_records`, `sessile.torn_writes` | | |
+    /// | `sessile.unreadable_values`, `sessile.changed_shapes` | | |
     /// | `sessile.sessions` | | `tier`: all, memory, disk |
     /// | `sessile.memory.usage`, `sessile.memory.limit`, `sessile.file.size`, `sessile.journal.size` | By | |
     /// | `sessile.degraded` | | 1 while the disk refuses to work |
@@ -56,6 +57,7 @@ fn publish(stats: &Stats, name: &str) {
     total("sessile.swept", stats.swept, &[]);
     total("sessile.corrupt_records", stats.corrupt, &[]);
     total("sessile.unreadable_values", stats.unreadable, &[]);
+    total("sessile.changed_shapes", stats.shape_changed, &[]);
     total("sessile.quarantined_records", stats.quarantined, &[]);
     total("sessile.torn_writes", stats.torn_writes, &[]);
 
@@ -95,6 +97,11 @@ fn describe() {
         "sessile.unreadable_values",
         Unit::Count,
         "Times a stored value could not be read as the model asked for"
+    );
+    describe_counter!(
+        "sessile.changed_shapes",
+        Unit::Count,
+        "Times a stored model had other fields than its version has in this build"
     );
     describe_counter!("sessile.quarantined_records", Unit::Count, "Damaged records that were put aside");
     describe_counter!("sessile.torn_writes", Unit::Count, "Writes that a crash had cut short");
@@ -205,6 +212,7 @@ mod tests {
             torn_writes: 27,
             replayed: 28,
             degraded: true,
+            shape_changed: 29,
         }
     }
 
@@ -234,6 +242,7 @@ mod tests {
                 ("sessile.swept store=main", 11),
                 ("sessile.corrupt_records store=main", 13),
                 ("sessile.unreadable_values store=main", 14),
+                ("sessile.changed_shapes store=main", 29),
                 ("sessile.quarantined_records store=main", 26),
                 ("sessile.torn_writes store=main", 27),
             ])

@@ -2,19 +2,11 @@
 
 use sessile::{
     Ack, Builder, Cookie, Error, Flash, Handle, Model, Session, SessionInfo, SessionLayer, Stats, Store, Tier, Token, View,
-    error::Cause,
-    model::{Entry, Tag},
-    rkyv,
-    web::CookieError,
+    error::Cause, model::Entry, web::CookieError,
 };
 
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile::rkyv)]
+#[derive(Model)]
 struct Name(String);
-
-impl Model for Name {
-    const TAG: Tag = Tag::new("name");
-}
 
 fn is_shareable<T: Send + Sync + 'static>() {}
 

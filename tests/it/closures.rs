@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sessile::{Error, Model, Session, Store, model::Tag, rkyv};
+use sessile::{Error, Model, Session, Store};
 
 use crate::support::saved;
 
@@ -268,32 +268,23 @@ fn an_update_that_writes_its_own_key_comes_to_an_end() {
 static MIGRATED_BY: Mutex<Option<Session>> = Mutex::new(None);
 static MIGRATIONS: AtomicU32 = AtomicU32::new(0);
 
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile::rkyv)]
+#[derive(Model)]
+#[model(name = "migrated")]
 struct Old {
     n: u64,
 }
 
-impl Model for Old {
-    const TAG: Tag = Tag::new("migrated");
-}
-
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile::rkyv)]
+#[derive(Model)]
+#[model(name = "migrated", version = 2, migrate = migrate_old)]
 struct New {
     n: u64,
     at: String,
 }
 
-impl Model for New {
-    const TAG: Tag = Old::TAG;
-    const VERSION: u16 = 2;
-
-    fn migrate(old: sessile::model::Stored<'_>) -> Result<Self, sessile::error::CodecError> {
-        let session = MIGRATED_BY.lock().unwrap().clone().unwrap();
-        session.insert("migrations", MIGRATIONS.fetch_add(1, Ordering::Relaxed) + 1).unwrap();
-        Ok(Self { n: old.read::<Old>()?.n, at: session.get("at").unwrap().unwrap() })
-    }
+fn migrate_old(old: sessile::model::Stored<'_>) -> Result<New, sessile::error::CodecError> {
+    let session = MIGRATED_BY.lock().unwrap().clone().unwrap();
+    session.insert("migrations", MIGRATIONS.fetch_add(1, Ordering::Relaxed) + 1).unwrap();
+    Ok(New { n: old.read::<Old>()?.n, at: session.get("at").unwrap().unwrap() })
 }
 
 #[test]

@@ -1,67 +1,40 @@
 //! G10: a deploy that changes a model migrates or drops that one value, reports it, and logs no user out.
 
-use sessile::{
-    Error, Model,
-    error::CodecError,
-    model::{Lane, Stored, Tag},
-    rkyv,
-};
+use sessile::{Error, error::CodecError, model::Lane};
 
 use crate::support::{OnDisk, n_of, saved};
 
 /// The models of one key in three releases of an application.
 mod v1 {
-    use super::{Model, Tag, rkyv};
-
-    #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    #[rkyv(crate = sessile::rkyv)]
+    #[derive(sessile::Model)]
     pub(crate) struct Profile {
         pub name: String,
         pub legacy: u64,
     }
-
-    impl Model for Profile {
-        const TAG: Tag = Tag::new("profile");
-    }
 }
 
 mod v2 {
-    use super::{CodecError, Model, Stored, Tag, rkyv, v1};
-
     /// `name` was renamed, `theme` added, `legacy` removed.
-    #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    #[rkyv(crate = sessile::rkyv)]
+    #[derive(sessile::Model)]
+    #[model(version = 2, removed(legacy: u64, until = 2, after = "display_name"))]
     pub(crate) struct Profile {
+        #[model(since = 2, was = "name")]
         pub display_name: String,
+        #[model(since = 2, default = 3)]
         pub theme: u8,
-    }
-
-    impl Model for Profile {
-        const TAG: Tag = Tag::new("profile");
-        const VERSION: u16 = 2;
-
-        fn migrate(old: Stored<'_>) -> Result<Self, CodecError> {
-            match old.version() {
-                1 => old.read::<v1::Profile>().map(|v1| Self { display_name: v1.name, theme: 3 }),
-                _ => Err(old.no_migration()),
-            }
-        }
     }
 }
 
 mod v3 {
-    use super::{Model, Tag, rkyv};
-
     /// Cannot read the older ones.
-    #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    #[rkyv(crate = sessile::rkyv)]
+    #[derive(sessile::Model)]
+    #[model(version = 3, migrate = refuse)]
     pub(crate) struct Profile {
         pub id: u64,
     }
 
-    impl Model for Profile {
-        const TAG: Tag = Tag::new("profile");
-        const VERSION: u16 = 3;
+    fn refuse(old: sessile::model::Stored<'_>) -> Result<Profile, sessile::error::CodecError> {
+        Err(old.no_migration())
     }
 }
 

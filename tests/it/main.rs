@@ -9,6 +9,7 @@ mod closures;
 mod cookies;
 mod corpus;
 mod csrf;
+mod derived_models;
 mod documents;
 #[cfg(feature = "encryption")]
 mod encryption;

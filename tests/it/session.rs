@@ -2,28 +2,18 @@
 
 use std::time::Duration;
 
-use sessile::{Durability, Error, Model, Session, Store, Tier, error::CodecError, model::Tag, rkyv, testing};
+use sessile::{Durability, Error, Model, Session, Store, Tier, error::CodecError, testing};
 
 use crate::support::{DAY, OnDisk, n_of, saved};
 
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile::rkyv)]
+#[derive(Model)]
 struct Cart {
     items: Vec<u32>,
 }
 
-impl Model for Cart {
-    const TAG: Tag = Tag::new("cart");
-}
-
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile::rkyv)]
+#[derive(Model)]
 struct Profile {
     age: u32,
-}
-
-impl Model for Profile {
-    const TAG: Tag = Tag::new("profile");
 }
 
 type Call = fn(&Session);

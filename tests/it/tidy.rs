@@ -178,6 +178,7 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
                 "src/session/reserved/",
                 "src/sealed/ends.rs",
                 "src/sealed/revoked.rs",
+                "src/testing/models/tests.rs",
             ],
         ),
         ("chacha20poly1305", &["src/keys/seal.rs"]),
@@ -208,7 +209,9 @@ fn the_database_the_tables_and_the_archives_stay_in_their_places() {
 
 #[test]
 fn the_codec_knows_nothing_of_files_clocks_chance_and_locks() {
-    for (file, text) in files("codec/src").into_iter().filter(|(file, _)| !file.ends_with("/tests.rs")) {
+    // `parts.rs` lists the types that a model can contain, which times and addresses are.
+    let is_exempt = |file: &str| file.ends_with("/tests.rs") || file == "codec/src/parts.rs";
+    for (file, text) in files("codec/src").into_iter().filter(|(file, _)| !is_exempt(file)) {
         for word in words(&code(&text)) {
             let is_known =
                 matches!(word, "fs" | "net" | "thread" | "time" | "SystemTime" | "Instant" | "Mutex" | "RwLock" | "getrandom");
@@ -250,7 +253,10 @@ fn no_file_gets_too_long_to_read() {
 #[test]
 fn every_file_says_what_it_decides() {
     for directory in ["src", "codec/src", "crates", "tests"] {
-        for (file, text) in files(directory) {
+        // A program wrote that one, for `include!`.
+        for (file, text) in
+            files(directory).into_iter().filter(|(file, _)| file != "crates/derive/tests/histories/generated.rs")
+        {
             assert!(text.starts_with("//!"), "{file} begins without a `//!` comment");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::fuzz::{patch, record, round_trip};
+use crate::fuzz::{model, patch, record, round_trip};
 
 /// Runs `body` over the files in `fuzz/corpus/{target}`.
 #[track_caller]
@@ -24,6 +24,11 @@ fn the_corpus_of_record_passes() {
 #[test]
 fn the_corpus_of_round_trip_passes() {
     run("round_trip", round_trip::run);
+}
+
+#[test]
+fn the_corpus_of_model_passes() {
+    run("model", model::run);
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn a_model_that_does_not_say_that_it_nests_is_refused_too() {
 fn models_are_read_down_to_64_levels() {
     on_a_small_stack(|| {
         let view = |links| {
-            let record = forge::read(vec![Forged::model("k", "chain", 1, &archived_chain(links))]);
+            let record = forge::read(vec![Forged::model::<Chain>("k", "chain", 1, &archived_chain(links))]);
             record.entry("k").unwrap().view::<Chain>().map(|view| view.count())
         };
         assert_eq!(view(64), Ok(64));

@@ -1,6 +1,8 @@
 //! Every error says what was found and what was expected.
 
-use sessile_codec::{Entry, Error, FORMAT_VERSION, Fingerprint, Limits, Meta, Model, Patch, Record, Tag, rkyv};
+use sessile_codec::{
+    Entry, Error, FORMAT_VERSION, Layout, Limits, Meta, Model, ModelPart, Patch, Record, Shape, Tag, rkyv, shape,
+};
 
 use crate::{
     forge::{self, Forged},
@@ -81,7 +83,7 @@ fn another_layout_of_rkyv() {
         assert!(matches!(refused(&bytes), Error::Checksum { .. }));
         seal_crc(&mut bytes);
         let error = refused(&bytes);
-        assert!(matches!(error, Error::FormatMismatch { expected: Fingerprint::CURRENT, .. }));
+        assert!(matches!(error, Error::FormatMismatch { expected: Layout::CURRENT, .. }));
         let text =
             format!("record layout is rkyv 0.8 {layout}, this build reads rkyv 0.8 little-endian aligned 32-bit; find with");
         assert!(error.to_string().starts_with(&text), "{error}");
@@ -126,7 +128,7 @@ fn a_record_of_another_key() {
 
 #[test]
 fn a_bad_archive_behind_a_good_header() {
-    let good = || vec![Forged::serde("a", &[1]), Forged::model("b", "tag", 1, b"archive"), Forged::serde("c", &[])];
+    let good = || vec![Forged::serde("a", &[1]), Forged::model::<u8>("b", "tag", 1, b"archive"), Forged::serde("c", &[])];
     assert_eq!(forge::read(good()).len(), 3);
     let with = |change: fn(&mut Vec<Forged>)| {
         let mut entries = good();
@@ -137,6 +139,7 @@ fn a_bad_archive_behind_a_good_header() {
         ("keys in another order", with(|entries| entries.swap(0, 1))),
         ("a key twice", with(|entries| entries[1].key = "a".to_owned())),
         ("an unknown lane", with(|entries| entries[0].lane = 3)),
+        ("a model without a fingerprint", with(|entries| entries[1].bytes.content.truncate(7))),
         ("a version without a model", with(|entries| entries[0].version = 1)),
         ("a byte that is not zero", with(|entries| entries[1].zero = 1)),
         ("bytes that are not aligned", with(|entries| entries[1].bytes.skew = 8)),
@@ -295,8 +298,12 @@ fn a_model_from_the_future() {
 #[test]
 fn a_model_without_a_migration() {
     /// Says nothing of its older version.
-    #[derive(rkyv::Archive, rkyv::Serialize)]
+    #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
     struct Forgetful(u8);
+
+    impl ModelPart for Forgetful {
+        const SHAPE: &'static Shape = shape!(0: u8);
+    }
 
     impl Model for Forgetful {
         const TAG: Tag = Tag::new("profile");
@@ -308,7 +315,7 @@ fn a_model_without_a_migration() {
     is(&profile().view::<Forgetful>().unwrap_err(), &error, text);
     assert!(Entry::model(&Forgetful(1), &LIMITS).unwrap().view::<Forgetful>().is_ok());
     // One that has migrations, but not from this version.
-    let record = forge::read(vec![Forged::model("p", "profile", 0, &[])]);
+    let record = forge::read(vec![Forged::model::<Profile>("p", "profile", 0, &[])]);
     let error = record.entry("p").unwrap().view::<Profile>().unwrap_err();
     assert_eq!(error, Error::NoMigration { tag: Profile::TAG, found: 0, expected: 2 });
 }
@@ -316,8 +323,9 @@ fn a_model_without_a_migration() {
 #[test]
 fn a_model_whose_bytes_are_another_type() {
     for bytes in [&[][..], &[0; 3], &[0xff; 64]] {
-        for version in [1, 2] {
-            let record = forge::read(vec![Forged::model("p", "profile", version, bytes)]);
+        for entry in [Forged::model::<ProfileV1>("p", "profile", 1, bytes), Forged::model::<Profile>("p", "profile", 2, bytes)]
+        {
+            let record = forge::read(vec![entry]);
             assert_eq!(record.entry("p").unwrap().view::<Profile>().unwrap_err(), Error::BadArchive);
         }
     }

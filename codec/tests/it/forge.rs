@@ -7,7 +7,7 @@ use rkyv::{
     vec::{ArchivedVec, VecResolver},
     with::{ArchiveWith, SerializeWith},
 };
-use sessile_codec::rkyv;
+use sessile_codec::{Fingerprint, ModelPart, rkyv};
 
 use crate::fuzz::{HEADER, KEY, seal};
 
@@ -36,11 +36,12 @@ impl Forged {
         Self { key: key.to_owned(), bytes, tag: [0; 8], version: 0, lane: 1, zero: 0 }
     }
 
-    /// A value of the model lane.
-    pub(crate) fn model(key: &str, tag: &str, version: u16, content: &[u8]) -> Self {
+    /// A value of the model lane, with the shape of `M`.
+    pub(crate) fn model<M: ModelPart>(key: &str, tag: &str, version: u16, content: &[u8]) -> Self {
         let mut bytes = [0; 8];
         bytes[..tag.len()].copy_from_slice(tag.as_bytes());
-        Self { tag: bytes, version, lane: 0, ..Self::serde(key, content) }
+        let fingerprint = u64::from_str_radix(&Fingerprint::of::<M>().to_string(), 16).unwrap();
+        Self { tag: bytes, version, lane: 0, ..Self::serde(key, &[content, &fingerprint.to_le_bytes()].concat()) }
     }
 }
 

@@ -14,4 +14,5 @@ mod forge;
 mod golden;
 mod model;
 mod properties;
+mod shape;
 mod trust;

@@ -1,6 +1,8 @@
 //! Models are read where they lie, and one of an older version is migrated.
 
-use sessile_codec::{Entry, Error, Lane, Limits, Meta, Model, Patch, Record, Stored, Tag, View, rkyv};
+use sessile_codec::{
+    Entry, Error, Fingerprint, Lane, Limits, Meta, Model, ModelPart, Patch, Record, Shape, Stored, Tag, View, rkyv, shape,
+};
 
 use crate::fuzz::{
     KEY,
@@ -27,7 +29,7 @@ fn record_of(entry: Entry) -> Record {
 fn a_view_reads_where_the_model_lies() {
     let record = record_of(Entry::model(&migrated(), &LIMITS).unwrap());
     let entry = record.entry("k").unwrap();
-    assert_eq!(entry.as_ref().lane(), Lane::Model { tag: Profile::TAG, version: 2 });
+    assert_eq!(entry.as_ref().lane(), Lane::Model { tag: Profile::TAG, version: 2, fingerprint: Fingerprint::of::<Profile>() });
     assert!(!entry.is_older::<Profile>());
     let view = entry.view::<Profile>().unwrap();
     assert!(view.is(&migrated()));
@@ -67,8 +69,12 @@ fn an_older_version_is_migrated() {
 
 #[test]
 fn what_a_migration_reports_is_what_the_caller_gets() {
-    #[derive(rkyv::Archive, rkyv::Serialize)]
+    #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
     struct Strict;
+
+    impl ModelPart for Strict {
+        const SHAPE: &'static Shape = shape!();
+    }
 
     impl Model for Strict {
         const TAG: Tag = Tag::new("profile");
@@ -87,8 +93,12 @@ fn what_a_migration_reports_is_what_the_caller_gets() {
 }
 
 /// The first version of `profile`, in one byte.
-#[derive(rkyv::Archive, rkyv::Serialize)]
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 struct Short(u8);
+
+impl ModelPart for Short {
+    const SHAPE: &'static Shape = u64::SHAPE; // a lie, so that the bytes are read
+}
 
 impl Model for Short {
     const TAG: Tag = Tag::new("profile");

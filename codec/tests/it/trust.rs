@@ -9,7 +9,7 @@ use rkyv::{
     vec::{ArchivedVec, VecResolver},
 };
 use serde::{Serialize, Serializer, ser::SerializeSeq};
-use sessile_codec::{Entry, Error, Limits, Meta, Model, Patch, Record, Tag, rkyv};
+use sessile_codec::{Entry, Error, Limits, Meta, Model, ModelPart, Patch, Record, Shape, Tag, rkyv, shape};
 
 use crate::fuzz::{KEY, models::Nothing};
 
@@ -62,6 +62,16 @@ impl<S: Fallible + Writer + ?Sized> rkyv::Serialize<S> for Odd {
         self.0.run();
         // Too much for the limit, which is how a model fails.
         if matches!(self.0, Then::Fail) { serializer.write(&vec![9; 2 << 20]) } else { Ok(()) }
+    }
+}
+
+impl ModelPart for Odd {
+    const SHAPE: &'static Shape = shape!();
+}
+
+impl<D: Fallible + ?Sized> rkyv::Deserialize<Odd, D> for [u8; 16] {
+    fn deserialize(&self, _: &mut D) -> Result<Odd, D::Error> {
+        Ok(Odd(Then::Nothing))
     }
 }
 
@@ -143,6 +153,16 @@ impl Archive for Liar {
 impl<S: Fallible + ?Sized> rkyv::Serialize<S> for Liar {
     fn serialize(&self, _: &mut S) -> Result<(), S::Error> {
         Ok(())
+    }
+}
+
+impl ModelPart for Liar {
+    const SHAPE: &'static Shape = shape!();
+}
+
+impl<D: Fallible + ?Sized> rkyv::Deserialize<Liar, D> for ArchivedVec<u8> {
+    fn deserialize(&self, _: &mut D) -> Result<Liar, D::Error> {
+        Ok(Liar)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use proc_macro2::{Ident, Span};
 use syn::{
-    Attribute, Error, Expr, LitInt, LitStr, Path, Result, Token, Type, ext::IdentExt, meta::ParseNestedMeta, parenthesized,
-    parse::ParseStream, spanned::Spanned,
+    Attribute, Error, Expr, Fields, LitInt, LitStr, Path, Result, Token, Type, ext::IdentExt, meta::ParseNestedMeta,
+    parenthesized, parse::ParseStream, spanned::Spanned, token,
 };
 
 /// What `#[model(...)]` of a type says.
@@ -14,6 +14,7 @@ pub(crate) struct TypeAttributes {
     pub(crate) krate: Option<Path>,
     pub(crate) migrate: Option<Path>,
     pub(crate) removed: Vec<Removed>,
+    pub(crate) removed_variants: Vec<RemovedVariant>,
 }
 
 /// A version with its place in the source.
@@ -27,15 +28,29 @@ pub(crate) struct Version {
 pub(crate) struct Removed {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
+    pub(crate) span: RemovedIn,
+    pub(crate) convert: Option<Path>,
+}
+
+/// A variant that older versions had.
+pub(crate) struct RemovedVariant {
+    pub(crate) name: Ident,
+    pub(crate) fields: Fields,
+    pub(crate) span: RemovedIn,
+    /// Makes a value of the newest version from the fields.
+    pub(crate) convert: Path,
+}
+
+/// Where a field or a variant was, and in which versions.
+pub(crate) struct RemovedIn {
     /// The first version with it.
     pub(crate) since: Option<Version>,
     /// The first version without it.
     pub(crate) until: Version,
     pub(crate) place: Option<Place>,
-    pub(crate) convert: Option<Path>,
 }
 
-/// The place of a removed field: beside a field of this name.
+/// The place of a removed field or variant: beside one of this name.
 pub(crate) enum Place {
     Before(LitStr),
     After(LitStr),
@@ -57,11 +72,13 @@ pub(crate) struct Born {
     pub(crate) default: Option<Expr>,
 }
 
-/// A change of a field's type.
+/// A change of a field's name, of its type, or of both.
 pub(crate) struct Change {
     pub(crate) since: Version,
-    pub(crate) from: Type,
-    pub(crate) convert: Path,
+    /// The name before.
+    pub(crate) was: Option<LitStr>,
+    /// The type before, and the function that converts it.
+    pub(crate) from: Option<(Type, Path)>,
 }
 
 /// Sets what an attribute may say once.
@@ -101,20 +118,42 @@ impl TypeAttributes {
         } else if meta.path.is_ident("removed") {
             let content;
             parenthesized!(content in meta.input);
-            self.removed.push(Removed::parse(&content)?);
-            Ok(())
+            self.add_removed(&content)
         } else {
             Err(meta.error("a type has `name`, `version`, `crate`, `migrate` and `removed(...)`"))
         }
     }
 }
 
-impl Removed {
-    /// Reads `legacy: u32, until = 3, after = "id", convert = path`.
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
+impl TypeAttributes {
+    /// Reads `legacy: u32, until = 3, after = "id"`, or a variant with its fields in place of the name and the type.
+    fn add_removed(&mut self, input: ParseStream<'_>) -> Result<()> {
         let name = input.call(Ident::parse_any)?;
-        input.parse::<Token![:]>()?;
-        let ty: Type = input.parse()?;
+        if input.parse::<Option<Token![:]>>()?.is_some() {
+            let ty = input.parse()?;
+            let (span, convert) = RemovedIn::parse(input, &name)?;
+            self.removed.push(Removed { name, ty, span, convert });
+            return Ok(());
+        }
+        let fields = if input.peek(token::Brace) {
+            Fields::Named(input.parse()?)
+        } else if input.peek(token::Paren) {
+            Fields::Unnamed(input.parse()?)
+        } else {
+            Fields::Unit
+        };
+        let (span, convert) = RemovedIn::parse(input, &name)?;
+        let convert = convert.ok_or_else(|| {
+            Error::new(name.span(), "add `convert = path`, a function from the fields of this variant to the newest version")
+        })?;
+        self.removed_variants.push(RemovedVariant { name, fields, span, convert });
+        Ok(())
+    }
+}
+
+impl RemovedIn {
+    /// Reads what follows the name and the type: `, until = 3, after = "id", convert = path`.
+    fn parse(input: ParseStream<'_>, name: &Ident) -> Result<(Self, Option<Path>)> {
         let (mut since, mut until, mut place, mut convert) = (None, None, None, None);
         if input.parse::<Option<Token![,]>>()?.is_some() {
             let parser = syn::meta::parser(|meta| {
@@ -129,22 +168,26 @@ impl Removed {
                 } else if meta.path.is_ident("convert") {
                     set(&mut convert, meta.value()?.parse()?, &meta)
                 } else {
-                    Err(meta.error("a removed field has `since`, `until`, `before` or `after`, and `convert`"))
+                    Err(meta.error("what is removed has `since`, `until`, `before` or `after`, and `convert`"))
                 }
             });
             syn::parse::Parser::parse2(parser, input.parse()?)?;
         }
-        let until =
-            until.ok_or_else(|| Error::new(name.span(), "add `until = VERSION`, the first version without this field"))?;
+        let until = until.ok_or_else(|| Error::new(name.span(), "add `until = VERSION`, the first version without it"))?;
         if since.is_some_and(|since: Version| since.number >= until.number) {
-            return Err(Error::new(until.span, "`until` is the first version without this field: it comes after `since`"));
+            return Err(Error::new(until.span, "`until` is the first version without it: it comes after `since`"));
         }
-        Ok(Self { name, ty, since, until, place, convert })
+        Ok((Self { since, until, place }, convert))
     }
 
-    /// Whether this version had the field.
-    pub(crate) fn is_in(&self, version: u16) -> bool {
+    /// Whether this version had it.
+    pub(crate) fn includes(&self, version: u16) -> bool {
         self.since.is_none_or(|since| since.number <= version) && version < self.until.number
+    }
+
+    /// Returns the versions that added and removed it.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Version> {
+        self.since.into_iter().chain([self.until])
     }
 }
 
@@ -186,32 +229,61 @@ impl FieldAttributes {
             check_was(was, name)?;
         }
         match step {
-            Step { since: Some(since), from: Some(from), convert: Some(convert), default: None, .. } => {
-                if self.changes.iter().any(|change| change.since.number == since.number) {
-                    return Err(Error::new(since.span, "a field changes once in a version"));
-                }
-                self.changes.push(Change { since, from, convert });
-                Ok(())
-            }
-            Step { since: Some(since), from: None, convert: None, default, .. } => {
+            Step { since: Some(since), was: None, from: None, convert: None, default } => {
                 if self.born.is_some() {
                     return Err(Error::new(
                         since.span,
-                        "a field is added once: a later change of its type has `from` and `convert`",
+                        "a field is added once: a later change of its type has `from` and `convert`, one of its name has `was`",
                     ));
                 }
                 self.born = Some(Born { since, default });
                 Ok(())
             }
-            Step { since: None, from: None, convert: None, default: None, .. } => Ok(()),
-            Step { from: None, convert: None, .. } => {
+            Step { since: Some(since), was, from: Some(from), convert: Some(convert), default: None } => {
+                self.change(Change { since, was, from: Some((from, convert)) })
+            }
+            Step { since: Some(since), was, from: None, convert: None, default: None } => {
+                self.change(Change { since, was, from: None })
+            }
+            Step { since: None, was: None, from: None, convert: None, default: None } => Ok(()),
+            Step { since: None, was: Some(was), from: None, .. } => Err(Error::new(
+                was.span(),
+                "a name is part of the shape: add `since = VERSION`, the first version with the new name",
+            )),
+            Step { from: None, convert: None, was: None, .. } => {
                 Err(Error::new_spanned(attribute, "`default` needs `since = VERSION`, the first version with this field"))
             }
             _ => Err(Error::new_spanned(
                 attribute,
-                "a change of type has `since = VERSION, from = OldType, convert = path`, and no `default`",
+                "a change of name has `since = VERSION, was = \"old_name\"`, a change of type \
+                 `since = VERSION, from = OldType, convert = path`, and neither has `default`",
             )),
         }
+    }
+
+    fn change(&mut self, change: Change) -> Result<()> {
+        if self.changes.iter().any(|other| other.since.number == change.since.number) {
+            return Err(Error::new(change.since.span, "a field changes once in a version: put `was` and `from` together"));
+        }
+        self.changes.push(change);
+        Ok(())
+    }
+
+    /// Returns the versions that changed something, each with its place in the source.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Version> {
+        let changes = self.changes.iter().map(|change| change.since);
+        changes.chain(self.born.as_ref().map(|born| born.since))
+    }
+
+    /// Returns the first version with the field or the variant.
+    pub(crate) fn first_version(&self) -> u16 {
+        self.born.as_ref().map_or(1, |born| born.since.number)
+    }
+
+    /// Returns the name that a version had, if it was another than now.
+    pub(crate) fn name_in(&self, version: u16) -> Option<String> {
+        let older = self.changes.iter().filter(|change| version < change.since.number);
+        older.filter_map(|change| change.was.as_ref()).map(LitStr::value).next()
     }
 }
 
@@ -233,8 +305,11 @@ impl Step {
     }
 }
 
-/// Checks the earlier name of a field. An archive has no names, so it is only for the reader of the code.
+/// Checks the earlier name of a field.
 fn check_was(was: &LitStr, name: Option<&Ident>) -> Result<()> {
+    if name.is_none() {
+        return Err(Error::new(was.span(), "a field of a tuple has a number and no name: remove `was`"));
+    }
     if syn::parse_str::<Ident>(&was.value()).is_err() {
         return Err(Error::new(was.span(), "`was` is the name that the field had"));
     }

@@ -2,10 +2,11 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Error, Fields, Result, Type, Visibility, ext::IdentExt};
+use syn::{Data, DeriveInput, Error, Fields, Result, Type, Visibility};
 
 use crate::{
     attributes::{FieldAttributes, TypeAttributes, Version},
+    shape::name_of,
     types,
 };
 
@@ -24,8 +25,8 @@ pub(crate) enum Body {
 
 pub(crate) struct Variant {
     pub(crate) name: Ident,
-    /// The first version with it, if that is not the first of all.
-    pub(crate) since: Option<Version>,
+    /// When it was added and renamed.
+    pub(crate) attributes: FieldAttributes,
     pub(crate) list: FieldList,
 }
 
@@ -111,11 +112,12 @@ impl Input {
 
     /// Returns the versions in which the shape changed, each with its place in the source.
     pub(crate) fn changes(&self) -> Vec<Version> {
-        let mut found: Vec<_> = self.fields().flat_map(Field::changes).collect();
+        let mut found: Vec<_> = self.fields().flat_map(|field| field.attributes.versions()).collect();
         if let Body::Enum(variants) = &self.body {
-            found.extend(variants.iter().filter_map(|variant| variant.since));
+            found.extend(variants.iter().flat_map(|variant| variant.attributes.versions()));
         }
-        found.extend(self.attributes.removed.iter().flat_map(|removed| removed.since.into_iter().chain([removed.until])));
+        found.extend(self.attributes.removed.iter().flat_map(|removed| removed.span.versions()));
+        found.extend(self.attributes.removed_variants.iter().flat_map(|removed| removed.span.versions()));
         found
     }
 }
@@ -129,29 +131,30 @@ impl Variant {
         for variant in &data.variants {
             let list = FieldList::parse(&variant.fields, own, errors);
             let Some(attributes) = note(errors, FieldAttributes::parse(&variant.attrs, Some(&variant.ident))) else { continue };
-            let since = match attributes {
-                FieldAttributes { nested: None, born, changes } if changes.is_empty() => born,
-                _ => {
-                    let text = "a variant has `since` and `was`; its fields have the others";
-                    note::<()>(errors, Err(Error::new_spanned(variant, text)));
-                    continue;
-                }
-            };
-            if let Some(default) = since.as_ref().and_then(|born| born.default.as_ref()) {
+            if attributes.nested.is_some() || attributes.changes.iter().any(|change| change.from.is_some()) {
+                let text = "a variant has `since` and `was`; its fields have the others";
+                note::<()>(errors, Err(Error::new_spanned(variant, text)));
+                continue;
+            }
+            if let Some(default) = attributes.born.as_ref().and_then(|born| born.default.as_ref()) {
                 let text = "a variant that is added needs no default: no older value has it";
                 note::<()>(errors, Err(Error::new_spanned(default, text)));
             }
-            let since = since.map(|born| born.since);
-            let before = found.last().and_then(|before| before.since).map_or(1, |since| since.number);
-            if since.map_or(1, |since| since.number) < before {
+            let before = found.last().map_or(1, |before| before.attributes.first_version());
+            if attributes.first_version() < before {
                 let text = "a new variant is added at the end: before this one, it changes the number that an archive \
                             has for this one";
                 note::<()>(errors, Err(Error::new_spanned(&variant.ident, text)));
             }
-            found.push(Self { name: variant.ident.clone(), since, list });
+            found.push(Self { name: variant.ident.clone(), attributes, list });
         }
-        if let Some(first) = found.first().and_then(|variant| variant.since).filter(|since| since.number > 1) {
-            note::<()>(errors, Err(Error::new(first.span, "the first variant is in every version: an enum has at least one")));
+        if let Some(born) =
+            found.first().and_then(|variant| variant.attributes.born.as_ref()).filter(|born| born.since.number > 1)
+        {
+            note::<()>(
+                errors,
+                Err(Error::new(born.since.span, "the first variant is in every version: an enum has at least one")),
+            );
         }
         Ok(found)
     }
@@ -172,20 +175,10 @@ impl FieldList {
 impl Field {
     fn parse(field: &syn::Field, own: &Ident) -> Result<Self> {
         let attributes = FieldAttributes::parse(&field.attrs, field.ident.as_ref())?;
-        let ty = types::replace(&field.ty, &format_ident!("Self"), own);
+        let ty = types::replace(&field.ty, &format_ident!("Self"), &syn::parse_quote!(#own));
         types::check(&ty)?;
-        attributes.changes.iter().try_for_each(|change| types::check(&change.from))?;
+        attributes.changes.iter().filter_map(|change| change.from.as_ref()).try_for_each(|(from, _)| types::check(from))?;
         Ok(Self { name: field.ident.clone(), vis: field.vis.clone(), ty, attributes })
-    }
-
-    /// Whether `name` means this field: its name, or its number in a tuple.
-    pub(crate) fn is_called(&self, name: &str, at: usize) -> bool {
-        self.name.as_ref().map_or_else(|| at.to_string() == name, |own| own.unraw() == name)
-    }
-
-    fn changes(&self) -> impl Iterator<Item = Version> {
-        let changes = self.attributes.changes.iter().map(|change| change.since);
-        changes.chain(self.attributes.born.as_ref().map(|born| born.since))
     }
 
     /// Returns the type that the field had in a version; `None` if that version did not have it.
@@ -193,7 +186,12 @@ impl Field {
         if self.attributes.born.as_ref().is_some_and(|born| version < born.since.number) {
             return None;
         }
-        let change = self.attributes.changes.iter().find(|change| version < change.since.number);
-        Some(change.map_or(&self.ty, |change| &change.from))
+        let older = self.attributes.changes.iter().filter(|change| version < change.since.number);
+        Some(older.filter_map(|change| change.from.as_ref()).map(|(from, _)| from).next().unwrap_or(&self.ty))
+    }
+
+    /// Returns the name that the field had in a version.
+    pub(crate) fn name_in(&self, version: u16, at: usize) -> String {
+        self.attributes.name_in(version).unwrap_or_else(|| name_of(self.name.as_ref(), at))
     }
 }

@@ -9,6 +9,8 @@ mod attributes;
 mod input;
 mod model;
 mod older;
+mod place;
+mod shape;
 mod types;
 
 use proc_macro::TokenStream;
@@ -32,7 +34,9 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// # Ok::<(), sessile::Error>(())
 /// ```
 ///
-/// Also declares `ArchivedCart`, the type of a view, and implements rkyv's `Archive`, `Serialize` and `Deserialize`.
+/// Also declares `ArchivedCart`, the type of a view, and implements rkyv's `Archive`, `Serialize` and `Deserialize`, and the trait
+/// `ModelPart`, whose shape contains the names and types of the fields. Its fingerprint is stored with each value: a value whose
+/// fields are not those of its version in this build is an error, and is never read as something else.
 ///
 /// # The type
 ///
@@ -63,7 +67,7 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// #[derive(Model)]
 /// #[model(version = 3, removed(legacy: u64, until = 3, before = "age"))]
 /// struct Profile {
-///     #[model(was = "name")]
+///     #[model(since = 2, was = "name")]
 ///     display_name: String,
 ///     #[model(since = 2, from = u8, convert = u32::from)]
 ///     age: u32,
@@ -84,12 +88,15 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// - `since = 2`: version 2 is the first with this field. Older values get `Default::default()`, or the expression of `default =`.
 /// - `since = 2, from = Old, convert = path`: before version 2 the field was an `Old`. `path` is a `fn(Old) -> New`. A type that
 ///   changed more than once has one `#[model(...)]` for each change.
-/// - `was = "name"`: the field had this name. An archive has no names, so this is for the reader of the code and needs no version.
+/// - `since = 2, was = "name"`: before version 2 the field, or the variant, had this name. With `from` and `convert` it also had
+///   another type.
 /// - Of the type, `removed(name: Type, since = 1, until = 3, after = "field", convert = path)`: versions 1 and 2 had this field.
 ///   Archives have fields in order, so say whether it was directly `before` or `after` which one; the default is the end. In a
 ///   tuple, a field is named by its number: `before = "0"`. `convert`, if there is one, is a `fn(&mut Self, Type)`, which moves the
 ///   value to where it is now. Repeat `removed` for each field; one can be the neighbour of a later one.
-/// - Of an enum's variant, `since = 2`. New variants are added at the end. One that is no longer used keeps its place.
+/// - Of an enum's variant, `since = 2`. New variants are added at the end.
+/// - Of an enum, `removed(Cheque { bank: String }, until = 3, after = "Cash", convert = path)`: versions 1 and 2 had this variant.
+///   `path` is a function from its fields, `fn(String) -> Self`, to a value of now.
 ///
 /// A version whose change is not stated is a compile error: older values would be read in a wrong shape. To change the order of
 /// fields, set `migrate`.
@@ -97,9 +104,9 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// # Types of fields
 ///
 /// Integers of a fixed size, floats, `bool`, `char`, `String`, `Option`, `Vec`, `Box`, arrays, tuples, `BTreeMap`, `BTreeSet`,
-/// `Duration`, the addresses of `std::net`, and enums and structs with [`ModelPart`]. A `SystemTime` is a field by itself, or in an
-/// `Option` or a `Vec`; it is read as the time since 1970, and one before 1970 is refused when it is set. Every other type that
-/// implements rkyv's traits also works.
+/// `Duration`, the addresses of `std::net`, `Uuid` of the crate uuid 1 (sessile's feature `uuid-1`), and enums and structs with
+/// [`ModelPart`]. A `SystemTime` is a field by itself, or in an `Option` or a `Vec`; it is read as the time since 1970, and one before
+/// 1970 is refused when it is set.
 ///
 /// A field that contains the model's own type is bounded in depth by itself. If two types contain each other, put
 /// `#[model(nested)]` on such a field of each.
@@ -136,7 +143,7 @@ pub fn derive_model(input: TokenStream) -> TokenStream {
 /// # Ok::<(), sessile::Error>(())
 /// ```
 ///
-/// It has no version. When it changes, keep the old type under another name, and change the field of each model with
+/// It has no version, and its fields are part of the shape of every model that contains it; its own name is not. When it changes, keep the old type under another name, and change the field of each model with
 /// `#[model(since = ..., from = OldPart, convert = path)]`.
 ///
 /// Takes `#[model(crate = path)]` on the type and `#[model(nested)]` on a field, as [`Model`] does.

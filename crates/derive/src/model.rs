@@ -8,6 +8,7 @@ use crate::{
     archive,
     input::{Input, note},
     older::{self, Older},
+    shape,
 };
 
 /// The most characters of a tag.
@@ -55,16 +56,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (archive, Some(tag), Some(Older { shapes, arms })) = found else {
         // With its archive, other types that contain this one report no errors of their own.
         let (archive, errors) = (found.0, errors.map(Error::into_compile_error));
-        return Ok(quote!(#archive #errors));
+        let part =
+            archive.is_some().then(|| shape::expand(&input.support(), &input.name, &input.name, &shape::current(&input)));
+        return Ok(quote!(#archive #part #errors));
     };
     if let Some(errors) = errors {
         return Err(errors);
     }
     let (own, support, version) = (&input.name, input.support(), input.version());
+    let part = shape::expand(&support, own, own, &shape::current(&input));
     // A function of the application gets every version.
     let other = input.attributes.migrate.is_none().then(|| quote!(_ => ::core::result::Result::Err(__old.no_migration()),));
     Ok(quote! {
         #archive
+        #part
 
         const _: () = {
             #shapes
@@ -90,12 +95,14 @@ pub(crate) fn expand_part(input: &DeriveInput) -> Result<TokenStream> {
     let input = Input::parse(input)?;
     let attributes = &input.attributes;
     let is_part = attributes.name.is_none() && attributes.version.is_none() && attributes.migrate.is_none();
-    if !is_part || !input.changes().is_empty() || !attributes.removed.is_empty() {
+    if !is_part || !input.changes().is_empty() || !attributes.removed.is_empty() || !attributes.removed_variants.is_empty() {
         return Err(Error::new(
             input.name.span(),
             "a part has no name, no version and no changes of its own: keep the old type under another name, \
              and change the model's field with `since`, `from` and `convert`",
         ));
     }
-    archive::expand(&input)
+    let part = shape::expand(&input.support(), &input.name, &input.name, &shape::current(&input));
+    let archive = archive::expand(&input)?;
+    Ok(quote!(#archive #part))
 }

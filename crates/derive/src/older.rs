@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Error, Result, Visibility, ext::IdentExt, spanned::Spanned};
+use syn::{Error, Fields, Result, Type, Visibility, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     archive::{Item, bindings, declared, options, with_values},
-    attributes::{Place, Removed},
-    input::{Body, Field, FieldList, Input, Kind},
+    attributes::{Removed, RemovedVariant, TypeAttributes},
+    input::{Body, Field, Input, Kind, Variant},
+    place::{Slot, slots},
+    shape::{self, Part, Parts, name_of},
     types,
 };
 
@@ -27,13 +29,6 @@ struct Shape<'a> {
     /// Any version with this shape.
     version: u16,
     name: Ident,
-}
-
-/// A field of an older version.
-#[derive(Clone, Copy)]
-enum Slot<'a> {
-    Kept(&'a Field),
-    Removed(&'a Removed),
 }
 
 /// Checks the versions that attributes name.
@@ -73,47 +68,81 @@ fn check_versions(input: &Input) -> Result<()> {
     Ok(())
 }
 
-/// Returns the fields of a struct and the removed ones among them, each in its place.
-fn slots<'a>(list: &'a FieldList, removed: &'a [Removed]) -> Result<Vec<Slot<'a>>> {
-    let mut slots: Vec<_> = list.fields.iter().enumerate().map(|(at, field)| (at, Slot::Kept(field))).collect();
-    for gone in removed {
-        let Some(place) = &gone.place else {
-            slots.push((usize::MAX, Slot::Removed(gone)));
-            continue;
-        };
-        let (Place::Before(name) | Place::After(name)) = place;
-        let is_meant = |(at, slot): &(usize, Slot<'_>)| match slot {
-            Slot::Kept(field) => field.is_called(&name.value(), *at),
-            Slot::Removed(other) => other.name.unraw() == name.value(),
-        };
-        let Some(at) = slots.iter().position(is_meant) else {
-            return Err(Error::new(name.span(), "no field has this name, and none that is removed before this one"));
-        };
-        let at = if matches!(place, Place::After(_)) { at + 1 } else { at };
-        slots.insert(at, (usize::MAX, Slot::Removed(gone)));
-    }
-    Ok(slots.into_iter().map(|(_, slot)| slot).collect())
-}
+/// A field of an older version.
+type FieldSlot<'a> = Slot<'a, Field, Removed>;
 
 impl Shape<'_> {
     /// Returns the field of this shape, if it has it.
-    fn item(&self, slot: Slot<'_>) -> Option<Item> {
-        let (name, ty) = match slot {
+    fn item(&self, slot: &FieldSlot<'_>) -> Option<Item> {
+        let (name, ty) = match *slot {
             Slot::Kept(field) => (field.name.clone(), field.type_in(self.version)?),
-            Slot::Removed(removed) if removed.is_in(self.version) => (Some(removed.name.clone()), &removed.ty),
+            Slot::Removed(removed) if removed.span.includes(self.version) => (Some(removed.name.clone()), &removed.ty),
             Slot::Removed(_) => return None,
         };
-        let nested = types::contains(ty, &self.input.name);
-        Some(Item { name, vis: Visibility::Inherited, ty: types::replace(ty, &self.input.name, &self.name), nested })
+        Some(self.older_item(name, ty))
+    }
+
+    /// Returns a field with this shape in place of the type itself.
+    fn older_item(&self, name: Option<Ident>, ty: &Type) -> Item {
+        let (own, shape) = (&self.input.name, &self.name);
+        let (nested, ty) = (types::contains(ty, own), types::replace(ty, own, &syn::parse_quote!(#shape)));
+        Item { name, vis: Visibility::Inherited, ty, nested }
+    }
+
+    /// Returns the fields of this shape, as a constant shows them.
+    fn part_list(&self, slots: &[FieldSlot<'_>], kind: Kind) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for slot in slots {
+            let at = parts.len();
+            let (name, ty) = match *slot {
+                Slot::Kept(field) => match field.type_in(self.version) {
+                    Some(ty) => (field.name_in(self.version, at), ty),
+                    None => continue,
+                },
+                Slot::Removed(removed) if removed.span.includes(self.version) => {
+                    (name_of((kind != Kind::Tuple).then_some(&removed.name), at), &removed.ty)
+                }
+                Slot::Removed(_) => continue,
+            };
+            parts.push(Part { name, ty: ty.clone(), leads_back: false });
+        }
+        parts
+    }
+
+    /// Returns what this shape consists of.
+    fn parts(&self) -> Result<Parts> {
+        Ok(match &self.input.body {
+            Body::Struct(list) => {
+                Parts::Struct(self.part_list(&slots(&list.fields, &self.input.attributes.removed)?, list.kind))
+            }
+            Body::Enum(_) => {
+                let parts = self.variants()?.into_iter().map(|slot| match slot {
+                    Slot::Kept(variant) => {
+                        let name = variant.attributes.name_in(self.version);
+                        let name = name.unwrap_or_else(|| variant.name.unraw().to_string());
+                        Ok((name, self.part_list(&slots(&variant.list.fields, &[])?, variant.list.kind)))
+                    }
+                    Slot::Removed(variant) => {
+                        let part = |(at, field): (usize, &syn::Field)| Part {
+                            name: name_of(field.ident.as_ref(), at),
+                            ty: field.ty.clone(),
+                            leads_back: false,
+                        };
+                        Ok((variant.name.unraw().to_string(), variant.fields.iter().enumerate().map(part).collect()))
+                    }
+                });
+                Parts::Enum(parts.collect::<Result<_>>()?)
+            }
+        })
     }
 
     /// Returns the declared fields, a pattern that binds them, and the value of each current field.
-    fn fields(&self, kind: Kind, slots: &[Slot<'_>]) -> Result<(TokenStream, TokenStream, Vec<TokenStream>)> {
+    fn fields(&self, kind: Kind, slots: &[FieldSlot<'_>]) -> Result<(TokenStream, TokenStream, Vec<TokenStream>)> {
         let names = bindings(slots.len());
         let (mut items, mut bound, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for (slot, name) in slots.iter().zip(&names) {
-            let item = self.item(*slot);
-            if let Slot::Kept(field) = slot {
+            let item = self.item(slot);
+            if let Slot::Kept(field) = *slot {
                 values.push(self.value(field, name)?);
             }
             if let Some(mut item) = item {
@@ -139,7 +168,7 @@ impl Shape<'_> {
         };
         let mut value = types::convert(old, &self.input.name, &self.name, &quote!(#name))?;
         for change in field.attributes.changes.iter().filter(|change| self.version < change.since.number) {
-            let convert = &change.convert;
+            let Some((_, convert)) = &change.from else { continue };
             value = quote_spanned!(convert.span()=> #convert(#value));
         }
         Ok(value)
@@ -153,7 +182,7 @@ impl Shape<'_> {
                 let removed = &self.input.attributes.removed;
                 // What had fields once is a unit struct only by now.
                 let kind = if list.kind == Kind::Unit { Kind::Named } else { list.kind };
-                let slots = slots(list, removed)?;
+                let slots = slots(&list.fields, removed)?;
                 let (fields, pattern, values) = self.fields(kind, &slots)?;
                 let end = (kind == Kind::Tuple).then(|| quote!(;));
                 let names: Vec<_> = list.fields.iter().map(|field| field.name.clone()).collect();
@@ -168,28 +197,70 @@ impl Shape<'_> {
                 });
                 Ok((quote!(struct #name #fields #end), made))
             }
-            Body::Enum(variants) => {
+            Body::Enum(_) => {
                 let (mut declarations, mut arms) = (Vec::new(), Vec::new());
-                let is_in = |since: Option<crate::attributes::Version>| since.is_none_or(|since| since.number <= self.version);
-                for variant in variants.iter().filter(|variant| is_in(variant.since)) {
-                    let (variant, list) = (&variant.name, &variant.list);
-                    let (fields, pattern, values) = self.fields(list.kind, &slots(list, &[])?)?;
-                    let names: Vec<_> = list.fields.iter().map(|field| field.name.clone()).collect();
-                    let current = with_values(list.kind, &names, &values);
-                    declarations.push(quote!(#variant #fields));
-                    arms.push(quote!(#name::#variant #pattern => #own::#variant #current));
+                for slot in self.variants()? {
+                    let (declaration, arm) = match slot {
+                        Slot::Kept(variant) => self.kept_variant(variant)?,
+                        Slot::Removed(variant) => self.removed_variant(variant)?,
+                    };
+                    declarations.push(declaration);
+                    arms.push(arm);
                 }
                 Ok((quote!(enum #name { #(#declarations,)* }), quote!(match __old { #(#arms,)* })))
             }
         }
     }
 
+    /// Returns the variants of this shape.
+    fn variants(&self) -> Result<Vec<Slot<'_, Variant, RemovedVariant>>> {
+        let Body::Enum(variants) = &self.input.body else { return Ok(Vec::new()) };
+        let mut slots = slots(variants, &self.input.attributes.removed_variants)?;
+        slots.retain(|slot| match slot {
+            Slot::Kept(variant) => variant.attributes.first_version() <= self.version,
+            Slot::Removed(variant) => variant.span.includes(self.version),
+        });
+        Ok(slots)
+    }
+
+    /// Returns the declaration of a variant, and the arm that makes the current one.
+    fn kept_variant(&self, variant: &Variant) -> Result<(TokenStream, TokenStream)> {
+        let (own, name) = (&self.input.name, &self.name);
+        let (variant, list) = (&variant.name, &variant.list);
+        let (fields, pattern, values) = self.fields(list.kind, &slots(&list.fields, &[])?)?;
+        let names: Vec<_> = list.fields.iter().map(|field| field.name.clone()).collect();
+        let current = with_values(list.kind, &names, &values);
+        Ok((quote!(#variant #fields), quote!(#name::#variant #pattern => #own::#variant #current)))
+    }
+
+    /// Returns the declaration of a variant that is gone, and the arm that calls its function.
+    fn removed_variant(&self, variant: &RemovedVariant) -> Result<(TokenStream, TokenStream)> {
+        let (own, name, convert) = (&self.input.name, &self.name, &variant.convert);
+        let kind = match &variant.fields {
+            Fields::Named(_) => Kind::Named,
+            Fields::Unnamed(_) => Kind::Tuple,
+            Fields::Unit => Kind::Unit,
+        };
+        let (mut items, mut values) = (Vec::new(), Vec::new());
+        let bound = bindings(variant.fields.len());
+        for (field, bound) in variant.fields.iter().zip(&bound) {
+            items.push(self.older_item(field.ident.clone(), &field.ty));
+            values.push(types::convert(&field.ty, own, name, &quote!(#bound))?);
+        }
+        let declared = declared(kind, &items, &self.input.support(), name)?;
+        let names: Vec<_> = items.into_iter().map(|item| item.name).collect();
+        let bound: Vec<_> = bound.iter().map(|bound| quote!(#bound)).collect();
+        let pattern = with_values(kind, &names, &bound);
+        let variant = &variant.name;
+        Ok((quote!(#variant #declared), quote_spanned!(convert.span()=> #name::#variant #pattern => #convert(#(#values),*))))
+    }
+
     /// Returns the calls of the functions that get removed values.
-    fn removed_values(&self, slots: &[Slot<'_>]) -> Result<TokenStream> {
+    fn removed_values(&self, slots: &[FieldSlot<'_>]) -> Result<TokenStream> {
         let mut calls = Vec::new();
         for (slot, name) in slots.iter().zip(bindings(slots.len())) {
-            let Slot::Removed(removed) = slot else { continue };
-            if !removed.is_in(self.version) {
+            let Slot::Removed(removed) = *slot else { continue };
+            if !removed.span.includes(self.version) {
                 continue;
             }
             let value = types::convert(&removed.ty, &self.input.name, &self.name, &quote!(#name))?;
@@ -200,19 +271,34 @@ impl Shape<'_> {
     }
 }
 
-/// Checks what the type says about fields that it no longer has.
+/// Checks what the type says about fields and variants that it no longer has.
 fn check_removed(input: &Input) -> Result<()> {
-    for removed in &input.attributes.removed {
-        if matches!(input.body, Body::Enum(_)) {
-            return Err(Error::new(
-                removed.name.span(),
-                "`removed` is for the fields of a struct. A variant that is no longer used stays in its place; \
-                 to take it away, set `#[model(migrate = path)]`",
-            ));
+    let TypeAttributes { removed, removed_variants, .. } = &input.attributes;
+    match (&input.body, removed.first(), removed_variants.first()) {
+        (Body::Enum(_), Some(field), _) => Err(Error::new(
+            field.name.span(),
+            "`removed(name: Type, ...)` is a field of a struct, and this is an enum: a variant is `removed(Name { ... }, ...)`; \
+             if a variant loses a field, set `#[model(migrate = path)]`",
+        )),
+        (Body::Struct(_), _, Some(variant)) => Err(Error::new(
+            variant.name.span(),
+            "`removed(Name, ...)` is a variant of an enum, and this is a struct: a field is `removed(name: Type, ...)`",
+        )),
+        _ => {
+            let of_variants = removed_variants.iter().flat_map(|variant| variant.fields.iter().map(|field| &field.ty));
+            removed.iter().map(|field| &field.ty).chain(of_variants).try_for_each(types::check)
         }
-        types::check(&removed.ty)?;
     }
-    Ok(())
+}
+
+/// Whether the shape of this version contains the type itself.
+fn is_nested(input: &Input, version: u16) -> bool {
+    let TypeAttributes { removed, removed_variants, .. } = &input.attributes;
+    let kept = input.fields().filter_map(|field| field.type_in(version));
+    let gone = removed.iter().filter(|field| field.span.includes(version)).map(|field| &field.ty);
+    let in_variants = removed_variants.iter().filter(|variant| variant.span.includes(version));
+    let in_variants = in_variants.flat_map(|variant| variant.fields.iter().map(|field| &field.ty));
+    kept.chain(gone).chain(in_variants).any(|ty| types::contains(ty, &input.name))
 }
 
 /// Returns the older shapes of a model and the migrations from them.
@@ -231,15 +317,16 @@ pub(crate) fn expand(input: &Input) -> Result<Older> {
         let shape = Shape { input, version: *first, name: format_ident!("{}SessileV{first}", own.unraw()) };
         let (declaration, made) = shape.expand()?;
         let name = &shape.name;
-        let is_nested = input.fields().filter_map(|field| field.type_in(*first)).any(|ty| types::contains(ty, own))
-            || input.attributes.removed.iter().any(|removed| removed.is_in(*first) && types::contains(&removed.ty, own));
-        let options = options(&support, is_nested, &quote!());
+        let options = options(&support, is_nested(input, *first), &quote!());
         let rkyv = quote!(#support::rkyv);
+        let part = shape::expand(&support, name, own, &shape.parts()?);
         shapes.extend(quote! {
             #[allow(dead_code, non_camel_case_types, clippy::all, clippy::pedantic)]
             #[derive(#rkyv::Archive, #rkyv::Deserialize)]
             #options
             #declaration
+
+            #part
 
             #[automatically_derived]
             impl ::core::convert::From<#name> for #own {

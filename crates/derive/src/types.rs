@@ -66,11 +66,11 @@ pub(crate) fn contains(ty: &Type, own: &Ident) -> bool {
 }
 
 /// Returns the type with `new` in place of `own`.
-pub(crate) fn replace(ty: &Type, own: &Ident, new: &Ident) -> Type {
+pub(crate) fn replace(ty: &Type, own: &Ident, new: &Type) -> Type {
     let mut ty = ty.clone();
     let _ = walk(&mut ty, &mut |inner| {
         if is_named(inner, own) {
-            *inner = syn::parse_quote!(#new);
+            *inner = new.clone();
         }
         Ok(())
     });
@@ -90,7 +90,9 @@ fn refusal(ty: &Type) -> Option<String> {
     match ty {
         Type::Path(_) => {
             let segment = last(ty)?;
-            refused_name(&segment.ident.to_string())
+            let name = segment.ident.to_string();
+            // A type of the application has no type arguments, and may be called `Cell`.
+            if segment.arguments.is_none() { refused_name(&name) } else { refused_generic(&name) }
         }
         Type::Reference(_) => Some("a model owns its values and has no references: use `String`, `Vec<u8>` or `Box`".into()),
         Type::Ptr(_) => Some("a model has no raw pointers: use `Box`, `Vec` or `Option<Box<_>>`".into()),
@@ -99,26 +101,36 @@ fn refusal(ty: &Type) -> Option<String> {
     }
 }
 
-fn refused_name(name: &str) -> Option<String> {
+fn refused_generic(name: &str) -> Option<String> {
     Some(match name {
         "HashMap" => {
             "a model has no `HashMap`, whose order differs from run to run: use `BTreeMap`, or a sorted `Vec` of pairs".into()
         }
         "HashSet" => "a model has no `HashSet`, whose order differs from run to run: use `BTreeSet`, or a sorted `Vec`".into(),
-        "usize" => "an archive truncates a `usize` to 32 bits: use `u64` or `u32`".into(),
-        "isize" => "an archive truncates an `isize` to 32 bits: use `i64` or `i32`".into(),
-        "NonZeroUsize" | "NonZeroIsize" => {
-            format!("an archive truncates a `{name}` to 32 bits: use `NonZeroU64` or `NonZeroI64`")
-        }
-        "str" => return None,
         "Cow" => "a model owns its values: use `String` or `Vec<u8>` in place of `Cow`".into(),
         "Rc" | "Arc" | "Weak" => format!("a model does not share its values: use `Box` in place of `{name}`"),
         "Cell" | "RefCell" | "UnsafeCell" | "OnceCell" | "OnceLock" | "LazyCell" | "LazyLock" | "Mutex" | "RwLock" => {
             format!("a stored model does not change in place: use the value itself, without the `{name}`")
         }
+        "VecDeque" | "LinkedList" | "BinaryHeap" => format!("a model has no `{name}`: use `Vec`"),
+        "DateTime" => "a model has no `DateTime`: use `SystemTime`, or a number of seconds".into(),
+        _ => return None,
+    })
+}
+
+fn refused_name(name: &str) -> Option<String> {
+    Some(match name {
+        "usize" => "an archive truncates a `usize` to 32 bits: use `u64` or `u32`".into(),
+        "isize" => "an archive truncates an `isize` to 32 bits: use `i64` or `i32`".into(),
+        "NonZeroUsize" | "NonZeroIsize" => {
+            format!("an archive truncates a `{name}` to 32 bits: use `NonZeroU64` or `NonZeroI64`")
+        }
         "Instant" => "an `Instant` means nothing after a restart: use `SystemTime`, or a `Duration`".into(),
-        "Path" | "PathBuf" | "OsStr" | "OsString" => {
+        "PathBuf" | "OsString" => {
             format!("a `{name}` has another form on each platform: use `String`, or `Vec<u8>`")
+        }
+        "NaiveDateTime" | "OffsetDateTime" | "PrimitiveDateTime" => {
+            format!("a model has no `{name}`: use `SystemTime`, or a number of seconds")
         }
         atomic if atomic.starts_with("Atomic") => {
             format!("a stored model does not change in place: use a plain number in place of `{atomic}`")

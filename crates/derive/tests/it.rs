@@ -26,11 +26,6 @@ fn seen<M: Model, N: Model>(model: &M) -> View<N> {
 
 /// Stores a model and reads it back as a value.
 #[track_caller]
-fn back<M>(model: &M) -> M
-where
-    M: Model,
-    M::Archived: sessile::rkyv::Deserialize<M, sessile::rkyv::rancor::Strategy<(), sessile::rkyv::rancor::Error>>,
-{
-    let view = seen::<M, M>(model);
-    sessile::rkyv::api::deserialize_using(&*view, &mut ()).unwrap()
+fn back<M: Model>(model: &M) -> M {
+    seen::<M, M>(model).to_model().unwrap()
 }

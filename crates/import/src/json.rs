@@ -197,7 +197,9 @@ fn exact_json(entry: EntryRef<'_>) -> Option<Value> {
 fn described(entry: EntryRef<'_>) -> Value {
     let bytes = hex(entry.bytes());
     match entry.lane() {
-        Lane::Model { tag, version } => json!({"model": format!("{tag:?}"), "version": version, "bytes": bytes}),
+        Lane::Model { tag, version, fingerprint } => {
+            json!({"model": format!("{tag:?}"), "version": version, "shape": fingerprint.to_string(), "bytes": bytes})
+        }
         _ => json!({"messagepack": bytes}),
     }
 }

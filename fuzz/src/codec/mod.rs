@@ -1,6 +1,7 @@
 //! Targets over the codec, and the values that they put into records.
 
 pub mod content;
+pub mod model;
 pub mod models;
 pub mod patch;
 pub mod record;

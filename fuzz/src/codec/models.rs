@@ -1,11 +1,18 @@
 //! Models of every shape: scalars, text, an older version, boxes and vectors of their own type, nothing at all.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, SystemTime},
+};
+
 use arbitrary::Arbitrary;
-use sessile_codec::{Error, Model, Nested, NestedWriter, Stored, Tag, rkyv, rkyv::string::ArchivedString};
+use sessile_codec::{Itself, Shape, Tag, rkyv, rkyv::string::ArchivedString, shape};
+use sessile_derive::{Model, ModelPart};
 
 /// One field of each kind.
-#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile_codec::rkyv)]
+#[derive(Arbitrary, Clone, Debug, PartialEq, Model)]
+#[model(crate = sessile_codec)]
 pub struct Kinds {
     pub wide: (i128, u128),
     pub number: u64,
@@ -20,73 +27,47 @@ pub struct Kinds {
     pub unit: (),
 }
 
-#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile_codec::rkyv)]
+#[derive(Arbitrary, Clone, Debug, PartialEq, ModelPart)]
+#[model(crate = sessile_codec)]
 pub enum Choice {
     Nothing,
     Text(String),
     Numbers { list: Vec<u32>, array: [u8; 3] },
 }
 
-impl Model for Kinds {
-    const TAG: Tag = Tag::new("kinds");
-}
-
 /// A profile as the first version of an application had it.
-#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile_codec::rkyv)]
+#[derive(Arbitrary, Clone, Debug, PartialEq, Model)]
+#[model(crate = sessile_codec, name = "profile")]
 pub struct ProfileV1 {
     pub name: String,
     pub age: u8,
     pub tags: Vec<String>,
 }
 
-impl Model for ProfileV1 {
-    const TAG: Tag = Tag::new("profile");
-}
-
 /// The same one version later: a field was renamed, one added, one removed, one kept.
-#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[rkyv(crate = sessile_codec::rkyv)]
+#[derive(Arbitrary, Clone, Debug, PartialEq, Model)]
+#[model(crate = sessile_codec, version = 2, removed(age: u8, until = 2, after = "theme"))]
 pub struct Profile {
+    #[model(since = 2, was = "name")]
     pub display_name: String,
+    #[model(since = 2)]
     pub theme: Option<u16>,
     pub tags: Vec<String>,
 }
 
-impl Model for Profile {
-    const TAG: Tag = Tag::new("profile");
-    const VERSION: u16 = 2;
-
-    fn migrate(old: Stored<'_>) -> Result<Self, Error> {
-        match old.version() {
-            1 => old.read().map(|ProfileV1 { name, tags, .. }| Self { display_name: name, theme: None, tags }),
-            _ => Err(old.no_migration()),
-        }
-    }
-}
-
 /// As many levels as it has links.
-#[derive(Debug, rkyv::Archive, rkyv::Serialize)]
-#[rkyv(
-    crate = sessile_codec::rkyv,
-    serialize_bounds(__S: NestedWriter),
-    bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rkyv::rancor::Source))
-)]
+#[derive(Debug, Model)]
+#[model(crate = sessile_codec)]
 pub struct Chain {
-    #[rkyv(omit_bounds, with = Nested)]
     pub next: Option<Box<Chain>>,
 }
 
-impl Model for Chain {
-    const TAG: Tag = Tag::new("chain");
-}
-
 /// Branches; not of use beyond a writer's stack, unlike [`Chain`], as it does not say that it nests.
-#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize)]
+#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(
     crate = sessile_codec::rkyv,
     serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator),
+    deserialize_bounds(__D::Error: rkyv::rancor::Source),
     bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rkyv::rancor::Source))
 )]
 pub struct Tree {
@@ -105,18 +86,51 @@ impl Tree {
     }
 }
 
-impl Model for Tree {
+impl sessile_codec::ModelPart for Tree {
+    const SHAPE: &'static Shape = shape!(label: String, children: Vec<Itself>);
+}
+
+impl sessile_codec::Model for Tree {
     const TAG: Tag = Tag::new("tree");
 }
 
-/// No bytes at all.
-#[derive(Arbitrary, Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize)]
-#[rkyv(crate = sessile_codec::rkyv)]
-pub struct Nothing;
-
-impl Model for Nothing {
-    const TAG: Tag = Tag::new("nothing");
+/// One field of each type of the standard library that a model can contain, and more than two versions.
+#[derive(Clone, Debug, PartialEq, Model)]
+#[allow(clippy::large_enum_variant, reason = "it is of use only because it has everything")]
+#[model(crate = sessile_codec, version = 3, removed(Old { text: String, tree: Option<Box<Every>> }, until = 2, convert = of_old))]
+pub enum Every {
+    Nothing,
+    #[model(since = 2, was = "All")]
+    Everything {
+        numbers: (u8, i8, u16, i16, u32, i32, u64, i64),
+        wide: Box<(u128, i128)>,
+        times: Option<SystemTime>,
+        lists: Vec<[Option<String>; 2]>,
+        map: BTreeMap<String, Vec<u8>>,
+        set: BTreeSet<char>,
+        address: IpAddr,
+        socket: SocketAddr,
+        #[model(since = 3, from = u32, convert = seconds)]
+        length: Duration,
+        choice: Result<Choice, bool>,
+    },
+    Inner(Vec<Every>),
+    #[model(since = 3)]
+    New(String),
 }
+
+fn of_old(text: String, tree: Option<Box<Every>>) -> Every {
+    tree.map_or_else(|| Every::New(text), |tree| *tree)
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+/// No bytes at all.
+#[derive(Arbitrary, Clone, Debug, PartialEq, Model)]
+#[model(crate = sessile_codec)]
+pub struct Nothing;
 
 impl ArchivedKinds {
     /// Compares bit by bit, so that a NaN is itself.

@@ -3,7 +3,7 @@
 //! Only hashes are stored, 64 bits of each: enough to see a change. They hide a user agent from a reader of the file. They do
 //! not hide an IPv4 address: there are few enough to try them all.
 
-use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Model, ModelPart, Shape, Tag, rkyv, shape};
 
 use crate::session::state::State;
 
@@ -15,6 +15,10 @@ const KEY: &str = "sessile.binding";
 pub(crate) struct Bound {
     pub(crate) user_agent: u64,
     pub(crate) address: u64,
+}
+
+impl ModelPart for Bound {
+    const SHAPE: &'static Shape = shape!(user_agent: u64, address: u64);
 }
 
 impl Model for Bound {

@@ -10,7 +10,7 @@
 
 use std::fmt::Write;
 
-use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Model, ModelPart, Shape, Tag, rkyv, shape};
 use sha2::{Digest, Sha256};
 
 use crate::session::state::State;
@@ -23,6 +23,10 @@ const BYTES: usize = 16;
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
 struct Secret([u8; BYTES]);
+
+impl ModelPart for Secret {
+    const SHAPE: &'static Shape = shape!(0: [u8; BYTES]);
+}
 
 impl Model for Secret {
     const TAG: Tag = Tag::new("csrf");

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use sessile_codec::{Entry, Limits, Model, Tag, rkyv};
+use sessile_codec::{Entry, Limits, Model, ModelPart, Shape, Tag, rkyv, shape};
 
 use crate::session::state::State;
 use crate::{Error, label};
@@ -75,6 +75,14 @@ impl From<Level> for String {
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 #[rkyv(crate = sessile_codec::rkyv)]
 struct Flashes(Vec<Flash>);
+
+impl ModelPart for Flash {
+    const SHAPE: &'static Shape = shape!(level: String, text: String);
+}
+
+impl ModelPart for Flashes {
+    const SHAPE: &'static Shape = shape!(0: Vec<Flash>);
+}
 
 impl Model for Flashes {
     const TAG: Tag = Tag::new("flashes");

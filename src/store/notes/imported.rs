@@ -201,7 +201,7 @@ fn state_of(record: &Record) -> State {
 
 fn lane(entry: EntryRef<'_>) -> Vec<u8> {
     match entry.lane() {
-        Lane::Model { tag, version } => format!("{tag:?} {version}").into_bytes(),
+        Lane::Model { tag, version, fingerprint } => format!("{tag:?} {version} {fingerprint}").into_bytes(),
         other => format!("{other:?}").into_bytes(),
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDel
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
-use uuid::Uuid;
+use uuid_1::Uuid;
 
 use super::{Adjacent, Check, External, Field, Flat, Tagged, Untagged, everywhere, shapes};
 
@@ -20,7 +20,7 @@ struct Times {
     rfc3339: OffsetDateTime,
     #[serde(with = "chrono::serde::ts_milliseconds")]
     milliseconds: DateTime<Utc>,
-    #[serde(with = "uuid::serde::compact")]
+    #[serde(with = "uuid_1::serde::compact")]
     compact: Uuid,
     #[serde(with = "rust_decimal::serde::str_option")]
     decimal: Option<Decimal>,

@@ -9,7 +9,7 @@ use std::{
 use sessile::{
     Model,
     error::CodecError,
-    model::{ModelPart, Stored, Tag},
+    model::{ModelPart, Shape, Stored, Tag, shape},
 };
 
 use crate::{back, seen};
@@ -191,12 +191,16 @@ fn a_model_is_the_same_bytes_as_with_rkyvs_derives() {
         list: Vec<u64>,
     }
 
-    #[derive(sessile::rkyv::Archive, sessile::rkyv::Serialize)]
+    #[derive(sessile::rkyv::Archive, sessile::rkyv::Serialize, sessile::rkyv::Deserialize)]
     #[rkyv(crate = sessile::rkyv)]
     struct Manual {
         small: u8,
         text: String,
         list: Vec<u64>,
+    }
+
+    impl ModelPart for Manual {
+        const SHAPE: &'static Shape = shape!(small: u8, text: String, list: Vec<u64>);
     }
 
     impl Model for Manual {

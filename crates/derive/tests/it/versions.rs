@@ -71,7 +71,7 @@ fn keep(profile: &mut Profile, legacy: u64) {
     removed(old_tail: String, until = 2),
 )]
 struct Profile {
-    #[model(was = "name")]
+    #[model(since = 3, was = "name")]
     display_name: String,
     #[model(since = 2, from = u8, convert = u16::from)]
     #[model(since = 3, from = u16, convert = older)]
@@ -247,13 +247,85 @@ mod v1_item {
 }
 
 #[test]
-fn a_rename_alone_changes_no_bytes_and_needs_no_version() {
-    #[derive(Model)]
-    #[model(name = "gone")]
-    struct Renamed {
-        #[model(was = "first")]
-        second: u32,
+fn a_field_that_was_renamed_twice_is_read_from_each_name() {
+    mod second {
+        #[derive(sessile::Model)]
+        #[model(version = 2)]
+        pub(super) struct Gone {
+            #[model(since = 2, was = "first")]
+            pub(super) second: u32,
+        }
     }
 
-    assert_eq!(seen::<_, Renamed>(&v1::Gone { first: 8 }).second.to_native(), 8);
+    #[derive(Model)]
+    #[model(name = "gone", version = 3)]
+    struct Renamed {
+        #[model(since = 2, was = "first")]
+        #[model(since = 3, was = "second")]
+        third: u32,
+    }
+
+    assert_eq!(seen::<_, Renamed>(&v1::Gone { first: 8 }).third.to_native(), 8);
+    assert_eq!(seen::<_, Renamed>(&second::Gone { second: 9 }).third.to_native(), 9);
+}
+
+#[test]
+fn a_variant_that_was_renamed_is_read_by_its_new_name() {
+    #[derive(Model)]
+    #[model(name = "state", version = 2)]
+    enum Renamed {
+        #[model(since = 2, was = "Off")]
+        Stopped,
+        #[model(since = 2, was = "On")]
+        Running {
+            #[model(since = 2, was = "level")]
+            speed: u8,
+        },
+    }
+
+    assert!(matches!(*seen::<_, Renamed>(&v1::State::Off), ArchivedRenamed::Stopped));
+    assert!(matches!(*seen::<_, Renamed>(&v1::State::On { level: 4 }), ArchivedRenamed::Running { speed: 4 }));
+}
+
+#[test]
+fn a_variant_that_was_removed_becomes_what_its_function_says() {
+    mod first {
+        #[derive(sessile::Model)]
+        pub(super) enum Payment {
+            Cash,
+            Cheque { bank: String, number: u32 },
+            Coin(u8),
+            Card(u16),
+        }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "the macro passes the fields")]
+    fn of_cheque(bank: String, number: u32) -> Payment {
+        Payment::Transfer { text: format!("{bank} {number}") }
+    }
+
+    fn of_coin(_: u8) -> Payment {
+        Payment::Cash
+    }
+
+    #[derive(Model)]
+    #[model(
+        version = 2,
+        removed(Cheque { bank: String, number: u32 }, until = 2, after = "Cash", convert = of_cheque),
+        removed(Coin(u8), until = 2, after = "Cheque", convert = of_coin),
+    )]
+    enum Payment {
+        Cash,
+        Card(u16),
+        #[model(since = 2)]
+        Transfer {
+            text: String,
+        },
+    }
+
+    let cheque = first::Payment::Cheque { bank: "a bank".to_owned(), number: 7 };
+    assert!(matches!(&*seen::<_, Payment>(&cheque), ArchivedPayment::Transfer { text } if *text == "a bank 7"));
+    assert!(matches!(*seen::<_, Payment>(&first::Payment::Coin(2)), ArchivedPayment::Cash));
+    assert!(matches!(*seen::<_, Payment>(&first::Payment::Cash), ArchivedPayment::Cash));
+    assert!(matches!(*seen::<_, Payment>(&first::Payment::Card(4242)), ArchivedPayment::Card(number) if number == 4242));
 }

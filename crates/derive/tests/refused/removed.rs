@@ -23,4 +23,22 @@ enum Variants {
     Current,
 }
 
+#[derive(sessile::Model)]
+#[model(version = 2, removed(Gone { id: u64 }, until = 2))]
+enum NoConvert {
+    Current,
+}
+
+#[derive(sessile::Model)]
+#[model(version = 2, removed(Gone(usize), until = 2, convert = path))]
+enum Sizes {
+    Current,
+}
+
+#[derive(sessile::Model)]
+#[model(version = 2, removed(Gone, until = 2, convert = path))]
+struct NotEnum {
+    name: String,
+}
+
 fn main() {}

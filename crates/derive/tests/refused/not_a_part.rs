@@ -1,0 +1,7 @@
+//! Refused.
+#[derive(sessile::Model)]
+struct Trip {
+    days: std::ops::Range<u16>,
+}
+
+fn main() {}
