@@ -29,7 +29,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use sessile::{CsrfLayer, Handle, Owner, Session, SessionLayer, Store};
+use sessile::{CsrfLayer, Handle, Model, Owner, Session, SessionLayer, Store};
 
 use crate::{
     args::Command,
@@ -37,10 +37,17 @@ use crate::{
     users::{Refusal, User, Users},
 };
 
-// Keys of the session's values.
-const NAME: &str = "name";
-const VIEWS: &str = "views";
-const VIEWS_SINCE_LOGIN: &str = "views_since_login";
+/// What a session knows of its visitor. A later release that changes the fields raises the version, and every session is migrated.
+#[derive(Default, Model)]
+struct Visit {
+    /// Empty until a user signs in.
+    name: String,
+    views: u64,
+    views_since_login: u64,
+}
+
+/// The key of the session's [`Visit`].
+const VISIT: &str = "visit";
 
 #[derive(Clone)]
 struct App {
@@ -69,15 +76,19 @@ fn router(app: App, address: SocketAddr) -> Router {
 }
 
 async fn home(State(app): State<App>, session: Session) -> Result<Html<String>, AppError> {
-    let one_more = |views: Option<u64>| views.unwrap_or(0) + 1;
-    let views = session.update(VIEWS, one_more)?;
+    let owner = session.owner();
+    let since_login = u64::from(owner.is_some());
+    // Two tabs that load at once are both counted.
+    let visit = session.update_model(VISIT, move |visit: &mut Visit| {
+        visit.views += 1;
+        visit.views_since_login += since_login;
+    })?;
     let flashes = session.take_flashes();
-    let Some(owner) = session.owner() else {
-        return Ok(pages::front(views, &flashes, None, &Figures::new(&app.store, Some(&session))));
+    let Some(owner) = owner else {
+        return Ok(pages::front(visit.views, &flashes, None, &Figures::new(&app.store, Some(&session))));
     };
-    let views_since_login = session.update(VIEWS_SINCE_LOGIN, one_more)?;
     let devices = app.store.sessions_of(&owner)?;
-    let name = session.get(NAME)?.unwrap_or_default();
+    let Visit { name, views, views_since_login } = visit;
     let page = Home { name, views, views_since_login, devices, here: session.handle(), flashes };
     Ok(pages::home(&page, &Figures::new(&app.store, Some(&session))))
 }
@@ -130,7 +141,7 @@ fn finish(
         }
         Err(refusal) => {
             // Nothing is stored: what was typed as a name may be a password.
-            let views = session.get(VIEWS)?.unwrap_or_default();
+            let views = session.view::<Visit>(VISIT)?.map_or(0, |visit| visit.views.to_native());
             let page =
                 pages::front(views, &[], Some(&Refused { form, name, refusal }), &Figures::new(&app.store, Some(session)));
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
@@ -144,8 +155,12 @@ fn begin(session: &Session, user: &User, headers: &HeaderMap) -> Result<(), sess
     session.sign_in(&user.id)?;
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     session.set_label(&pages::device_of(agent.unwrap_or_default()))?;
-    session.insert(VIEWS_SINCE_LOGIN, 0_u64)?;
-    session.insert(NAME, &user.name)
+    let name = user.name.clone();
+    session.update_model(VISIT, move |visit: &mut Visit| {
+        visit.name.clone_from(&name);
+        visit.views_since_login = 0;
+    })?;
+    Ok(())
 }
 
 async fn sign_out(session: Session) -> Redirect {

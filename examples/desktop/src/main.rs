@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, env, path::PathBuf};
 
-use sessile::{Error, Session, Store, Token};
+use sessile::{Error, Model, Session, Store, Token};
 #[cfg(target_os = "linux")]
 use tao::platform::unix::WindowExtUnix;
 use tao::{
@@ -19,6 +19,12 @@ use wry::{
     WebContext, WebViewBuilder,
     http::{Request, Response, StatusCode},
 };
+
+/// How often the page was shown.
+#[derive(Default, Model)]
+struct Visits {
+    count: u32,
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = PathBuf::from(env::args_os().nth(1).ok_or("say where the app's data lies: cargo run -- DIRECTORY")?);
@@ -58,10 +64,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn visit(store: &Store, request: &Request<Vec<u8>>) -> Result<Response<Cow<'static, [u8]>>, Error> {
     let token = request.headers().get("x-session").and_then(|value| Token::parse(value.as_bytes()));
     let session = store.session(token.as_ref())?;
-    let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
+    let Visits { count } = session.update_model("visits", |visits: &mut Visits| visits.count += 1)?;
     session.save().wait()?;
-    println!("visit {visits}");
-    Ok(response(StatusCode::OK, &visits.to_string(), Some(&session)))
+    println!("visit {count}");
+    Ok(response(StatusCode::OK, &count.to_string(), Some(&session)))
 }
 
 fn response(status: StatusCode, body: &str, session: Option<&Session>) -> Response<Cow<'static, [u8]>> {
