@@ -65,7 +65,8 @@
 //!
 //! [`Session::insert`] and [`get`](Session::get) take serde types (feature `serde`). [`Session::insert_model`] and
 //! [`view`](Session::view) take a type with `#[derive(Model)]`: it has a name and a version, is read without decoding it, and is
-//! [migrated](macro@Model) when its fields change.
+//! [migrated](macro@Model) when its fields change. A value is never read as a type with other fields: that is an error, which
+//! `testing::check_models` finds before a deploy.
 //!
 //! # Features
 //!

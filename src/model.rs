@@ -5,7 +5,7 @@
 
 pub use sessile_codec::{
     Entry, EntryRef, Fingerprint, Itself, Lane, Limits, Model, ModelPart, Nested, NestedWriter, Shape, ShapeField,
-    ShapeVariant, Stored, Tag, View, shape,
+    ShapeVariant, Stored, Tag, UnixTime, View, shape,
 };
 #[cfg(feature = "derive")]
 #[cfg_attr(docsrs, doc(cfg(feature = "derive")))]

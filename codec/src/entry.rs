@@ -65,6 +65,7 @@ impl<'a> EntryRef<'a> {
     }
 
     /// Returns the value's bytes, 16-aligned.
+    #[inline]
     pub fn bytes(&self) -> &'a [u8] {
         match self.lane {
             Lane::Model { .. } => &self.stored[..self.stored.len() - Fingerprint::LEN],

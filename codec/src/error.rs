@@ -2,9 +2,9 @@
 //!
 //! Invariant: a message contains what was found, what was expected and what to do, and never a session's values.
 
-use std::fmt;
+use std::{any::TypeId, fmt};
 
-use crate::{Fingerprint, Layout, Tag};
+use crate::{Fingerprint, Layout, Tag, unix_time::TimeOutOfRange};
 
 /// Why bytes are not a record, or why a value cannot be stored or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +251,8 @@ pub enum ArchiveFault {
         /// The limit.
         limit_bytes: usize,
     },
+    /// A time that cannot be stored or read.
+    TimeOutOfRange,
     /// Anything else.
     Invalid,
 }
@@ -261,6 +263,7 @@ impl ArchiveFault {
         match self {
             Self::TooDeep => Error::TooDeep { limit: crate::MAX_DEPTH },
             Self::TooLarge { found_bytes, limit_bytes } => Error::ValueTooLarge { found_bytes, limit_bytes },
+            Self::TimeOutOfRange => Error::Unsupported { detail: TimeOutOfRange.to_string() },
             Self::Invalid => Error::BadArchive,
         }
     }
@@ -293,7 +296,7 @@ impl rkyv::rancor::Trace for ArchiveFault {
 
 impl rkyv::rancor::Source for ArchiveFault {
     fn new<T: std::error::Error + Send + Sync + 'static>(_: T) -> Self {
-        Self::Invalid
+        if TypeId::of::<T>() == TypeId::of::<TimeOutOfRange>() { Self::TimeOutOfRange } else { Self::Invalid }
     }
 }
 

@@ -41,6 +41,7 @@ mod patch;
 mod record;
 mod shape;
 mod stored;
+mod unix_time;
 
 pub use rkyv;
 
@@ -54,6 +55,7 @@ pub use crate::{
     patch::Patch,
     record::{Record, View},
     shape::{Fingerprint, Itself, ModelPart, Shape, ShapeField, ShapeVariant},
+    unix_time::UnixTime,
 };
 pub(crate) use encode::Encoder;
 
@@ -71,5 +73,7 @@ pub const MAX_DEPTH: usize = 64;
 pub mod __derive {
     pub use rkyv;
 
-    pub use crate::{Error, Itself, Model, ModelPart, Nested, NestedWriter, Shape, ShapeField, ShapeVariant, Stored, Tag};
+    pub use crate::{
+        Error, Itself, Model, ModelPart, Nested, NestedWriter, Shape, ShapeField, ShapeVariant, Stored, Tag, UnixTime,
+    };
 }

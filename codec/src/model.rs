@@ -245,7 +245,7 @@ impl<M: Model> View<M> {
     /// Copies the model out of the record.
     ///
     /// # Errors
-    /// [`Error::BadArchive`] if a value in it cannot be converted, such as a time that this machine's clock cannot represent.
+    /// [`Error::Unsupported`] if a time in it is one that this machine cannot represent.
     pub fn to_model(&self) -> Result<M, Error> {
         deserialize_using(&**self, &mut ()).map_err(ArchiveFault::into_error)
     }

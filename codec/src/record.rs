@@ -70,6 +70,7 @@ impl Passed {
 
     /// Returns `None` for what does not fit into eight bytes: a value beyond the first MiB of its record, or an address of more
     /// than 48 bits.
+    #[inline]
     fn new(start: usize, check: usize) -> Option<Self> {
         let block = u16::try_from(start / ALIGNMENT).ok()?;
         let check = u64::try_from(check).ok().filter(|check| check >> 48 == 0)?;
@@ -116,11 +117,13 @@ impl Buffer {
     }
 
     /// Returns the size of the buffer in memory, without the counts.
+    #[inline]
     pub(crate) fn memory_bytes(&self) -> usize {
         self.0.len() * size_of::<Block>()
     }
 
     /// Returns the last check that a value in this buffer passed, 0 if there is none.
+    #[inline]
     fn passed(&self) -> &AtomicU64 {
         // SAFETY: the last eight bytes of the last block are inside an `UnsafeCell`, 8-aligned because a block is 16-aligned, and
         // initialised. They live as long as `self`, and are accessed only here: `bytes` and `bytes_mut` end before them.
@@ -253,6 +256,7 @@ impl Record {
 
     /// Returns the value under `key`, reusing this share of the record's bytes.
     #[must_use]
+    #[inline]
     pub fn into_entry(self, key: &str) -> Option<Entry> {
         let entry = self.find(key)?.as_ref();
         let start = entry.stored.as_ptr().addr() - self.0.bytes().as_ptr().addr();
@@ -353,6 +357,7 @@ impl Record {
         u32::from_le_bytes(bytes) as usize
     }
 
+    #[inline]
     fn find(&self, key: &str) -> Option<&StoredEntry> {
         let entries = self.entries();
         let at = match short_form(key) {

@@ -43,6 +43,7 @@ impl<'a> NewEntry<'a> {
 }
 
 impl StoredEntry {
+    #[inline]
     fn lane(&self) -> Option<Lane> {
         match self.lane {
             Lane::MODEL => Some(Lane::Model {
@@ -62,6 +63,7 @@ impl StoredEntry {
         fits_lane && self.zero == 0 && self.bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
     }
 
+    #[inline]
     pub(crate) fn as_ref(&self) -> EntryRef<'_> {
         let lane = self.lane().expect("`Record::check` refuses entries of an unknown lane");
         let until_ms = if matches!(lane, Lane::Model { .. }) { 0 } else { u64::from_le_bytes(self.tag) };

@@ -41,7 +41,7 @@ pub(crate) fn with_values(kind: Kind, names: &[Option<Ident>], values: &[TokenSt
 pub(crate) fn declared(kind: Kind, items: &[Item], support: &TokenStream, own: &Ident) -> Result<TokenStream> {
     let mut fields = Vec::new();
     for Item { name, vis, ty, nested } in items {
-        let adapter = types::adapter(ty, &quote!(#support::rkyv))?;
+        let adapter = types::adapter(ty, support)?;
         let attribute = if *nested || types::contains(ty, own) {
             if adapter.is_some() {
                 return Err(syn::Error::new_spanned(ty, "a field has the model's own type or a `SystemTime`, and not both"));

@@ -139,14 +139,14 @@ fn refused_name(name: &str) -> Option<String> {
     })
 }
 
-/// Returns the adapter of rkyv that a field of this type needs, if it contains a `SystemTime`.
-pub(crate) fn adapter(ty: &Type, rkyv: &TokenStream) -> Result<Option<TokenStream>> {
+/// Returns the adapter that a field of this type needs, if it contains a `SystemTime`.
+pub(crate) fn adapter(ty: &Type, support: &TokenStream) -> Result<Option<TokenStream>> {
     let Some((name, arguments)) = parts(ty) else { return refuse_time(ty).map(|()| None) };
     match (&*name, &*arguments) {
-        ("SystemTime", []) => Ok(Some(quote!(#rkyv::with::AsUnixTime))),
+        ("SystemTime", []) => Ok(Some(quote!(#support::UnixTime))),
         ("Option" | "Vec", [inner]) => {
-            let inner = adapter(inner, rkyv)?;
-            Ok(inner.map(|inner| quote!(#rkyv::with::Map<#inner>)))
+            let inner = adapter(inner, support)?;
+            Ok(inner.map(|inner| quote!(#support::rkyv::with::Map<#inner>)))
         }
         _ => refuse_time(ty).map(|()| None),
     }

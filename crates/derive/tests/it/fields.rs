@@ -174,8 +174,49 @@ fn a_time_before_1970_is_refused() {
     }
 
     let before = Login { at: UNIX_EPOCH - Duration::from_secs(1) };
-    assert!(testing_session().insert_model("k", &before).is_err());
+    let error = testing_session().insert_model("k", &before).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the value cannot be stored exactly: a time before 1970, or after what this machine can represent; store it \
+         in another form"
+    );
     assert!(testing_session().insert_model("k", &Login { at: UNIX_EPOCH }).is_ok());
+}
+
+#[test]
+fn a_stored_time_that_cannot_be_represented_is_an_error() {
+    use sessile::model::{Entry, Fingerprint};
+
+    #[derive(Model)]
+    struct Login {
+        at: Option<SystemTime>,
+    }
+
+    // The bytes of the greatest duration are those of a time at the end of all seconds.
+    #[derive(Model)]
+    #[model(name = "login")]
+    struct Forged {
+        at: Option<Duration>,
+    }
+
+    let forged = Entry::model(&Forged { at: Some(Duration::MAX) }, &sessile::model::Limits::default()).unwrap();
+    let entry = Entry::forged_model(Login::TAG, 1, Fingerprint::of::<Login>(), forged.as_ref().bytes());
+    let view = entry.view::<Login>().unwrap();
+    assert!(matches!(view.to_model().map(drop), Err(CodecError::Unsupported { .. })));
+}
+
+#[test]
+fn a_uuid_comes_back_as_it_was() {
+    #[derive(Debug, Model, PartialEq)]
+    struct Device {
+        id: uuid_1::Uuid,
+        others: Vec<Option<uuid_1::Uuid>>,
+    }
+
+    let id = uuid_1::Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    let device = Device { id, others: vec![None, Some(uuid_1::Uuid::nil())] };
+    assert_eq!(back(&device), device);
+    assert_eq!(Device::SHAPE.to_string(), "{ id: Uuid, others: Vec<Option<Uuid>> }");
 }
 
 fn testing_session() -> sessile::Session {
