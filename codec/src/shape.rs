@@ -11,7 +11,7 @@ use std::fmt;
 /// What a [`Model`](crate::Model) or a part of one consists of.
 ///
 /// `#[derive(Model)]` and `#[derive(ModelPart)]` write it. Without them, write it with [`shape!`](crate::shape).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A type that has no parts, by its name.
     Plain {
@@ -45,7 +45,7 @@ pub enum Shape {
 }
 
 /// One field of a [`Shape`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShapeField {
     /// Name of the field; in a tuple, its number.
     pub name: &'static str,
@@ -54,7 +54,7 @@ pub struct ShapeField {
 }
 
 /// One variant of a [`Shape`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShapeVariant {
     /// Name of the variant.
     pub name: &'static str,

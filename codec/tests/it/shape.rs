@@ -156,8 +156,7 @@ fn mutations(shape: &'static Shape) -> Vec<Shape> {
         }
         Shape::Struct { fields } => field_mutations(fields).into_iter().map(|fields| Shape::Struct { fields }).collect(),
         Shape::Enum { variants } => {
-            let copy = |at: usize| sessile_codec::ShapeVariant { name: variants[at].name, fields: variants[at].fields };
-            let all = || (0..variants.len()).map(copy).collect::<Vec<_>>();
+            let all = || variants.to_vec();
             let mut found = Vec::new();
             for at in 0..variants.len() {
                 let mut change = |change: &dyn Fn(&mut Vec<sessile_codec::ShapeVariant>)| {
@@ -185,7 +184,7 @@ fn mutations(shape: &'static Shape) -> Vec<Shape> {
 fn field_mutations(fields: &'static [sessile_codec::ShapeField]) -> Vec<&'static [sessile_codec::ShapeField]> {
     use sessile_codec::ShapeField;
 
-    let all = || fields.iter().map(|ShapeField { name, shape }| ShapeField { name, shape }).collect::<Vec<_>>();
+    let all = || fields.to_vec();
     let new = || ShapeField { name: "another", shape: u8::SHAPE };
     let mut found: Vec<Vec<ShapeField>> = Vec::new();
     for at in 0..fields.len() {
@@ -253,6 +252,19 @@ fn a_fingerprint_shows_which_of_the_first_eight_fields_is_another() {
         }
     }
     assert!(named * 10 >= all * 8, "{named} of {all}");
+}
+
+#[test]
+fn of_several_fields_that_are_others_the_first_is_named() {
+    use sessile_codec::ShapeField;
+
+    let shape_of = |names: [&'static str; 4]| Shape::Struct {
+        fields: names.map(|name| ShapeField { name, shape: u8::SHAPE }).to_vec().leak(),
+    };
+    let shape = shape_of(["a", "b", "c", "d"]);
+    let others = ["p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z"].map(|name| shape_of(["a", name, "other", "last"]));
+    let named = others.iter().filter_map(|other| shape.difference(other.fingerprint()));
+    assert!(named.filter(|text| text == "b: u8").count() >= 9);
 }
 
 #[test]
