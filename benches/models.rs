@@ -138,7 +138,9 @@ fn record_of(entry: Entry, limits: &Limits) -> Record {
 }
 
 fn view(record: &Record) -> View<ours::Second> {
-    record.clone().into_entry("profile").expect("it is there").into_view().expect("it is a profile")
+    // As `Session::view`.
+    let view = record.clone().into_view("profile");
+    view.unwrap_or_else(|| record.entry("profile").expect("it is there").into_view().expect("it is a profile"))
 }
 
 fn theme_of_bincode(bytes: &[u8]) -> u32 {

@@ -67,7 +67,7 @@ impl Encoder {
         let mut serializer = Serializer::new(writer, self.arena.acquire(), ());
         serialize_using::<_, ArchiveFault>(entries, &mut serializer).map_err(ArchiveFault::into_record_error)?;
         header::write(&mut self.bytes, key, meta);
-        Ok(Record::from_encoder(&self.bytes))
+        Ok(Record::from_encoder(&self.bytes, entries.iter().any(NewEntry::keeps_check)))
     }
 }
 

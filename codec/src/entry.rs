@@ -6,7 +6,7 @@ use std::fmt;
 
 #[cfg(feature = "serde")]
 use crate::Error;
-use crate::{Fingerprint, Tag, record::Buffer};
+use crate::{Fingerprint, Tag, record::Buffer, stored::LEAST_KEPT};
 
 /// How the bytes of an entry are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,8 @@ pub struct Entry {
 impl Entry {
     /// Copies `stored` as a value of `lane`: its bytes, and after those of a model the fingerprint.
     pub(crate) fn new(lane: Lane, stored: &[u8]) -> Self {
-        Self { lane, buffer: Buffer::copy_of(stored), start: 0, len: stored.len(), until_ms: 0 }
+        let keeps_check = matches!(lane, Lane::Model { .. }) && stored.len() >= LEAST_KEPT;
+        Self { lane, buffer: Buffer::copy_of(stored, keeps_check), start: 0, len: stored.len(), until_ms: 0 }
     }
 
     /// Returns a model of any bytes, to ask a type what it would do with such a value. Reading it checks the bytes.

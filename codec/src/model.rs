@@ -227,6 +227,14 @@ impl EntryRef<'_> {
     }
 }
 
+impl EntryRef<'_> {
+    /// Whether the value is an `M` of this build's version and shape.
+    #[inline]
+    pub(crate) fn is_current<M: Model>(&self) -> bool {
+        self.lane == Lane::Model { tag: M::TAG, version: M::VERSION, fingerprint: Fingerprint::of::<M>() }
+    }
+}
+
 enum Found<'a> {
     Current,
     Older(Stored<'a>),

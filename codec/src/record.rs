@@ -41,15 +41,16 @@ pub(crate) const ALIGNMENT: usize = 16;
 #[repr(C, align(16))]
 struct Block(UnsafeCell<[u8; ALIGNMENT]>);
 
-/// Immutable bytes, 16-aligned and shared: one allocation holds the counts, the bytes and, in its last eight, a [`Passed`].
+/// Immutable bytes, 16-aligned and shared: one allocation holds the counts, the bytes and, if there is room for it after them, a
+/// [`Passed`]. Who has them knows how many bytes there are.
 #[derive(Clone)]
-pub(crate) struct Buffer(Arc<[Block]>);
+struct Blocks(Arc<[Block]>);
 
-// SAFETY: what is shared is the bytes, which nothing writes to while there is more than one reference to the buffer, and the last
-// eight, which are only accessed as an atomic number.
-unsafe impl Send for Buffer {}
+// SAFETY: what is shared is the bytes, which nothing writes to while there is more than one reference to them, and the `Passed`
+// after them, which is only accessed as an atomic number.
+unsafe impl Send for Blocks {}
 // SAFETY: as for `Send`.
-unsafe impl Sync for Buffer {}
+unsafe impl Sync for Blocks {}
 
 /// A check that a value in a buffer has passed: where the value begins, and the code that accepted it.
 ///
@@ -78,14 +79,15 @@ impl Passed {
     }
 }
 
-impl Buffer {
-    /// Length of the [`Passed`] at the end.
+impl Blocks {
+    /// Length of a [`Passed`].
     const PASSED_LEN: usize = size_of::<AtomicU64>();
 
-    /// Copies `bytes`, padded with zeros to whole blocks.
-    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let mut buffer = Arc::new_uninit_slice((bytes.len() + Self::PASSED_LEN).div_ceil(size_of::<Block>()));
-        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut buffer).expect("the new buffer is not shared yet");
+    /// Copies `bytes`, padded with zeros to whole blocks, with room for a [`Passed`] if `keeps_check`.
+    fn copy_of(bytes: &[u8], keeps_check: bool) -> Self {
+        let len = bytes.len() + if keeps_check { Self::PASSED_LEN } else { 0 };
+        let mut shared = Arc::new_uninit_slice(len.div_ceil(size_of::<Block>()));
+        let blocks: &mut [MaybeUninit<Block>] = Arc::get_mut(&mut shared).expect("the new blocks are not shared yet");
         // The bytes end in the last block or, if there is no room for the check after them, in the one before.
         for block in blocks.iter_mut().rev().take(2) {
             block.write(Block(UnsafeCell::new([0; ALIGNMENT])));
@@ -93,50 +95,75 @@ impl Buffer {
         // In one piece: a copy by blocks, with an iterator, took a third of the time to write a record.
         // SAFETY: `blocks` has room for `bytes`, by the division above, is new and so overlaps nothing, and a `Block` is sixteen
         // bytes of any content. `bytes` fill every block but the last two, which were filled with zeros before.
-        let buffer = unsafe {
+        let shared = unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), blocks.as_mut_ptr().cast(), bytes.len());
-            buffer.assume_init()
+            shared.assume_init()
         };
-        Self(buffer)
+        Self(shared)
     }
 
-    /// Returns the bytes for writing, to the code that has just made the buffer.
+    /// Returns all bytes for writing, to the code that has just made the blocks.
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let blocks = Arc::get_mut(&mut self.0).expect("the new buffer is not shared yet");
-        let len = size_of_val(blocks) - Self::PASSED_LEN;
-        // SAFETY: as in `bytes`, and no other code reads or writes: `get_mut` returned the only reference.
-        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), len) }
+        let blocks = Arc::get_mut(&mut self.0).expect("the new blocks are not shared yet");
+        // SAFETY: as in `first`, and no other code reads or writes: `get_mut` returned the only reference.
+        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
+    }
+
+    /// Returns the first `len` bytes: as many as were copied into the blocks, or fewer.
+    #[inline]
+    fn first(&self, len: usize) -> &[u8] {
+        assert!(len <= self.memory_bytes(), "nobody asks for more than there is");
+        // SAFETY: a `Block` is sixteen initialised bytes without padding (`repr(C, align(16))` over `[u8; 16]`, size pinned by
+        // a test), and there are as many as the line above says, so `len` bytes are readable; they live as long as `self`.
+        // Nothing writes to them: `passed` accesses only those after what was copied, and `bytes_mut` needs the only reference.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) }
+    }
+
+    /// Returns the memory of the blocks, without the counts.
+    #[inline]
+    fn memory_bytes(&self) -> usize {
+        self.0.len() * size_of::<Block>()
+    }
+
+    /// Returns the last check that a value in the first `len` bytes, which are all that were copied, has passed, 0 if there is
+    /// none; `None` if there is no room for it.
+    #[inline]
+    fn passed(&self, len: usize) -> Option<&AtomicU64> {
+        let at = self.memory_bytes().checked_sub(Self::PASSED_LEN)?;
+        // SAFETY: the last eight bytes of the last block are inside an `UnsafeCell`, 8-aligned because a block is 16-aligned, and
+        // initialised. They live as long as `self`, and are accessed only here: `first` returns only bytes that were copied,
+        // which end before, and `bytes_mut` needs the only reference.
+        (len <= at).then(|| unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast::<u8>().add(at).cast_mut().cast()) })
+    }
+}
+
+/// Blocks, and how many bytes were copied into them.
+#[derive(Clone)]
+pub(crate) struct Buffer {
+    blocks: Blocks,
+    len: usize,
+}
+
+impl Buffer {
+    pub(crate) fn copy_of(bytes: &[u8], keeps_check: bool) -> Self {
+        Self { blocks: Blocks::copy_of(bytes, keeps_check), len: bytes.len() }
     }
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: a `Block` is sixteen initialised bytes without padding (`repr(C, align(16))` over `[u8; 16]`, size pinned by
-        // a test), and there is at least one, so this many bytes are readable; they live as long as `self`. Nothing writes to
-        // them: `passed` accesses only those after them, and `bytes_mut` needs the only reference.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.memory_bytes() - Self::PASSED_LEN) }
+        self.blocks.first(self.len)
     }
 
-    /// Returns the size of the buffer in memory, without the counts.
     #[inline]
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.0.len() * size_of::<Block>()
-    }
-
-    /// Returns the last check that a value in this buffer passed, 0 if there is none.
-    #[inline]
-    fn passed(&self) -> &AtomicU64 {
-        // SAFETY: the last eight bytes of the last block are inside an `UnsafeCell`, 8-aligned because a block is 16-aligned, and
-        // initialised. They live as long as `self`, and are accessed only here: `bytes` and `bytes_mut` end before them.
-        unsafe {
-            AtomicU64::from_ptr(self.0.as_ptr().cast::<u8>().add(self.memory_bytes() - Self::PASSED_LEN).cast_mut().cast())
-        }
+    fn passed(&self) -> Option<&AtomicU64> {
+        self.blocks.passed(self.len)
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Session values are private: a log may contain only a size.
-        write!(f, "Buffer({} bytes)", self.bytes().len())
+        write!(f, "Buffer({} bytes)", self.len)
     }
 }
 
@@ -196,7 +223,7 @@ fn check_body(archive: &[u8]) -> Result<(), Error> {
 ///
 /// Entries are found and read in place; only what is requested is decoded.
 #[derive(Clone)]
-pub struct Record(Buffer);
+pub struct Record(Blocks);
 
 impl Record {
     /// Checks bytes from outside, which were stored under `key`, and copies them.
@@ -209,22 +236,26 @@ impl Record {
             return Err(Error::RecordTooLarge { found_bytes: bytes.len(), limit_bytes });
         }
         header::check(bytes, key)?;
-        let buffer = Buffer::copy_of(bytes);
-        check_body(&buffer.bytes()[header::LEN..bytes.len()])?;
-        Ok(Self(buffer))
+        let record = Self(Blocks::copy_of(bytes, false));
+        check_body(&record.0.first(bytes.len())[header::LEN..])?;
+        let has_room = record.0.passed(bytes.len()).is_some();
+        if !has_room && record.entries().iter().any(StoredEntry::keeps_check) {
+            return Ok(Self(Blocks::copy_of(bytes, true)));
+        }
+        Ok(record)
     }
 
     /// Creates a record from the encoder's output: a header and a `Body` of entries that are sorted by key.
-    pub(crate) fn from_encoder(bytes: &[u8]) -> Self {
-        let buffer = Buffer::copy_of(bytes);
-        debug_assert_eq!(check_body(&buffer.bytes()[header::LEN..bytes.len()]), Ok(()));
-        Self(buffer)
+    pub(crate) fn from_encoder(bytes: &[u8], keeps_check: bool) -> Self {
+        let blocks = Blocks::copy_of(bytes, keeps_check);
+        debug_assert_eq!(check_body(&blocks.first(bytes.len())[header::LEN..]), Ok(()));
+        Self(blocks)
     }
 
     /// Returns the record as it is stored.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.0.bytes()[..header::LEN + self.archive_len()]
+        self.0.first(self.stored_len())
     }
 
     /// Returns the memory that the record takes: its bytes, padded, and what is known of them. The counts of who shares it are not
@@ -259,9 +290,25 @@ impl Record {
     #[inline]
     pub fn into_entry(self, key: &str) -> Option<Entry> {
         let entry = self.find(key)?.as_ref();
-        let start = entry.stored.as_ptr().addr() - self.0.bytes().as_ptr().addr();
+        let start = entry.stored.as_ptr().addr() - self.bytes().as_ptr().addr();
         let (lane, len, until_ms) = (entry.lane, entry.stored.len(), entry.until_ms);
-        Some(Entry { lane, buffer: self.0, start, len, until_ms })
+        let buffer = Buffer { len: self.stored_len(), blocks: self.0 };
+        Some(Entry { lane, buffer, start, len, until_ms })
+    }
+
+    /// Returns a view of the model under `key`, reusing this share of the record's bytes; `None` if it cannot be read as it is:
+    /// [`Entry::view`] then migrates it, or returns the reason.
+    #[must_use]
+    pub fn into_view<M: Model>(self, key: &str) -> Option<View<M>> {
+        let entry = self.find(key)?.as_ref();
+        if !entry.is_current::<M>() {
+            return None;
+        }
+        let bytes = entry.bytes();
+        let start = bytes.as_ptr().addr() - self.bytes().as_ptr().addr();
+        check_once::<M>(bytes, start, self.0.passed(self.stored_len())).ok()?;
+        let len = bytes.len();
+        Some(View { blocks: self.0, start, len, model: PhantomData })
     }
 
     /// Whether there is a value under `key`.
@@ -292,7 +339,7 @@ impl Record {
     /// Returns the same entries with another header: another record key, or other times.
     #[must_use]
     pub fn with_meta(&self, key: &Key, meta: &Meta) -> Self {
-        self.sealed(Buffer::copy_of(self.bytes()), key, meta)
+        self.sealed(self.copied(), key, meta)
     }
 
     /// Returns the record with another header and with other bytes for some values, if each has the same lane and length as the
@@ -310,23 +357,28 @@ impl Record {
                 return None;
             }
             // Only now: most patches that do not fit end at their first key.
-            let buffer = buffer.get_or_insert_with(|| Buffer::copy_of(self.bytes()));
+            let buffer = buffer.get_or_insert_with(|| self.copied());
             if new.stored.is_empty() {
                 // The position of an empty value may be outside the record.
                 continue;
             }
-            let start = old.stored.as_ptr().addr() - self.0.bytes().as_ptr().addr();
+            let start = old.stored.as_ptr().addr() - self.bytes().as_ptr().addr();
             buffer.bytes_mut()[start..start + new.stored.len()].copy_from_slice(new.stored);
         }
         Some(self.sealed(buffer?, key, meta))
     }
 
-    /// Writes the header of `buffer`, a copy of this record with other values in it.
-    fn sealed(&self, mut buffer: Buffer, key: &Key, meta: &Meta) -> Self {
-        let len = self.bytes().len();
-        header::write(&mut buffer.bytes_mut()[..len], key, meta);
-        debug_assert_eq!(check_body(&buffer.bytes()[header::LEN..len]), Ok(()));
-        Self(buffer)
+    /// Copies the bytes, with room for a check if there is room here.
+    fn copied(&self) -> Blocks {
+        Blocks::copy_of(self.bytes(), self.0.passed(self.stored_len()).is_some())
+    }
+
+    /// Writes the header of `blocks`, a copy of this record with other values in it.
+    fn sealed(&self, mut blocks: Blocks, key: &Key, meta: &Meta) -> Self {
+        let len = self.stored_len();
+        header::write(&mut blocks.bytes_mut()[..len], key, meta);
+        debug_assert_eq!(check_body(&blocks.first(len)[header::LEN..]), Ok(()));
+        Self(blocks)
     }
 
     /// Makes the processor fetch the uncached lines of the record all at once. Otherwise, sharing the record and finding a
@@ -334,7 +386,7 @@ impl Record {
     /// entries are listed.
     #[inline]
     pub fn prefetch(&self) {
-        let lines = self.0.bytes().rchunks(LINE).take(MOST_PREFETCHED);
+        let lines = self.bytes().rchunks(LINE).take(MOST_PREFETCHED);
         // Only the read matters, not its result. The last byte, because the list ends with the record, anywhere in a line.
         black_box(lines.filter_map(<[u8]>::last).fold(0, |sum, byte| sum ^ byte));
     }
@@ -348,7 +400,13 @@ impl Record {
 
     #[inline]
     fn header(&self) -> &[u8; header::LEN] {
-        self.0.bytes().first_chunk().expect("a record is longer than its header")
+        self.0.first(header::LEN).first_chunk().expect("the header has its length")
+    }
+
+    /// Length of the record as it is stored.
+    #[inline]
+    fn stored_len(&self) -> usize {
+        header::LEN + self.archive_len()
     }
 
     #[inline]
@@ -363,7 +421,7 @@ impl Record {
         let at = match short_form(key) {
             // Comparing eight bytes each at known places is faster than comparing texts, although more of them are compared.
             Some(form) if entries.len() <= MOST_SCANNED => {
-                key_forms(entries, self.0.bytes()).position(|found| found == Some(&form))?
+                key_forms(entries, self.bytes()).position(|found| found == Some(&form))?
             }
             _ => entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok()?,
         };
@@ -372,7 +430,7 @@ impl Record {
 
     #[inline]
     fn entries(&self) -> &[StoredEntry] {
-        let archive = &self.0.bytes()[header::LEN..header::LEN + self.archive_len()];
+        let archive = &self.bytes()[header::LEN..];
         // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on exactly these
         // bytes at this address. `from_encoder` got them from rkyv's own serializer of a `Body`. `sealed` got them from another
         // `Record`, and at most overwrote bytes of values. A `Body` holds those as bytes of any content, and they belong to
@@ -399,7 +457,7 @@ impl fmt::Debug for Record {
 /// It owns a share of the record's bytes: no lifetime, no copy. It dereferences to the archived form of the model, in which a
 /// `String` is an `ArchivedString`, a `u32` is read with `.to_native()`, and so on.
 pub struct View<M: Model> {
-    buffer: Buffer,
+    blocks: Blocks,
     start: usize,
     len: usize,
     model: PhantomData<M::Archived>,
@@ -409,22 +467,31 @@ impl<M: Model> View<M> {
     /// Checks that `entry` is an archived `M`.
     pub(crate) fn check(entry: Entry) -> Result<Self, Error> {
         let bytes = entry.as_ref().bytes();
-        let (len, passed) = (bytes.len(), Passed::of::<M::Archived>(entry.start));
-        let known = entry.buffer.passed();
-        // Relaxed: what the number says of the bytes is true on every thread that can read them.
-        if passed.is_none_or(|passed| known.load(Ordering::Relaxed) != passed.0.get()) {
-            check_archive::<M::Archived>(bytes)?;
-            known.store(passed.map_or(0, |passed| passed.0.get()), Ordering::Relaxed);
-        }
-        Ok(Self { buffer: entry.buffer, start: entry.start, len, model: PhantomData })
+        check_once::<M>(bytes, entry.start, entry.buffer.passed())?;
+        let len = bytes.len();
+        Ok(Self { blocks: entry.buffer.blocks, start: entry.start, len, model: PhantomData })
     }
+}
+
+/// Checks that `bytes`, which begin at `start` of a buffer, are an archived `M`, unless the check that was `known` to pass is this.
+#[inline]
+fn check_once<M: Model>(bytes: &[u8], start: usize, known: Option<&AtomicU64>) -> Result<(), Error> {
+    let (Some(known), Some(passed)) = (known, Passed::of::<M::Archived>(start)) else {
+        return check_archive::<M::Archived>(bytes).map(|_| ());
+    };
+    // Relaxed: what the number says of the bytes is true on every thread that can read them.
+    if known.load(Ordering::Relaxed) != passed.0.get() {
+        check_archive::<M::Archived>(bytes)?;
+        known.store(passed.0.get(), Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 impl<M: Model> Deref for View<M> {
     type Target = M::Archived;
 
     fn deref(&self) -> &M::Archived {
-        let bytes = &self.buffer.bytes()[self.start..self.start + self.len];
+        let bytes = &self.blocks.first(self.start + self.len)[self.start..];
         // SAFETY: `View::check`, the only way to create a `View` except by a clone, ran the depth-limited bytecheck for
         // `M::Archived` on exactly these bytes at this address, or found that the same code had accepted them, and nothing
         // writes to the bytes of a buffer.
@@ -434,7 +501,7 @@ impl<M: Model> Deref for View<M> {
 
 impl<M: Model> Clone for View<M> {
     fn clone(&self) -> Self {
-        Self { buffer: self.buffer.clone(), start: self.start, len: self.len, model: PhantomData }
+        Self { blocks: self.blocks.clone(), start: self.start, len: self.len, model: PhantomData }
     }
 }
 

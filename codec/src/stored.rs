@@ -13,6 +13,9 @@ use rkyv::{
 
 use crate::{EntryRef, Fingerprint, Lane, Tag, error::ArchiveFault, record::ALIGNMENT};
 
+/// A smaller model is checked faster than a line of memory is read: its record needs no room to keep that it was.
+pub(crate) const LEAST_KEPT: usize = 64;
+
 /// One entry that is being written into an archive.
 #[derive(Archive, Serialize)]
 #[rkyv(archived = StoredEntryOf)]
@@ -32,6 +35,11 @@ pub(crate) struct NewEntry<'a> {
 pub(crate) type StoredEntry = StoredEntryOf<'static>;
 
 impl<'a> NewEntry<'a> {
+    /// Whether the record should keep which check this value has passed.
+    pub(crate) fn keeps_check(&self) -> bool {
+        self.lane == Lane::MODEL && self.bytes.len() >= LEAST_KEPT
+    }
+
     pub(crate) fn new(key: &'a str, entry: EntryRef<'a>) -> Self {
         let (tag, version) = match entry.lane {
             Lane::Model { tag, version, .. } => (tag, version),
@@ -55,6 +63,11 @@ impl StoredEntry {
             Lane::SERDE_EXPLICIT => Some(Lane::SerdeExplicit),
             _ => None,
         }
+    }
+
+    /// Whether the record should keep which check this value has passed.
+    pub(crate) fn keeps_check(&self) -> bool {
+        self.lane == Lane::MODEL && self.bytes.len() >= LEAST_KEPT
     }
 
     /// Whether it is an entry as written by [`NewEntry::new`]. So bytes that are zero now stay free for a later format.

@@ -63,8 +63,12 @@ impl Session {
     /// ```
     pub fn view<M: Model>(&self, key: &str) -> Result<Option<View<M>>, Error> {
         check_key(key)?;
+        // Without the session's lock: a check or a migration may be the application's code.
+        let unchanged = self.state().unchanged(key);
+        if let Some(view) = unchanged.and_then(|record| record.into_view(key)) {
+            return Ok(Some(view));
+        }
         let Some(entry) = self.state().get(key) else { return Ok(None) };
-        // Without the session's lock: a migration is the application's code.
         let viewed = match entry.upgraded::<M>() {
             Ok(None) => entry.into_view(),
             Ok(Some(upgraded)) => {

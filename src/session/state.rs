@@ -231,6 +231,11 @@ impl State {
         }
     }
 
+    /// Returns the session's record, if it has the current value under `key`.
+    pub(super) fn unchanged(&self, key: &str) -> Option<Record> {
+        self.changes.patch.get(key).is_none().then(|| self.record().cloned()).flatten()
+    }
+
     pub(super) fn keys(&self) -> Vec<String> {
         let untouched = self.record().into_iter().flat_map(Record::iter).map(|(key, _)| key);
         let untouched = untouched.filter(|key| self.changes.patch.get(key).is_none());

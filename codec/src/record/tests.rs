@@ -30,12 +30,14 @@ models! {
     Flag(bool);
 }
 
+/// A record with numbers, with room for a check.
 fn record_of(numbers: &[(&str, u8)]) -> Record {
     let (mut patch, limits) = (Patch::new(), Limits::default());
     for (key, number) in numbers {
         patch.set(key, Entry::model(&Number(*number), &limits).unwrap(), &limits).unwrap();
     }
-    patch.apply(None, &[7; 16], &Meta::default(), &limits).unwrap()
+    let record = patch.apply(None, &[7; 16], &Meta::default(), &limits).unwrap();
+    Record(Blocks::copy_of(record.bytes(), true))
 }
 
 /// Where the value under `key` begins.
@@ -43,8 +45,12 @@ fn start_of(record: &Record, key: &str) -> usize {
     record.entry(key).unwrap().start
 }
 
+fn mark(record: &Record) -> &AtomicU64 {
+    record.0.passed(record.stored_len()).expect("there is room")
+}
+
 fn last_passed(record: &Record) -> Option<Passed> {
-    NonZeroU64::new(record.0.passed().load(Ordering::Relaxed)).map(Passed)
+    NonZeroU64::new(mark(record).load(Ordering::Relaxed)).map(Passed)
 }
 
 #[test]
@@ -72,8 +78,49 @@ fn a_check_that_was_passed_does_not_run_again() {
     let record = record_of(&[("seven", 7)]);
     // As if the number had been a flag: the view is made and not read.
     let passed = Passed::of::<ArchivedFlag>(start_of(&record, "seven")).unwrap();
-    record.0.passed().store(passed.0.get(), Ordering::Relaxed);
+    mark(&record).store(passed.0.get(), Ordering::Relaxed);
     assert!(record.entry("seven").unwrap().view::<Flag>().is_ok());
+    assert!(record.clone().into_view::<Flag>("seven").is_some());
+    mark(&record).store(0, Ordering::Relaxed);
+    assert!(record.clone().into_view::<Flag>("seven").is_none());
+    assert!(record.clone().into_view::<Number>("seven").is_some_and(|view| view.0 == 7));
+    assert!(record.into_view::<Number>("eight").is_none());
+}
+
+/// A model that is large enough for its check to be kept.
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+struct Large([u64; 8]);
+
+impl ModelPart for Large {
+    const SHAPE: &'static Shape = crate::shape!(0: [u64; 8]);
+}
+
+impl Model for Large {
+    const TAG: Tag = Tag::new("large");
+}
+
+#[test]
+fn a_record_keeps_room_for_a_check_if_it_has_a_large_model() {
+    let limits = Limits::default();
+    let small = Entry::model(&Number(1), &limits).unwrap();
+    let large = Entry::model(&Large([7; 8]), &limits).unwrap();
+    // Keys of other lengths, so that the bytes end at every place of a block.
+    for len in 8..40 {
+        let record_of = |entry: &Entry| {
+            let mut patch = Patch::new();
+            patch.set(&"k".repeat(len), entry.clone(), &limits).unwrap();
+            patch.apply(None, &[7; 16], &Meta::default(), &limits).unwrap()
+        };
+        let (without, with) = (record_of(&small), record_of(&large));
+        assert_eq!(without.memory_bytes(), without.bytes().len().next_multiple_of(ALIGNMENT));
+        let checked = Record::check(with.bytes(), &[7; 16], 1 << 20).unwrap();
+        let touched = with.with_meta(&[7; 16], &Meta::default());
+        for record in [with, checked, touched] {
+            assert_eq!(record.memory_bytes(), (record.bytes().len() + 8).next_multiple_of(ALIGNMENT));
+            assert_eq!(record.clone().into_view::<Large>(&"k".repeat(len)).unwrap().0[7].to_native(), 7);
+            assert!(last_passed(&record).is_some());
+        }
+    }
 }
 
 #[test]
@@ -112,15 +159,21 @@ fn a_record_is_two_words_and_can_be_sent_and_shared() {
 }
 
 #[test]
-fn a_buffer_is_aligned_and_padded_with_zeros() {
+fn blocks_are_aligned_and_padded_with_zeros() {
     for len in 0..70_u8 {
         let bytes: Vec<u8> = (0..len).map(|n| n | 0x80).collect();
-        let buffer = Buffer::copy_of(&bytes);
-        assert_eq!(buffer.bytes().as_ptr().addr() % ALIGNMENT, 0);
-        assert_eq!(buffer.memory_bytes(), (bytes.len() + 8).next_multiple_of(ALIGNMENT));
-        assert_eq!(buffer.bytes().len(), buffer.memory_bytes() - 8);
-        assert_eq!(&buffer.bytes()[..bytes.len()], bytes);
-        assert!(buffer.bytes()[bytes.len()..].iter().all(|byte| *byte == 0));
-        assert_eq!(buffer.passed().load(Ordering::Relaxed), 0);
+        for keeps_check in [false, true] {
+            let blocks = Blocks::copy_of(&bytes, keeps_check);
+            let all = blocks.first(blocks.memory_bytes());
+            assert_eq!(all.as_ptr().addr() % ALIGNMENT, 0);
+            assert_eq!(all.len(), (bytes.len() + if keeps_check { 8 } else { 0 }).next_multiple_of(ALIGNMENT));
+            assert_eq!(&all[..bytes.len()], bytes);
+            assert!(all[bytes.len()..].iter().all(|byte| *byte == 0));
+            assert_eq!(blocks.first(bytes.len()), bytes);
+        }
+        let blocks = Blocks::copy_of(&bytes, true);
+        assert_eq!(blocks.passed(bytes.len()).unwrap().load(Ordering::Relaxed), 0);
+        let without = Blocks::copy_of(&bytes, false);
+        assert_eq!(without.passed(bytes.len()).is_some(), without.memory_bytes() >= bytes.len() + 8);
     }
 }
