@@ -86,7 +86,7 @@ fn visits_of(record: &Record) -> u64 {
 }
 
 fn user_of(record: &Record) -> u64 {
-    let user: View<TypicalModel> = record.clone().into_view("user").expect("it is a user");
+    let user: View<TypicalModel> = record.clone().into_current_view("user").expect("it is a user");
     user.user_id.to_native()
 }
 

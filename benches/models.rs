@@ -139,7 +139,7 @@ fn record_of(entry: Entry, limits: &Limits) -> Record {
 
 fn view(record: &Record) -> View<ours::Second> {
     // As `Session::view`.
-    let view = record.clone().into_view("profile");
+    let view = record.clone().into_current_view("profile");
     view.unwrap_or_else(|| record.entry("profile").expect("it is there").into_view().expect("it is a profile"))
 }
 

@@ -50,6 +50,12 @@ pub(crate) fn unreadable_value(handle: Handle, error: &sessile_codec::Error) {
     tracing::warn!(%handle, %error, "a stored value cannot be read and counts as absent; its bytes are kept");
 }
 
+/// A stored model has other fields than its version has in this build: the call is an error.
+pub(crate) fn changed_shape(handle: Handle, error: &sessile_codec::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(%handle, %error, "a stored model has other fields than its version; its bytes are kept");
+}
+
 /// A response could not be sent because its session could not be stored.
 #[cfg(feature = "tower")]
 pub(crate) fn failed_commit(error: &crate::Error) {

@@ -35,8 +35,8 @@ pub struct Stats {
     pub corrupt: u64,
     /// Times a stored value could not be read as the requested model, and counted as absent.
     pub unreadable: u64,
-    /// Times a stored model had the version of the requested one and other fields, because they were changed without a new
-    /// version. The call returned an error.
+    /// Times a stored model had other fields than its version has in this build, because they were changed without a new version.
+    /// The call returned an error.
     pub shape_changed: u64,
     /// New sessions refused because the store was full.
     pub refused: u64,

@@ -126,7 +126,7 @@ impl Entry {
         Self { lane, buffer: Buffer::copy_of(stored, keeps_check), start: 0, len: stored.len(), until_ms: 0 }
     }
 
-    /// Returns a model of any bytes, to ask a type what it would do with such a value. Reading it checks the bytes.
+    /// Returns a model of any bytes, to test how a type reads it. Reading checks the bytes.
     #[doc(hidden)]
     #[must_use]
     pub fn forged_model(tag: Tag, version: u16, fingerprint: Fingerprint, bytes: &[u8]) -> Self {

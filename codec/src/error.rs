@@ -127,7 +127,7 @@ pub enum Error {
         found: Fingerprint,
         /// Fingerprint of the shape that this build has for the version.
         expected: Fingerprint,
-        /// The first field or variant of this build's shape that differs, as far as the fingerprints show it.
+        /// A field or variant of this build's shape that differs, if the fingerprints show it: mostly the first that does.
         field: Option<String>,
     },
     /// The stored value does not have the requested type.
@@ -218,7 +218,7 @@ impl fmt::Display for Error {
             Self::ShapeChanged { tag, version, found, expected, field } => {
                 write!(f, "model {tag} of version {version} was stored with the shape {found}, this build has {expected}")?;
                 if let Some(field) = field {
-                    write!(f, "; the first that differs is `{field}` or is in its place")?;
+                    write!(f, "; they differ at `{field}`")?;
                 }
                 f.write_str(
                     "; raise the model's version and state the change, or undo it: the value stays as it is until it is set again",

@@ -75,5 +75,6 @@ pub mod __derive {
 
     pub use crate::{
         Error, Itself, Model, ModelPart, Nested, NestedWriter, Shape, ShapeField, ShapeVariant, Stored, Tag, UnixTime,
+        shape::{id_of, plain},
     };
 }

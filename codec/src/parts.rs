@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Itself, ModelPart, Shape};
+use crate::{ModelPart, Shape};
 
 macro_rules! plain {
     ($($type:ty),* $(,)?) => {
@@ -21,7 +21,7 @@ macro_rules! plain {
 
 plain!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64, bool, char, String, str, Duration, SystemTime);
 plain!(NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64, NonZeroU128, NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroI128);
-plain!(IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, Itself);
+plain!(IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6);
 
 /// `uuid::Uuid`.
 #[cfg(feature = "uuid-1")]
@@ -32,8 +32,10 @@ impl ModelPart for uuid_1::Uuid {
 macro_rules! made_of {
     ($($name:literal: $type:ty, $($part:ident $(: ?$sized:ident)?),*;)*) => {
         $(impl<$($part: ModelPart $(+ ?$sized)?),*> ModelPart for $type {
-            const SHAPE: &'static Shape = &Shape::Of { name: $name, parts: &[$($part::SHAPE),*] };
-            const OUTLINE: &'static Shape = &Shape::Of { name: $name, parts: &[$($part::OUTLINE),*] };
+            const SHAPE: &'static Shape = &Shape::Generic { name: $name, parts: &[$($part::SHAPE),*] };
+            const WITHIN_2: &'static Shape = &Shape::Generic { name: $name, parts: &[$($part::WITHIN_2),*] };
+            const WITHIN_1: &'static Shape = &Shape::Generic { name: $name, parts: &[$($part::WITHIN_1),*] };
+            const REFERENCE: &'static Shape = &Shape::Generic { name: $name, parts: &[$($part::REFERENCE),*] };
         })*
     };
 }
@@ -62,10 +64,12 @@ made_of! {
 }
 
 impl ModelPart for () {
-    const SHAPE: &'static Shape = &Shape::Of { name: "", parts: &[] };
+    const SHAPE: &'static Shape = &Shape::Generic { name: "", parts: &[] };
 }
 
 impl<T: ModelPart, const N: usize> ModelPart for [T; N] {
     const SHAPE: &'static Shape = &Shape::Array { item: T::SHAPE, len: N };
-    const OUTLINE: &'static Shape = &Shape::Array { item: T::OUTLINE, len: N };
+    const WITHIN_2: &'static Shape = &Shape::Array { item: T::WITHIN_2, len: N };
+    const WITHIN_1: &'static Shape = &Shape::Array { item: T::WITHIN_1, len: N };
+    const REFERENCE: &'static Shape = &Shape::Array { item: T::REFERENCE, len: N };
 }

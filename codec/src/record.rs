@@ -16,6 +16,7 @@ use std::{
     mem::MaybeUninit,
     num::{NonZeroU64, NonZeroUsize},
     ops::Deref,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -42,7 +43,7 @@ pub(crate) const ALIGNMENT: usize = 16;
 struct Block(UnsafeCell<[u8; ALIGNMENT]>);
 
 /// Immutable bytes, 16-aligned and shared: one allocation holds the counts, the bytes and, if there is room for it after them, a
-/// [`Passed`]. Who has them knows how many bytes there are.
+/// [`Passed`]. The owner stores the number of bytes.
 #[derive(Clone)]
 struct Blocks(Arc<[Block]>);
 
@@ -51,11 +52,14 @@ struct Blocks(Arc<[Block]>);
 unsafe impl Send for Blocks {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Blocks {}
+// A panic leaves nothing half-written: a `Passed` is written at once.
+impl UnwindSafe for Blocks {}
+impl RefUnwindSafe for Blocks {}
 
 /// A check that a value in a buffer has passed: where the value begins, and the code that accepted it.
 ///
-/// Bytes that this code accepted once it accepts again, because they do not change. The address of the code stands for the check:
-/// two checks that the linker has merged are the same code, so one accepts what the other accepts.
+/// The bytes do not change, so a check that passed once passes again. The address of the code stands for the check: two checks
+/// that the linker has merged are the same code, so one accepts what the other accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Passed(NonZeroU64);
 
@@ -109,12 +113,15 @@ impl Blocks {
         unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), size_of_val(blocks)) }
     }
 
-    /// Returns the first `len` bytes: as many as were copied into the blocks, or fewer.
+    /// Returns the first `len` bytes.
+    ///
+    /// # Safety
+    /// At least `len` bytes were copied into the blocks.
     #[inline]
-    fn first(&self, len: usize) -> &[u8] {
-        assert!(len <= self.memory_bytes(), "nobody asks for more than there is");
+    unsafe fn first(&self, len: usize) -> &[u8] {
+        debug_assert!(len <= self.memory_bytes(), "the bytes were copied");
         // SAFETY: a `Block` is sixteen initialised bytes without padding (`repr(C, align(16))` over `[u8; 16]`, size pinned by
-        // a test), and there are as many as the line above says, so `len` bytes are readable; they live as long as `self`.
+        // a test), and `len` of them were copied, as the caller promises, so they are readable; they live as long as `self`.
         // Nothing writes to them: `passed` accesses only those after what was copied, and `bytes_mut` needs the only reference.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) }
     }
@@ -125,14 +132,16 @@ impl Blocks {
         self.0.len() * size_of::<Block>()
     }
 
-    /// Returns the last check that a value in the first `len` bytes, which are all that were copied, has passed, 0 if there is
-    /// none; `None` if there is no room for it.
+    /// Returns the last check that a value in the blocks has passed, 0 if there is none; `None` if there is no room for it.
+    ///
+    /// # Safety
+    /// At most `len` bytes were copied into the blocks.
     #[inline]
-    fn passed(&self, len: usize) -> Option<&AtomicU64> {
+    unsafe fn passed(&self, len: usize) -> Option<&AtomicU64> {
         let at = self.memory_bytes().checked_sub(Self::PASSED_LEN)?;
         // SAFETY: the last eight bytes of the last block are inside an `UnsafeCell`, 8-aligned because a block is 16-aligned, and
         // initialised. They live as long as `self`, and are accessed only here: `first` returns only bytes that were copied,
-        // which end before, and `bytes_mut` needs the only reference.
+        // which end before, as the caller promises, and `bytes_mut` needs the only reference.
         (len <= at).then(|| unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast::<u8>().add(at).cast_mut().cast()) })
     }
 }
@@ -151,12 +160,14 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.blocks.first(self.len)
+        // SAFETY: `len` bytes were copied, by `copy_of` or by who made the record that this is a share of.
+        unsafe { self.blocks.first(self.len) }
     }
 
     #[inline]
     fn passed(&self) -> Option<&AtomicU64> {
-        self.blocks.passed(self.len)
+        // SAFETY: as in `bytes`.
+        unsafe { self.blocks.passed(self.len) }
     }
 }
 
@@ -236,30 +247,38 @@ impl Record {
             return Err(Error::RecordTooLarge { found_bytes: bytes.len(), limit_bytes });
         }
         header::check(bytes, key)?;
-        let record = Self(Blocks::copy_of(bytes, false));
-        check_body(&record.0.first(bytes.len())[header::LEN..])?;
-        let has_room = record.0.passed(bytes.len()).is_some();
-        if !has_room && record.entries().iter().any(StoredEntry::keeps_check) {
-            return Ok(Self(Blocks::copy_of(bytes, true)));
+        let buffer = Buffer::copy_of(bytes, false);
+        check_body(&buffer.bytes()[header::LEN..])?;
+        let record = Self(buffer.blocks);
+        if record.passed().is_none() && record.entries().iter().any(StoredEntry::keeps_check) {
+            return Ok(Self(Blocks::copy_of(record.bytes(), true)));
         }
         Ok(record)
     }
 
     /// Creates a record from the encoder's output: a header and a `Body` of entries that are sorted by key.
     pub(crate) fn from_encoder(bytes: &[u8], keeps_check: bool) -> Self {
-        let blocks = Blocks::copy_of(bytes, keeps_check);
-        debug_assert_eq!(check_body(&blocks.first(bytes.len())[header::LEN..]), Ok(()));
-        Self(blocks)
+        let buffer = Buffer::copy_of(bytes, keeps_check);
+        debug_assert_eq!(check_body(&buffer.bytes()[header::LEN..]), Ok(()));
+        Self(buffer.blocks)
     }
 
     /// Returns the record as it is stored.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.0.first(self.stored_len())
+        // SAFETY: a record has as many bytes as its header says, by `header::check` and `header::write`, and all were copied.
+        unsafe { self.0.first(self.stored_len()) }
     }
 
-    /// Returns the memory that the record takes: its bytes, padded, and what is known of them. The counts of who shares it are not
-    /// in it.
+    /// Returns the last check that one of the values has passed.
+    #[inline]
+    fn passed(&self) -> Option<&AtomicU64> {
+        // SAFETY: as in `bytes`.
+        unsafe { self.0.passed(self.stored_len()) }
+    }
+
+    /// Returns the size of the record in memory: the bytes, the padding and the last check that passed. It does not include the
+    /// reference counts.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
@@ -299,14 +318,14 @@ impl Record {
     /// Returns a view of the model under `key`, reusing this share of the record's bytes; `None` if it cannot be read as it is:
     /// [`Entry::view`] then migrates it, or returns the reason.
     #[must_use]
-    pub fn into_view<M: Model>(self, key: &str) -> Option<View<M>> {
+    pub fn into_current_view<M: Model>(self, key: &str) -> Option<View<M>> {
         let entry = self.find(key)?.as_ref();
         if !entry.is_current::<M>() {
             return None;
         }
         let bytes = entry.bytes();
         let start = bytes.as_ptr().addr() - self.bytes().as_ptr().addr();
-        check_once::<M>(bytes, start, self.0.passed(self.stored_len())).ok()?;
+        check_once::<M>(bytes, start, self.passed()).ok()?;
         let len = bytes.len();
         Some(View { blocks: self.0, start, len, model: PhantomData })
     }
@@ -370,15 +389,16 @@ impl Record {
 
     /// Copies the bytes, with room for a check if there is room here.
     fn copied(&self) -> Blocks {
-        Blocks::copy_of(self.bytes(), self.0.passed(self.stored_len()).is_some())
+        Blocks::copy_of(self.bytes(), self.passed().is_some())
     }
 
     /// Writes the header of `blocks`, a copy of this record with other values in it.
     fn sealed(&self, mut blocks: Blocks, key: &Key, meta: &Meta) -> Self {
         let len = self.stored_len();
         header::write(&mut blocks.bytes_mut()[..len], key, meta);
-        debug_assert_eq!(check_body(&blocks.first(len)[header::LEN..]), Ok(()));
-        Self(blocks)
+        let record = Self(blocks);
+        debug_assert_eq!(check_body(&record.bytes()[header::LEN..]), Ok(()));
+        record
     }
 
     /// Makes the processor fetch the uncached lines of the record all at once. Otherwise, sharing the record and finding a
@@ -400,7 +420,9 @@ impl Record {
 
     #[inline]
     fn header(&self) -> &[u8; header::LEN] {
-        self.0.first(header::LEN).first_chunk().expect("the header has its length")
+        // SAFETY: a record is longer than its header, and all of it was copied.
+        let header = unsafe { self.0.first(header::LEN) };
+        header.first_chunk().expect("the header has its length")
     }
 
     /// Length of the record as it is stored.
@@ -431,12 +453,12 @@ impl Record {
     #[inline]
     fn entries(&self) -> &[StoredEntry] {
         let archive = &self.bytes()[header::LEN..];
-        // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on exactly these
-        // bytes at this address. `from_encoder` got them from rkyv's own serializer of a `Body`. `sealed` got them from another
-        // `Record`, and at most overwrote bytes of values. A `Body` holds those as bytes of any content, and they belong to
-        // nothing else: the check assigns each part of an archive its own range. Both copied them with the same alignment: the
-        // buffer is 16-aligned and the header a multiple of 16 long. An archive points only relative to itself, and nothing
-        // writes to it afterwards.
+        // SAFETY: a `Record` is made in three places. `check` ran the depth-limited bytecheck for a `Body` on these bytes, in this
+        // buffer or in one that it copied into this one. `from_encoder` got them from rkyv's own serializer of a `Body`. `sealed`
+        // got them from another `Record`, and at most overwrote bytes of values. A `Body` holds those as bytes of any content,
+        // and they belong to nothing else: the check assigns each part of an archive its own range. A copy has the same
+        // alignment: every buffer is 16-aligned and the header a multiple of 16 long. An archive points only relative to itself,
+        // and nothing writes to it afterwards.
         unsafe { access_unchecked::<Body>(archive) }.as_slice()
     }
 }
@@ -491,8 +513,9 @@ impl<M: Model> Deref for View<M> {
     type Target = M::Archived;
 
     fn deref(&self) -> &M::Archived {
-        let bytes = &self.blocks.first(self.start + self.len)[self.start..];
-        // SAFETY: `View::check`, the only way to create a `View` except by a clone, ran the depth-limited bytecheck for
+        // SAFETY: the view's bytes are within those that were copied, as `View::check` and `into_current_view` found them there.
+        let bytes = unsafe { &self.blocks.first(self.start + self.len)[self.start..] };
+        // SAFETY: `View::check` and `Record::into_current_view`, which create views, ran the depth-limited bytecheck for
         // `M::Archived` on exactly these bytes at this address, or found that the same code had accepted them, and nothing
         // writes to the bytes of a buffer.
         unsafe { access_unchecked::<M::Archived>(bytes) }
@@ -515,7 +538,7 @@ impl<M: Model> fmt::Debug for View<M> {
 /// Accesses the `T` at the end of `bytes`.
 ///
 /// # Safety
-/// `bytes` passed [`check_archive`] for a `T` at exactly this address, or rkyv has just written them as one there.
+/// `bytes` passed [`check_archive`] for a `T`, here or at another address of the same alignment, or rkyv has written them as one.
 unsafe fn access_unchecked<T: Portable>(bytes: &[u8]) -> &T {
     // SAFETY: as the caller promises; the position is the one at which `check_archive` looks for the root.
     unsafe { rkyv::api::access_pos_unchecked(bytes, root_position::<T>(bytes.len())) }

@@ -10,16 +10,17 @@ use std::fmt;
 
 /// What a [`Model`](crate::Model) or a part of one consists of.
 ///
-/// `#[derive(Model)]` and `#[derive(ModelPart)]` write it. Without them, write it with [`shape!`](crate::shape).
+/// `#[derive(Model)]` and `#[derive(ModelPart)]` write it. Without them, write that of a struct with [`shape!`](crate::shape).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shape {
     /// A type that has no parts, by its name.
     Plain {
         /// Name of the type.
         name: &'static str,
     },
-    /// A type that is made of other types, such as a `Vec`.
-    Of {
+    /// A type with type arguments, such as a `Vec`, or a tuple.
+    Generic {
         /// Name of the type, empty for a tuple.
         name: &'static str,
         /// Its type arguments.
@@ -41,6 +42,18 @@ pub enum Shape {
     Enum {
         /// Its variants, in order.
         variants: &'static [ShapeVariant],
+    },
+    /// A struct or an enum that types inside it can refer to. It has the shape of what it contains.
+    Declared {
+        /// Tells the types of one build apart. It is not part of the shape.
+        id: u64,
+        /// What the type consists of.
+        shape: &'static Shape,
+    },
+    /// The type with this id, which encloses this place.
+    Enclosing {
+        /// The id of the type.
+        id: u64,
     },
 }
 
@@ -64,8 +77,8 @@ pub struct ShapeVariant {
 
 /// A type that can be a field of a model.
 ///
-/// Derive it for a type of your own: `#[derive(sessile::model::ModelPart)]`. It is implemented for integers of a fixed size, floats,
-/// `bool`, `char`, `String`, `Option`, `Vec`, `Box`, arrays, tuples of up to thirteen, `BTreeMap`, `BTreeSet`, `Result`, `Duration`,
+/// Derive it for a type of your own: `#[derive(sessile::model::ModelPart)]`. It is implemented for integers of a fixed size and their `NonZero`, floats,
+/// `bool`, `char`, `String`, `Option`, `Vec`, `Box`, arrays, `()` and tuples of up to thirteen, `BTreeMap`, `BTreeSet`, `Result`, `Duration`,
 /// `SystemTime`, the addresses of `std::net`, and with the feature `uuid-1` for `Uuid`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a model",
@@ -77,9 +90,15 @@ pub trait ModelPart {
     /// The shape of the type.
     const SHAPE: &'static Shape;
 
-    /// The shape of the type within a type that contains itself: without what leads back. The macros write it; by default it
-    /// is [`SHAPE`](Self::SHAPE).
-    const OUTLINE: &'static Shape = Self::SHAPE;
+    /// The shape of the type, where up to two more types that contain each other are between it and the outermost one. The macros
+    /// write this and the next two.
+    #[doc(hidden)]
+    const WITHIN_2: &'static Shape = Self::SHAPE;
+    #[doc(hidden)]
+    const WITHIN_1: &'static Shape = Self::SHAPE;
+    /// A reference to the type from inside it.
+    #[doc(hidden)]
+    const REFERENCE: &'static Shape = Self::SHAPE;
 }
 
 /// Returns the [`Shape`] of a struct. Name every field in the order of the declaration, with its type; in a tuple, by its number.
@@ -103,20 +122,71 @@ pub trait ModelPart {
 #[macro_export]
 macro_rules! shape {
     ($($name:tt: $type:ty),* $(,)?) => {
-        &$crate::Shape::Struct {
-            fields: &[$($crate::ShapeField { name: stringify!($name), shape: <$type as $crate::ModelPart>::SHAPE }),*],
+        const {
+            &$crate::Shape::Struct {
+                fields: &[$($crate::ShapeField {
+                    name: $crate::__derive::plain(stringify!($name)),
+                    shape: <$type as $crate::ModelPart>::SHAPE,
+                }),*],
+            }
         }
     };
 }
 
-/// Stands for a type within its own shape.
+/// A placeholder for the innermost struct or enum around it, in a shape that is written with [`shape!`](crate::shape).
 #[derive(Debug)]
-pub struct Itself;
+pub enum Itself {}
+
+/// The id of [`Itself`].
+const ITSELF: u64 = 0;
+
+impl ModelPart for Itself {
+    const SHAPE: &'static Shape = &Shape::Enclosing { id: ITSELF };
+}
+
+/// Returns the id of a type that is declared here.
+#[doc(hidden)]
+#[must_use]
+pub const fn id_of(path: &str, line: u32, column: u32) -> u64 {
+    Hash::NEW.text(path).number(line as usize).number(column as usize).finish() | 1
+}
+
+/// Returns the name of a field without the `r#` of a raw identifier.
+#[doc(hidden)]
+#[must_use]
+pub const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+/// The types around a place in a shape.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    id: u64,
+    outer: Option<&'a Self>,
+}
+
+impl Around<'_> {
+    /// Returns how many types are between the place and the enclosing type with this id.
+    const fn distance(around: Option<&Self>, id: u64) -> Option<usize> {
+        let (mut at, mut distance) = (around, 0);
+        while let Some(here) = at {
+            if here.id == id || id == ITSELF {
+                return Some(distance);
+            }
+            at = here.outer;
+            distance += 1;
+        }
+        None
+    }
+}
 
 /// Identifies a [`Shape`].
 ///
-/// The upper half is a hash of the whole shape. The lower half has four bits for each of the first eight fields, from the lowest
-/// bits on, so that two fingerprints show which field is the first that differs. More fields begin again at the first four bits.
+/// The upper half is a hash of the whole shape. The lower half has four bits for each of eight fields, from the lowest bits on, so
+/// that two fingerprints of up to eight fields usually show the first that differs. A ninth field begins again at the first four bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(u64);
 
@@ -151,7 +221,7 @@ impl Fingerprint {
 impl std::str::FromStr for Fingerprint {
     type Err = std::num::ParseIntError;
 
-    /// Reads what `Display` writes: sixteen hexadecimal digits.
+    /// Reads what `Display` writes, as a hexadecimal number.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         u64::from_str_radix(text, 16).map(Self)
     }
@@ -169,7 +239,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// FNV-1a: simple enough to run in a constant, and no program's enemy chooses the names of its fields.
+/// FNV-1a: simple enough to run in a constant. An attacker does not choose the names of fields, so no key is needed.
 #[derive(Clone, Copy)]
 struct Hash(u64);
 
@@ -199,40 +269,54 @@ impl Hash {
         hash
     }
 
-    const fn shape(self, shape: &Shape) -> Self {
+    const fn shape(self, shape: &Shape, around: Option<&Around<'_>>) -> Self {
         match shape {
             Shape::Plain { name } => self.byte(1).text(name),
-            Shape::Of { name, parts } => {
+            Shape::Generic { name, parts } => {
                 let (mut hash, mut at) = (self.byte(2).text(name).number(parts.len()), 0);
                 while at < parts.len() {
-                    hash = hash.shape(parts[at]);
+                    hash = hash.shape(parts[at], around);
                     at += 1;
                 }
                 hash
             }
-            Shape::Array { item, len } => self.byte(3).number(*len).shape(item),
-            Shape::Struct { fields } => self.byte(4).fields(fields),
-            Shape::Enum { variants } => {
-                let (mut hash, mut at) = (self.byte(5).number(variants.len()), 0);
-                while at < variants.len() {
-                    hash = hash.text(variants[at].name).fields(variants[at].fields);
-                    at += 1;
-                }
-                hash
-            }
+            Shape::Array { item, len } => self.byte(3).number(*len).shape(item, around),
+            Shape::Struct { fields } => self.byte(4).fields(fields, &Around { id: ITSELF, outer: around }),
+            Shape::Enum { variants } => self.byte(5).variants(variants, &Around { id: ITSELF, outer: around }),
+            Shape::Declared { id, shape } => match (Around::distance(around, *id), shape) {
+                (Some(distance), _) => self.byte(6).number(distance),
+                (None, Shape::Struct { fields }) => self.byte(4).fields(fields, &Around { id: *id, outer: around }),
+                (None, Shape::Enum { variants }) => self.byte(5).variants(variants, &Around { id: *id, outer: around }),
+                (None, other) => self.shape(other, around),
+            },
+            Shape::Enclosing { id } => match Around::distance(around, *id) {
+                Some(distance) => self.byte(6).number(distance),
+                None => panic!(
+                    "more than three types with `#[model(nested)]` contain each other: leave it out where a field does not lead back"
+                ),
+            },
         }
     }
 
-    const fn fields(self, fields: &[ShapeField]) -> Self {
-        let (mut hash, mut at) = (self.number(fields.len()), 0);
-        while at < fields.len() {
-            hash = hash.text(fields[at].name).shape(fields[at].shape);
+    const fn variants(self, variants: &[ShapeVariant], around: &Around<'_>) -> Self {
+        let (mut hash, mut at) = (self.number(variants.len()), 0);
+        while at < variants.len() {
+            hash = hash.text(variants[at].name).fields(variants[at].fields, around);
             at += 1;
         }
         hash
     }
 
-    /// Returns all bits, each of which depends on every bit of the state.
+    const fn fields(self, fields: &[ShapeField], around: &Around<'_>) -> Self {
+        let (mut hash, mut at) = (self.number(fields.len()), 0);
+        while at < fields.len() {
+            hash = hash.text(fields[at].name).shape(fields[at].shape, Some(around));
+            at += 1;
+        }
+        hash
+    }
+
+    /// Returns the hash, mixed so that the bits that are taken from it depend on all that was added.
     const fn finish(self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 29)
@@ -241,15 +325,20 @@ impl Hash {
 
 impl Shape {
     /// Returns the fingerprint of this shape.
+    ///
+    /// # Panics
+    /// If more than three types contain each other, each with a mark where it refers to the next. In a constant, as in a
+    /// [`Model`](crate::Model), that is a compile error.
     #[must_use]
     pub const fn fingerprint(&self) -> Fingerprint {
-        let whole = Hash::NEW.shape(self).finish() >> 32;
+        let whole = Hash::NEW.shape(self, None).finish() >> 32;
+        let (content, around) = self.content();
         let (mut places, mut at) = (0_u64, 0);
-        while at < self.len() {
-            let hash = match self {
-                Self::Struct { fields } => Hash::NEW.text(fields[at].name).shape(fields[at].shape),
-                Self::Enum { variants } => Hash::NEW.text(variants[at].name).fields(variants[at].fields),
-                other => Hash::NEW.shape(other),
+        while at < content.len() {
+            let hash = match content {
+                Self::Struct { fields } => Hash::NEW.text(fields[at].name).shape(fields[at].shape, Some(&around)),
+                Self::Enum { variants } => Hash::NEW.text(variants[at].name).fields(variants[at].fields, &around),
+                other => Hash::NEW.shape(other, None),
             };
             places ^= (hash.number(at).finish() & 0xf) << (4 * (at % Fingerprint::PLACES));
             at += 1;
@@ -257,27 +346,53 @@ impl Shape {
         Fingerprint(whole << 32 | places)
     }
 
+    /// Returns what the type consists of, and the type itself as what is around that.
+    const fn content(&self) -> (&Self, Around<'_>) {
+        match self {
+            Self::Declared { id, shape } => (shape, Around { id: *id, outer: None }),
+            other => (other, Around { id: ITSELF, outer: None }),
+        }
+    }
+
     /// Returns the number of fields or variants.
     const fn len(&self) -> usize {
         match self {
             Self::Struct { fields } => fields.len(),
             Self::Enum { variants } => variants.len(),
-            Self::Plain { .. } | Self::Of { .. } | Self::Array { .. } => 1,
+            _ => 1,
         }
     }
 
-    /// Returns the first field or variant that differs from those of the shape with the fingerprint `found`, as text, as far as
-    /// the fingerprints show it.
+    /// Returns the fields of a struct or the variants of an enum as text, one for each; of any other type, its name.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let (content, around) = self.content();
+        let around = Some(&around);
+        match content {
+            Self::Struct { fields } => fields.iter().map(|field| Text(field, around).to_string()).collect(),
+            Self::Enum { variants } => variants.iter().map(|variant| Text(variant, around).to_string()).collect(),
+            other => vec![other.to_string()],
+        }
+    }
+
+    /// Whether the shape is that of an enum.
+    #[must_use]
+    pub fn is_enum(&self) -> bool {
+        matches!(self.content().0, Self::Enum { .. })
+    }
+
+    /// Returns a field or variant that differs from those of the shape with the fingerprint `found`, as text: the first, as far as
+    /// the fingerprints show it. `None` if they do not: of more than eight, several share a place.
     #[must_use]
     pub fn difference(&self, found: Fingerprint) -> Option<String> {
         let at = self.fingerprint().first_difference(found)?;
-        match self {
-            Self::Struct { fields } => fields.get(at).map(ShapeField::to_string),
-            Self::Enum { variants } => variants.get(at).map(ShapeVariant::to_string),
-            Self::Plain { .. } | Self::Of { .. } | Self::Array { .. } => None,
-        }
+        let lines = self.lines();
+        if lines.len() > Fingerprint::PLACES { None } else { lines.into_iter().nth(at) }
     }
 }
+
+/// Something in a shape, with the types around it, as text.
+struct Text<'a, T>(&'a T, Option<&'a Around<'a>>);
 
 /// Writes items with commas between them.
 fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {
@@ -287,51 +402,87 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<It
     })
 }
 
-fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[ShapeField]) -> fmt::Result {
+fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[ShapeField], around: Option<&Around<'_>>) -> fmt::Result {
+    if fields.is_empty() {
+        return f.write_str("{}");
+    }
     f.write_str("{ ")?;
-    list(f, fields)?;
+    list(f, fields.iter().map(|field| Text(field, around)))?;
     f.write_str(" }")
+}
+
+impl fmt::Display for Text<'_, Shape> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(shape, around) = self;
+        let parts = |parts: &'static [&'static Shape]| parts.iter().map(|part| Text(*part, *around));
+        match shape {
+            Shape::Plain { name } => f.write_str(name),
+            Shape::Generic { name: "", parts: of } => {
+                f.write_str("(")?;
+                list(f, parts(of))?;
+                f.write_str(")")
+            }
+            Shape::Generic { name, parts: of } => {
+                write!(f, "{name}<")?;
+                list(f, parts(of))?;
+                f.write_str(">")
+            }
+            Shape::Array { item, len } => write!(f, "[{}; {len}]", Text(*item, *around)),
+            Shape::Struct { fields } => write_fields(f, fields, Some(&Around { id: ITSELF, outer: *around })),
+            Shape::Enum { variants } => write_variants(f, variants, &Around { id: ITSELF, outer: *around }),
+            Shape::Declared { id, shape } => match (Around::distance(*around, *id), shape) {
+                (Some(distance), _) => write_enclosing(f, distance),
+                (None, Shape::Struct { fields }) => write_fields(f, fields, Some(&Around { id: *id, outer: *around })),
+                (None, Shape::Enum { variants }) => write_variants(f, variants, &Around { id: *id, outer: *around }),
+                (None, other) => Text(*other, *around).fmt(f),
+            },
+            Shape::Enclosing { id } => write_enclosing(f, Around::distance(*around, *id).unwrap_or_default()),
+        }
+    }
+}
+
+fn write_variants(f: &mut fmt::Formatter<'_>, variants: &[ShapeVariant], around: &Around<'_>) -> fmt::Result {
+    f.write_str("enum { ")?;
+    list(f, variants.iter().map(|variant| Text(variant, Some(around))))?;
+    f.write_str(" }")
+}
+
+/// Writes the innermost type around a place as `Itself`, and those around it with their distance.
+fn write_enclosing(f: &mut fmt::Formatter<'_>, distance: usize) -> fmt::Result {
+    if distance == 0 { f.write_str("Itself") } else { write!(f, "Enclosing<{distance}>") }
+}
+
+impl fmt::Display for Text<'_, ShapeField> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.name, Text(self.0.shape, self.1))
+    }
+}
+
+impl fmt::Display for Text<'_, ShapeVariant> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)?;
+        if self.0.fields.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" ")?;
+        write_fields(f, self.0.fields, self.1)
+    }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plain { name } => f.write_str(name),
-            Self::Of { name: "", parts } => {
-                f.write_str("(")?;
-                list(f, *parts)?;
-                f.write_str(")")
-            }
-            Self::Of { name, parts } => {
-                write!(f, "{name}<")?;
-                list(f, *parts)?;
-                f.write_str(">")
-            }
-            Self::Array { item, len } => write!(f, "[{item}; {len}]"),
-            Self::Struct { fields: [] } => f.write_str("{}"),
-            Self::Struct { fields } => write_fields(f, fields),
-            Self::Enum { variants } => {
-                f.write_str("enum { ")?;
-                list(f, *variants)?;
-                f.write_str(" }")
-            }
-        }
+        Text(self, None).fmt(f)
     }
 }
 
 impl fmt::Display for ShapeField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.shape)
+        Text(self, None).fmt(f)
     }
 }
 
 impl fmt::Display for ShapeVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)?;
-        if self.fields.is_empty() {
-            return Ok(());
-        }
-        f.write_str(" ")?;
-        write_fields(f, self.fields)
+        Text(self, None).fmt(f)
     }
 }

@@ -13,7 +13,7 @@ use rkyv::{
 
 use crate::{EntryRef, Fingerprint, Lane, Tag, error::ArchiveFault, record::ALIGNMENT};
 
-/// A smaller model is checked faster than a line of memory is read: its record needs no room to keep that it was.
+/// For smaller models the check is cheaper than a cache miss. Their records reserve no room for it.
 pub(crate) const LEAST_KEPT: usize = 64;
 
 /// One entry that is being written into an archive.

@@ -38,7 +38,7 @@ impl Session {
     /// One that this build cannot read, because its version is newer or cannot be migrated, reads as absent and is counted in
     /// [`Stats::unreadable`](crate::Stats). Its bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
     ///
-    /// The view shares the session's record, so nothing is copied. It can be sent to another thread, kept after the session has
+    /// The view of a model of this build's version shares the session's record and copies nothing. It can be sent to another thread, kept after the session has
     /// changed, and put into a template; while it is kept, the whole record stays in memory.
     ///
     /// # Errors
@@ -65,10 +65,14 @@ impl Session {
         check_key(key)?;
         // Without the session's lock: a check or a migration may be the application's code.
         let unchanged = self.state().unchanged(key);
-        if let Some(view) = unchanged.and_then(|record| record.into_view(key)) {
+        if let Some(view) = unchanged.and_then(|record| record.into_current_view(key)) {
             return Ok(Some(view));
         }
         let Some(entry) = self.state().get(key) else { return Ok(None) };
+        let migrated = self.state().migrated(key).and_then(|migrated| migrated.into_view().ok());
+        if let Some(view) = migrated {
+            return Ok(Some(view));
+        }
         let viewed = match entry.upgraded::<M>() {
             Ok(None) => entry.into_view(),
             Ok(Some(upgraded)) => {
@@ -80,11 +84,11 @@ impl Session {
         };
         match viewed {
             Ok(view) => Ok(Some(view)),
-            // The caller asks for another type than was stored: no deploy makes that right.
+            // The caller asks for another type than was stored. Another release does not fix this.
             Err(error @ (Codec::WrongLane { .. } | Codec::WrongModel { .. })) => Err(error.into()),
-            // Absent, it would be replaced by an empty one at the next request.
+            // If it counted as absent, the next request would overwrite it.
             Err(error @ Codec::ShapeChanged { .. }) => {
-                self.store().note_shape_changed();
+                self.note_shape_changed(&error);
                 Err(error.into())
             }
             Err(error) => {
@@ -102,7 +106,7 @@ impl Session {
     /// This copies the whole model out of the session. [`view`](Self::view) reads it in place.
     ///
     /// # Errors
-    /// See [`view`](Self::view).
+    /// See [`view`](Self::view); and [`Error::Codec`] with `Unsupported` if a time in it is one that this machine cannot represent.
     ///
     /// # Examples
     /// ```
@@ -123,7 +127,7 @@ impl Session {
         Ok(view.map(|view| view.to_model()).transpose()?)
     }
 
-    /// Changes the model under `key`, correctly even when other requests change it too, and returns the new one.
+    /// Changes the model under `key`, correctly even when other requests change it too, and returns what `change` made now.
     ///
     /// `change` gets the current model, or `M::default()` if there is none. It runs now, and again at commit if another request
     /// wrote `key` meanwhile, so keep it free of side effects. It may use the store and this session, except that a
@@ -159,9 +163,16 @@ impl Session {
             let entry = Entry::model(&model, &limits)?;
             Ok((model, entry))
         });
-        if matches!(updated, Err(Error::Codec(Codec::ShapeChanged { .. }))) {
-            self.store().note_shape_changed();
+        if let Err(Error::Codec(error @ Codec::ShapeChanged { .. })) = &updated {
+            self.note_shape_changed(error);
         }
         updated
+    }
+
+    fn note_shape_changed(&self, error: &Codec) {
+        self.store().note_shape_changed();
+        if let Some(handle) = self.handle() {
+            log::changed_shape(handle, error);
+        }
     }
 }

@@ -231,6 +231,12 @@ impl State {
         }
     }
 
+    /// Returns what the value under `key`, a model of an older version, was migrated to in this request.
+    pub(super) fn migrated(&self, key: &str) -> Option<Entry> {
+        let is_unchanged = self.changes.patch.get(key).is_none();
+        self.changes.migrated.iter().find(|(known, _)| is_unchanged && **known == *key).map(|(_, migrated)| migrated.clone())
+    }
+
     /// Returns the session's record, if it has the current value under `key`.
     pub(super) fn unchanged(&self, key: &str) -> Option<Record> {
         self.changes.patch.get(key).is_none().then(|| self.record().cloned()).flatten()

@@ -1,6 +1,11 @@
 //! Compares the shapes of an application's models with those in a file of its repository.
 
-use std::{fmt::Write, fs, io, path::Path};
+use std::{
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use sessile_codec::{Entry, Error as Codec, Fingerprint, Model, Shape, Tag};
 
@@ -8,7 +13,8 @@ use sessile_codec::{Entry, Error as Codec, Fingerprint, Model, Shape, Tag};
 ///
 /// Takes the name of a file, relative to the directory of the crate, and every [`Model`](crate::Model) of the application. The first
 /// run writes the file; commit it. Later runs compare the models with it and add new models and new versions. Where the environment
-/// variable `CI` is set, nothing is written: there a model or a version that is not in the file is a failure.
+/// variable `CI` is set, nothing is written: there a model or a version that is not in the file is a failure. To see what a model
+/// reads, the macro passes empty values of each older version to [`Model::migrate`](crate::Model), which returns an error for them.
 ///
 /// # Panics
 /// With the model, the field and what to do, if
@@ -85,21 +91,12 @@ impl Declared {
 
     fn entry(&self) -> Locked {
         let (version, fingerprint) = (self.version, self.shape.fingerprint());
-        Locked { tag: self.tag.clone(), version, fingerprint, lines: lines(self.shape) }
+        Locked { tag: self.tag.clone(), version, fingerprint, lines: self.shape.lines() }
     }
 }
 
 fn name(tag: Tag) -> String {
     tag.to_string().trim_matches('`').to_owned()
-}
-
-/// Returns the fields or the variants of a shape, one for each line.
-fn lines(shape: &Shape) -> Vec<String> {
-    match shape {
-        Shape::Struct { fields } => fields.iter().map(ToString::to_string).collect(),
-        Shape::Enum { variants } => variants.iter().map(ToString::to_string).collect(),
-        other => vec![other.to_string()],
-    }
 }
 
 /// One version of a model in the file.
@@ -111,8 +108,8 @@ struct Locked {
     lines: Vec<String>,
 }
 
-const HEAD: &str =
-    "# The shapes of the models that sessions contain, written by sessile::testing::check_models!. Commit this file.\n";
+const HEAD: &str = "# The shapes of the models that sessions contain, written by sessile::testing::check_models!. Commit this file.\n\
+                    # Other comments are not kept.\n";
 
 impl Locked {
     fn read_all(text: &str) -> Result<Vec<Self>, String> {
@@ -168,7 +165,9 @@ impl Locked {
 #[doc(hidden)]
 pub fn __check_models(directory: &str, file: &str, models: &[Declared]) {
     let may_write = std::env::var_os("CI").is_none();
-    if let Err(text) = compare(&Path::new(directory).join(file), models, may_write) {
+    // Where the test runs, the crate may be in another directory than where it was built.
+    let directory = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(directory), PathBuf::from);
+    if let Err(text) = compare(&directory.join(file), models, may_write) {
         panic!("{text}");
     }
 }
@@ -207,7 +206,10 @@ fn compare(file: &Path, models: &[Declared], may_write: bool) -> Result<(), Stri
 
 /// Replaces the file as a whole, so that a run that is interrupted leaves the old one.
 fn write(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension(format!("{}.new", std::process::id()));
+    // Several tests of one process may write at once.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let write = WRITES.fetch_add(1, Ordering::Relaxed);
+    let new = file.with_extension(format!("{}-{write}.new", std::process::id()));
     fs::write(&new, text)?;
     fs::rename(&new, file)
 }
@@ -247,7 +249,10 @@ fn problem(model: &Declared, known: &Locked) -> Option<String> {
         std::cmp::Ordering::Equal if known.fingerprint == model.shape.fingerprint() => None,
         std::cmp::Ordering::Equal => {
             let what = changed(&known.lines, model.shape, version.saturating_add(1));
-            Some(format!("`{type_name}` has changed and still has version {version}: {what}"))
+            Some(format!(
+                "`{type_name}` has changed and still has version {version}: {what}; or, if no session has version {version} yet, remove \
+                 its lines from the file"
+            ))
         }
         std::cmp::Ordering::Less => match (model.migrate)(stored, known.fingerprint) {
             Err(Codec::NoMigration { .. }) => Some(format!(
@@ -269,9 +274,21 @@ fn problem(model: &Declared, known: &Locked) -> Option<String> {
 
 /// Says what changed between the lines of two shapes, and what to write at it.
 fn changed(old: &[String], new: &Shape, next: u16) -> String {
-    let is_enum = matches!(new, Shape::Enum { .. });
-    let new = &*lines(new);
+    let is_enum = new.is_enum();
+    let new = &*new.lines();
     let raise = format!("set `#[model(version = {next})]`");
+    if old == new {
+        return "the file has the same fields and another fingerprint, so its lines do not belong together: take the file from \
+                the repository again"
+            .to_owned();
+    }
+    if old.len() != new.len() && [old, new].iter().any(|lines| lines.first().is_some_and(|line| line.starts_with("0: "))) {
+        return format!(
+            "the tuple has {} fields in place of {}: {raise}, and state the change or `migrate = path`",
+            new.len(),
+            old.len()
+        );
+    }
     let at = old.iter().zip(new).position(|(old, new)| old != new).unwrap_or_else(|| old.len().min(new.len()));
     let (gone, come) = (&old[at..], &new[at..]);
     if is_same_set(gone, come) {
@@ -284,8 +301,8 @@ fn changed(old: &[String], new: &Shape, next: u16) -> String {
             format!("`{come}` was added: {raise}, and `#[model(since = {next})]` at it{at_end}")
         }
         ([gone, others @ ..], come) if come == others => {
-            let removed = if is_enum { String::new() } else { format!("`removed({gone}, until = {next}, ...)`, or ") };
-            format!("`{gone}` was removed: {raise} and {removed}`migrate = path`")
+            let convert = if is_enum { ", convert = path" } else { "" };
+            format!("`{gone}` was removed: {raise} and `removed({gone}, until = {next}, ...{convert})`, or `migrate = path`")
         }
         ([gone, ..], [come, ..]) => format!("`{gone}` is now `{come}`: {raise}, and {} at it", step(gone, come, is_enum, next)),
         _ => format!("several changed: {raise}, and state each change"),

@@ -254,7 +254,7 @@ fn no_file_gets_too_long_to_read() {
 #[test]
 fn every_file_says_what_it_decides() {
     for directory in ["src", "codec/src", "crates", "tests"] {
-        // A program wrote that one, for `include!`.
+        // That file is generated and included with `include!`.
         for (file, text) in
             files(directory).into_iter().filter(|(file, _)| file != "crates/derive/tests/histories/generated.rs")
         {

@@ -46,7 +46,7 @@ fn start_of(record: &Record, key: &str) -> usize {
 }
 
 fn mark(record: &Record) -> &AtomicU64 {
-    record.0.passed(record.stored_len()).expect("there is room")
+    record.passed().expect("there is room")
 }
 
 fn last_passed(record: &Record) -> Option<Passed> {
@@ -80,11 +80,11 @@ fn a_check_that_was_passed_does_not_run_again() {
     let passed = Passed::of::<ArchivedFlag>(start_of(&record, "seven")).unwrap();
     mark(&record).store(passed.0.get(), Ordering::Relaxed);
     assert!(record.entry("seven").unwrap().view::<Flag>().is_ok());
-    assert!(record.clone().into_view::<Flag>("seven").is_some());
+    assert!(record.clone().into_current_view::<Flag>("seven").is_some());
     mark(&record).store(0, Ordering::Relaxed);
-    assert!(record.clone().into_view::<Flag>("seven").is_none());
-    assert!(record.clone().into_view::<Number>("seven").is_some_and(|view| view.0 == 7));
-    assert!(record.into_view::<Number>("eight").is_none());
+    assert!(record.clone().into_current_view::<Flag>("seven").is_none());
+    assert!(record.clone().into_current_view::<Number>("seven").is_some_and(|view| view.0 == 7));
+    assert!(record.into_current_view::<Number>("eight").is_none());
 }
 
 /// A model that is large enough for its check to be kept.
@@ -117,7 +117,7 @@ fn a_record_keeps_room_for_a_check_if_it_has_a_large_model() {
         let touched = with.with_meta(&[7; 16], &Meta::default());
         for record in [with, checked, touched] {
             assert_eq!(record.memory_bytes(), (record.bytes().len() + 8).next_multiple_of(ALIGNMENT));
-            assert_eq!(record.clone().into_view::<Large>(&"k".repeat(len)).unwrap().0[7].to_native(), 7);
+            assert_eq!(record.clone().into_current_view::<Large>(&"k".repeat(len)).unwrap().0[7].to_native(), 7);
             assert!(last_passed(&record).is_some());
         }
     }
@@ -152,9 +152,10 @@ fn views_on_many_threads_share_what_is_known_of_a_record() {
 
 #[test]
 fn a_record_is_two_words_and_can_be_sent_and_shared() {
-    fn sendable<T: Send + Sync + 'static>() {}
+    fn sendable<T: Send + Sync + UnwindSafe + RefUnwindSafe + 'static>() {}
     sendable::<Record>();
     sendable::<Entry>();
+    sendable::<View<Number>>();
     assert_eq!(size_of::<Record>(), 2 * size_of::<usize>());
 }
 
@@ -163,17 +164,15 @@ fn blocks_are_aligned_and_padded_with_zeros() {
     for len in 0..70_u8 {
         let bytes: Vec<u8> = (0..len).map(|n| n | 0x80).collect();
         for keeps_check in [false, true] {
-            let blocks = Blocks::copy_of(&bytes, keeps_check);
-            let all = blocks.first(blocks.memory_bytes());
-            assert_eq!(all.as_ptr().addr() % ALIGNMENT, 0);
-            assert_eq!(all.len(), (bytes.len() + if keeps_check { 8 } else { 0 }).next_multiple_of(ALIGNMENT));
-            assert_eq!(&all[..bytes.len()], bytes);
+            let mut buffer = Buffer::copy_of(&bytes, keeps_check);
+            assert_eq!(buffer.bytes(), bytes);
+            let memory_bytes = (bytes.len() + if keeps_check { 8 } else { 0 }).next_multiple_of(ALIGNMENT);
+            assert_eq!(buffer.blocks.memory_bytes(), memory_bytes);
+            assert_eq!(buffer.passed().is_some(), memory_bytes >= bytes.len() + 8);
+            assert!(buffer.passed().is_none_or(|passed| passed.load(Ordering::Relaxed) == 0));
+            let all = buffer.blocks.bytes_mut();
+            assert_eq!((all.as_ptr().addr() % ALIGNMENT, all.len()), (0, memory_bytes));
             assert!(all[bytes.len()..].iter().all(|byte| *byte == 0));
-            assert_eq!(blocks.first(bytes.len()), bytes);
         }
-        let blocks = Blocks::copy_of(&bytes, true);
-        assert_eq!(blocks.passed(bytes.len()).unwrap().load(Ordering::Relaxed), 0);
-        let without = Blocks::copy_of(&bytes, false);
-        assert_eq!(without.passed(bytes.len()).is_some(), without.memory_bytes() >= bytes.len() + 8);
     }
 }

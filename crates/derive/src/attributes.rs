@@ -129,6 +129,13 @@ impl TypeAttributes {
     /// Reads `legacy: u32, until = 3, after = "id"`, or a variant with its fields in place of the name and the type.
     fn add_removed(&mut self, input: ParseStream<'_>) -> Result<()> {
         let name = input.call(Ident::parse_any)?;
+        let name = if syn::parse_str::<Ident>(&name.to_string()).is_ok() {
+            name
+        } else if matches!(&*name.to_string(), "self" | "Self" | "super" | "crate" | "_") {
+            return Err(Error::new(name.span(), "no field has this name"));
+        } else {
+            Ident::new_raw(&name.to_string(), name.span())
+        };
         if input.parse::<Option<Token![:]>>()?.is_some() {
             let ty = input.parse()?;
             let (span, convert) = RemovedIn::parse(input, &name)?;
@@ -283,7 +290,7 @@ impl FieldAttributes {
     /// Returns the name that a version had, if it was another than now.
     pub(crate) fn name_in(&self, version: u16) -> Option<String> {
         let older = self.changes.iter().filter(|change| version < change.since.number);
-        older.filter_map(|change| change.was.as_ref()).map(LitStr::value).next()
+        older.filter_map(|change| change.was.as_ref()).map(|was| plain(&was.value()).to_owned()).next()
     }
 }
 
@@ -305,15 +312,20 @@ impl Step {
     }
 }
 
+/// Returns a name without the `r#` of a raw identifier, which a shape does not have.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("r#").unwrap_or(name)
+}
+
 /// Checks the earlier name of a field.
 fn check_was(was: &LitStr, name: Option<&Ident>) -> Result<()> {
     if name.is_none() {
         return Err(Error::new(was.span(), "a field of a tuple has a number and no name: remove `was`"));
     }
-    if syn::parse_str::<Ident>(&was.value()).is_err() {
+    if syn::parse::Parser::parse_str(Ident::parse_any, &was.value()).is_err() {
         return Err(Error::new(was.span(), "`was` is the name that the field had"));
     }
-    if name.is_some_and(|name| name.unraw() == was.value()) {
+    if name.is_some_and(|name| name.unraw() == plain(&was.value())) {
         return Err(Error::new(was.span(), "`was` is the name that the field had before, and this is the name that it has"));
     }
     Ok(())

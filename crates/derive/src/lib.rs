@@ -36,7 +36,7 @@ use syn::{DeriveInput, Error, parse_macro_input};
 ///
 /// Also declares `ArchivedCart`, the type of a view, and implements rkyv's `Archive`, `Serialize` and `Deserialize`, and the trait
 /// `ModelPart`, whose shape contains the names and types of the fields. Its fingerprint is stored with each value: a value whose
-/// fields are not those of its version in this build is an error, and is never read as something else.
+/// fields are not those of its version in this build is an error.
 ///
 /// # The type
 ///
@@ -99,11 +99,12 @@ use syn::{DeriveInput, Error, parse_macro_input};
 ///   `path` is a function from its fields, `fn(String) -> Self`, to a value of now.
 ///
 /// A version whose change is not stated is a compile error: older values would be read in a wrong shape. To change the order of
-/// fields, set `migrate`.
+/// fields, to take a field out of a variant, or the last one out of a tuple struct, set `migrate`.
 ///
 /// # Types of fields
 ///
-/// Integers of a fixed size, floats, `bool`, `char`, `String`, `Option`, `Vec`, `Box`, arrays, tuples, `BTreeMap`, `BTreeSet`,
+/// Integers of a fixed size, also as `NonZero`, floats, `bool`, `char`, `String`, `Option`, `Result`, `Vec`, `Box`, arrays, tuples, `()`,
+/// `BTreeMap`, `BTreeSet`,
 /// `Duration`, the addresses of `std::net`, `Uuid` of the crate uuid 1 (sessile's feature `uuid-1`), and enums and structs with
 /// [`ModelPart`]. A `SystemTime` is a field by itself, or in an `Option` or a `Vec`; it is read as the time since 1970, and one before
 /// 1970 is refused when it is set.

@@ -56,15 +56,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (archive, Some(tag), Some(Older { shapes, arms })) = found else {
         // With its archive, other types that contain this one report no errors of their own.
         let (archive, errors) = (found.0, errors.map(Error::into_compile_error));
-        let part =
-            archive.is_some().then(|| shape::expand(&input.support(), &input.name, &input.name, &shape::current(&input)));
+        let part = archive.is_some().then(|| shape::expand(&input.support(), &input.name, &shape::current(&input)));
         return Ok(quote!(#archive #part #errors));
     };
     if let Some(errors) = errors {
         return Err(errors);
     }
     let (own, support, version) = (&input.name, input.support(), input.version());
-    let part = shape::expand(&support, own, own, &shape::current(&input));
+    let part = shape::expand(&support, own, &shape::current(&input));
     // A function of the application gets every version.
     let other = input.attributes.migrate.is_none().then(|| quote!(_ => ::core::result::Result::Err(__old.no_migration()),));
     Ok(quote! {
@@ -102,7 +101,7 @@ pub(crate) fn expand_part(input: &DeriveInput) -> Result<TokenStream> {
              and change the model's field with `since`, `from` and `convert`",
         ));
     }
-    let part = shape::expand(&input.support(), &input.name, &input.name, &shape::current(&input));
+    let part = shape::expand(&input.support(), &input.name, &shape::current(&input));
     let archive = archive::expand(&input)?;
     Ok(quote!(#archive #part))
 }

@@ -84,9 +84,14 @@ impl Shape<'_> {
 
     /// Returns a field with this shape in place of the type itself.
     fn older_item(&self, name: Option<Ident>, ty: &Type) -> Item {
-        let (own, shape) = (&self.input.name, &self.name);
-        let (nested, ty) = (types::contains(ty, own), types::replace(ty, own, &syn::parse_quote!(#shape)));
-        Item { name, vis: Visibility::Inherited, ty, nested }
+        let nested = types::contains(ty, &self.input.name);
+        Item { name, vis: Visibility::Inherited, ty: self.older_type(ty), nested }
+    }
+
+    /// Returns the type with this shape in place of the type itself.
+    fn older_type(&self, ty: &Type) -> Type {
+        let shape = &self.name;
+        types::replace(ty, &self.input.name, &syn::parse_quote!(#shape))
     }
 
     /// Returns the fields of this shape, as a constant shows them.
@@ -104,7 +109,7 @@ impl Shape<'_> {
                 }
                 Slot::Removed(_) => continue,
             };
-            parts.push(Part { name, ty: ty.clone(), leads_back: false });
+            parts.push(Part { name, ty: self.older_type(ty), leads_back: false });
         }
         parts
     }
@@ -125,7 +130,7 @@ impl Shape<'_> {
                     Slot::Removed(variant) => {
                         let part = |(at, field): (usize, &syn::Field)| Part {
                             name: name_of(field.ident.as_ref(), at),
-                            ty: field.ty.clone(),
+                            ty: self.older_type(&field.ty),
                             leads_back: false,
                         };
                         Ok((variant.name.unraw().to_string(), variant.fields.iter().enumerate().map(part).collect()))
@@ -180,7 +185,7 @@ impl Shape<'_> {
         match &self.input.body {
             Body::Struct(list) => {
                 let removed = &self.input.attributes.removed;
-                // What had fields once is a unit struct only by now.
+                // An older version of a unit struct may have had fields.
                 let kind = if list.kind == Kind::Unit { Kind::Named } else { list.kind };
                 let slots = slots(&list.fields, removed)?;
                 let (fields, pattern, values) = self.fields(kind, &slots)?;
@@ -319,7 +324,7 @@ pub(crate) fn expand(input: &Input) -> Result<Older> {
         let name = &shape.name;
         let options = options(&support, is_nested(input, *first), &quote!());
         let rkyv = quote!(#support::rkyv);
-        let part = shape::expand(&support, name, own, &shape.parts()?);
+        let part = shape::expand(&support, name, &shape.parts()?);
         shapes.extend(quote! {
             #[allow(dead_code, non_camel_case_types, clippy::all, clippy::pedantic)]
             #[derive(#rkyv::Archive, #rkyv::Deserialize)]

@@ -1,7 +1,7 @@
 //! The shape of a type as a constant: the names and types of its fields.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Type, ext::IdentExt, spanned::Spanned};
 
 use crate::{
@@ -18,14 +18,9 @@ pub(crate) struct Part {
     pub(crate) leads_back: bool,
 }
 
-/// Which constant is written.
-#[derive(Clone, Copy)]
-enum Of {
-    /// `SHAPE`: everything.
-    Shape,
-    /// `OUTLINE`: without what leads back to a type that contains this one.
-    Outline,
-}
+/// The constants of `ModelPart`. Where a field leads to a type that leads back, each is made of the next one of the field's type, and
+/// the last refers to it: so no constant is made of itself.
+const LEVELS: [&str; 4] = ["SHAPE", "WITHIN_2", "WITHIN_1", "REFERENCE"];
 
 /// What a struct or an enum consists of.
 pub(crate) enum Parts {
@@ -58,33 +53,25 @@ pub(crate) fn current(input: &Input) -> Parts {
     }
 }
 
-/// Returns the fields as a constant. The type `own` stands for the type itself.
-fn fields(support: &TokenStream, own: &Ident, parts: &[Part], of: Of) -> TokenStream {
+/// Returns the fields as a constant, for the level with this number.
+fn fields(support: &TokenStream, own: &Ident, parts: &[Part], level: usize) -> TokenStream {
     let fields = parts.iter().map(|Part { name, ty, leads_back }| {
-        let itself = syn::parse_quote!(#support::Itself);
-        let part = types::replace(ty, own, &itself);
-        let shape = match (of, leads_back) {
-            (Of::Shape, false) => quote_spanned!(ty.span()=> <#part as #support::ModelPart>::SHAPE),
-            (Of::Shape, true) | (Of::Outline, false) => quote_spanned!(ty.span()=> <#part as #support::ModelPart>::OUTLINE),
-            (Of::Outline, true) => {
-                let text = ty.to_token_stream().to_string().replace(' ', "");
-                quote!(&#support::Shape::Plain { name: #text })
-            }
-        };
-        quote!(#support::ShapeField { name: #name, shape: #shape })
+        let part = types::replace(ty, own, &syn::parse_quote!(#support::Itself));
+        let constant = format_ident!("{}", LEVELS[if *leads_back { level + 1 } else { level }]);
+        quote_spanned!(ty.span()=> #support::ShapeField { name: #name, shape: <#part as #support::ModelPart>::#constant })
     });
     quote!(&[#(#fields),*])
 }
 
-fn constant(support: &TokenStream, own: &Ident, parts: &Parts, of: Of) -> TokenStream {
+fn content(support: &TokenStream, own: &Ident, parts: &Parts, level: usize) -> TokenStream {
     match parts {
         Parts::Struct(parts) => {
-            let fields = fields(support, own, parts, of);
+            let fields = fields(support, own, parts, level);
             quote!(&#support::Shape::Struct { fields: #fields })
         }
         Parts::Enum(variants) => {
             let variants = variants.iter().map(|(name, parts)| {
-                let fields = fields(support, own, parts, of);
+                let fields = fields(support, own, parts, level);
                 quote!(#support::ShapeVariant { name: #name, fields: #fields })
             });
             quote!(&#support::Shape::Enum { variants: &[#(#variants),*] })
@@ -92,15 +79,24 @@ fn constant(support: &TokenStream, own: &Ident, parts: &Parts, of: Of) -> TokenS
     }
 }
 
-/// Returns the implementation of `ModelPart` for the type `target`, whose parts contain `own` where they contain the type itself.
-pub(crate) fn expand(support: &TokenStream, target: &Ident, own: &Ident, parts: &Parts) -> TokenStream {
-    let shape = constant(support, own, parts, Of::Shape);
-    let outline = constant(support, own, parts, Of::Outline);
+/// Returns the implementation of `ModelPart` for the type `own`.
+pub(crate) fn expand(support: &TokenStream, own: &Ident, parts: &Parts) -> TokenStream {
+    let name = own.unraw().to_string();
+    let id = quote!(#support::id_of(::core::concat!(::core::module_path!(), "::", #name), ::core::line!(), ::core::column!()));
+    let constants = LEVELS.iter().enumerate().map(|(level, constant)| {
+        let constant = format_ident!("{constant}");
+        let shape = if level == LEVELS.len() - 1 {
+            quote!(&#support::Shape::Enclosing { id: #id })
+        } else {
+            let content = content(support, own, parts, level);
+            quote!(&#support::Shape::Declared { id: #id, shape: #content })
+        };
+        quote!(const #constant: &'static #support::Shape = #shape;)
+    });
     quote! {
         #[automatically_derived]
-        impl #support::ModelPart for #target {
-            const SHAPE: &'static #support::Shape = #shape;
-            const OUTLINE: &'static #support::Shape = #outline;
+        impl #support::ModelPart for #own {
+            #(#constants)*
         }
     }
 }

@@ -52,7 +52,8 @@ fn reported_of(old: &'static Shape, new: &'static Shape) -> String {
     let problem = compare(&file, &[declared(1, new)], true).unwrap_err();
     assert_eq!(fs::read_to_string(&file).unwrap(), before, "a failure changes nothing");
     let head = format!("{}:\n- `Cart` has changed and still has version 1: ", file.display());
-    problem.strip_prefix(&head).unwrap_or_else(|| panic!("{problem}")).to_owned()
+    let tail = "; or, if no session has version 1 yet, remove its lines from the file";
+    problem.strip_prefix(&head).and_then(|text| text.strip_suffix(tail)).unwrap_or_else(|| panic!("{problem}")).to_owned()
 }
 
 #[test]
@@ -106,6 +107,27 @@ fn a_field_that_changed_is_named_with_what_to_write() {
 }
 
 #[test]
+fn a_tuple_that_changed_is_reported() {
+    let tuple = |shapes: &[&'static Shape]| {
+        struct_of(&shapes.iter().enumerate().map(|(at, shape)| (["0", "1", "2"][at], *shape)).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        reported_of(tuple(&[u64::SHAPE, u8::SHAPE]), tuple(&[u8::SHAPE])),
+        "the tuple has 1 fields in place of 2: set `#[model(version = 2)]`, and state the change or `migrate = path`"
+    );
+}
+
+#[test]
+fn lines_that_do_not_belong_together_are_reported() {
+    let (_directory, file) = file();
+    compare(&file, &[declared(1, cart())], true).unwrap();
+    let text = fs::read_to_string(&file).unwrap().replace(&cart().fingerprint().to_string(), "0123456789abcdef");
+    fs::write(&file, text).unwrap();
+    let problem = compare(&file, &[declared(1, cart())], true).unwrap_err();
+    assert!(problem.contains("the file has the same fields and another fingerprint"), "{problem}");
+}
+
+#[test]
 fn a_variant_that_changed_is_named_with_what_to_write() {
     let old = || enum_of(&[("Off", &[]), ("On", &[("level", u8::SHAPE)])]);
     assert_eq!(
@@ -123,7 +145,8 @@ fn a_variant_that_changed_is_named_with_what_to_write() {
     );
     assert_eq!(
         reported_of(old(), enum_of(&[("Off", &[])])),
-        "`On { level: u8 }` was removed: set `#[model(version = 2)]` and `migrate = path`"
+        "`On { level: u8 }` was removed: set `#[model(version = 2)]` and \
+         `removed(On { level: u8 }, until = 2, ..., convert = path)`, or `migrate = path`"
     );
     assert_eq!(
         reported_of(u64::SHAPE, u32::SHAPE),

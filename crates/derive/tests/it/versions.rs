@@ -270,6 +270,37 @@ fn a_field_that_was_renamed_twice_is_read_from_each_name() {
 }
 
 #[test]
+fn a_name_that_is_a_word_of_rust_can_be_changed_and_removed() {
+    mod first {
+        #[derive(sessile::Model)]
+        pub(super) struct Item {
+            pub(super) r#type: u8,
+            pub(super) r#match: u16,
+        }
+    }
+
+    #[derive(Model)]
+    #[model(version = 2, removed(match: u16, until = 2))]
+    struct Item {
+        #[model(since = 2, was = "type")]
+        kind: u8,
+    }
+
+    #[derive(Model)]
+    #[model(name = "item", version = 2)]
+    struct Raw {
+        #[model(since = 2, was = "r#type")]
+        kind: u8,
+        r#match: u16,
+    }
+
+    let first = first::Item { r#type: 3, r#match: 4 };
+    assert_eq!(seen::<_, Item>(&first).kind, 3);
+    let raw = seen::<_, Raw>(&first);
+    assert_eq!((raw.kind, raw.r#match.to_native()), (3, 4));
+}
+
+#[test]
 fn a_variant_that_was_renamed_is_read_by_its_new_name() {
     #[derive(Model)]
     #[model(name = "state", version = 2)]
