@@ -12,6 +12,7 @@ pages! {
     sign_in: "src/sign-in.md",
     timeouts: "src/timeouts.md",
     devices: "src/devices.md",
+    stolen: "src/stolen.md",
     values: "src/values.md",
     forms: "src/forms.md",
     durability: "src/durability.md",

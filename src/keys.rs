@@ -159,12 +159,26 @@ impl KeyRing {
     pub(crate) fn verify(&self, token: &Token) -> bool {
         // Eight bytes are compared as one integer: in constant time.
         let found = u64::from_le_bytes(token.tag());
-        self.keys_of(token).any(|key| u64::from_le_bytes(key.tag(token.random())) == found)
+        self.keys_of(token.tag()).any(|key| u64::from_le_bytes(key.tag(token.random())) == found)
     }
 
-    /// Returns the keys that can have made the token's tag. The id is no secret: it is in every token.
-    fn keys_of(&self, token: &Token) -> impl Iterator<Item = &MacKey> {
-        let [.., id] = token.tag();
+    /// Returns the tag of a message that is not as long as a token's random bytes, so that none is taken for the other.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn sign<const N: usize>(&self, message: &[u8; N]) -> [u8; TAG] {
+        const { assert!(N != RANDOM, "a message could be a token") };
+        self.keys[0].tag(message)
+    }
+
+    /// Whether this store, or one with the same keys, made the tag of the message.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn verify_message<const N: usize>(&self, message: &[u8; N], tag: [u8; TAG]) -> bool {
+        const { assert!(N != RANDOM, "a message could be a token") };
+        self.keys_of(tag).any(|key| u64::from_le_bytes(key.tag(message)) == u64::from_le_bytes(tag))
+    }
+
+    /// Returns the keys that can have made a tag. The id is no secret: it is in every token.
+    fn keys_of(&self, tag: [u8; TAG]) -> impl Iterator<Item = &MacKey> {
+        let [.., id] = tag;
         self.keys.iter().filter(move |key| key.id == id)
     }
 }
@@ -197,9 +211,9 @@ impl MacKey {
         key
     }
 
-    /// Returns what follows `random` in a token: the MAC, and the id of its key.
-    fn tag(&self, random: &[u8; RANDOM]) -> [u8; TAG] {
-        let mac = SipHasher24::new_with_key(&self.key).hash(random);
+    /// Returns what follows the random bytes in a token: the MAC, and the id of its key.
+    fn tag(&self, signed: &[u8]) -> [u8; TAG] {
+        let mac = SipHasher24::new_with_key(&self.key).hash(signed);
         let mac = mac & ((1 << MAC_BITS) - 1);
         (mac + (u64::from(self.id) << MAC_BITS)).to_le_bytes()
     }
@@ -252,7 +266,7 @@ mod tests {
             let random = random_bytes().unwrap();
             let token = Token::new(&random, signer.tag(&random));
             assert!(ring.verify(&token));
-            let keys: Vec<_> = ring.keys_of(&token).collect();
+            let keys: Vec<_> = ring.keys_of(token.tag()).collect();
             assert!(keys.iter().all(|key| key.id == signer.id) && keys.len() < 8, "{} keys", keys.len());
             tried += keys.len();
         }

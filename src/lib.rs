@@ -71,7 +71,8 @@
 //! # Features
 //!
 //! `derive` (default): `#[derive(Model)]`. `serde` (default): values of serde types. `tower`: the layer. `axum`: the extractor for axum 0.8, and the layer. `sealed`:
-//! small sessions in the cookie itself. `encryption`: sessions encrypted with your keys before they are written. `tracing`:
+//! small sessions in the cookie itself. `encryption`: sessions encrypted with your keys before they are written. `device-bound`:
+//! sessions bound to the device of their browser, see [`mod@device`]. `tracing`:
 //! events for operators. `metrics`: [`Store::stats`] as metrics of the crate `metrics`. `foreign`: the base of the adapters for
 //! other session crates and of `sessile-import`, see [`mod@foreign`]. `test-util`: [`testing`], a store without a file and a clock
 //! that tests control.
@@ -81,6 +82,9 @@
 mod ack;
 mod builder;
 mod clock;
+#[cfg(feature = "device-bound")]
+#[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
+pub mod device;
 mod disk;
 pub mod error;
 pub mod events;
@@ -96,6 +100,8 @@ mod log;
 mod memory;
 pub mod model;
 mod owner;
+#[cfg(feature = "device-bound")]
+mod proof;
 mod session;
 mod stats;
 mod store;

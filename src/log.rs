@@ -50,6 +50,20 @@ pub(crate) fn unreadable_value(handle: Handle, error: &sessile_codec::Error) {
     tracing::warn!(%handle, %error, "a stored value cannot be read and counts as absent; its bytes are kept");
 }
 
+/// A client proved that it has the key of its session's device, or registered it.
+#[cfg(feature = "device-bound")]
+pub(crate) fn proved_device(handle: Handle) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(%handle, "the client proved that it has the key of its session's device");
+}
+
+/// A proof of a session's device, or its registration, was refused.
+#[cfg(feature = "device-bound")]
+pub(crate) fn refused_proof(handle: Option<Handle>, refusal: crate::proof::Refusal) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(handle = handle.map(tracing::field::display), reason = refusal.as_str(), "refused a proof of a device");
+}
+
 /// A stored model has other fields than its version has in this build: the call is an error.
 pub(crate) fn changed_shape(handle: Handle, error: &sessile_codec::Error) {
     #[cfg(feature = "tracing")]

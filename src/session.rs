@@ -26,6 +26,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use sessile_codec::Entry;
 
 pub(crate) use self::reserved::binding::Bound;
+#[cfg(feature = "device-bound")]
+pub use self::reserved::device::Device;
 #[cfg(feature = "sealed")]
 pub(crate) use self::sealed::SealedSession;
 use self::{

@@ -38,6 +38,12 @@ pub struct Stats {
     /// Times a stored model had other fields than its version has in this build, because they were changed without a new version.
     /// The call returned an error.
     pub shape_changed: u64,
+    /// Times a browser bound a session to its device: see `SessionLayer::device_bound`.
+    pub device_registrations: u64,
+    /// Times a browser proved that it has the key of its session's device.
+    pub device_refreshes: u64,
+    /// Proofs and registrations of devices that were refused.
+    pub device_refusals: u64,
     /// New sessions refused because the store was full.
     pub refused: u64,
     /// Sessions ended because their owner, or the store, had as many as allowed.

@@ -124,6 +124,15 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What a browser did about its device.
+#[cfg(feature = "device-bound")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Noted {
+    Registered,
+    Refreshed,
+    Refused,
+}
+
 impl Store {
     /// Opens the store at `path`, with the defaults of [`Builder`]. Creates it if there is no file.
     ///
@@ -316,6 +325,9 @@ impl Store {
             corrupt: read(&counters.corrupt),
             unreadable: read(&counters.unreadable),
             shape_changed: read(&counters.shape_changed),
+            device_registrations: read(&counters.device_registrations),
+            device_refreshes: read(&counters.device_refreshes),
+            device_refusals: read(&counters.device_refusals),
             refused: read(&counters.refused),
             limited: read(&counters.limited),
             sessions: self.0.shared.sessions(),
@@ -383,6 +395,12 @@ impl Store {
         self.0.disk.store_id()
     }
 
+    /// Returns the keys with which the store recognizes what it signed.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn ring(&self) -> &KeyRing {
+        &self.0.ring
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.settings.limits
     }
@@ -399,6 +417,17 @@ impl Store {
     /// Counts a stored model whose fields are not those of its version.
     pub(crate) fn note_shape_changed(&self) {
         count(&self.0.shared.counters.shape_changed);
+    }
+
+    /// Counts what a browser did about its device.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn note_device(&self, noted: Noted) {
+        let counters = &self.0.shared.counters;
+        count(match noted {
+            Noted::Registered => &counters.device_registrations,
+            Noted::Refreshed => &counters.device_refreshes,
+            Noted::Refused => &counters.device_refusals,
+        });
     }
 
     /// Counts a stored value that could not be read.

@@ -164,8 +164,46 @@ pub(crate) fn encode(bytes: &[u8], into: &mut String) {
     }
 }
 
+/// Decodes base64url of any length without padding; `None` if it is anything else.
+#[cfg(feature = "device-bound")]
+pub(crate) fn decode_any(text: &[u8]) -> Option<Vec<u8>> {
+    let missing = text.len().next_multiple_of(4) - text.len();
+    if missing == 3 {
+        return None;
+    }
+    let padded = [text, &b"AAA"[..missing]].concat();
+    let mut bytes = Vec::with_capacity(padded.len() / 4 * 3);
+    if !decode(&padded, &mut bytes) {
+        return None;
+    }
+    // The bits that no byte takes are zero: each text stands for other bytes.
+    let rest = bytes.split_off(bytes.len() - missing);
+    rest.iter().all(|byte| *byte == 0).then_some(bytes)
+}
+
+/// Decodes exactly `N` bytes of base64url, a multiple of three, without an allocation; `None` if the text is anything else.
+#[cfg(feature = "device-bound")]
+pub(crate) fn decode_exact<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    const { assert!(N.is_multiple_of(3), "three bytes are four characters") };
+    let (fours, rest) = text.as_chunks::<4>();
+    if !rest.is_empty() || fours.len() * 3 != N {
+        return None;
+    }
+    let (mut bytes, mut bad) = ([0; N], 0);
+    for (four, three) in fours.iter().zip(bytes.chunks_exact_mut(3)) {
+        let mut bits = 0_u32;
+        for character in four {
+            let value = VALUES[usize::from(*character)];
+            bad |= value;
+            bits = bits << 6 | u32::from(value & 63);
+        }
+        three.copy_from_slice(&bits.to_be_bytes()[1..]);
+    }
+    (bad & NOT_BASE64 == 0).then_some(bytes)
+}
+
 /// Decodes `text`, a multiple of four characters of base64url, and appends the bytes. Returns false if it is invalid.
-#[cfg(feature = "sealed")]
+#[cfg(any(feature = "sealed", feature = "device-bound"))]
 pub(crate) fn decode(text: &[u8], into: &mut Vec<u8>) -> bool {
     let (fours, rest) = text.as_chunks::<4>();
     let mut bad = if rest.is_empty() { 0 } else { NOT_BASE64 };

@@ -14,6 +14,8 @@ mod body;
 mod config;
 mod cookie;
 mod csrf;
+#[cfg(feature = "device-bound")]
+mod device;
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
@@ -27,6 +29,8 @@ mod sealed;
 mod service;
 mod transport;
 
+#[cfg(feature = "device-bound")]
+pub use self::device::{DeviceBound, DeviceBoundError, RequireDevice, RequireDeviceFuture, RequireDeviceService};
 #[cfg(all(fuzzing, feature = "sealed"))]
 pub(crate) use self::sealed::check_sealed;
 pub use self::{

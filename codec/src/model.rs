@@ -227,7 +227,12 @@ impl EntryRef<'_> {
     }
 }
 
-impl EntryRef<'_> {
+impl<'a> EntryRef<'a> {
+    /// Returns a model, borrowed and checked; `None` if it is not an `M` of this build's version and shape.
+    pub fn archived<M: Model>(&self) -> Option<&'a M::Archived> {
+        if self.is_current::<M>() { check_archive(self.bytes()).ok() } else { None }
+    }
+
     /// Whether the value is an `M` of this build's version and shape.
     #[inline]
     pub(crate) fn is_current<M: Model>(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "device-bound")]
+use super::reserved::device;
 use super::{Session, reserved::csrf};
 use crate::{Durability, Error, Owner};
 
@@ -56,6 +58,8 @@ impl Session {
         let mut state = self.state();
         state.sign_in(&owner.into(), self.store().limits())?;
         csrf::forget(&mut state);
+        #[cfg(feature = "device-bound")]
+        device::forget(&mut state);
         Ok(())
     }
 

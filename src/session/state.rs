@@ -46,6 +46,12 @@ pub(crate) struct State {
     pub(super) ends_rivals: bool,
     /// Whether the browser may have withheld the cookie of a session unknown to this request.
     pub(super) is_withheld: bool,
+    /// The session that the request presents without a proof of its device, and may not use.
+    #[cfg(feature = "device-bound")]
+    pub(super) unproved: Option<Handle>,
+    /// How long ago the client proved that it has the device's key, in seconds, when the request came.
+    #[cfg(feature = "device-bound")]
+    pub(super) proof_age_s: Option<u32>,
 }
 
 /// A live session that the client presents beside others.
@@ -213,6 +219,10 @@ impl State {
             rivals,
             ends_rivals: false,
             is_withheld: false,
+            #[cfg(feature = "device-bound")]
+            unproved: None,
+            #[cfg(feature = "device-bound")]
+            proof_age_s: None,
         }
     }
 
@@ -286,8 +296,14 @@ impl State {
     }
 
     pub(super) fn clear(&mut self) {
-        // The session keeps its owner, and the label that its owner knows.
-        let kept = [crate::label::KEY, owner::KEY].map(|key| (key, self.get(key)));
+        // The session keeps its owner, the label that its owner knows, and the device that it is bound to.
+        let kept = [
+            crate::label::KEY,
+            owner::KEY,
+            #[cfg(feature = "device-bound")]
+            super::reserved::device::KEY,
+        ];
+        let kept = kept.map(|key| (key, self.get(key)));
         self.changes.patch.clear();
         self.changes.updates.forget(|_| true);
         self.changes.cleared.clear();

@@ -20,6 +20,7 @@ impl Store {
     /// | `sessile.syncs`, `sessile.evictions`, `sessile.limited`, `sessile.swept` | | |
     /// | `sessile.corrupt_records`, `sessile.quarantined_records`, `sessile.torn_writes` | | |
     /// | `sessile.unreadable_values`, `sessile.changed_shapes` | | |
+    /// | `sessile.device.proofs` | | `outcome`: registered, refreshed, refused |
     /// | `sessile.sessions` | | `tier`: all, memory, disk |
     /// | `sessile.memory.usage`, `sessile.memory.limit`, `sessile.file.size`, `sessile.journal.size` | By | |
     /// | `sessile.degraded` | | 1 while the disk refuses to work |
@@ -58,6 +59,9 @@ fn publish(stats: &Stats, name: &str) {
     total("sessile.corrupt_records", stats.corrupt, &[]);
     total("sessile.unreadable_values", stats.unreadable, &[]);
     total("sessile.changed_shapes", stats.shape_changed, &[]);
+    total("sessile.device.proofs", stats.device_registrations, &[("outcome", "registered")]);
+    total("sessile.device.proofs", stats.device_refreshes, &[("outcome", "refreshed")]);
+    total("sessile.device.proofs", stats.device_refusals, &[("outcome", "refused")]);
     total("sessile.quarantined_records", stats.quarantined, &[]);
     total("sessile.torn_writes", stats.torn_writes, &[]);
 
@@ -103,6 +107,7 @@ fn describe() {
         Unit::Count,
         "Times a stored model had other fields than its version has in this build"
     );
+    describe_counter!("sessile.device.proofs", Unit::Count, "Proofs of devices, by outcome");
     describe_counter!("sessile.quarantined_records", Unit::Count, "Damaged records that were put aside");
     describe_counter!("sessile.torn_writes", Unit::Count, "Writes that a crash had cut short");
     describe_gauge!("sessile.sessions", Unit::Count, "Sessions, expired ones that were not swept yet among them");
@@ -213,6 +218,9 @@ mod tests {
             replayed: 28,
             degraded: true,
             shape_changed: 29,
+            device_registrations: 30,
+            device_refreshes: 31,
+            device_refusals: 32,
         }
     }
 
@@ -243,6 +251,9 @@ mod tests {
                 ("sessile.corrupt_records store=main", 13),
                 ("sessile.unreadable_values store=main", 14),
                 ("sessile.changed_shapes store=main", 29),
+                ("sessile.device.proofs store=main outcome=registered", 30),
+                ("sessile.device.proofs store=main outcome=refreshed", 31),
+                ("sessile.device.proofs store=main outcome=refused", 32),
                 ("sessile.quarantined_records store=main", 26),
                 ("sessile.torn_writes store=main", 27),
             ])

@@ -12,14 +12,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+#[cfg(feature = "device-bound")]
+use http::{HeaderMap, header};
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
+#[cfg(feature = "device-bound")]
+use super::request_scope::Demand;
 use super::{
     body,
     cookie::{forbid_caching, keep_private},
     request_scope::{self, RequestScope, SessionUse},
 };
+#[cfg(feature = "device-bound")]
+use crate::Session;
 use crate::{
     Ack, Error, log,
     session::{CookieUpdate, Ending, Finish},
@@ -40,6 +46,8 @@ pin_project! {
     enum Stage<F, B> {
         // The request is not for this server.
         Refused { refusal: Option<Response<B>> },
+        // The layer has answered the request itself.
+        Answered { response: Option<Response<B>> },
         // The application handles the request.
         Running { #[pin] inner: F },
         // The response is ready. It is sent once its session is as durable as its durability requires.
@@ -52,6 +60,12 @@ impl<F, B: Default + 'static> ResponseFuture<F, B> {
     #[inline]
     pub(super) fn running(scope: Option<RequestScope>, inner: F) -> Self {
         Self { scope, stage: Stage::Running { inner } }
+    }
+
+    /// The layer has answered the request itself. The response is sent once the session of `scope`, if any, is committed.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn answered(scope: RequestScope, response: Response<B>) -> Self {
+        Self { scope: Some(scope), stage: Stage::Answered { response: Some(response) } }
     }
 
     /// The request is for another server, for the reason `why`.
@@ -81,6 +95,13 @@ where
                 StageProjection::Refused { refusal } => {
                     return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
                 }
+                StageProjection::Answered { response } => {
+                    let response = response.take().expect("a future is not polled after it was ready");
+                    match end(this.scope.as_ref(), response, context) {
+                        Ended::Sent(response) => return Poll::Ready(Ok(response)),
+                        Ended::Waits(stage) => this.stage.set(stage),
+                    }
+                }
                 StageProjection::Running { inner } => {
                     let entered = request_scope::enter(this.scope);
                     let polled = inner.poll(context);
@@ -89,32 +110,9 @@ where
                     if this.scope.as_ref().is_none_or(|scope| matches!(scope.used, SessionUse::Untouched)) {
                         return polled;
                     }
-                    let mut response = ready!(polled)?;
-                    let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
-                        return Poll::Ready(Ok(response));
-                    };
-                    let Finish { ticket, is_vital, update, parts } = finish;
-                    let ticket = match ticket {
-                        Ok(ticket) => ticket,
-                        Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &update, parts))),
-                    };
-                    let mut ack = Ack::new(ticket, ());
-                    // Usually there is nothing to wait for, and the response need not move to another stage.
-                    match Pin::new(&mut ack).poll(context) {
-                        Poll::Ready(acknowledged) => {
-                            let acknowledged = if is_vital { acknowledged } else { Ok(()) };
-                            return Poll::Ready(Ok(commit_outcome(
-                                this.scope.as_ref(),
-                                acknowledged,
-                                &update,
-                                parts,
-                                response,
-                            )));
-                        }
-                        Poll::Pending => {
-                            let response = Some(response);
-                            this.stage.set(Stage::Committing { ack, is_vital, update, parts, response });
-                        }
+                    match end(this.scope.as_ref(), ready!(polled)?, context) {
+                        Ended::Sent(response) => return Poll::Ready(Ok(response)),
+                        Ended::Waits(stage) => this.stage.set(stage),
                     }
                 }
                 StageProjection::Committing { ack, is_vital, update, parts, response } => {
@@ -125,6 +123,39 @@ where
                 }
             }
         }
+    }
+}
+
+/// What remains of a request after its response is known.
+enum Ended<F, B> {
+    /// Nothing.
+    Sent(Response<B>),
+    /// The response waits for its commit.
+    Waits(Stage<F, B>),
+}
+
+/// Commits the session, if the request used it.
+#[inline]
+fn end<F, B: Default + 'static>(
+    scope: Option<&RequestScope>,
+    mut response: Response<B>,
+    context: &mut Context<'_>,
+) -> Ended<F, B> {
+    let Some(Finish { ticket, is_vital, update, parts }) = scope.and_then(|scope| finish(scope, &mut response)) else {
+        return Ended::Sent(response);
+    };
+    let ticket = match ticket {
+        Ok(ticket) => ticket,
+        Err(error) => return Ended::Sent(error_with_cookie(scope, &error, &update, parts)),
+    };
+    let mut ack = Ack::new(ticket, ());
+    // Usually there is nothing to wait for, and the response need not move to another stage.
+    match Pin::new(&mut ack).poll(context) {
+        Poll::Ready(acknowledged) => {
+            let acknowledged = if is_vital { acknowledged } else { Ok(()) };
+            Ended::Sent(commit_outcome(scope, acknowledged, &update, parts, response))
+        }
+        Poll::Pending => Ended::Waits(Stage::Committing { ack, is_vital, update, parts, response: Some(response) }),
     }
 }
 
@@ -140,6 +171,8 @@ fn finish<B>(scope: &RequestScope, response: &mut Response<B>) -> Option<Finish>
         SessionUse::Loaded(session) => {
             scope.config.carrier.append_vary(response.headers_mut());
             keep_private(response.headers_mut());
+            #[cfg(feature = "device-bound")]
+            ask_device(scope, session, response.headers_mut());
             session.finish(Ending {
                 commits: scope.config.commit_on_server_error || !response.status().is_server_error(),
                 allows_dropped_values: scope.config.allow_dropped_values,
@@ -185,7 +218,43 @@ fn with_cookie<B: Default + 'static>(
     {
         return error_response(scope, &error);
     }
+    #[cfg(feature = "device-bound")]
+    if let Some(scope) = scope {
+        tell_device(scope, update, response.headers_mut());
+    }
     response
+}
+
+/// Asks the browser for what the request lacks: a proof, or a key where one is demanded.
+#[cfg(feature = "device-bound")]
+fn ask_device(scope: &RequestScope, session: &Session, headers: &mut HeaderMap) {
+    let Some((devices, template)) = scope.config.devices() else { return };
+    let now_ms = scope.config.store.now_ms();
+    if let Some(handle) = session.unproved() {
+        devices.ask(handle, now_ms, headers);
+    }
+    match scope.demand {
+        Demand::Nothing => {}
+        Demand::Register => devices.offer(session, now_ms, headers),
+        Demand::Prove => {
+            headers.append(header::SET_COOKIE, template.delete());
+        }
+    }
+}
+
+/// Offers to bind a session that its client has just got, and takes the short cookie away with the long one.
+#[cfg(feature = "device-bound")]
+fn tell_device(scope: &RequestScope, update: &CookieUpdate, headers: &mut HeaderMap) {
+    let (Some((devices, template)), SessionUse::Loaded(session)) = (scope.config.devices(), &scope.used) else { return };
+    match update {
+        CookieUpdate::Nothing | CookieUpdate::Token { renewed: true, .. } => {}
+        CookieUpdate::Forget => {
+            headers.append(header::SET_COOKIE, template.delete());
+        }
+        CookieUpdate::Token { .. } => devices.offer(session, scope.config.store.now_ms(), headers),
+        #[cfg(feature = "sealed")]
+        CookieUpdate::Sealed { .. } => devices.offer(session, scope.config.store.now_ms(), headers),
+    }
 }
 
 fn error_response<B: Default + 'static>(scope: Option<&RequestScope>, error: &Error) -> Response<B> {
@@ -261,7 +330,7 @@ mod tests {
         let update = CookieUpdate::Token { token, deadline_ms, renewed: false };
         let response = Some(Response::new("done".to_owned()));
         let mut future = Box::pin(ResponseFuture::<Ready<Result<_, ()>>, String> {
-            scope: Some(RequestScope { config, arrived: Arrived::default(), used: SessionUse::Untouched }),
+            scope: Some(RequestScope::new(config, Arrived::default(), SessionUse::Untouched)),
             stage: Stage::Committing { ack: Ack::settled(result), is_vital: true, update, parts: 0, response },
         });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

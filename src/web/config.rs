@@ -2,8 +2,13 @@
 //!
 //! Invariant: only [`Config::tell`] updates the client's cookie or header.
 
+#[cfg(feature = "device-bound")]
+use std::sync::Arc;
+
 use http::HeaderMap;
 
+#[cfg(feature = "device-bound")]
+use super::device::Devices;
 #[cfg(feature = "sealed")]
 use super::sealed::Sealer;
 use super::{
@@ -31,6 +36,11 @@ pub(super) struct Config {
     pub(super) sealed_limit_bytes: usize,
     pub(super) name: NameHash,
     pub(super) binding: Option<Binding>,
+    #[cfg(feature = "device-bound")]
+    pub(super) devices: Option<Arc<Devices>>,
+    /// The cookie for proofs of the device.
+    #[cfg(feature = "device-bound")]
+    pub(super) device_cookie: Option<CookieTemplate>,
     pub(super) blueprint: Cookie,
     pub(super) loopback_only: bool,
     pub(super) commit_on_server_error: bool,
@@ -54,7 +64,25 @@ impl Config {
             Some(binding) if !binding.check(&session) => Session::new(&self.store, kind),
             _ => session,
         };
+        #[cfg(feature = "device-bound")]
+        let session = match self.devices() {
+            Some((devices, template)) => devices.admit(session, kind, &carried, template),
+            None => session,
+        };
         Ok((session, is_own))
+    }
+
+    /// Returns the session that a request presents, whether or not its client has proved that it has the device's key.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn load_unproved(&self, arrived: &Arrived, carried: &Carried<'_>) -> Result<Session, Error> {
+        self.load_presented(self.kind(arrived, carried), carried, || true)
+    }
+
+    /// Returns what binds sessions to devices, with the cookie for proofs. A header has no cookie, and no browser behind it.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn devices(&self) -> Option<(&Devices, &CookieTemplate)> {
+        let is_cookie = matches!(self.carrier, Carrier::Cookie(_));
+        Some((self.devices.as_deref()?, self.device_cookie.as_ref()?)).filter(|_| is_cookie)
     }
 
     fn load_presented(
@@ -128,6 +156,10 @@ impl Config {
         #[cfg(feature = "sealed")]
         if let Some(sealer) = &mut self.sealer {
             sealer.adapt(&template, self.name);
+        }
+        #[cfg(feature = "device-bound")]
+        {
+            self.device_cookie = Some(template.of_device());
         }
         if let Carrier::Cookie(current) = &mut self.carrier {
             *current = template;

@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 #[cfg(feature = "test-util")]
 use super::arrived::{Arrived, Carried};
+#[cfg(feature = "device-bound")]
+use super::device::{DeviceBound, Devices};
 use super::{
     Binding, Cookie, CookieError, SessionName, Transport, TransportError, config::Config, marker::Marker, transport::Carrier,
 };
@@ -80,6 +82,10 @@ impl SessionLayer {
             sealed_limit_bytes: super::sealed::LIMIT_BYTES,
             name,
             binding,
+            #[cfg(feature = "device-bound")]
+            devices: None,
+            #[cfg(feature = "device-bound")]
+            device_cookie: None,
             blueprint,
             loopback_only: false,
             commit_on_server_error: false,
@@ -275,6 +281,43 @@ impl SessionLayer {
     /// ```
     pub fn binding(self, binding: Binding) -> Self {
         self.change(|config| config.binding = Some(binding))
+    }
+
+    /// Binds sessions to the device of their browser: a cookie that was copied to another machine is worth minutes, and then
+    /// nothing. Off by default.
+    ///
+    /// At [`Session::sign_in`](crate::Session::sign_in) the browser is asked to make a key pair in the device's secure hardware. From
+    /// then on it proves every few minutes that it has the key, by itself, and gets a second, short cookie for it. The layer answers
+    /// those requests: the application needs no handler. Browsers that do not support this stay as they are. So do layers that use a
+    /// header in place of a cookie.
+    ///
+    /// A request with the cookie of a bound session and without a fresh proof sees a session without values and without an owner:
+    /// [`Session::device`](crate::Session::device) is then [`Device::Unproved`](crate::device::Device).
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile::{SessionLayer, device::DeviceBound};
+    ///
+    /// # let store = sessile::testing::store();
+    /// let sessions = SessionLayer::new(store).device_bound(DeviceBound::new());
+    /// # use axum::{Router, body::Body, http::Request, routing::post};
+    /// # use sessile::{Error, Session};
+    /// # use tower::ServiceExt;
+    /// let sign_in = post(async |session: Session| session.sign_in("ada"));
+    /// let app = Router::new().route("/sign-in", sign_in).layer(sessions);
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let request = Request::post("/sign-in").body(Body::empty()).unwrap();
+    /// let answer = app.oneshot(request).await.unwrap();
+    /// assert!(answer.headers().contains_key("secure-session-registration"));
+    /// # });
+    /// ```
+    #[cfg(feature = "device-bound")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
+    pub fn device_bound(self, settings: DeviceBound) -> Self {
+        self.change(|config| {
+            config.devices = Some(Arc::new(Devices::new(settings)));
+            config.device_cookie = Some(config.template().expect("the cookie was checked when it was set").of_device());
+        })
     }
 
     /// Sends a response unchanged if the values that its request set were dropped because the session had ended meanwhile: for

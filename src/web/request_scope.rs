@@ -17,6 +17,21 @@ pub(super) struct RequestScope {
     pub(super) config: Arc<Config>,
     pub(super) arrived: Arrived,
     pub(super) used: SessionUse,
+    /// What the response does for the device, beyond what every response does.
+    #[cfg(feature = "device-bound")]
+    pub(super) demand: Demand,
+}
+
+/// What a [`RequireDevice`](crate::device::RequireDevice) demands of the browser.
+#[cfg(feature = "device-bound")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Demand {
+    #[default]
+    Nothing,
+    /// To register a key.
+    Register,
+    /// To prove again.
+    Prove,
 }
 
 /// How the request used its session.
@@ -62,6 +77,16 @@ pub(super) fn open(scope: &mut Option<RequestScope>) -> Entered<'_> {
 }
 
 impl RequestScope {
+    pub(super) fn new(config: Arc<Config>, arrived: Arrived, used: SessionUse) -> Self {
+        Self {
+            config,
+            arrived,
+            used,
+            #[cfg(feature = "device-bound")]
+            demand: Demand::Nothing,
+        }
+    }
+
     /// Whether both layers provide the same session for this request.
     fn serves_same(&self, other: &Self) -> bool {
         self.config.serves_same(&other.config) && self.arrived.is_same(&other.arrived)
@@ -81,6 +106,27 @@ impl Drop for Entered<'_> {
             *self.scope = SCOPES.with_borrow_mut(Vec::pop);
         }
     }
+}
+
+/// Makes the innermost response of this thread ask its browser to register a key.
+#[cfg(feature = "device-bound")]
+pub(super) fn offer_device() {
+    demand(Demand::Register);
+}
+
+/// Makes the innermost response of this thread take the short cookie away, so that its browser proves again.
+#[cfg(feature = "device-bound")]
+pub(super) fn renew_proof() {
+    demand(Demand::Prove);
+}
+
+#[cfg(feature = "device-bound")]
+fn demand(demand: Demand) {
+    SCOPES.with_borrow_mut(|scopes| {
+        if let Some(scope) = scopes.last_mut() {
+            scope.demand = demand;
+        }
+    });
 }
 
 impl Session {

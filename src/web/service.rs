@@ -62,7 +62,15 @@ where
             return ResponseFuture::misdirected(why);
         }
         let arrived = Arrived::of(&request, &self.config.carrier, self.config.binding.as_ref());
-        let mut scope = Some(RequestScope { config: self.config.clone(), arrived, used: SessionUse::Untouched });
+        #[cfg(feature = "device-bound")]
+        if let Some((devices, template)) = self.config.devices()
+            && let Some(endpoint) = devices.endpoint(request.method(), request.uri().path())
+        {
+            let (session, response) = devices.answer(endpoint, &self.config, template, &arrived, request.headers());
+            let used = session.map_or(SessionUse::Untouched, SessionUse::Loaded);
+            return ResponseFuture::answered(RequestScope::new(self.config.clone(), arrived, used), response);
+        }
+        let mut scope = Some(RequestScope::new(self.config.clone(), arrived, SessionUse::Untouched));
         let entered = request_scope::open(&mut scope);
         let inner = self.inner.call(request);
         drop(entered);

@@ -10,6 +10,8 @@ mod cookies;
 mod corpus;
 mod csrf;
 mod derived_models;
+#[cfg(feature = "device-bound")]
+mod device_bound;
 mod documents;
 #[cfg(feature = "encryption")]
 mod encryption;

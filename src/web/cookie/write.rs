@@ -81,6 +81,18 @@ impl CookieTemplate {
         }
     }
 
+    /// Returns the cookie for proofs of the device, with the same attributes.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn of_device(&self) -> Self {
+        Self::new(format!("{}-device", self.name), &self.scope, &self.flags, false)
+    }
+
+    /// Returns what follows the value, without the age.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn attributes(&self) -> String {
+        format!("{}{}", self.scope, self.flags).trim_start_matches("; ").to_owned()
+    }
+
     /// Returns the longest value with which the whole header has 4,096 bytes, the limit of the strictest browsers.
     #[cfg(feature = "sealed")]
     pub(crate) fn room_bytes(&self) -> usize {

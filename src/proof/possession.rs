@@ -1,0 +1,89 @@
+//! The value of the short cookie: that the client of this session proved lately that it has the device's key.
+//!
+//! Sixteen characters: the second of the proof, and a MAC of the store over it, the session and the key. It is checked without
+//! I/O, without a lock and without an allocation.
+
+use crate::{Handle, keys::KeyRing, token};
+
+/// The short cookie's value, in bytes and in characters.
+const BYTES: usize = 12;
+pub(crate) const CHARACTERS: usize = 16;
+
+/// A proof that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Possession {
+    /// When, in seconds since 1970.
+    proved_s: u32,
+}
+
+impl Possession {
+    /// A proof that is given now.
+    pub(crate) fn now(now_ms: u64) -> Self {
+        Self { proved_s: seconds(now_ms) }
+    }
+
+    /// Returns the value of the cookie.
+    pub(crate) fn sign(self, ring: &KeyRing, session: Handle, key: &[u8; 64]) -> String {
+        let mut bytes = [0; BYTES];
+        bytes[..4].copy_from_slice(&self.proved_s.to_le_bytes());
+        bytes[4..].copy_from_slice(&ring.sign(&self.message(session, key)));
+        let mut text = String::with_capacity(CHARACTERS);
+        token::encode(&bytes, &mut text);
+        text
+    }
+
+    /// Reads the value of a cookie; `None` if it is not one of this store for this session and key.
+    pub(crate) fn read(value: &[u8], ring: &KeyRing, session: Handle, key: &[u8; 64]) -> Option<Self> {
+        let bytes: [u8; BYTES] = token::decode_exact(value)?;
+        let (proved, tag) = (bytes.first_chunk::<4>()?, bytes.last_chunk::<8>()?);
+        let possession = Self { proved_s: u32::from_le_bytes(*proved) };
+        ring.verify_message(&possession.message(session, key), *tag).then_some(possession)
+    }
+
+    /// Returns how long ago it was given, in seconds; 0 if the clock was set back since.
+    pub(crate) fn age_s(self, now_ms: u64) -> u32 {
+        seconds(now_ms).saturating_sub(self.proved_s)
+    }
+
+    /// Of another length than what else the keys sign.
+    fn message(self, session: Handle, key: &[u8; 64]) -> [u8; 20] {
+        let mut message = [0; 20];
+        message[..4].copy_from_slice(&self.proved_s.to_le_bytes());
+        message[4..12].copy_from_slice(&session.bits().to_le_bytes());
+        // A coordinate of a point is as random as a hash of it.
+        message[12..].copy_from_slice(&key[..8]);
+        message
+    }
+}
+
+/// Until the year 2106.
+fn seconds(ms: u64) -> u32 {
+    u32::try_from(ms / 1000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    #[test]
+    fn a_possession_is_of_one_store_one_session_and_one_key() {
+        let (ring, session, key) = (KeyRing::generate().unwrap(), Handle::from_bits(7), [9; 64]);
+        let value = Possession::now(NOW).sign(&ring, session, &key);
+        assert_eq!(value.len(), CHARACTERS);
+        let read = Possession::read(value.as_bytes(), &ring, session, &key).unwrap();
+        assert_eq!([NOW - 5000, NOW, NOW + 999, NOW + 60_000].map(|now| read.age_s(now)), [0, 0, 0, 60]);
+        assert_eq!(Possession::read(value.as_bytes(), &ring, Handle::from_bits(8), &key), None);
+        assert_eq!(Possession::read(value.as_bytes(), &ring, session, &[8; 64]), None);
+        assert_eq!(Possession::read(value.as_bytes(), &KeyRing::generate().unwrap(), session, &key), None);
+        for at in 0..value.len() {
+            let mut other = value.clone();
+            other.replace_range(at..=at, if &value[at..=at] == "A" { "B" } else { "A" });
+            assert_eq!(Possession::read(other.as_bytes(), &ring, session, &key), None, "at {at}");
+        }
+        for bad in ["", "AAAA", &value[1..], &format!("{value}AAAA"), "AAAAAAAAAAAAAAA."] {
+            assert_eq!(Possession::read(bad.as_bytes(), &ring, session, &key), None, "{bad}");
+        }
+    }
+}

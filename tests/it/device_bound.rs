@@ -1,0 +1,395 @@
+//! Sessions that are bound to their browser's device, with a client that speaks the protocol as Chromium does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+    routing::{get, post},
+};
+use p256::ecdsa::{Signature, SigningKey, signature::Signer};
+use serde_json::{Value, json};
+use sessile::{
+    Error, Session, SessionLayer,
+    device::{Device, DeviceBound, RequireDevice},
+};
+use tower::ServiceExt;
+
+use crate::support::OnDisk;
+
+const REGISTER: &str = "/.well-known/sessile/device/register";
+const REFRESH: &str = "/.well-known/sessile/device/refresh";
+const COOKIE: &str = "__Host-id";
+const SHORT: &str = "__Host-id-device";
+const MINUTE: Duration = Duration::from_mins(1);
+
+async fn sign_in(session: Session) -> Result<(), Error> {
+    session.insert("cart", 7)?;
+    session.sign_in("ada")
+}
+
+async fn page(session: Session) -> Result<String, Error> {
+    let owner = session.owner().map_or("nobody".to_owned(), |owner| owner.to_string());
+    Ok(format!("{owner} {:?} {:?}", session.get::<u32>("cart")?, session.device()))
+}
+
+async fn sign_out(session: Session) {
+    session.sign_out();
+}
+
+fn app(disk: &OnDisk) -> Router {
+    Router::new()
+        .route("/pay", post(async || "paid"))
+        .layer(RequireDevice::new())
+        .route("/", get(page))
+        .route("/sign-in", post(sign_in))
+        .route("/again", post(async |session: Session| session.rotate()))
+        .route("/sign-out", post(sign_out))
+        .route("/write", post(async |session: Session| session.insert("visits", 1)))
+        .merge(Router::new().route("/password", post(async || "changed")).layer(RequireDevice::new().fresh(MINUTE)))
+        .layer(SessionLayer::new(disk.store.clone()).device_bound(DeviceBound::new()))
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for part in bytes.chunks(3) {
+        let bits = part.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        text.extend((0..=part.len()).map(|at| char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize])));
+    }
+    text
+}
+
+/// A browser: a cookie jar and a key.
+#[derive(Clone)]
+struct Browser {
+    cookies: BTreeMap<String, String>,
+    key: SigningKey,
+    /// What the server said of the session.
+    session: Option<Value>,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    /// Returns the challenge in a header, and whether the header names what it should.
+    fn challenge(&self, name: &str) -> Option<String> {
+        let value = self.headers.get(name)?.to_str().unwrap();
+        let (_, rest) = if name == "secure-session-registration" {
+            assert!(value.starts_with(&format!("(ES256);path=\"{REGISTER}\";")), "{value}");
+            value.split_once("challenge=\"").unwrap()
+        } else {
+            value.split_once('"').unwrap()
+        };
+        Some(rest.split_once('"').unwrap().0.to_owned())
+    }
+}
+
+impl Browser {
+    fn new(key: u8) -> Self {
+        Self { cookies: BTreeMap::new(), key: SigningKey::from_slice(&[key; 32]).unwrap(), session: None }
+    }
+
+    async fn send(&mut self, app: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "app.example");
+        if !cookies.is_empty() {
+            request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        for set in parts.headers.get_all(header::SET_COOKIE) {
+            let set = set.to_str().unwrap();
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            if set.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    fn proof(&self, challenge: &str, with_key: bool) -> String {
+        let mut header = json!({ "alg": "ES256", "typ": "dbsc+jwt" });
+        if with_key {
+            let point = self.key.verifying_key().to_sec1_point(false);
+            let point = point.as_bytes();
+            header["jwk"] = json!({ "kty": "EC", "crv": "P-256", "x": base64url(&point[1..33]), "y": base64url(&point[33..]) });
+        }
+        let payload = json!({ "jti": challenge });
+        let text = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(payload.to_string().as_bytes()));
+        let signature: Signature = self.key.sign(text.as_bytes());
+        format!("{text}.{}", base64url(&signature.to_bytes()))
+    }
+
+    /// Registers a key, as a browser does when an answer asks for it.
+    async fn register(&mut self, app: &Router, asked: &Answer) -> Answer {
+        let challenge = asked.challenge("secure-session-registration").expect("the answer asks for a key");
+        let proof = self.proof(&challenge, true);
+        let answer = self.send(app, "POST", REGISTER, &[("secure-session-response", &proof)]).await;
+        if answer.status == StatusCode::OK {
+            self.session = Some(serde_json::from_str(&answer.body).unwrap());
+        }
+        answer
+    }
+
+    fn identifier(&self) -> String {
+        self.session.as_ref().unwrap()["session_identifier"].as_str().unwrap().to_owned()
+    }
+
+    /// Proves, as a browser does before a request without the short cookie: asks for a challenge, and answers it.
+    async fn refresh(&mut self, app: &Router) -> Answer {
+        let identifier = self.identifier();
+        let asked = self.send(app, "POST", REFRESH, &[("sec-secure-session-id", &identifier)]).await;
+        let Some(challenge) = asked.challenge("secure-session-challenge") else { return asked };
+        assert_eq!(asked.status, StatusCode::FORBIDDEN);
+        let proof = self.proof(&challenge, false);
+        let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
+        self.send(app, "POST", REFRESH, &headers).await
+    }
+
+    async fn page(&mut self, app: &Router) -> String {
+        self.send(app, "GET", "/", &[]).await.body
+    }
+}
+
+/// A signed-in browser whose session is bound.
+async fn bound(app: &Router) -> Browser {
+    let mut browser = Browser::new(7);
+    let answer = browser.send(app, "POST", "/sign-in", &[]).await;
+    assert_eq!(browser.register(app, &answer).await.status, StatusCode::OK);
+    browser
+}
+
+#[tokio::test]
+async fn a_session_is_bound_at_the_sign_in_and_proved_for_ten_minutes() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut browser = Browser::new(7);
+    let answer = browser.send(&app, "POST", "/write", &[]).await;
+    assert!(answer.challenge("secure-session-registration").is_none(), "nobody has signed in");
+    let answer = browser.send(&app, "POST", "/sign-in", &[]).await;
+    assert_eq!(browser.page(&app).await, "ada Some(7) Unbound", "a browser without support goes on");
+    let registered = browser.register(&app, &answer).await;
+    assert_eq!(registered.status, StatusCode::OK);
+    let session = browser.session.clone().unwrap();
+    assert_eq!(session["refresh_url"], REFRESH);
+    assert_eq!(session["scope"]["origin"], "https://app.example");
+    assert_eq!(session["credentials"][0]["name"], SHORT);
+    assert_eq!(session["credentials"][0]["attributes"], "Path=/; Secure; HttpOnly; SameSite=Lax");
+    assert_eq!(registered.headers[header::CONTENT_TYPE], "application/json");
+    assert!(registered.headers[header::CACHE_CONTROL].to_str().unwrap().contains("no-store"));
+    let set = registered.headers[header::SET_COOKIE].to_str().unwrap();
+    assert!(set.starts_with(&format!("{SHORT}=")) && set.contains("Max-Age=600; Secure; HttpOnly"), "{set}");
+
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    disk.clock.advance(Duration::from_secs(599));
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    disk.clock.advance(Duration::from_secs(1));
+    let unproved = browser.send(&app, "GET", "/", &[]).await;
+    assert_eq!(unproved.body, "nobody None Unproved");
+    assert!(unproved.challenge("secure-session-challenge").is_some());
+    assert!(!unproved.headers.contains_key(header::SET_COOKIE), "both cookies stay as they are");
+    assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    let stats = disk.store.stats();
+    assert_eq!((stats.device_registrations, stats.device_refreshes, stats.device_refusals), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_copied_jar_is_worth_as_long_as_the_short_cookie() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut browser = bound(&app).await;
+    let mut thief = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..browser.clone() };
+    assert_eq!(thief.page(&app).await, "ada Some(7) Bound", "for minutes");
+    disk.clock.advance(10 * MINUTE);
+    assert_eq!(thief.page(&app).await, "nobody None Unproved");
+    assert_eq!(thief.refresh(&app).await.status, StatusCode::FORBIDDEN, "another key");
+    // What the thief writes goes nowhere, and does not end the session.
+    assert_eq!(thief.send(&app, "POST", "/write", &[]).await.status, StatusCode::OK);
+    assert_eq!(thief.send(&app, "POST", "/again", &[]).await.headers.get(header::SET_COOKIE), None);
+    assert_eq!(thief.send(&app, "POST", "/sign-out", &[]).await.headers.get(header::SET_COOKIE), None);
+    assert_eq!(thief.page(&app).await, "nobody None Unproved");
+    assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    assert_eq!(disk.store.sessions_of("ada").unwrap().len(), 1);
+    // A short cookie of another session does not help.
+    let mut other = Browser::new(9);
+    let answer = other.send(&app, "POST", "/sign-in", &[]).await;
+    other.register(&app, &answer).await;
+    thief.cookies.insert(SHORT.to_owned(), other.cookies[SHORT].clone());
+    assert_eq!(thief.page(&app).await, "nobody None Unproved");
+}
+
+#[tokio::test]
+async fn a_proof_is_used_once_and_for_its_own_session() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let (mut browser, mut other) = (bound(&app).await, bound(&app).await);
+    let identifier = browser.identifier();
+    let asked = browser.send(&app, "POST", REFRESH, &[("sec-secure-session-id", &identifier)]).await;
+    let challenge = asked.challenge("secure-session-challenge").unwrap();
+    let proof = browser.proof(&challenge, false);
+    let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
+
+    // The other session has the same key, and not the challenge.
+    let own = other.identifier();
+    let foreign = [("sec-secure-session-id", &*own), ("secure-session-response", &proof)];
+    assert_eq!(other.send(&app, "POST", REFRESH, &foreign).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(other.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::FORBIDDEN, "of another session");
+
+    assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::OK);
+    let replayed = browser.send(&app, "POST", REFRESH, &headers).await;
+    assert_eq!((replayed.status, replayed.body.contains("used before")), (StatusCode::FORBIDDEN, true));
+    // A challenge that was sent ahead works, and one that is five minutes old does not.
+    let asked = browser.refresh(&app).await;
+    let ahead = asked.challenge("secure-session-challenge").unwrap();
+    let proof = browser.proof(&ahead, false);
+    let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
+    disk.clock.advance(5 * MINUTE + Duration::from_millis(1));
+    let stale = browser.send(&app, "POST", REFRESH, &headers).await;
+    assert_eq!((stale.status, stale.body.contains("five minutes")), (StatusCode::FORBIDDEN, true));
+    assert!(stale.challenge("secure-session-challenge").is_some(), "with another challenge");
+    // Nor one for a registration.
+    let answer = Browser::new(5).send(&app, "POST", "/sign-in", &[]).await;
+    let proof = browser.proof(&answer.challenge("secure-session-registration").unwrap(), false);
+    let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
+    assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_registration_is_for_the_one_who_signed_in_and_once() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut browser = Browser::new(7);
+    let answer = browser.send(&app, "POST", "/sign-in", &[]).await;
+    let challenge = answer.challenge("secure-session-registration").unwrap();
+    // Without the cookie, without a key, without a proof.
+    assert_eq!(Browser::new(7).register(&app, &answer).await.status, StatusCode::FORBIDDEN);
+    let proof = browser.proof(&challenge, false);
+    assert_eq!(
+        browser.send(&app, "POST", REGISTER, &[("secure-session-response", &proof)]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(browser.send(&app, "POST", REGISTER, &[]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Unbound");
+    assert_eq!(browser.register(&app, &answer).await.status, StatusCode::OK);
+    // A thief of the long cookie cannot bind the session to another key.
+    let mut thief = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..browser.clone() };
+    assert_eq!(thief.register(&app, &answer).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+    // Other methods and paths reach the application.
+    assert_eq!(browser.send(&app, "GET", REGISTER, &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(browser.send(&app, "POST", "/.well-known/sessile/device", &[]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_binding_survives_a_rotation_and_a_restart_and_ends_with_the_session() {
+    let mut disk = OnDisk::new();
+    let mut browser = bound(&app(&disk)).await;
+    let before = browser.cookies[COOKIE].clone();
+    let answer = browser.send(&app(&disk), "POST", "/again", &[]).await;
+    assert!(answer.challenge("secure-session-registration").is_none(), "it is bound already");
+    assert_ne!(browser.cookies[COOKIE], before);
+    assert_eq!(browser.page(&app(&disk)).await, "ada Some(7) Bound");
+    disk.reopen();
+    let app = app(&disk);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound", "the short cookie, too");
+    disk.clock.advance(10 * MINUTE);
+    assert_eq!(browser.page(&app).await, "nobody None Unproved");
+    assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+
+    let answer = browser.send(&app, "POST", "/sign-out", &[]).await;
+    assert_eq!(answer.headers.get_all(header::SET_COOKIE).iter().count(), 2, "both cookies go");
+    assert!(browser.cookies.is_empty());
+    let answer = browser.refresh(&app).await;
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, &told["continue"]), (StatusCode::OK, &json!(false)), "the browser forgets its key");
+    assert_eq!(told["session_identifier"], browser.identifier());
+}
+
+#[tokio::test]
+async fn a_sign_in_takes_the_binding_away_and_asks_again() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    // An attacker signs in, binds the session to his key, and plants it in another browser.
+    let attacker = bound(&app).await;
+    let mut victim = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..attacker.clone() };
+    let answer = victim.send(&app, "POST", "/sign-in", &[]).await;
+    assert_eq!(victim.page(&app).await, "ada Some(7) Unbound");
+    assert_eq!(victim.register(&app, &answer).await.status, StatusCode::OK);
+    assert_eq!(victim.page(&app).await, "ada Some(7) Bound");
+}
+
+#[tokio::test]
+async fn a_route_can_demand_a_device_and_a_fresh_proof() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut browser = Browser::new(7);
+    let answer = browser.send(&app, "POST", "/pay", &[]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.challenge("secure-session-registration").is_none(), "nobody has signed in");
+    browser.send(&app, "POST", "/sign-in", &[]).await;
+    let answer = browser.send(&app, "POST", "/pay", &[]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.register(&app, &answer).await.status, StatusCode::OK, "it asks for a key");
+    assert_eq!(browser.send(&app, "POST", "/pay", &[]).await.body, "paid");
+    assert_eq!(browser.send(&app, "POST", "/password", &[]).await.body, "changed");
+    disk.clock.advance(2 * MINUTE);
+    assert_eq!(browser.send(&app, "POST", "/pay", &[]).await.body, "paid");
+    assert_eq!(browser.send(&app, "POST", "/password", &[]).await.status, StatusCode::FORBIDDEN);
+    assert!(!browser.cookies.contains_key(SHORT), "so the browser proves before its next request");
+    assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+    assert_eq!(browser.send(&app, "POST", "/password", &[]).await.body, "changed");
+    disk.clock.advance(10 * MINUTE);
+    let answer = browser.send(&app, "POST", "/pay", &[]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.challenge("secure-session-challenge").is_some());
+}
+
+#[tokio::test]
+async fn a_flood_of_refreshes_writes_and_reads_nothing() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut browser = bound(&app).await;
+    disk.store.flush().wait().unwrap();
+    let before = disk.store.stats();
+    for _ in 0..50 {
+        assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+        let answer = Browser::new(1).send(&app, "POST", REFRESH, &[("secure-session-response", &"a".repeat(9000))]).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let headers = [("sec-secure-session-id", "x"), ("secure-session-response", &*"a".repeat(9000))];
+        assert_eq!(browser.clone().send(&app, "POST", REFRESH, &headers).await.status, StatusCode::FORBIDDEN);
+    }
+    disk.store.flush().wait().unwrap();
+    let after = disk.store.stats();
+    assert_eq!((before.commits, before.syncs, before.disk_hits), (after.commits, after.syncs, after.disk_hits));
+}
+
+#[tokio::test]
+async fn a_session_that_is_cleared_stays_bound() {
+    let disk = OnDisk::new();
+    let app = Router::new()
+        .route("/clear", post(async |session: Session| session.clear()))
+        .route("/", get(page))
+        .route("/sign-in", post(sign_in))
+        .layer(SessionLayer::new(disk.store.clone()).device_bound(DeviceBound::new()));
+    let mut browser = bound(&app).await;
+    browser.send(&app, "POST", "/clear", &[]).await;
+    assert_eq!(browser.page(&app).await, "ada None Bound");
+    browser.cookies.remove(SHORT);
+    assert_eq!(browser.page(&app).await, "nobody None Unproved");
+    assert_eq!(disk.store.session(None).unwrap().device(), Device::Unbound);
+}
