@@ -25,3 +25,9 @@ pub fn journal(data: &[u8]) {
 pub fn meta(data: &[u8]) {
     crate::disk::check::meta(data);
 }
+
+/// Checks the readers of what a browser sends of its device; `data` is a proof, a challenge or a short cookie.
+#[cfg(feature = "device-bound")]
+pub fn device(data: &[u8]) {
+    crate::proof::check(data);
+}

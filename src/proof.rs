@@ -84,3 +84,53 @@ impl fmt::Display for Refusal {
         })
     }
 }
+
+/// Reads `data` in each of the ways in which what a client sends is read; for the fuzz target and its corpus.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check(data: &[u8]) {
+    use crate::{Handle, keys::KeyRing};
+
+    let session = Handle::from_bits(7);
+    if let Ok(proof) = Proof::parse(data) {
+        // No input is signed with this key.
+        let key = DeviceKey::from_bytes(GENERATOR).expect("it is a point of the curve");
+        assert_eq!(proof.verify(&key), Err(Refusal::Signature));
+        if let Ok(own) = proof.own_key() {
+            assert_eq!(proof.verify(&own), Ok(()));
+            assert_eq!(DeviceKey::from_bytes(own.to_bytes()), Ok(own));
+        }
+        let challenges = Challenges::default();
+        assert_eq!(challenges.check(proof.challenge(), Purpose::Refresh, session, 1), Err(Refusal::Challenge));
+    }
+    let ring = KeyRing::generate().expect("there is randomness");
+    assert_eq!(Possession::read(data, &ring, session, &GENERATOR), None);
+    let text = String::from_utf8_lossy(data);
+    let challenges = Challenges::default();
+    let own = challenges.issue(Purpose::Refresh, session, 1).expect("there is randomness");
+    assert!(*text == own || challenges.check(&text, Purpose::Refresh, session, 1).is_err());
+    if let Some(bytes) = crate::token::decode_any(data) {
+        assert!(bytes.len() * 4 / 3 <= data.len());
+    }
+}
+
+/// The generator of P-256, whose private key is 1.
+#[cfg(any(test, fuzzing))]
+const GENERATOR: [u8; 64] = [
+    0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81,
+    0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b,
+    0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68,
+    0x37, 0xbf, 0x51, 0xf5,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    #[test]
+    fn the_corpus_of_the_fuzz_target_passes() {
+        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/device");
+        let files: Vec<_> = fs::read_dir(files).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 5, "{} files", files.len());
+        files.iter().for_each(|file| super::check(&fs::read(file).unwrap()));
+    }
+}
