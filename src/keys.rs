@@ -23,9 +23,11 @@ pub use self::seal::SealKeyId;
 pub(crate) use self::seal::{CannotOpen, HEAD, VERSION};
 #[cfg(any(feature = "encryption", feature = "sealed"))]
 pub(crate) use self::seal::{NAMES_KEY, OVERHEAD, SealRing};
+#[cfg(any(test, feature = "device-bound"))]
+use crate::token::RANDOM;
 use crate::{
     Error, Token,
-    token::{RANDOM, TAG, random_bytes},
+    token::{TAG, random_bytes},
 };
 
 /// The length that a secret of the application needs.

@@ -131,6 +131,8 @@ mod tests {
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/device");
         let files: Vec<_> = fs::read_dir(files).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(files.len() >= 5, "{} files", files.len());
-        files.iter().for_each(|file| super::check(&fs::read(file).unwrap()));
+        for file in &files {
+            super::check(&fs::read(file).unwrap());
+        }
     }
 }

@@ -275,6 +275,7 @@ async fn a_registration_is_for_the_one_who_signed_in_and_once() {
     let mut browser = Browser::new(7);
     let answer = browser.send(&app, "POST", "/sign-in", &[]).await;
     let challenge = answer.challenge("secure-session-registration").unwrap();
+    let second = browser.send(&app, "POST", "/pay", &[]).await;
     // Without the cookie, without a key, without a proof.
     assert_eq!(Browser::new(7).register(&app, &answer).await.status, StatusCode::FORBIDDEN);
     let proof = browser.proof(&challenge, false);
@@ -287,7 +288,8 @@ async fn a_registration_is_for_the_one_who_signed_in_and_once() {
     assert_eq!(browser.register(&app, &answer).await.status, StatusCode::OK);
     // A thief of the long cookie cannot bind the session to another key.
     let mut thief = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..browser.clone() };
-    assert_eq!(thief.register(&app, &answer).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(thief.register(&app, &answer).await.status, StatusCode::FORBIDDEN, "the challenge was used");
+    assert_eq!(thief.register(&app, &second).await.status, StatusCode::FORBIDDEN, "the session is bound");
     assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
     // Other methods and paths reach the application.
     assert_eq!(browser.send(&app, "GET", REGISTER, &[]).await.status, StatusCode::NOT_FOUND);
