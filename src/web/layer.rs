@@ -289,7 +289,8 @@ impl SessionLayer {
     /// At [`Session::sign_in`](crate::Session::sign_in) the browser is asked to make a key pair in the device's secure hardware. From
     /// then on it proves every few minutes that it has the key, by itself, and gets a second, short cookie for it. The layer answers
     /// those requests: the application needs no handler. Browsers that do not support this stay as they are. So do layers that use a
-    /// header in place of a cookie.
+    /// header in place of a cookie. The layer's answers have a text, which browsers need, if the application's body is that of axum, a
+    /// `String` or a `Vec<u8>`.
     ///
     /// A request with the cookie of a bound session and without a fresh proof sees a session without values and without an owner:
     /// [`Session::device`](crate::Session::device) is then [`Device::Unproved`](crate::device::Device).

@@ -261,6 +261,13 @@ async fn a_proof_is_used_once_and_for_its_own_session() {
     let stale = browser.send(&app, "POST", REFRESH, &headers).await;
     assert_eq!((stale.status, stale.body.contains("five minutes")), (StatusCode::FORBIDDEN, true));
     assert!(stale.challenge("secure-session-challenge").is_some(), "with another challenge");
+    // A proof is for the session that it names.
+    let ahead = stale.challenge("secure-session-challenge").unwrap();
+    let proof = browser.proof(&ahead, false);
+    for another in [&*own, "", "x"] {
+        let headers = [("sec-secure-session-id", another), ("secure-session-response", &proof)];
+        assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::FORBIDDEN, "{another}");
+    }
     // Nor one for a registration.
     let answer = Browser::new(5).send(&app, "POST", "/sign-in", &[]).await;
     let proof = browser.proof(&answer.challenge("secure-session-registration").unwrap(), false);
