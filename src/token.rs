@@ -248,7 +248,7 @@ impl Handle {
         self.0
     }
 
-    #[cfg(feature = "sealed")]
+    #[cfg(any(feature = "sealed", all(feature = "device-bound", any(test, fuzzing))))]
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
