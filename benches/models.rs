@@ -185,33 +185,12 @@ fn main() {
     let prost_bytes = prost_new.encode_to_vec();
     let bincode_bytes = bincode::encode_to_vec(&bincode_new, CONFIG).expect("it is small");
     let revision_bytes = revision::to_vec(&revision_new).expect("it is small");
-    let [ours, prost, bincode, revision] = compare(
-        rounds,
-        calls,
-        [
-            &mut repeat(|| view(&record).theme.to_native()),
-            &mut repeat(|| ProstSecond::decode(&*prost_bytes).expect("it was written by prost").theme.unwrap_or(7)),
-            &mut repeat(|| theme_of_bincode(&bincode_bytes)),
-            &mut repeat(|| revision::from_slice::<revision_second::Profile>(&revision_bytes).expect("it was written so").theme),
-        ],
-    );
-    print("read one field", ours, [prost, bincode, revision]);
+    read("read one field", &record, &prost_bytes, &bincode_bytes, &revision_bytes);
 
-    let old_record = record_of(Entry::model(&old, &limits).expect("it is small"), &limits);
-    let prost_old = prost_old.encode_to_vec();
+    let record = record_of(Entry::model(&old, &limits).expect("it is small"), &limits);
     let bincode_old = bincode::encode_to_vec(&bincode_old, CONFIG).expect("it is small");
     let revision_old = revision::to_vec(&revision_old).expect("it is small");
-    let [ours, prost, bincode, revision] = compare(
-        rounds,
-        calls,
-        [
-            &mut repeat(|| view(&old_record).theme.to_native()),
-            &mut repeat(|| ProstSecond::decode(&*prost_old).expect("it was written by prost").theme.unwrap_or(7)),
-            &mut repeat(|| theme_of_bincode(&bincode_old)),
-            &mut repeat(|| revision::from_slice::<revision_second::Profile>(&revision_old).expect("it was written so").theme),
-        ],
-    );
-    print("read one field of an older version", ours, [prost, bincode, revision]);
+    read("read one field of an older version", &record, &prost_old.encode_to_vec(), &bincode_old, &revision_old);
 
     let ours = Entry::model(&new, &limits).expect("it is small").as_ref().bytes().len() + 8;
     let others = [prost_bytes.len(), bincode_bytes.len(), revision_bytes.len()];
@@ -221,6 +200,21 @@ fn main() {
     {
         row(name, &[(len as f64, "bytes"), (len as f64 / ours as f64, "x")]);
     }
+}
+
+/// Reads one field in each crate's way, from what each has stored.
+fn read(what: &str, record: &Record, prost: &[u8], bincode: &[u8], revision: &[u8]) {
+    let [ours, prost, bincode, revision] = compare(
+        sized(500, 20),
+        200,
+        [
+            &mut repeat(|| view(record).theme.to_native()),
+            &mut repeat(|| ProstSecond::decode(prost).expect("it was written by prost").theme.unwrap_or(7)),
+            &mut repeat(|| theme_of_bincode(bincode)),
+            &mut repeat(|| revision::from_slice::<revision_second::Profile>(revision).expect("it was written so").theme),
+        ],
+    );
+    print(what, ours, [prost, bincode, revision]);
 }
 
 /// Prints what each crate took, and its ratio to ours.

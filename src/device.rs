@@ -1,7 +1,7 @@
 //! Sessions that are bound to the device of their browser: Device Bound Session Credentials (W3C).
 //!
-//! [`SessionLayer::device_bound`](crate::SessionLayer::device_bound) turns it on. [`Session::device`](crate::Session::device) says how a
-//! request stands, and [`RequireDevice`] demands a device for a route.
+//! [`SessionLayer::device_bound`](crate::SessionLayer::device_bound) turns it on. [`Session::device`](crate::Session::device) returns
+//! whether the session of a request is bound, and [`RequireDevice`] refuses requests to a route whose session is not.
 
 pub use crate::{
     proof::Refusal,

@@ -176,7 +176,7 @@ pub(crate) fn decode_any(text: &[u8]) -> Option<Vec<u8>> {
     if !decode(&padded, &mut bytes) {
         return None;
     }
-    // The bits that no byte takes are zero: each text stands for other bytes.
+    // The unused bits must be zero, so that no two texts decode to the same bytes.
     let rest = bytes.split_off(bytes.len() - missing);
     rest.iter().all(|byte| *byte == 0).then_some(bytes)
 }
@@ -191,15 +191,21 @@ pub(crate) fn decode_exact<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     }
     let (mut bytes, mut bad) = ([0; N], 0);
     for (four, three) in fours.iter().zip(bytes.chunks_exact_mut(3)) {
-        let mut bits = 0_u32;
-        for character in four {
-            let value = VALUES[usize::from(*character)];
-            bad |= value;
-            bits = bits << 6 | u32::from(value & 63);
-        }
-        three.copy_from_slice(&bits.to_be_bytes()[1..]);
+        three.copy_from_slice(&decode_four(*four, &mut bad));
     }
     (bad & NOT_BASE64 == 0).then_some(bytes)
+}
+
+/// Decodes four characters. Sets the bits of `NOT_BASE64` in `bad` if one of them is invalid.
+#[cfg(any(feature = "sealed", feature = "device-bound"))]
+fn decode_four(four: [u8; 4], bad: &mut u8) -> [u8; 3] {
+    let bits = four.iter().fold(0_u32, |bits, character| {
+        let value = VALUES[usize::from(*character)];
+        *bad |= value;
+        bits << 6 | u32::from(value & 63)
+    });
+    let [_, bytes @ ..] = bits.to_be_bytes();
+    bytes
 }
 
 /// Decodes `text`, a multiple of four characters of base64url, and appends the bytes. Returns false if it is invalid.
@@ -208,13 +214,7 @@ pub(crate) fn decode(text: &[u8], into: &mut Vec<u8>) -> bool {
     let (fours, rest) = text.as_chunks::<4>();
     let mut bad = if rest.is_empty() { 0 } else { NOT_BASE64 };
     for four in fours {
-        let mut bits = 0_u32;
-        for character in four {
-            let value = VALUES[usize::from(*character)];
-            bad |= value;
-            bits = bits << 6 | u32::from(value & 63);
-        }
-        into.extend_from_slice(&bits.to_be_bytes()[1..]);
+        into.extend_from_slice(&decode_four(*four, &mut bad));
     }
     bad & NOT_BASE64 == 0
 }

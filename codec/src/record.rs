@@ -58,8 +58,8 @@ impl RefUnwindSafe for Blocks {}
 
 /// A check that a value in a buffer has passed: where the value begins, and the code that accepted it.
 ///
-/// The bytes do not change, so a check that passed once passes again. The address of the code stands for the check: two checks
-/// that the linker has merged are the same code, so one accepts what the other accepts.
+/// The bytes do not change, so a check that passed once passes again. The check is identified by the address of its
+/// code: two checks that the linker has merged are the same code, so one accepts what the other accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Passed(NonZeroU64);
 
@@ -160,7 +160,7 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `len` bytes were copied, by `copy_of` or by who made the record that this is a share of.
+        // SAFETY: `len` bytes were copied, by `copy_of`, or when the record was made whose blocks these are.
         unsafe { self.blocks.first(self.len) }
     }
 

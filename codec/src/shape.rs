@@ -45,7 +45,7 @@ pub enum Shape {
     },
     /// A struct or an enum that types inside it can refer to. It has the shape of what it contains.
     Declared {
-        /// Tells the types of one build apart. It is not part of the shape.
+        /// Identifies the type within one build. It is not part of the shape.
         id: u64,
         /// What the type consists of.
         shape: &'static Shape,

@@ -1,11 +1,11 @@
 //! Challenges: what a device signs to prove that it has its key.
 //!
-//! A challenge is made without memory: a random number, the time, and a MAC over both, the session and the purpose. The key of the
-//! MAC is this process's own, so a challenge from before a restart is refused, and the browser asks for another. What is
-//! remembered is which challenges a valid signature has used, for as long as they would be accepted.
+//! Making a challenge stores nothing: it is a random number, the time, and a MAC over both, the session and the purpose. The key of
+//! the MAC is this process's own, so a challenge from before a restart is refused, and the browser asks for another. Stored are
+//! only the challenges that a valid signature has used, for as long as they would be accepted.
 //!
-//! Invariant: a challenge is accepted at most once, also when the memory is full: then those that are as old as what is forgotten
-//! are refused.
+//! Invariant: a challenge is accepted at most once, also when too many are stored: then the first is dropped, and all that are
+//! as old or older are refused.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::Refusal;
 use crate::{
     Error, Handle,
-    token::{decode_any, encode, random_bytes},
+    token::{decode_exact, encode, random_bytes},
 };
 
 /// How long a challenge is accepted: longer than a browser with slow hardware takes, and short enough that few must be remembered.
@@ -69,32 +69,31 @@ impl Challenges {
     /// # Errors
     /// [`Error::NoRandomness`].
     pub(crate) fn issue(&self, purpose: Purpose, session: Handle, now_ms: u64) -> Result<String, Error> {
-        if self.key.get().is_none() {
+        let key = if let Some(key) = self.key.get() {
+            key
+        } else {
+            let key = Zeroizing::new(random_bytes()?);
             // If another thread was faster, its key counts.
-            let _ = self.key.set(Zeroizing::new(random_bytes()?));
-        }
+            self.key.get_or_init(|| key)
+        };
         let number = u64::from_le_bytes(random_bytes()?);
-        let body = body(number, now_ms, purpose);
+        let time = now_ms & TIME | purpose.bits();
+        let words = [number, time, mac(key, number, time, session)];
         let mut text = String::with_capacity(BYTES / 3 * 4);
-        let mac = self.mac(&body, session).unwrap_or_default();
-        encode(&[&body[..], &mac.to_le_bytes()].concat(), &mut text);
+        encode(words.map(u64::to_le_bytes).as_flattened(), &mut text);
         Ok(text)
     }
 
     /// Checks that a challenge was made here, for this session and purpose, and is not too old.
     pub(crate) fn check(&self, text: &str, purpose: Purpose, session: Handle, now_ms: u64) -> Result<Checked, Refusal> {
-        let bytes = decode_any(text.as_bytes()).ok_or(Refusal::Challenge)?;
-        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| Refusal::Challenge)?;
-        let (body, mac) = bytes.split_at(BYTES - 8);
-        let (Some(body), Some(mac)) = (body.first_chunk::<16>(), mac.first_chunk::<8>()) else {
-            return Err(Refusal::Challenge);
-        };
-        // Eight bytes are compared as one integer: in constant time.
-        if self.mac(body, session) != Some(u64::from_le_bytes(*mac)) || body[15] != purpose as u8 {
+        let bytes: [u8; BYTES] = decode_exact(text.as_bytes()).ok_or(Refusal::Challenge)?;
+        let [number, time, found] = *bytes.as_chunks::<8>().0 else { return Err(Refusal::Challenge) };
+        let [number, time, found] = [number, time, found].map(u64::from_le_bytes);
+        // A MAC is compared as one integer: in constant time. Before the first challenge there is no key.
+        let is_own = self.key.get().is_some_and(|key| mac(key, number, time, session) == found);
+        if !is_own || time & !TIME != purpose.bits() {
             return Err(Refusal::Challenge);
         }
-        let [number, time] =
-            [&body[..8], &body[8..]].map(|half| half.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)));
         let made_ms = time & TIME;
         if made_ms > now_ms || now_ms - made_ms > LIFETIME_MS || made_ms <= self.used.lock().floor_ms {
             return Err(Refusal::Stale);
@@ -121,26 +120,21 @@ impl Challenges {
         used.order.push_back((challenge.number, challenge.made_ms));
         Ok(())
     }
+}
 
-    /// `None` before the first challenge.
-    fn mac(&self, body: &[u8; 16], session: Handle) -> Option<u64> {
-        let mut message = [0; 24];
-        message[..16].copy_from_slice(body);
-        message[16..].copy_from_slice(&session.bits().to_le_bytes());
-        Some(SipHasher24::new_with_key(self.key.get()?).hash(&message))
+/// The bits of a time, in milliseconds, that a challenge has: enough for two million years. The purpose is in the others.
+const TIME: u64 = (1 << 56) - 1;
+
+impl Purpose {
+    /// Returns the number of the purpose, in the bits that a time leaves.
+    const fn bits(self) -> u64 {
+        (self as u64) << 56
     }
 }
 
-/// The bits of a time that a challenge has: enough until the year 4000.
-const TIME: u64 = (1 << 56) - 1;
-
-/// The bytes of a challenge before its MAC.
-fn body(number: u64, now_ms: u64, purpose: Purpose) -> [u8; 16] {
-    let mut body = [0; 16];
-    body[..8].copy_from_slice(&number.to_le_bytes());
-    body[8..].copy_from_slice(&(now_ms & TIME).to_le_bytes());
-    body[15] = purpose as u8;
-    body
+fn mac(key: &[u8; 16], number: u64, time: u64, session: Handle) -> u64 {
+    let words = [number, time, session.bits()].map(u64::to_le_bytes);
+    SipHasher24::new_with_key(key).hash(words.as_flattened())
 }
 
 #[cfg(test)]

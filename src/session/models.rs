@@ -38,8 +38,8 @@ impl Session {
     /// One that this build cannot read, because its version is newer or cannot be migrated, reads as absent and is counted in
     /// [`Stats::unreadable`](crate::Stats). Its bytes stay until the key is set or removed, and [`keys`](Self::keys) lists it.
     ///
-    /// The view of a model of this build's version shares the session's record and copies nothing. It can be sent to another thread, kept after the session has
-    /// changed, and put into a template; while it is kept, the whole record stays in memory.
+    /// The view of a model of this build's version shares the session's record and copies nothing. It can be sent to another
+    /// thread, kept after the session has changed, and put into a template; while it is kept, the whole record stays in memory.
     ///
     /// # Errors
     /// [`Error::Codec`]: with `ShapeChanged` if the model's fields changed without a new version, counted in
@@ -69,8 +69,9 @@ impl Session {
             return Ok(Some(view));
         }
         let Some(entry) = self.state().get(key) else { return Ok(None) };
-        let migrated = self.state().migrated(key).and_then(|migrated| migrated.into_view().ok());
-        if let Some(view) = migrated {
+        if entry.is_older::<M>()
+            && let Some(Ok(view)) = self.state().migrated(key).map(Entry::into_view)
+        {
             return Ok(Some(view));
         }
         let viewed = match entry.upgraded::<M>() {

@@ -108,13 +108,13 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Makes the innermost response of this thread ask its browser to register a key.
+/// Makes the response of this thread's innermost layer without a name ask the browser to register a key.
 #[cfg(feature = "device-bound")]
 pub(super) fn offer_device() {
     demand(Demand::Register);
 }
 
-/// Makes the innermost response of this thread take the short cookie away, so that its browser proves again.
+/// Makes the response of this thread's innermost layer without a name delete the short cookie, so that the browser proves again.
 #[cfg(feature = "device-bound")]
 pub(super) fn renew_proof() {
     demand(Demand::Prove);
@@ -123,7 +123,8 @@ pub(super) fn renew_proof() {
 #[cfg(feature = "device-bound")]
 fn demand(demand: Demand) {
     SCOPES.with_borrow_mut(|scopes| {
-        if let Some(scope) = scopes.last_mut() {
+        // The one whose session `Session::of_request` returns.
+        if let Some(scope) = scopes.iter_mut().rev().find(|scope| scope.config.marker.is_none()) {
             scope.demand = demand;
         }
     });

@@ -1,8 +1,11 @@
 //! Models in a session: changed by concurrent requests, kept beyond them, and of a shape that is not the stored one.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
-use sessile::{Error, Model, View, error::CodecError};
+use sessile::{Error, Model, View, error::CodecError, model::Stored};
 
 use crate::support::{OnDisk, saved};
 
@@ -133,6 +136,36 @@ fn an_update_of_an_older_version_stores_the_newest() {
     session.save().wait().unwrap();
     let cart = disk.store.session(Some(&token)).unwrap().model::<newer::Cart>("cart").unwrap().unwrap();
     assert_eq!((cart.items, cart.note.as_str(), cart.theme), (vec![7, 8], "gift", 3));
+}
+
+static MIGRATIONS: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Model)]
+#[model(name = "cart", version = 2, migrate = counted)]
+struct Counted {
+    items: Vec<u64>,
+}
+
+fn counted(old: Stored<'_>) -> Result<Counted, CodecError> {
+    MIGRATIONS.fetch_add(1, Ordering::Relaxed);
+    old.read().map(|Cart { items, .. }| Counted { items })
+}
+
+#[test]
+fn a_request_migrates_a_model_once_and_sees_what_it_sets_afterwards() {
+    let disk = OnDisk::new();
+    let (session, token) = saved(&disk.store, 1);
+    session.insert_model("cart", &Cart { items: vec![7], note: String::new() }).unwrap();
+    session.save().wait().unwrap();
+    let session = disk.store.session(Some(&token)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(session.model::<Counted>("cart").unwrap().unwrap().items, [7]);
+    }
+    assert_eq!(MIGRATIONS.load(Ordering::Relaxed), 1);
+    session.insert_model("cart", &Counted { items: vec![8] }).unwrap();
+    assert_eq!(session.model::<Counted>("cart").unwrap().unwrap().items, [8]);
+    session.remove("cart").unwrap();
+    assert!(session.model::<Counted>("cart").unwrap().is_none());
 }
 
 /// A template that borrows from a view.

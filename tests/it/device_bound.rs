@@ -11,7 +11,7 @@ use axum::{
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use serde_json::{Value, json};
 use sessile::{
-    Error, Session, SessionLayer,
+    Error, Session, SessionLayer, SessionName,
     device::{Device, DeviceBound, RequireDevice},
 };
 use tower::ServiceExt;
@@ -366,6 +366,30 @@ async fn a_route_can_demand_a_device_and_a_fresh_proof() {
     let answer = browser.send(&app, "POST", "/pay", &[]).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert!(answer.challenge("secure-session-challenge").is_some());
+}
+
+struct Admin;
+
+impl SessionName for Admin {
+    const NAME: &'static str = "admin";
+}
+
+#[tokio::test]
+async fn a_demand_is_made_of_the_layer_whose_session_it_is_about() {
+    let disk = OnDisk::new();
+    // Another layer, with sessions of its own, is between the route and the layer that binds.
+    let app = Router::new()
+        .route("/pay", post(async || "paid"))
+        .layer(RequireDevice::new())
+        .layer(SessionLayer::new(disk.store.clone()).named::<Admin>())
+        .route("/sign-in", post(sign_in))
+        .layer(SessionLayer::new(disk.store.clone()).device_bound(DeviceBound::new()));
+    let mut browser = Browser::new(7);
+    browser.send(&app, "POST", "/sign-in", &[]).await;
+    let answer = browser.send(&app, "POST", "/pay", &[]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.register(&app, &answer).await.status, StatusCode::OK);
+    assert_eq!(browser.send(&app, "POST", "/pay", &[]).await.body, "paid");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The public key of the device that a session is bound to, in the session's record.
 //!
-//! Invariants: the key stays when the session gets a new token, and goes with a sign-in: an attacker who planted a session in a
-//! browser must not be able to prove for it afterwards.
+//! Invariants: a new token keeps the key. A sign-in removes it, because an attacker who planted the session in a browser must not
+//! be able to give proofs for it afterwards.
 
 use std::time::Duration;
 

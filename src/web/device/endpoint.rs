@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Devices;
 use crate::{
-    Error, Handle, Session, log,
+    Error, Handle, Session,
     proof::{Proof, Purpose, Refusal},
     session::Device,
     web::{
@@ -59,10 +59,7 @@ impl Devices {
         let carried = Carried::of(headers, config.carrier.asks());
         let session = match config.load_unproved(arrived, &carried) {
             Ok(session) => session,
-            Err(error) => {
-                log::failed_commit(&error);
-                return (None, body::empty(error.status()));
-            }
+            Err(error) => return (None, body::empty(error.status())),
         };
         match endpoint {
             Endpoint::Register => match self.register(&session, template, headers) {
@@ -130,7 +127,7 @@ impl Devices {
         }
     }
 
-    /// The answer to what is refused. A bound session gets a challenge with it.
+    /// Returns the answer to a request that is refused. That for a bound session has a challenge.
     fn refused<B: Default + 'static>(&self, session: &Session, refusal: Refusal) -> Response<B> {
         // To ask for a challenge is how a refresh begins.
         if refusal != Refusal::Missing {
@@ -143,7 +140,7 @@ impl Devices {
         response
     }
 
-    /// The answer that tells the browser what the session consists of.
+    /// Returns the answer that names the session, its refresh path and its short cookie.
     fn described<B: Default + 'static>(&self, handle: Handle, template: &CookieTemplate, headers: &HeaderMap) -> Response<B> {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let mut scope = json!({ "include_site": false, "scope_specification": [] });

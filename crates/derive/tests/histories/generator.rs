@@ -217,7 +217,7 @@ fn struct_history(rng: &mut Rng, name: &str) -> String {
     text
 }
 
-/// The fields of the first version with one change, in the words of somebody who forgot the version.
+/// Returns the fields of the first version with one change that no version states.
 fn mutated(rng: &mut Rng, first: &[Slot], is_struct: bool) -> Vec<String> {
     let mut slots = first.to_vec();
     loop {
