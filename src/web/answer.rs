@@ -91,17 +91,11 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            match this.stage.as_mut().project() {
+            let mut response = match this.stage.as_mut().project() {
                 StageProjection::Refused { refusal } => {
                     return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
                 }
-                StageProjection::Answered { response } => {
-                    let response = response.take().expect("a future is not polled after it was ready");
-                    match end(this.scope.as_ref(), response, context) {
-                        Ended::Sent(response) => return Poll::Ready(Ok(response)),
-                        Ended::Waits(stage) => this.stage.set(stage),
-                    }
-                }
+                StageProjection::Answered { response } => response.take().expect("a future is not polled after it was ready"),
                 StageProjection::Running { inner } => {
                     let entered = request_scope::enter(this.scope);
                     let polled = inner.poll(context);
@@ -110,10 +104,7 @@ where
                     if this.scope.as_ref().is_none_or(|scope| matches!(scope.used, SessionUse::Untouched)) {
                         return polled;
                     }
-                    match end(this.scope.as_ref(), ready!(polled)?, context) {
-                        Ended::Sent(response) => return Poll::Ready(Ok(response)),
-                        Ended::Waits(stage) => this.stage.set(stage),
-                    }
+                    ready!(polled)?
                 }
                 StageProjection::Committing { ack, is_vital, update, parts, response } => {
                     let acknowledged = ready!(Pin::new(ack).poll(context));
@@ -121,41 +112,28 @@ where
                     let response = response.take().expect("a future is not polled after it was ready");
                     return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, update, *parts, response)));
                 }
+            };
+            let Some(finish) = this.scope.as_ref().and_then(|scope| finish(scope, &mut response)) else {
+                return Poll::Ready(Ok(response));
+            };
+            let Finish { ticket, is_vital, update, parts } = finish;
+            let ticket = match ticket {
+                Ok(ticket) => ticket,
+                Err(error) => return Poll::Ready(Ok(error_with_cookie(this.scope.as_ref(), &error, &update, parts))),
+            };
+            let mut ack = Ack::new(ticket, ());
+            // Usually there is nothing to wait for, and the response need not move to another stage.
+            match Pin::new(&mut ack).poll(context) {
+                Poll::Ready(acknowledged) => {
+                    let acknowledged = if is_vital { acknowledged } else { Ok(()) };
+                    return Poll::Ready(Ok(commit_outcome(this.scope.as_ref(), acknowledged, &update, parts, response)));
+                }
+                Poll::Pending => {
+                    let response = Some(response);
+                    this.stage.set(Stage::Committing { ack, is_vital, update, parts, response });
+                }
             }
         }
-    }
-}
-
-/// What remains of a request after its response is known.
-enum Ended<F, B> {
-    /// Nothing.
-    Sent(Response<B>),
-    /// The response waits for its commit.
-    Waits(Stage<F, B>),
-}
-
-/// Commits the session, if the request used it.
-#[inline]
-fn end<F, B: Default + 'static>(
-    scope: Option<&RequestScope>,
-    mut response: Response<B>,
-    context: &mut Context<'_>,
-) -> Ended<F, B> {
-    let Some(Finish { ticket, is_vital, update, parts }) = scope.and_then(|scope| finish(scope, &mut response)) else {
-        return Ended::Sent(response);
-    };
-    let ticket = match ticket {
-        Ok(ticket) => ticket,
-        Err(error) => return Ended::Sent(error_with_cookie(scope, &error, &update, parts)),
-    };
-    let mut ack = Ack::new(ticket, ());
-    // Usually there is nothing to wait for, and the response need not move to another stage.
-    match Pin::new(&mut ack).poll(context) {
-        Poll::Ready(acknowledged) => {
-            let acknowledged = if is_vital { acknowledged } else { Ok(()) };
-            Ended::Sent(commit_outcome(scope, acknowledged, &update, parts, response))
-        }
-        Poll::Pending => Ended::Waits(Stage::Committing { ack, is_vital, update, parts, response: Some(response) }),
     }
 }
 
