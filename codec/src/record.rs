@@ -138,11 +138,30 @@ impl Blocks {
     /// At most `len` bytes were copied into the blocks.
     #[inline]
     unsafe fn passed(&self, len: usize) -> Option<&AtomicU64> {
+        (len + Self::PASSED_LEN <= self.memory_bytes()).then(|| self.last_word()).flatten()
+    }
+
+    /// Returns the last eight bytes as a number; `None` if there is no block. Only [`passed`](Self::passed) gives it away for writing.
+    #[inline]
+    fn last_word(&self) -> Option<&AtomicU64> {
         let at = self.memory_bytes().checked_sub(Self::PASSED_LEN)?;
         // SAFETY: the last eight bytes of the last block are inside an `UnsafeCell`, 8-aligned because a block is 16-aligned, and
-        // initialised. They live as long as `self`, and are accessed only here: `first` returns only bytes that were copied,
-        // which end before, as the caller promises, and `bytes_mut` needs the only reference.
-        (len <= at).then(|| unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast::<u8>().add(at).cast_mut().cast()) })
+        // initialised. They live as long as `self`. They are written to only through `passed`, whose caller promises that all
+        // copied bytes end before them; `first` returns only copied bytes, and `bytes_mut` needs the only reference.
+        Some(unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast::<u8>().add(at).cast_mut().cast()) })
+    }
+
+    /// Makes the processor fetch the last lines, all at once. Does not read the header first, which would be one more line to wait
+    /// for.
+    #[inline]
+    fn prefetch(&self) {
+        // What is padded, and kept after it, is less than this.
+        let copied = self.memory_bytes().saturating_sub(ALIGNMENT + Self::PASSED_LEN);
+        // SAFETY: `copy_of` adds at most the room for a `Passed` and less than a block of padding to what it copies.
+        let lines = unsafe { self.first(copied) }.rchunks(LINE).take(MOST_PREFETCHED);
+        // Only the reads matter, not their result. The last word, because the list of entries ends near it.
+        let last = self.last_word().map_or(0, |word| word.load(Ordering::Relaxed));
+        black_box((lines.filter_map(<[u8]>::last).fold(0, |sum, byte| sum ^ byte), last));
     }
 }
 
@@ -406,9 +425,7 @@ impl Record {
     /// entries are listed.
     #[inline]
     pub fn prefetch(&self) {
-        let lines = self.bytes().rchunks(LINE).take(MOST_PREFETCHED);
-        // Only the read matters, not its result. The last byte, because the list ends with the record, anywhere in a line.
-        black_box(lines.filter_map(<[u8]>::last).fold(0, |sum, byte| sum ^ byte));
+        self.0.prefetch();
     }
 
     /// Whether both are the same bytes in memory, which means that no commit happened in between.
