@@ -44,8 +44,6 @@ pin_project! {
 pin_project! {
     #[project = StageProjection]
     enum Stage<F, B> {
-        // The request is not for this server.
-        Refused { refusal: Option<Response<B>> },
         // The layer has answered the request itself.
         Answered { response: Option<Response<B>> },
         // The application handles the request.
@@ -70,8 +68,8 @@ impl<F, B: Default + 'static> ResponseFuture<F, B> {
 
     /// The request is for another server, for the reason `why`.
     pub(super) fn misdirected(why: String) -> Self {
-        let refusal = Some(body::with_text(StatusCode::MISDIRECTED_REQUEST, why));
-        Self { scope: None, stage: Stage::Refused { refusal } }
+        let response = Some(body::with_text(StatusCode::MISDIRECTED_REQUEST, why));
+        Self { scope: None, stage: Stage::Answered { response } }
     }
 }
 
@@ -92,9 +90,6 @@ where
         let mut this = self.project();
         loop {
             let mut response = match this.stage.as_mut().project() {
-                StageProjection::Refused { refusal } => {
-                    return Poll::Ready(Ok(refusal.take().expect("a future is not polled after it was ready")));
-                }
                 StageProjection::Answered { response } => response.take().expect("a future is not polled after it was ready"),
                 StageProjection::Running { inner } => {
                     let entered = request_scope::enter(this.scope);
