@@ -50,7 +50,14 @@ pub(crate) fn unreadable_value(handle: Handle, error: &sessile_codec::Error) {
     tracing::warn!(%handle, %error, "a stored value cannot be read and counts as absent; its bytes are kept");
 }
 
-/// A client proved that it has the key of its session's device, or registered it.
+/// A session was bound to the device of its browser.
+#[cfg(feature = "device-bound")]
+pub(crate) fn bound_device(handle: Handle) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(%handle, "bound a session to the device of its browser");
+}
+
+/// A client proved that it has the key of its session's device.
 #[cfg(feature = "device-bound")]
 pub(crate) fn proved_device(handle: Handle) {
     #[cfg(feature = "tracing")]

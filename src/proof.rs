@@ -1,22 +1,44 @@
 //! Keys of devices, and proofs that a client has one: Device Bound Session Credentials (W3C), as Chromium speaks them.
 //!
 //! A browser makes a key pair in its device's secure hardware and registers the public key with the session. A proof is a JWS:
-//! a challenge of ours, signed with that key. `jws.rs` reads and verifies proofs, `challenge.rs` makes and takes challenges,
-//! `possession.rs` is the value of the short cookie that says that a proof was given lately.
+//! a challenge of ours, signed with that key. `jws.rs` reads proofs, `key.rs` and `rsa.rs` verify them, `challenge.rs` makes and
+//! takes challenges, `possession.rs` is the value of the short cookie that says that a proof was given lately.
 //!
 //! Invariant: nothing here does I/O. What a client sends is bounded before it is read.
 
 mod challenge;
 mod jws;
+mod key;
 mod possession;
+#[cfg(feature = "device-bound-rs256")]
+mod rsa;
 
 use std::fmt;
 
+use sessile_codec::Meta;
+
+#[cfg(feature = "device-bound-rs256")]
+pub(crate) use self::rsa::RsaKey;
 pub(crate) use self::{
     challenge::{Challenges, Purpose},
-    jws::{DeviceKey, Proof},
+    jws::Proof,
+    key::{ALGORITHMS, DeviceKey, mark},
     possession::Possession,
 };
+
+/// Flag of a session that is bound to a device, so that a request for any other looks for no key.
+const BOUND: u16 = 8;
+
+/// Whether the session with this metadata is bound to a device.
+#[inline]
+pub(crate) fn is_bound(meta: &Meta) -> bool {
+    meta.flags & BOUND != 0
+}
+
+/// Returns `flags` of a session that is bound to a device, or of one that is not.
+pub(crate) fn marked(flags: u16, is_bound: bool) -> u16 {
+    if is_bound { flags | BOUND } else { flags & !BOUND }
+}
 
 /// The longest proof that is read: some ten times what a browser sends.
 pub(crate) const MOST_PROOF_BYTES: usize = 4096;
@@ -93,17 +115,16 @@ pub(crate) fn check(data: &[u8]) {
     let session = Handle::from_bits(7);
     if let Ok(proof) = Proof::parse(data) {
         // No input is signed with this key.
-        let key = DeviceKey::from_bytes(GENERATOR).expect("it is a point of the curve");
-        assert_eq!(proof.verify(&key), Err(Refusal::Signature));
+        let key = DeviceKey::of_point(GENERATOR).expect("it is a point of the curve");
+        assert!(matches!(proof.verify(&key), Err(Refusal::Signature | Refusal::Algorithm)));
         if let Ok(own) = proof.own_key() {
             assert_eq!(proof.verify(&own), Ok(()));
-            assert_eq!(DeviceKey::from_bytes(own.to_bytes()), Ok(own));
         }
         let challenges = Challenges::default();
         assert_eq!(challenges.check(proof.challenge(), Purpose::Refresh, session, 1), Err(Refusal::Challenge));
     }
     let ring = KeyRing::generate().expect("there is randomness");
-    assert_eq!(Possession::read(data, &ring, session, &GENERATOR), None);
+    assert_eq!(Possession::read(data, &ring, session, mark(&GENERATOR)), None);
     let text = String::from_utf8_lossy(data);
     let challenges = Challenges::default();
     let own = challenges.issue(Purpose::Refresh, session, 1).expect("there is randomness");

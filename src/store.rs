@@ -124,15 +124,6 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What a browser did about its device.
-#[cfg(feature = "device-bound")]
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Noted {
-    Registered,
-    Refreshed,
-    Refused,
-}
-
 impl Store {
     /// Opens the store at `path`, with the defaults of [`Builder`]. Creates it if there is no file.
     ///
@@ -419,15 +410,28 @@ impl Store {
         count(&self.0.shared.counters.shape_changed);
     }
 
-    /// Counts what a browser did about its device.
+    /// Counts a session that was bound to a device, and tells subscribers.
     #[cfg(feature = "device-bound")]
-    pub(crate) fn note_device(&self, noted: Noted) {
-        let counters = &self.0.shared.counters;
-        count(match noted {
-            Noted::Registered => &counters.device_registrations,
-            Noted::Refreshed => &counters.device_refreshes,
-            Noted::Refused => &counters.device_refusals,
-        });
+    pub(crate) fn note_bound(&self, handle: crate::Handle) {
+        count(&self.0.shared.counters.device_registrations);
+        crate::log::bound_device(handle);
+        self.0.shared.events.send(|| Event::DeviceBound { handle });
+    }
+
+    /// Counts a proof of a device.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn note_refreshed(&self) {
+        count(&self.0.shared.counters.device_refreshes);
+    }
+
+    /// Counts a proof that was refused, logs it, and tells subscribers.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn note_refused(&self, handle: Option<crate::Handle>, refusal: crate::device::Refusal) {
+        count(&self.0.shared.counters.device_refusals);
+        crate::log::refused_proof(handle, refusal);
+        if let Some(handle) = handle {
+            self.0.shared.events.send(|| Event::DeviceRefused { handle, refusal });
+        }
     }
 
     /// Counts a stored value that could not be read.

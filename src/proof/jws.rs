@@ -3,61 +3,21 @@
 //! Invariants: a proof is verified with a key of ours, never with one that it brings itself, except at registration, where
 //! the key is what is registered. Its algorithm must be the key's. Nothing of it is read before its length was checked.
 
-use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use serde_json::Value;
 
-use super::{MOST_PROOF_BYTES, Refusal};
+use super::{
+    MOST_PROOF_BYTES, Refusal,
+    key::{Algorithm, DeviceKey},
+};
 use crate::token::decode_any;
-
-/// Length of a coordinate of P-256.
-const COORDINATE: usize = 32;
-
-/// A device's public key: a point on P-256.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DeviceKey([u8; 2 * COORDINATE]);
-
-impl DeviceKey {
-    /// Checks the two coordinates of a point, as they are stored.
-    pub(crate) fn from_bytes(bytes: [u8; 2 * COORDINATE]) -> Result<Self, Refusal> {
-        let key = Self(bytes);
-        key.verifying().map(|_| key)
-    }
-
-    pub(crate) fn to_bytes(&self) -> [u8; 2 * COORDINATE] {
-        self.0
-    }
-
-    /// Reads a JWK (RFC 7517) of type `EC`.
-    fn of_jwk(jwk: &Value) -> Result<Self, Refusal> {
-        if jwk["kty"] != "EC" || jwk["crv"] != "P-256" {
-            return Err(Refusal::Key);
-        }
-        let mut bytes = [0; 2 * COORDINATE];
-        for (name, half) in ["x", "y"].into_iter().zip(bytes.chunks_exact_mut(COORDINATE)) {
-            let text = jwk[name].as_str().ok_or(Refusal::Key)?;
-            let decoded = decode_any(text.as_bytes()).ok_or(Refusal::Key)?;
-            if decoded.len() != half.len() {
-                return Err(Refusal::Key);
-            }
-            half.copy_from_slice(&decoded);
-        }
-        Self::from_bytes(bytes)
-    }
-
-    fn verifying(&self) -> Result<VerifyingKey, Refusal> {
-        // SEC 1: a point that is not compressed.
-        let mut point = [4; 1 + 2 * COORDINATE];
-        point[1..].copy_from_slice(&self.0);
-        VerifyingKey::from_sec1_bytes(&point).map_err(|_| Refusal::Key)
-    }
-}
 
 /// A proof whose form was checked, and not its signature.
 #[derive(Debug)]
 pub(crate) struct Proof<'a> {
     /// What is signed.
     signed: &'a str,
-    signature: Signature,
+    algorithm: Algorithm,
+    signature: Vec<u8>,
     challenge: String,
     /// The key that it brings, at registration.
     key: Option<DeviceKey>,
@@ -78,17 +38,14 @@ impl<'a> Proof<'a> {
         if header["typ"] != "dbsc+jwt" {
             return Err(Refusal::Malformed);
         }
-        if header["alg"] != "ES256" {
-            return Err(Refusal::Algorithm);
-        }
+        let algorithm = Algorithm::named(&header["alg"])?;
         let key = match &header["jwk"] {
             Value::Null => None,
             jwk => Some(DeviceKey::of_jwk(jwk)?),
         };
         let challenge = object(payload)?["jti"].as_str().ok_or(Refusal::Malformed)?.to_owned();
         let signature = decode_any(signature.as_bytes()).ok_or(Refusal::Malformed)?;
-        let signature = Signature::from_slice(&signature).map_err(|_| Refusal::Signature)?;
-        Ok(Self { signed, signature, challenge, key })
+        Ok(Self { signed, algorithm, signature, challenge, key })
     }
 
     pub(crate) fn challenge(&self) -> &str {
@@ -104,7 +61,10 @@ impl<'a> Proof<'a> {
 
     /// Checks that the proof is signed with `key`.
     pub(crate) fn verify(&self, key: &DeviceKey) -> Result<(), Refusal> {
-        key.verifying()?.verify(self.signed.as_bytes(), &self.signature).map_err(|_| Refusal::Signature)
+        if self.algorithm != key.algorithm() {
+            return Err(Refusal::Algorithm);
+        }
+        key.verify(self.signed.as_bytes(), &self.signature)
     }
 }
 
@@ -117,10 +77,9 @@ fn object(part: &str) -> Result<Value, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use p256::ecdsa::{SigningKey, signature::Signer};
+    use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 
     use super::*;
-    use crate::proof::MOST_PROOF_BYTES;
 
     fn base64url(bytes: &[u8]) -> String {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -172,7 +131,8 @@ mod tests {
         let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
         let proof = Proof {
             signed: "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ",
-            signature: Signature::from_slice(&decode_any(signature.as_bytes()).unwrap()).unwrap(),
+            algorithm: Algorithm::Es256,
+            signature: decode_any(signature.as_bytes()).unwrap(),
             challenge: String::new(),
             key: None,
         };
@@ -182,14 +142,47 @@ mod tests {
         assert_eq!(other.verify(&key), Err(Refusal::Signature));
     }
 
+    #[cfg(feature = "device-bound-rs256")]
+    #[test]
+    fn the_rsa_signature_of_rfc_7515_is_verified() {
+        let modulus = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yR\
+            T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS\
+            -UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2et\
+            hFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+        let signature = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9\
+            uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN\
+            9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIh\
+            WkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+        let key = DeviceKey::of_jwk(&serde_json::json!({ "kty": "RSA", "n": modulus, "e": "AQAB" })).unwrap();
+        let proof = Proof {
+            signed: "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ",
+            algorithm: Algorithm::Rs256,
+            signature: decode_any(signature.as_bytes()).unwrap(),
+            challenge: String::new(),
+            key: None,
+        };
+        assert_eq!(proof.verify(&key), Ok(()));
+        let mut other = proof;
+        other.signature[0] ^= 1;
+        assert_eq!(other.verify(&key), Err(Refusal::Signature));
+        other.algorithm = Algorithm::Es256;
+        assert_eq!(other.verify(&key), Err(Refusal::Algorithm));
+        for (n, e) in
+            [("AA", "AQAB"), (modulus, ""), (modulus, "AA"), (modulus, "AQABAQABAQAB"), (&format!("AAAA{modulus}"), "AQAB")]
+        {
+            let jwk = serde_json::json!({ "kty": "RSA", "n": n, "e": e });
+            assert_eq!(DeviceKey::of_jwk(&jwk), Err(Refusal::Key), "{n} {e}");
+        }
+    }
+
     #[test]
     fn a_registration_brings_its_key_and_its_challenge() {
         for value in [registration(), format!("\"{}\"", registration())] {
             let proof = Proof::parse(value.as_bytes()).unwrap();
             assert_eq!(proof.challenge(), "a challenge");
             let found = proof.own_key().unwrap();
-            assert_eq!(found.to_bytes(), key().verifying_key().to_sec1_point(false).as_bytes()[1..]);
-            assert_eq!(DeviceKey::from_bytes(found.to_bytes()), Ok(found));
+            let point = key().verifying_key().to_sec1_point(false).as_bytes()[1..].try_into().unwrap();
+            assert_eq!((Ok(found), DeviceKey::of_point(point)), (DeviceKey::of_point(point), Ok(DeviceKey::P256(point))));
         }
     }
 

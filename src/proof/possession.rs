@@ -22,8 +22,8 @@ impl Possession {
         Self { proved_s: seconds(now_ms) }
     }
 
-    /// Returns the value of the cookie.
-    pub(crate) fn sign(self, ring: &KeyRing, session: Handle, key: &[u8; 64]) -> String {
+    /// Returns the value of the cookie; `key` is the [mark](super::DeviceKey::mark) of the device's key.
+    pub(crate) fn sign(self, ring: &KeyRing, session: Handle, key: [u8; 8]) -> String {
         let mut bytes = [0; BYTES];
         bytes[..4].copy_from_slice(&self.proved_s.to_le_bytes());
         bytes[4..].copy_from_slice(&ring.sign(&self.message(session, key)));
@@ -33,7 +33,7 @@ impl Possession {
     }
 
     /// Reads the value of a cookie; `None` if it is not one of this store for this session and key.
-    pub(crate) fn read(value: &[u8], ring: &KeyRing, session: Handle, key: &[u8; 64]) -> Option<Self> {
+    pub(crate) fn read(value: &[u8], ring: &KeyRing, session: Handle, key: [u8; 8]) -> Option<Self> {
         let bytes: [u8; BYTES] = token::decode_exact(value)?;
         let (proved, tag) = (bytes.first_chunk::<4>()?, bytes.last_chunk::<8>()?);
         let possession = Self { proved_s: u32::from_le_bytes(*proved) };
@@ -46,12 +46,11 @@ impl Possession {
     }
 
     /// Of another length than what else the keys sign.
-    fn message(self, session: Handle, key: &[u8; 64]) -> [u8; 20] {
+    fn message(self, session: Handle, key: [u8; 8]) -> [u8; 20] {
         let mut message = [0; 20];
         message[..4].copy_from_slice(&self.proved_s.to_le_bytes());
         message[4..12].copy_from_slice(&session.bits().to_le_bytes());
-        // A coordinate of a point is as random as a hash of it.
-        message[12..].copy_from_slice(&key[..8]);
+        message[12..].copy_from_slice(&key);
         message
     }
 }
@@ -69,21 +68,21 @@ mod tests {
 
     #[test]
     fn a_possession_is_of_one_store_one_session_and_one_key() {
-        let (ring, session, key) = (KeyRing::generate().unwrap(), Handle::from_bits(7), [9; 64]);
-        let value = Possession::now(NOW).sign(&ring, session, &key);
+        let (ring, session, key) = (KeyRing::generate().unwrap(), Handle::from_bits(7), [9; 8]);
+        let value = Possession::now(NOW).sign(&ring, session, key);
         assert_eq!(value.len(), CHARACTERS);
-        let read = Possession::read(value.as_bytes(), &ring, session, &key).unwrap();
+        let read = Possession::read(value.as_bytes(), &ring, session, key).unwrap();
         assert_eq!([NOW - 5000, NOW, NOW + 999, NOW + 60_000].map(|now| read.age_s(now)), [0, 0, 0, 60]);
-        assert_eq!(Possession::read(value.as_bytes(), &ring, Handle::from_bits(8), &key), None);
-        assert_eq!(Possession::read(value.as_bytes(), &ring, session, &[8; 64]), None);
-        assert_eq!(Possession::read(value.as_bytes(), &KeyRing::generate().unwrap(), session, &key), None);
+        assert_eq!(Possession::read(value.as_bytes(), &ring, Handle::from_bits(8), key), None);
+        assert_eq!(Possession::read(value.as_bytes(), &ring, session, [8; 8]), None);
+        assert_eq!(Possession::read(value.as_bytes(), &KeyRing::generate().unwrap(), session, key), None);
         for at in 0..value.len() {
             let mut other = value.clone();
             other.replace_range(at..=at, if &value[at..=at] == "A" { "B" } else { "A" });
-            assert_eq!(Possession::read(other.as_bytes(), &ring, session, &key), None, "at {at}");
+            assert_eq!(Possession::read(other.as_bytes(), &ring, session, key), None, "at {at}");
         }
         for bad in ["", "AAAA", &value[1..], &format!("{value}AAAA"), "AAAAAAAAAAAAAAA."] {
-            assert_eq!(Possession::read(bad.as_bytes(), &ring, session, &key), None, "{bad}");
+            assert_eq!(Possession::read(bad.as_bytes(), &ring, session, key), None, "{bad}");
         }
     }
 }

@@ -8,6 +8,8 @@ use std::{panic, thread};
 use parking_lot::MutexGuard;
 use sessile_codec::{Meta, Record};
 
+#[cfg(feature = "device-bound")]
+use super::reserved::device;
 use super::{
     Session,
     cookie_update::{CookieEnd, CookieUpdate},
@@ -91,7 +93,11 @@ impl State {
         self.ends_rivals |= self.changes.sign_in() && !self.rivals.is_empty();
         let committed = self.commit_phase(store, how);
         match &committed {
-            Ok(_) => self.changes.give_up(),
+            Ok(_) => {
+                #[cfg(feature = "device-bound")]
+                device::note_bound(store, self.handle(), &self.changes.patch);
+                self.changes.give_up();
+            }
             Err(CommitStop::Failed(error)) => self.after_failure(error),
             Err(CommitStop::Recompute(_)) => {}
         }
@@ -280,6 +286,10 @@ impl State {
         }
         meta = expiry::with_timeouts(&meta, *idle, *absolute);
         meta.revision = 1;
+        #[cfg(feature = "device-bound")]
+        {
+            meta = device::marked(meta, &self.changes.patch);
+        }
         // The client may keep the cookie for the whole idle timeout. The short unconfirmed timeout matters only to the store.
         let deadline_ms = renew_cookie(&mut meta, lasts.unwrap_or(!self.kind.ends_with_browser));
         #[cfg(feature = "sealed")]

@@ -5,6 +5,8 @@
 
 use sessile_codec::{EntryRef, Limits, Meta, Patch, Record};
 
+#[cfg(feature = "device-bound")]
+use super::reserved::device;
 use super::{
     commit::SaveOptions,
     cookie_update::CookieEnd,
@@ -94,6 +96,10 @@ impl Changes {
             meta = store.timeouts().confirmed(&meta);
         }
         meta.revision += u64::from(!self.is_empty());
+        #[cfg(feature = "device-bound")]
+        {
+            meta = device::marked(meta, &self.patch);
+        }
         expiry::with_timeouts(&meta, self.idle, self.absolute)
     }
 

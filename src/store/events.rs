@@ -44,6 +44,20 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
+    /// A session was bound to the device of its browser.
+    #[cfg(feature = "device-bound")]
+    DeviceBound {
+        /// The session.
+        handle: Handle,
+    },
+    /// A client that presented this session's token gave a proof of its device, or a key to register, that was refused.
+    #[cfg(feature = "device-bound")]
+    DeviceRefused {
+        /// The session.
+        handle: Handle,
+        /// Why.
+        refusal: crate::device::Refusal,
+    },
     /// A session expired and was deleted. The store notices within [`Builder::sweep_interval`](crate::Builder::sweep_interval)
     /// plus one minute.
     Expired {

@@ -29,6 +29,9 @@ pub struct SessionInfo {
     pub absolute_deadline: Option<SystemTime>,
     /// The label set with [`Session::set_label`](crate::Session::set_label).
     pub label: Option<String>,
+    /// Whether it is bound to the device of its browser: see [`SessionLayer::device_bound`](crate::SessionLayer::device_bound).
+    #[cfg(feature = "device-bound")]
+    pub is_device_bound: bool,
 }
 
 impl SessionInfo {
@@ -42,6 +45,8 @@ impl SessionInfo {
             idle_deadline: deadline_from_ms(meta.idle_deadline_ms),
             absolute_deadline: deadline_from_ms(meta.absolute_deadline_ms),
             label: label::of(record),
+            #[cfg(feature = "device-bound")]
+            is_device_bound: crate::proof::is_bound(&meta),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Handle, Session, log,
-    proof::{Challenges, Possession, Purpose},
+    proof::{ALGORITHMS, Challenges, DeviceKey, Possession, Purpose},
     session::{Device, SessionKind},
 };
 
@@ -163,12 +163,12 @@ impl Devices {
         };
         let Ok(challenge) = self.challenges.issue(Purpose::Register, handle, now_ms) else { return };
         let register = &self.register;
-        headers.insert(REGISTRATION, visible(format!("(ES256);path=\"{register}\";challenge=\"{challenge}\"")));
+        headers.insert(REGISTRATION, visible(format!("{ALGORITHMS};path=\"{register}\";challenge=\"{challenge}\"")));
     }
 
     /// Sets the short cookie: the client has just proved that it has `key`.
-    fn prove(&self, session: &Session, handle: Handle, key: &[u8; 64], template: &CookieTemplate, headers: &mut HeaderMap) {
-        let value = Possession::now(session.now_ms()).sign(session.ring(), handle, key);
+    fn prove(&self, session: &Session, handle: Handle, key: &DeviceKey, template: &CookieTemplate, headers: &mut HeaderMap) {
+        let value = Possession::now(session.now_ms()).sign(session.ring(), handle, key.mark());
         let max_age = Duration::from_secs(self.lifetime_s.into());
         headers.append(header::SET_COOKIE, template.set(&value, Some(max_age)));
         log::proved_device(handle);

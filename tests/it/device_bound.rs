@@ -9,10 +9,15 @@ use axum::{
     routing::{get, post},
 };
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
+use ring::{
+    rand::SystemRandom,
+    signature::{RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents},
+};
 use serde_json::{Value, json};
 use sessile::{
     Error, Session, SessionLayer, SessionName,
-    device::{Device, DeviceBound, RequireDevice},
+    device::{Device, DeviceBound, Refusal, RequireDevice},
+    events::Event,
 };
 use tower::ServiceExt;
 
@@ -61,11 +66,64 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
+/// The private half of a device's key.
+#[derive(Clone)]
+enum Key {
+    P256(SigningKey),
+    Rsa,
+}
+
+impl Key {
+    fn p256(byte: u8) -> Self {
+        Self::P256(SigningKey::from_slice(&[byte; 32]).unwrap())
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::P256(_) => "ES256",
+            Self::Rsa => "RS256",
+        }
+    }
+
+    fn jwk(&self) -> Value {
+        match self {
+            Self::P256(key) => {
+                let point = key.verifying_key().to_sec1_point(false);
+                let point = point.as_bytes();
+                json!({ "kty": "EC", "crv": "P-256", "x": base64url(&point[1..33]), "y": base64url(&point[33..]) })
+            }
+            Self::Rsa => {
+                let public = RsaPublicKeyComponents::<Vec<u8>>::from(rsa().public());
+                json!({ "kty": "RSA", "n": base64url(&public.n), "e": base64url(&public.e) })
+            }
+        }
+    }
+
+    fn sign(&self, text: &str) -> Vec<u8> {
+        match self {
+            Self::P256(key) => {
+                let signature: Signature = key.sign(text.as_bytes());
+                signature.to_bytes().to_vec()
+            }
+            Self::Rsa => {
+                let key = rsa();
+                let mut signature = vec![0; key.public().modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+                signature
+            }
+        }
+    }
+}
+
+fn rsa() -> RsaKeyPair {
+    RsaKeyPair::from_der(include_bytes!("device_rsa.der")).unwrap()
+}
+
 /// A browser: a cookie jar and a key.
 #[derive(Clone)]
 struct Browser {
     cookies: BTreeMap<String, String>,
-    key: SigningKey,
+    key: Key,
     /// What the server said of the session.
     session: Option<Value>,
 }
@@ -81,7 +139,8 @@ impl Answer {
     fn challenge(&self, name: &str) -> Option<String> {
         let value = self.headers.get(name)?.to_str().unwrap();
         let (_, rest) = if name == "secure-session-registration" {
-            assert!(value.starts_with(&format!("(ES256);path=\"{REGISTER}\";")), "{value}");
+            let algorithms = if cfg!(feature = "device-bound-rs256") { "(ES256 RS256)" } else { "(ES256)" };
+            assert!(value.starts_with(&format!("{algorithms};path=\"{REGISTER}\";")), "{value}");
             value.split_once("challenge=\"").unwrap()
         } else {
             value.split_once('"').unwrap()
@@ -92,7 +151,11 @@ impl Answer {
 
 impl Browser {
     fn new(key: u8) -> Self {
-        Self { cookies: BTreeMap::new(), key: SigningKey::from_slice(&[key; 32]).unwrap(), session: None }
+        Self::with(Key::p256(key))
+    }
+
+    fn with(key: Key) -> Self {
+        Self { cookies: BTreeMap::new(), key, session: None }
     }
 
     async fn send(&mut self, app: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -120,16 +183,13 @@ impl Browser {
     }
 
     fn proof(&self, challenge: &str, with_key: bool) -> String {
-        let mut header = json!({ "alg": "ES256", "typ": "dbsc+jwt" });
+        let mut header = json!({ "alg": self.key.algorithm(), "typ": "dbsc+jwt" });
         if with_key {
-            let point = self.key.verifying_key().to_sec1_point(false);
-            let point = point.as_bytes();
-            header["jwk"] = json!({ "kty": "EC", "crv": "P-256", "x": base64url(&point[1..33]), "y": base64url(&point[33..]) });
+            header["jwk"] = self.key.jwk();
         }
         let payload = json!({ "jti": challenge });
         let text = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(payload.to_string().as_bytes()));
-        let signature: Signature = self.key.sign(text.as_bytes());
-        format!("{text}.{}", base64url(&signature.to_bytes()))
+        format!("{text}.{}", base64url(&self.key.sign(&text)))
     }
 
     /// Registers a key, as a browser does when an answer asks for it.
@@ -158,6 +218,12 @@ impl Browser {
         self.send(app, "POST", REFRESH, &headers).await
     }
 
+    /// Returns the challenge that comes with a page for whom has no short cookie.
+    async fn unproved(&mut self, app: &Router) -> String {
+        self.cookies.remove(SHORT);
+        self.send(app, "GET", "/", &[]).await.challenge("secure-session-challenge").unwrap()
+    }
+
     async fn page(&mut self, app: &Router) -> String {
         self.send(app, "GET", "/", &[]).await.body
     }
@@ -165,7 +231,11 @@ impl Browser {
 
 /// A signed-in browser whose session is bound.
 async fn bound(app: &Router) -> Browser {
-    let mut browser = Browser::new(7);
+    bound_with(app, Key::p256(7)).await
+}
+
+async fn bound_with(app: &Router, key: Key) -> Browser {
+    let mut browser = Browser::with(key);
     let answer = browser.send(app, "POST", "/sign-in", &[]).await;
     assert_eq!(browser.register(app, &answer).await.status, StatusCode::OK);
     browser
@@ -184,7 +254,7 @@ async fn a_session_is_bound_at_the_sign_in_and_proved_for_ten_minutes() {
     assert_eq!(registered.status, StatusCode::OK);
     let session = browser.session.clone().unwrap();
     assert_eq!(session["refresh_url"], REFRESH);
-    assert_eq!(session["scope"]["origin"], "https://app.example");
+    assert_eq!(session["scope"], json!({ "include_site": false, "scope_specification": [] }), "the origin of the request");
     assert_eq!(session["credentials"][0]["name"], SHORT);
     assert_eq!(session["credentials"][0]["attributes"], "Path=/; Secure; HttpOnly; SameSite=Lax");
     assert_eq!(registered.headers[header::CONTENT_TYPE], "application/json");
@@ -211,7 +281,7 @@ async fn a_copied_jar_is_worth_as_long_as_the_short_cookie() {
     let disk = OnDisk::new();
     let app = app(&disk);
     let mut browser = bound(&app).await;
-    let mut thief = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..browser.clone() };
+    let mut thief = Browser { key: Key::p256(9), ..browser.clone() };
     assert_eq!(thief.page(&app).await, "ada Some(7) Bound", "for minutes");
     disk.clock.advance(10 * MINUTE);
     assert_eq!(thief.page(&app).await, "nobody None Unproved");
@@ -252,9 +322,12 @@ async fn a_proof_is_used_once_and_for_its_own_session() {
     assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::OK);
     let replayed = browser.send(&app, "POST", REFRESH, &headers).await;
     assert_eq!((replayed.status, replayed.body.contains("used before")), (StatusCode::FORBIDDEN, true));
-    // A challenge that was sent ahead works, and one that is five minutes old does not.
-    let asked = browser.refresh(&app).await;
-    let ahead = asked.challenge("secure-session-challenge").unwrap();
+    // A challenge that came with a page works, and one that is five minutes old does not.
+    let [page, later] = [browser.unproved(&app).await, browser.unproved(&app).await];
+    let proof = browser.proof(&page, false);
+    let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
+    assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::OK);
+    let ahead = later;
     let proof = browser.proof(&ahead, false);
     let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
     disk.clock.advance(5 * MINUTE + Duration::from_millis(1));
@@ -294,7 +367,7 @@ async fn a_registration_is_for_the_one_who_signed_in_and_once() {
     assert_eq!(browser.page(&app).await, "ada Some(7) Unbound");
     assert_eq!(browser.register(&app, &answer).await.status, StatusCode::OK);
     // A thief of the long cookie cannot bind the session to another key.
-    let mut thief = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..browser.clone() };
+    let mut thief = Browser { key: Key::p256(9), ..browser.clone() };
     assert_eq!(thief.register(&app, &answer).await.status, StatusCode::FORBIDDEN, "the challenge was used");
     assert_eq!(thief.register(&app, &second).await.status, StatusCode::FORBIDDEN, "the session is bound");
     assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
@@ -335,7 +408,7 @@ async fn a_sign_in_takes_the_binding_away_and_asks_again() {
     let app = app(&disk);
     // An attacker signs in, binds the session to his key, and plants it in another browser.
     let attacker = bound(&app).await;
-    let mut victim = Browser { key: SigningKey::from_slice(&[9; 32]).unwrap(), ..attacker.clone() };
+    let mut victim = Browser { key: Key::p256(9), ..attacker.clone() };
     let answer = victim.send(&app, "POST", "/sign-in", &[]).await;
     assert_eq!(victim.page(&app).await, "ada Some(7) Unbound");
     assert_eq!(victim.register(&app, &answer).await.status, StatusCode::OK);
@@ -425,4 +498,90 @@ async fn a_session_that_is_cleared_stays_bound() {
     browser.cookies.remove(SHORT);
     assert_eq!(browser.page(&app).await, "nobody None Unproved");
     assert_eq!(disk.store.session(None).unwrap().device(), Device::Unbound);
+}
+
+#[tokio::test]
+async fn the_owner_and_subscribers_see_which_sessions_are_bound() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut events = disk.store.subscribe();
+    let is_bound = || disk.store.sessions_of("ada").unwrap().iter().map(|info| info.is_device_bound).collect::<Vec<_>>();
+    let mut browser = Browser::new(7);
+    let answer = browser.send(&app, "POST", "/sign-in", &[]).await;
+    let handle = disk.store.sessions_of("ada").unwrap()[0].handle;
+    assert_eq!((is_bound(), events.try_next()), (vec![false], Some(Event::Created { handle })));
+    browser.register(&app, &answer).await;
+    assert_eq!((is_bound(), events.try_next()), (vec![true], Some(Event::DeviceBound { handle })));
+    browser.refresh(&app).await;
+    let identifier = browser.identifier();
+    let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", "x")];
+    browser.send(&app, "POST", REFRESH, &headers).await;
+    let refused = Event::DeviceRefused { handle, refusal: Refusal::Malformed };
+    assert_eq!((events.try_next(), events.try_next()), (Some(refused), None), "a refresh is no event");
+    // Another user signs in to the session: it is not bound to their device.
+    browser.send(&app, "POST", "/sign-in", &[]).await;
+    assert_eq!(is_bound(), [false]);
+}
+
+#[cfg(feature = "device-bound-rs256")]
+#[tokio::test]
+async fn a_device_with_rsa_only_registers_and_proves() {
+    let mut disk = OnDisk::new();
+    let mut browser = bound_with(&app(&disk), Key::Rsa).await;
+    disk.reopen();
+    let app = app(&disk);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    disk.clock.advance(10 * MINUTE);
+    assert_eq!(browser.page(&app).await, "nobody None Unproved");
+    let mut thief = Browser { key: Key::p256(9), ..browser.clone() };
+    assert_eq!(thief.refresh(&app).await.status, StatusCode::FORBIDDEN, "another algorithm");
+    assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+}
+
+#[cfg(not(feature = "device-bound-rs256"))]
+#[tokio::test]
+async fn a_build_without_rsa_refuses_its_keys() {
+    let disk = OnDisk::new();
+    let mut browser = Browser::with(Key::Rsa);
+    let answer = browser.send(&app(&disk), "POST", "/sign-in", &[]).await;
+    assert_eq!(browser.register(&app(&disk), &answer).await.status, StatusCode::FORBIDDEN);
+}
+
+#[cfg(feature = "sealed")]
+#[tokio::test]
+async fn a_sealed_session_is_bound_and_stays_bound_when_it_moves() {
+    let disk = OnDisk::new();
+    let app = Router::new()
+        .route("/", get(page))
+        .route("/sign-in", post(sign_in))
+        .route("/grow", post(async |session: Session| session.insert("value", "v".repeat(3000))))
+        .route("/shrink", post(async |session: Session| session.remove("value").map(drop)))
+        .layer(
+            SessionLayer::new(disk.store.clone())
+                .sealed_cookies(&sessile::Keys::from([7; 32]), 1500)
+                .unwrap()
+                .device_bound(DeviceBound::new()),
+        );
+    for key in [
+        Key::p256(7),
+        #[cfg(feature = "device-bound-rs256")]
+        Key::Rsa,
+    ] {
+        let mut browser = bound_with(&app, key).await;
+        let mut places = Vec::new();
+        for path in ["/grow", "/shrink"] {
+            places.push(browser.cookies[COOKIE].starts_with('~'));
+            assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+            disk.clock.advance(10 * MINUTE);
+            assert_eq!(browser.page(&app).await, "nobody None Unproved");
+            let mut thief = Browser { key: Key::p256(9), ..browser.clone() };
+            assert_eq!(thief.refresh(&app).await.status, StatusCode::FORBIDDEN);
+            assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+            assert_eq!(browser.send(&app, "POST", path, &[]).await.status, StatusCode::OK);
+        }
+        places.push(browser.cookies[COOKIE].starts_with('~'));
+        assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+        assert_eq!(places, [true, false, true]);
+    }
 }

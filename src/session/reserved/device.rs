@@ -1,19 +1,19 @@
 //! The public key of the device that a session is bound to, in the session's record.
 //!
-//! Invariants: a new token keeps the key. A sign-in removes it, because an attacker who planted the session in a browser must not
+//! Invariants: a record has the flag of a bound session exactly if it has a key. A new token keeps the key. A sign-in removes it, because an attacker who planted the session in a browser must not
 //! be able to give proofs for it afterwards.
 
 use std::time::Duration;
 
-use sessile_codec::{Entry, Model, ModelPart, Shape, Tag, rkyv, shape};
+use sessile_codec::{Entry, Meta, Model, ModelPart, Patch, Shape, Tag, rkyv, shape};
 
+#[cfg(feature = "device-bound-rs256")]
+use crate::proof::RsaKey;
 use crate::{
-    Error, Handle, Session,
+    Error, Handle, Session, Store,
     keys::KeyRing,
-    log,
-    proof::{DeviceKey, Possession, Refusal},
+    proof::{self, DeviceKey, Possession, Refusal},
     session::{SessionKind, state::State},
-    store::Noted,
 };
 
 pub(in crate::session) const KEY: &str = "sessile.device";
@@ -47,6 +47,38 @@ impl Model for BoundDevice {
     const TAG: Tag = Tag::new("device");
 }
 
+/// A key of RSA, under the same name in the record.
+#[cfg(feature = "device-bound-rs256")]
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = sessile_codec::rkyv)]
+struct BoundRsaDevice {
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
+    registered_ms: u64,
+}
+
+#[cfg(feature = "device-bound-rs256")]
+impl ModelPart for BoundRsaDevice {
+    const SHAPE: &'static Shape = shape!(modulus: Vec<u8>, exponent: Vec<u8>, registered_ms: u64);
+}
+
+#[cfg(feature = "device-bound-rs256")]
+impl Model for BoundRsaDevice {
+    const TAG: Tag = Tag::new("device.r");
+}
+
+/// Returns the key of an entry; `None` if this build cannot read it.
+fn key_of(entry: &Entry) -> Option<DeviceKey> {
+    if let Ok(bound) = entry.view::<BoundDevice>() {
+        return DeviceKey::of_point(bound.point).ok();
+    }
+    #[cfg(feature = "device-bound-rs256")]
+    if let Ok(bound) = entry.view::<BoundRsaDevice>() {
+        return RsaKey::new(bound.modulus.to_vec(), bound.exponent.to_vec()).ok().map(DeviceKey::Rsa);
+    }
+    None
+}
+
 impl Session {
     /// Returns whether the session is bound to the device of its client: see [`DeviceBound`](crate::device::DeviceBound).
     ///
@@ -63,7 +95,7 @@ impl Session {
         let state = self.state();
         match state.unproved {
             Some(_) => Device::Unproved,
-            None if state.get_ref(KEY).is_some() => Device::Bound,
+            None if state.is_bound() => Device::Bound,
             None => Device::Unbound,
         }
     }
@@ -76,21 +108,20 @@ impl Session {
     /// Returns the session's key, with its handle.
     pub(crate) fn device_key(&self) -> Option<(Handle, DeviceKey)> {
         let state = self.state();
-        let entry = state.get(KEY)?;
-        let view = entry.view::<BoundDevice>().ok()?;
-        Some((state.handle()?, DeviceKey::from_bytes(view.point).ok()?))
+        Some((state.handle()?, key_of(&state.get(KEY)?)?))
     }
 
     /// Whether a client with this proof, if any, may use the session: it is not bound, or the proof is its own and not older than
     /// `lifetime_s`. A key that cannot be read binds the session, too.
     pub(crate) fn is_proved<'a>(&self, mut proofs: impl Iterator<Item = &'a [u8]>, lifetime_s: u32) -> bool {
         let mut state = self.state();
-        let Some(entry) = state.get_ref(KEY) else { return true };
-        let bound = entry.archived::<BoundDevice>();
-        let Some((handle, bound)) = state.handle().zip(bound) else { return false };
+        if !state.is_bound() {
+            return true;
+        }
+        let Some((handle, mark)) = state.handle().zip(state.key_mark()) else { return false };
         let (store, now_ms) = (self.store(), self.store().now_ms());
         let age_s = proofs.find_map(|value| {
-            let possession = Possession::read(value, store.ring(), handle, &bound.point)?;
+            let possession = Possession::read(value, store.ring(), handle, mark)?;
             Some(possession.age_s(now_ms)).filter(|age_s| *age_s < lifetime_s)
         });
         state.proof_age_s = age_s;
@@ -110,20 +141,14 @@ impl Session {
         self.store().ring()
     }
 
-    /// Counts a registration.
-    pub(crate) fn note_registered(&self) {
-        self.store().note_device(Noted::Registered);
-    }
-
     /// Counts a proof.
     pub(crate) fn note_refreshed(&self) {
-        self.store().note_device(Noted::Refreshed);
+        self.store().note_refreshed();
     }
 
-    /// Counts what was refused, and logs it.
+    /// Counts what was refused, logs it, and tells subscribers.
     pub(crate) fn note_refused(&self, refusal: Refusal) {
-        self.store().note_device(Noted::Refused);
-        log::refused_proof(self.handle(), refusal);
+        self.store().note_refused(self.handle(), refusal);
     }
 
     /// Returns the session in place of this one, which is bound to a device, for a request without a proof: it has no values and
@@ -135,15 +160,59 @@ impl Session {
 
     /// Binds the session to the device with this key.
     pub(crate) fn bind_device(&self, key: &DeviceKey) -> Result<(), Error> {
-        let bound = BoundDevice { point: key.to_bytes(), registered_ms: self.store().now_ms() };
-        let limits = self.store().limits();
-        self.state().set(KEY, Entry::model(&bound, limits)?, limits)
+        let (limits, registered_ms) = (self.store().limits(), self.now_ms());
+        let entry = match key {
+            DeviceKey::P256(point) => Entry::model(&BoundDevice { point: *point, registered_ms }, limits),
+            #[cfg(feature = "device-bound-rs256")]
+            DeviceKey::Rsa(key) => {
+                let (modulus, exponent) = (key.modulus().to_vec(), key.exponent().to_vec());
+                Entry::model(&BoundRsaDevice { modulus, exponent, registered_ms }, limits)
+            }
+        };
+        self.state().set(KEY, entry?, limits)
     }
 }
 
-/// Takes the binding away, for a sign-in.
+impl State {
+    /// Whether the session is bound to a device, changes of this request included.
+    fn is_bound(&self) -> bool {
+        match self.changes.patch.get(KEY) {
+            Some(change) => change.is_some(),
+            None => self.record().is_some_and(|record| proof::is_bound(&record.meta())),
+        }
+    }
+
+    /// Returns what the short cookie's MAC has of the key.
+    fn key_mark(&self) -> Option<[u8; 8]> {
+        let entry = self.get_ref(KEY)?;
+        if let Some(bound) = entry.archived::<BoundDevice>() {
+            return Some(proof::mark(&bound.point));
+        }
+        #[cfg(feature = "device-bound-rs256")]
+        if let Some(bound) = entry.archived::<BoundRsaDevice>() {
+            return Some(proof::mark(&bound.modulus));
+        }
+        None
+    }
+}
+
+/// Takes the binding away, for a sign-in: also one that another request may be about to make.
 pub(in crate::session) fn forget(state: &mut State) {
-    if state.get_ref(KEY).is_some() {
-        state.remove(KEY);
+    state.remove(KEY);
+}
+
+/// Returns the metadata of the record that `patch` makes from one with `meta`.
+pub(in crate::session) fn marked(meta: Meta, patch: &Patch) -> Meta {
+    match patch.get(KEY) {
+        Some(change) => Meta { flags: proof::marked(meta.flags, change.is_some()), ..meta },
+        None if patch.is_cleared() => Meta { flags: proof::marked(meta.flags, false), ..meta },
+        None => meta,
+    }
+}
+
+/// Tells of a session that `patch`, which was committed, binds to a device.
+pub(in crate::session) fn note_bound(store: &Store, handle: Option<Handle>, patch: &Patch) {
+    if let (Some(handle), Some(Some(_))) = (handle, patch.get(KEY)) {
+        store.note_bound(handle);
     }
 }

@@ -92,9 +92,8 @@ impl Devices {
             Err(refusal) => return Ok(Err(refusal)),
         };
         session.bind_device(&key)?;
-        session.note_registered();
-        let mut response = self.described(handle, template, headers);
-        self.prove(session, handle, &key.to_bytes(), template, response.headers_mut());
+        let mut response = self.described(handle, template);
+        self.prove(session, handle, &key, template, response.headers_mut());
         Ok(Ok(response))
     }
 
@@ -117,10 +116,9 @@ impl Devices {
         match proved {
             Ok(()) => {
                 session.note_refreshed();
-                let mut response = self.described(handle, template, headers);
-                self.prove(session, handle, &key.to_bytes(), template, response.headers_mut());
-                // Sent ahead, it saves the next refresh a round trip.
-                self.ask(handle, now_ms, response.headers_mut());
+                let mut response = self.described(handle, template);
+                self.prove(session, handle, &key, template, response.headers_mut());
+                // No challenge is sent ahead: the next refresh comes when it is too old, and would take a second signature.
                 response
             }
             Err(refusal) => self.refused(session, refusal),
@@ -140,18 +138,14 @@ impl Devices {
         response
     }
 
-    /// Returns the answer that names the session, its refresh path and its short cookie.
-    fn described<B: Default + 'static>(&self, handle: Handle, template: &CookieTemplate, headers: &HeaderMap) -> Response<B> {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let mut scope = json!({ "include_site": false, "scope_specification": [] });
-        if let Some(host) = host {
-            scope["origin"] = format!("https://{host}").into();
-        }
+    /// Returns the answer that names the session, its refresh path and its short cookie. The browser adds the origin, which a proxy
+    /// in front may not tell.
+    fn described<B: Default + 'static>(&self, handle: Handle, template: &CookieTemplate) -> Response<B> {
         let credential = json!({ "type": "cookie", "name": template.name(), "attributes": template.attributes() });
         json_answer(&json!({
             "session_identifier": handle.to_string(),
             "refresh_url": self.refresh,
-            "scope": scope,
+            "scope": { "include_site": false, "scope_specification": [] },
             "credentials": [credential],
         }))
     }
