@@ -14,7 +14,7 @@ use sessile::{Error, Session, SessionLayer, Store};
 /// The application below `path`, such as `/app`, or an empty text for the root.
 ///
 /// `GET account` reads the session; `GET visit` and `POST note` change it. `POST sign-in` and `POST sign-out` are forms, `POST token` and
-/// `DELETE token` the same for programs. `GET devices` counts the sessions of the user.
+/// `DELETE token` the same for programs. `GET devices` counts the sessions of the user, `GET device` tells whether this one is bound.
 pub fn application(store: &Store, sessions: SessionLayer, path: &str) -> Router {
     let at = |name: &str| format!("{path}/{name}");
     Router::new()
@@ -25,6 +25,7 @@ pub fn application(store: &Store, sessions: SessionLayer, path: &str) -> Router 
         .route(&at("sign-out"), post(sign_out_form))
         .route(&at("token"), post(take_token).delete(give_token_back))
         .route(&at("devices"), get(devices))
+        .route(&at("device"), get(device))
         .layer(sessions)
         .with_state(store.clone())
 }
@@ -81,6 +82,10 @@ async fn give_token_back(session: Session) {
 
 async fn devices(State(store): State<Store>, session: Session) -> Result<String, Error> {
     Ok(store.sessions_of(user_of(&session))?.len().to_string())
+}
+
+async fn device(session: Session) -> String {
+    format!("{:?}", session.device())
 }
 
 fn page(session: &Session) -> Result<Html<String>, Error> {

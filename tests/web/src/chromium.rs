@@ -44,6 +44,11 @@ const FLAGS: [&str; 14] = [
     "--remote-debugging-pipe",
 ];
 
+/// Device Bound Session Credentials, with keys in software: a virtual machine has no secure hardware. Without a quota, because a
+/// browser signs six times in nine minutes else, and a test lets hours go by.
+const DEVICE_KEYS: &str = "--enable-features=DeviceBoundSessions:RefreshQuota/false,\
+    EnableBoundSessionCredentialsSoftwareKeysForManualTesting";
+
 /// A browser with an empty profile. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
@@ -56,15 +61,27 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser.
+    /// Starts a browser that does not support keys of its device.
     #[track_caller]
     pub fn start() -> Self {
+        Self::start_with("--disable-features=DeviceBoundSessions")
+    }
+
+    /// Starts a browser that supports keys of its device.
+    #[track_caller]
+    pub fn with_device_keys() -> Self {
+        Self::start_with(DEVICE_KEYS)
+    }
+
+    #[track_caller]
+    fn start_with(features: &str) -> Self {
         programs::install();
         let home = tempfile::tempdir().expect("a temporary directory can be made");
         let log = File::create(home.path().join("log")).expect("the directory was just made");
         let mut process = Command::new("sh")
             .args(["-c", START, "sh"])
             .args(FLAGS)
+            .arg(features)
             .arg(format!("--ignore-certificate-errors-spki-list={}", certificate::key_hash()))
             .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
             .arg("about:blank")

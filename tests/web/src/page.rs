@@ -123,6 +123,13 @@ impl<'a> Page<'a> {
         self.browser.call(None, "Storage.setCookies", params);
     }
 
+    /// Removes the cookie `name` of the current page's site.
+    #[track_caller]
+    pub fn delete_cookie(&self, name: &str) {
+        let here = self.eval("location.href");
+        self.call("Network.deleteCookies", json!({ "name": name, "url": here }));
+    }
+
     /// Removes every cookie.
     #[track_caller]
     pub fn clear_cookies(&self) {

@@ -14,7 +14,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Server, certificate, programs};
+use crate::{certificate, programs};
 
 /// Runs the proxy until its own standard output, which is a socket, closes. The proxy has the listening socket as descriptor 3.
 const START: &str = r#"
@@ -45,10 +45,10 @@ impl Front {
         format!("https://{host}:{}", self.port)
     }
 
-    /// Starts nginx there, in front of `server`, with its default settings except for `directives` in its one location.
+    /// Starts nginx there, in front of the server on the port `upstream`, with its default settings except for `directives` in its one location.
     #[track_caller]
-    pub fn nginx(self, server: &Server, directives: &str) -> Proxy {
-        let (listen, upstream) = (self.port, server.port());
+    pub fn nginx(self, upstream: u16, directives: &str) -> Proxy {
+        let listen = self.port;
         self.start("nginx", ["-p", ".", "-e", "log", "-c", "config"], |_| {
             format!(
                 "daemon off;\n\
@@ -70,10 +70,9 @@ impl Front {
         })
     }
 
-    /// Starts HAProxy there, in front of `server`, with its default settings.
+    /// Starts HAProxy there, in front of the server on the port `upstream`, with its default settings.
     #[track_caller]
-    pub fn haproxy(self, server: &Server) -> Proxy {
-        let upstream = server.port();
+    pub fn haproxy(self, upstream: u16) -> Proxy {
         self.start("haproxy", ["-db", "-f", "config"], |directory| {
             format!(
                 "defaults\n    mode http\n    timeout connect 10s\n    timeout client 1m\n    timeout server 1m\n\

@@ -33,7 +33,7 @@ fn no_visitor_sees_the_page_of_another(with: impl FnOnce(Router) -> Router) {
     let store = testing::store();
     let pages = application(&store, SessionLayer::new(store.clone()), "").route("/public", get(async || "for everybody"));
     let server = Server::http(with(pages));
-    let proxy = Front::bind().nginx(&server, CACHE);
+    let proxy = Front::bind().nginx(server.port(), CACHE);
     let (browser, at) = (Browser::start(), |path: &str| proxy.origin("app.example.test") + path);
     let (ada, bob, nobody) = (browser.page(), browser.somebody_else(), browser.somebody_else());
     for (visitor, user) in [(&ada, "ada"), (&bob, "bob")] {

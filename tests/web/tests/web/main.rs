@@ -5,6 +5,7 @@ mod ahead;
 mod back;
 mod caches;
 mod deadlines;
+mod device;
 mod frames;
 mod localhost;
 mod one_name;

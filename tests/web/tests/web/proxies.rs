@@ -5,12 +5,12 @@ use sessile_web_tests::{Browser, Front, Proxy, Server, application};
 
 #[test]
 fn a_visitor_signs_in_and_out_and_is_listed_behind_haproxy() {
-    signs_in_and_out_and_is_listed(Front::haproxy);
+    signs_in_and_out_and_is_listed(|front, server| front.haproxy(server.port()));
 }
 
 #[test]
 fn a_visitor_signs_in_and_out_and_is_listed_behind_nginx() {
-    signs_in_and_out_and_is_listed(|front, server| front.nginx(server, ""));
+    signs_in_and_out_and_is_listed(|front, server| front.nginx(server.port(), ""));
 }
 
 #[track_caller]
@@ -36,12 +36,12 @@ fn signs_in_and_out_and_is_listed(start: fn(Front, &Server) -> Proxy) {
 
 #[test]
 fn a_token_in_a_header_passes_haproxy_both_ways() {
-    a_token_in_a_header_passes_both_ways(Front::haproxy);
+    a_token_in_a_header_passes_both_ways(|front, server| front.haproxy(server.port()));
 }
 
 #[test]
 fn a_token_in_a_header_passes_nginx_both_ways() {
-    a_token_in_a_header_passes_both_ways(|front, server| front.nginx(server, ""));
+    a_token_in_a_header_passes_both_ways(|front, server| front.nginx(server.port(), ""));
 }
 
 #[track_caller]

@@ -14,12 +14,12 @@ const SIZES: [usize; 10] = [100, 1000, 2000, 2400, 2800, 3000, 3200, 3500, 3800,
 
 #[test]
 fn sealed_sessions_of_every_size_pass_nginx() {
-    sealed_sessions_of_every_size_pass(|front, server| front.nginx(server, ""));
+    sealed_sessions_of_every_size_pass(|front, server| front.nginx(server.port(), ""));
 }
 
 #[test]
 fn sealed_sessions_of_every_size_pass_haproxy() {
-    sealed_sessions_of_every_size_pass(Front::haproxy);
+    sealed_sessions_of_every_size_pass(|front, server| front.haproxy(server.port()));
 }
 
 #[track_caller]

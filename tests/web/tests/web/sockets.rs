@@ -58,7 +58,7 @@ impl Proxied {
         let socket = Router::new().route("/socket", get(socket)).layer(sessions.clone());
         let pages = application(&store, sessions, "").merge(socket).layer(csrf(&origin));
         let server = Server::http(pages);
-        let proxy = front.nginx(&server, directives);
+        let proxy = front.nginx(server.port(), directives);
         let browser = Browser::start();
         let visitor = browser.page();
         visitor.go(&format!("{origin}/account"));
