@@ -28,6 +28,8 @@ use sessile_codec::Entry;
 pub(crate) use self::reserved::binding::Bound;
 #[cfg(feature = "device-bound")]
 pub use self::reserved::device::Device;
+#[cfg(all(feature = "device-bound", feature = "foreign"))]
+pub(crate) use self::reserved::device::with_device;
 #[cfg(feature = "sealed")]
 pub(crate) use self::sealed::SealedSession;
 use self::{

@@ -4,9 +4,7 @@
 
 use std::fmt;
 
-#[cfg(feature = "serde")]
-use crate::Error;
-use crate::{Fingerprint, Tag, record::Buffer, stored::LEAST_KEPT};
+use crate::{Error, Fingerprint, Limits, Tag, record::Buffer, stored::LEAST_KEPT};
 
 /// How the bytes of an entry are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +124,28 @@ impl Entry {
         Self { lane, buffer: Buffer::copy_of(stored, keeps_check), start: 0, len: stored.len(), until_ms: 0 }
     }
 
-    /// Returns a model of any bytes, to test how a type reads it. Reading checks the bytes.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn forged_model(tag: Tag, version: u16, fingerprint: Fingerprint, bytes: &[u8]) -> Self {
-        Self::new(Lane::Model { tag, version, fingerprint }, &[bytes, &fingerprint.to_bytes()].concat())
+    /// Returns a value of `lane` with these bytes, as [`EntryRef::lane`] and [`EntryRef::bytes`] returned them, for example in
+    /// another process. The bytes may be wrong: a value is checked when it is read.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`].
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile_codec::{Entry, Limits};
+    ///
+    /// let limits = Limits::default();
+    /// let entry = Entry::serde(&[1, 2, 3], &limits)?;
+    /// let copy = Entry::from_parts(entry.as_ref().lane(), entry.as_ref().bytes(), &limits)?;
+    /// assert_eq!(copy.get(), Ok([1, 2, 3]));
+    /// # Ok::<(), sessile_codec::Error>(())
+    /// ```
+    pub fn from_parts(lane: Lane, bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
+        limits.check_value(bytes.len())?;
+        Ok(match lane {
+            Lane::Model { fingerprint, .. } => Self::new(lane, &[bytes, &fingerprint.to_bytes()].concat()),
+            Lane::Serde | Lane::SerdeExplicit => Self::new(lane, bytes),
+        })
     }
 
     /// Returns the same value with a time of expiry; see [`EntryRef::until_ms`]. A model keeps none.
@@ -170,7 +185,7 @@ impl Entry {
     /// # Ok::<(), Error>(())
     /// ```
     #[cfg(feature = "serde")]
-    pub fn serde<T: serde_core::Serialize + ?Sized>(value: &T, limits: &crate::Limits) -> Result<Self, Error> {
+    pub fn serde<T: serde_core::Serialize + ?Sized>(value: &T, limits: &Limits) -> Result<Self, Error> {
         use std::cell::Cell;
 
         use crate::messagepack::{self, Options};
@@ -212,7 +227,7 @@ impl Entry {
     /// # Ok::<(), sessile_codec::Error>(())
     /// ```
     #[cfg(feature = "serde")]
-    pub fn of_bytes(bytes: &[u8], limits: &crate::Limits) -> Result<Self, Error> {
+    pub fn of_bytes(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
         let mut value = Vec::with_capacity(bytes.len() + crate::messagepack::MOST_HEADER_BYTES);
         crate::messagepack::write_bytes(&mut value, bytes)?;
         limits.check_value(value.len())?;

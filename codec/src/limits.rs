@@ -33,7 +33,6 @@ impl Limits {
         Ok(())
     }
 
-    #[cfg(feature = "serde")]
     pub(crate) fn check_value(&self, found_bytes: usize) -> Result<(), Error> {
         let limit_bytes = self.most_bytes();
         if found_bytes > limit_bytes {

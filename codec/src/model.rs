@@ -48,6 +48,33 @@ impl Tag {
         Self(bytes)
     }
 
+    /// Returns the tag with this name; `None` if it is not 1 to 8 printable ASCII characters.
+    ///
+    /// # Examples
+    /// ```
+    /// use sessile_codec::Tag;
+    ///
+    /// assert_eq!(Tag::parse("profile"), Some(Tag::new("profile")));
+    /// assert_eq!(Tag::parse("a long name"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let is_name = (1..=8).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        is_name.then(|| Self::new(name))
+    }
+
+    /// Returns the name. Bytes of a damaged tag that are not printable ASCII are escaped.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(sessile_codec::Tag::new("profile").name(), "profile");
+    /// ```
+    #[must_use]
+    pub fn name(self) -> String {
+        let len = self.0.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.0[..len].escape_ascii().to_string()
+    }
+
     pub(crate) const fn to_bytes(self) -> [u8; 8] {
         self.0
     }
@@ -59,7 +86,7 @@ impl Tag {
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.0.trim_ascii_end().escape_ascii().to_string().trim_end_matches("\\x00"))
+        write!(f, "`{}`", self.name())
     }
 }
 

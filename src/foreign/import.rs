@@ -36,7 +36,6 @@
 
 use std::time::SystemTime;
 
-use serde_core::Serialize;
 pub use sessile_codec::Meta;
 use sessile_codec::{Entry, EntryRef, Limits, Patch};
 
@@ -219,11 +218,11 @@ impl<'s> Import<'s> {
     ///
     /// # Errors
     /// As [`take`](Self::take), and [`Error::BadOwner`] for an owner that is empty or too long. [`Error::Config`] if the key or
-    /// the owner is one that the store uses for its own notes.
+    /// the owner is one that the store uses for its own notes. Whether a value is damaged shows when it is read.
     ///
     /// # Examples
     /// ```
-    /// use sessile::{Error, foreign::import::{Came, Exported, Import, export}};
+    /// use sessile::{Error, foreign::import::{Came, Exported, Import, export}, model::{Entry, Limits}};
     ///
     /// # let store = sessile::testing::store();
     /// # let other = sessile::testing::store();
@@ -236,7 +235,10 @@ impl<'s> Import<'s> {
     ///     Ok::<(), Error>(())
     /// })?;
     ///
-    /// let take = |store, session: &Exported| Import::begin(store, None)?.take_exported(session, [("name", "Ada")]);
+    /// let take = |store, session: &Exported| {
+    ///     let name = Entry::serde("Ada", &Limits::default())?;
+    ///     Import::begin(store, None)?.take_exported(session, [("name", name)])
+    /// };
     /// assert_eq!(take(&other, &exported[0])?, Came::Created);
     /// session.destroy();
     /// session.save().wait()?;
@@ -246,10 +248,10 @@ impl<'s> Import<'s> {
     /// assert!(matches!(take(&other, &exported[0]), Err(Error::Config { .. })));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn take_exported<'v, T: Serialize + ?Sized + 'v>(
+    pub fn take_exported<'v>(
         &mut self,
         exported: &Exported,
-        values: impl IntoIterator<Item = (&'v str, &'v T)>,
+        values: impl IntoIterator<Item = (&'v str, Entry)>,
     ) -> Result<Came, Error> {
         let Exported { store, key, meta, owner } = exported;
         self.see(key);
@@ -259,16 +261,18 @@ impl<'s> Import<'s> {
             return Err(Error::Config { detail: detail.to_owned() });
         }
         let values = self.values(meta, owner.as_ref(), values)?;
+        #[cfg(feature = "device-bound")]
+        let meta = &crate::session::with_device(*meta, &values);
         let (limits, is_ours) = (self.store.foreign_limits(), *store == Some(self.export_id));
         let knows_owner = meta.owner != NOBODY || ForeignKind::of(meta.flags).is_none();
         self.run.take(&Incoming { key: key.0, meta: *meta, values: &values, limits, knows_owner, is_ours })
     }
 
-    fn values<'v, T: Serialize + ?Sized + 'v>(
+    fn values<'v>(
         &self,
         meta: &Meta,
         owner: Option<&Owner>,
-        pairs: impl IntoIterator<Item = (&'v str, &'v T)>,
+        pairs: impl IntoIterator<Item = (&'v str, Entry)>,
     ) -> Result<Patch, Error> {
         // They include sessions of other crates, whose names here may be a byte longer than their keys.
         let (mut values, limits) = (Patch::new(), self.store.foreign_limits());
@@ -278,7 +282,7 @@ impl<'s> Import<'s> {
         }
         for (name, value) in pairs {
             check_key(if is_foreign { key_of(name) } else { name }, limits.key_bytes)?;
-            values.set(name, Entry::serde(value, limits)?, &Limits { key_bytes: usize::MAX, ..*limits })?;
+            values.set(name, value, &Limits { key_bytes: usize::MAX, ..*limits })?;
         }
         Ok(values)
     }

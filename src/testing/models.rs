@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use sessile_codec::{Entry, Error as Codec, Fingerprint, Model, Shape, Tag};
+use sessile_codec::{Entry, Error as Codec, Fingerprint, Lane, Limits, Model, Shape};
 
 /// Fails if the shape of a model has changed without a new version, so that a mistake shows in a test and not after a deploy.
 ///
@@ -82,10 +82,13 @@ impl Declared {
     pub fn of<M: Model>(type_name: &'static str) -> Self {
         Self {
             type_name,
-            tag: name(M::TAG),
+            tag: M::TAG.name(),
             version: M::VERSION,
             shape: M::SHAPE,
-            migrate: |version, fingerprint| Entry::forged_model(M::TAG, version, fingerprint, &[]).upgraded::<M>().map(drop),
+            migrate: |version, fingerprint| {
+                let lane = Lane::Model { tag: M::TAG, version, fingerprint };
+                Entry::from_parts(lane, &[], &Limits::UNLIMITED)?.upgraded::<M>().map(drop)
+            },
         }
     }
 
@@ -93,10 +96,6 @@ impl Declared {
         let (version, fingerprint) = (self.version, self.shape.fingerprint());
         Locked { tag: self.tag.clone(), version, fingerprint, lines: self.shape.lines() }
     }
-}
-
-fn name(tag: Tag) -> String {
-    tag.to_string().trim_matches('`').to_owned()
 }
 
 /// One version of a model in the file.

@@ -55,6 +55,9 @@ impl DeviceBound {
 
     /// Sets how long a proof is enough: from 1 to 60 minutes. So long is a copied cookie worth something. Default: 10 minutes.
     ///
+    /// Chromium gives the next proof up to two minutes early, and at most six in nine minutes for a site. With less than four
+    /// minutes a visitor who sends many requests runs out, and is signed out until the nine minutes are over.
+    ///
     /// # Errors
     /// [`DeviceBoundError::Lifetime`].
     pub fn lifetime(self, lifetime: Duration) -> Result<Self, DeviceBoundError> {

@@ -1,17 +1,13 @@
 //! Sessions that are bound to their browser's device, with a client that speaks the protocol as Chromium does.
 
-use std::{collections::BTreeMap, time::Duration};
+mod client;
+
+use std::time::Duration;
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{StatusCode, header},
     routing::{get, post},
-};
-use p256::ecdsa::{Signature, SigningKey, signature::Signer};
-use ring::{
-    rand::SystemRandom,
-    signature::{RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents},
 };
 use serde_json::{Value, json};
 use sessile::{
@@ -19,8 +15,8 @@ use sessile::{
     device::{Device, DeviceBound, Refusal, RequireDevice},
     events::Event,
 };
-use tower::ServiceExt;
 
+use self::client::{Browser, Key};
 use crate::support::OnDisk;
 
 const REGISTER: &str = "/.well-known/sessile/device/register";
@@ -54,179 +50,6 @@ fn app(disk: &OnDisk) -> Router {
         .route("/write", post(async |session: Session| session.insert("visits", 1)))
         .merge(Router::new().route("/password", post(async || "changed")).layer(RequireDevice::new().fresh(MINUTE)))
         .layer(SessionLayer::new(disk.store.clone()).device_bound(DeviceBound::new()))
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for part in bytes.chunks(3) {
-        let bits = part.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
-        text.extend((0..=part.len()).map(|at| char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize])));
-    }
-    text
-}
-
-/// The private half of a device's key.
-#[derive(Clone)]
-enum Key {
-    P256(SigningKey),
-    Rsa,
-}
-
-impl Key {
-    fn p256(byte: u8) -> Self {
-        Self::P256(SigningKey::from_slice(&[byte; 32]).unwrap())
-    }
-
-    fn algorithm(&self) -> &'static str {
-        match self {
-            Self::P256(_) => "ES256",
-            Self::Rsa => "RS256",
-        }
-    }
-
-    fn jwk(&self) -> Value {
-        match self {
-            Self::P256(key) => {
-                let point = key.verifying_key().to_sec1_point(false);
-                let point = point.as_bytes();
-                json!({ "kty": "EC", "crv": "P-256", "x": base64url(&point[1..33]), "y": base64url(&point[33..]) })
-            }
-            Self::Rsa => {
-                let public = RsaPublicKeyComponents::<Vec<u8>>::from(rsa().public());
-                json!({ "kty": "RSA", "n": base64url(&public.n), "e": base64url(&public.e) })
-            }
-        }
-    }
-
-    fn sign(&self, text: &str) -> Vec<u8> {
-        match self {
-            Self::P256(key) => {
-                let signature: Signature = key.sign(text.as_bytes());
-                signature.to_bytes().to_vec()
-            }
-            Self::Rsa => {
-                let key = rsa();
-                let mut signature = vec![0; key.public().modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
-                signature
-            }
-        }
-    }
-}
-
-fn rsa() -> RsaKeyPair {
-    RsaKeyPair::from_der(include_bytes!("device_rsa.der")).unwrap()
-}
-
-/// A browser: a cookie jar and a key.
-#[derive(Clone)]
-struct Browser {
-    cookies: BTreeMap<String, String>,
-    key: Key,
-    /// What the server said of the session.
-    session: Option<Value>,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    /// Returns the challenge in a header, and whether the header names what it should.
-    fn challenge(&self, name: &str) -> Option<String> {
-        let value = self.headers.get(name)?.to_str().unwrap();
-        let (_, rest) = if name == "secure-session-registration" {
-            let algorithms = if cfg!(feature = "device-bound-rs256") { "(ES256 RS256)" } else { "(ES256)" };
-            assert!(value.starts_with(&format!("{algorithms};path=\"{REGISTER}\";")), "{value}");
-            value.split_once("challenge=\"").unwrap()
-        } else {
-            value.split_once('"').unwrap()
-        };
-        Some(rest.split_once('"').unwrap().0.to_owned())
-    }
-}
-
-impl Browser {
-    fn new(key: u8) -> Self {
-        Self::with(Key::p256(key))
-    }
-
-    fn with(key: Key) -> Self {
-        Self { cookies: BTreeMap::new(), key, session: None }
-    }
-
-    async fn send(&mut self, app: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "app.example");
-        if !cookies.is_empty() {
-            request = request.header(header::COOKIE, cookies.join("; "));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        for set in parts.headers.get_all(header::SET_COOKIE) {
-            let set = set.to_str().unwrap();
-            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
-            if set.contains("Max-Age=0") {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, body }
-    }
-
-    fn proof(&self, challenge: &str, with_key: bool) -> String {
-        let mut header = json!({ "alg": self.key.algorithm(), "typ": "dbsc+jwt" });
-        if with_key {
-            header["jwk"] = self.key.jwk();
-        }
-        let payload = json!({ "jti": challenge });
-        let text = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(payload.to_string().as_bytes()));
-        format!("{text}.{}", base64url(&self.key.sign(&text)))
-    }
-
-    /// Registers a key, as a browser does when an answer asks for it.
-    async fn register(&mut self, app: &Router, asked: &Answer) -> Answer {
-        let challenge = asked.challenge("secure-session-registration").expect("the answer asks for a key");
-        let proof = self.proof(&challenge, true);
-        let answer = self.send(app, "POST", REGISTER, &[("secure-session-response", &proof)]).await;
-        if answer.status == StatusCode::OK {
-            self.session = Some(serde_json::from_str(&answer.body).unwrap());
-        }
-        answer
-    }
-
-    fn identifier(&self) -> String {
-        self.session.as_ref().unwrap()["session_identifier"].as_str().unwrap().to_owned()
-    }
-
-    /// Proves, as a browser does before a request without the short cookie: asks for a challenge, and answers it.
-    async fn refresh(&mut self, app: &Router) -> Answer {
-        let identifier = self.identifier();
-        let asked = self.send(app, "POST", REFRESH, &[("sec-secure-session-id", &identifier)]).await;
-        let Some(challenge) = asked.challenge("secure-session-challenge") else { return asked };
-        assert_eq!(asked.status, StatusCode::FORBIDDEN);
-        let proof = self.proof(&challenge, false);
-        let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
-        self.send(app, "POST", REFRESH, &headers).await
-    }
-
-    /// Returns the challenge that comes with a page for whom has no short cookie.
-    async fn unproved(&mut self, app: &Router) -> String {
-        self.cookies.remove(SHORT);
-        self.send(app, "GET", "/", &[]).await.challenge("secure-session-challenge").unwrap()
-    }
-
-    async fn page(&mut self, app: &Router) -> String {
-        self.send(app, "GET", "/", &[]).await.body
-    }
 }
 
 /// A signed-in browser whose session is bound.
@@ -584,4 +407,52 @@ async fn a_sealed_session_is_bound_and_stays_bound_when_it_moves() {
         assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
         assert_eq!(places, [true, false, true]);
     }
+}
+
+#[cfg(feature = "foreign")]
+#[tokio::test]
+async fn an_imported_session_is_bound_as_it_was() {
+    use sessile::{
+        Keys,
+        foreign::import::{Exported, Import, export},
+        model::Entry,
+    };
+
+    type Values = Vec<(String, Entry)>;
+
+    let mut sessions: Vec<(Exported, Values)> = Vec::new();
+    let disk = OnDisk::with(|builder| builder.keys(Keys::from([7; 32])));
+    let mut browser = bound(&app(&disk)).await;
+    export(&disk.store, |session, values| {
+        let copy = |entry: sessile::model::EntryRef<'_>| {
+            Entry::from_parts(entry.lane(), entry.bytes(), &sessile::model::Limits::UNLIMITED)
+        };
+        let values = values.map(|(name, value)| Ok((name.to_owned(), copy(value)?))).collect::<Result<_, Error>>()?;
+        sessions.push((session.clone(), values));
+        Ok::<(), Error>(())
+    })
+    .unwrap();
+    let import = |session: &Exported, values: &Values| {
+        let other = OnDisk::with(|builder| builder.keys(Keys::from([7; 32])));
+        let values = values.iter().map(|(name, value)| (&**name, value.clone()));
+        Import::begin(&other.store, None).unwrap().take_exported(session, values).unwrap();
+        other
+    };
+    let [(session, values)] = &mut sessions[..] else { panic!("{} sessions", sessions.len()) };
+    // Flags and values of a file that was edited may differ: the values count.
+    for flags in [session.meta.flags, 0] {
+        session.meta.flags = flags;
+        let other = import(session, values);
+        assert!(other.store.sessions_of("ada").unwrap()[0].is_device_bound);
+        assert_eq!(browser.page(&app(&other)).await, "ada Some(7) Bound");
+        browser.cookies.remove(SHORT);
+        assert_eq!(browser.page(&app(&other)).await, "nobody None Unproved");
+        let app = app(&other);
+        assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);
+        assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    }
+    session.meta.flags = !0xf00;
+    values.retain(|(name, _)| name == "cart");
+    let other = import(session, values);
+    assert!(!other.store.sessions_of("ada").unwrap()[0].is_device_bound);
 }

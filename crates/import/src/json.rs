@@ -12,7 +12,7 @@ use sessile::{
         ForeignKind, SessionKey, Sessions,
         import::{Exported, Meta, export},
     },
-    model::{Entry, EntryRef, Lane, Limits},
+    model::{Entry, EntryRef, Lane, Limits, Tag},
 };
 use tower_sessions_core::session::Id;
 
@@ -115,8 +115,7 @@ impl<R: BufRead> Lines<R> {
 /// A line has `key` (the session's key in the store, which leads to no id and no token), `created_ms`, `last_seen_ms`,
 /// `idle_deadline_ms` and `absolute_deadline_ms` (`null` is never), `owner` (a hash) and `owner_name` (its text),
 /// `authenticated_ms`, `handle`, `revision`, `flags`, `store` (an id unique to the store), and `data` with its values. Values
-/// that JSON cannot represent, models and values such as byte strings, are hexadecimal text in `opaque`, for reading; a line
-/// with such a value cannot be imported. Sessions of this crate's own tokens are found again only in a store that has the same
+/// that JSON cannot represent, such as models and byte strings, are hexadecimal text in `opaque`. Sessions of this crate's own tokens are found again only in a store that has the same
 /// MAC keys.
 ///
 /// It is not a backup of this store: imported into the same store again, it brings back nothing that has ended since. For that,
@@ -189,19 +188,75 @@ fn line(session: &Exported, values: &mut dyn Iterator<Item = (&str, EntryRef<'_>
 
 /// Returns the value as JSON, if that converts back into the same bytes.
 fn exact_json(entry: EntryRef<'_>) -> Option<Value> {
+    if entry.until_ms() != 0 {
+        return None;
+    }
     let value: Value = entry.get().ok()?;
     let again = Entry::serde(&value, &Limits::UNLIMITED).ok()?;
     (again.as_ref().lane() == entry.lane() && again.as_ref().bytes() == entry.bytes()).then_some(value)
 }
 
+/// Returns the value as JSON that says how its bytes are to be read.
 fn described(entry: EntryRef<'_>) -> Value {
     let bytes = hex(entry.bytes());
-    match entry.lane() {
+    let mut value = match entry.lane() {
         Lane::Model { tag, version, fingerprint } => {
-            json!({"model": format!("{tag:?}"), "version": version, "shape": fingerprint.to_string(), "bytes": bytes})
+            json!({"model": tag.name(), "version": version, "shape": fingerprint.to_string(), "bytes": bytes})
         }
+        Lane::SerdeExplicit => json!({"explicit_messagepack": bytes}),
         _ => json!({"messagepack": bytes}),
+    };
+    if entry.until_ms() != 0 {
+        value["until_ms"] = entry.until_ms().into();
     }
+    value
+}
+
+/// Returns the values of a line that was exported.
+fn values(line: &Value) -> Result<Vec<(String, Entry)>, String> {
+    let mut values = Vec::new();
+    for (name, value) in data(line)? {
+        let entry = Entry::serde(&value, &Limits::UNLIMITED).map_err(|error| format!("its value `{name}`: {error}"))?;
+        values.push((name, entry));
+    }
+    let opaque = match line.get("opaque") {
+        None => return Ok(values),
+        Some(opaque) => opaque.as_object().ok_or("its `opaque` is no object")?,
+    };
+    for (name, value) in opaque {
+        let entry = entry(value).ok_or_else(|| {
+            format!("its value `{name}` in `opaque` is none that an export writes; export again with this version")
+        })?;
+        values.push((name.clone(), entry));
+    }
+    Ok(values)
+}
+
+/// Returns the value that [`described`] described.
+fn entry(value: &Value) -> Option<Entry> {
+    let bytes = |name: &str| unhex_all(value.get(name)?.as_str()?);
+    let (lane, bytes) = if let Some(bytes) = bytes("messagepack") {
+        (Lane::Serde, bytes)
+    } else if let Some(bytes) = bytes("explicit_messagepack") {
+        (Lane::SerdeExplicit, bytes)
+    } else {
+        let tag = Tag::parse(value.get("model")?.as_str()?)?;
+        let version = u16::try_from(value.get("version")?.as_u64()?).ok()?;
+        let fingerprint = value.get("shape")?.as_str()?.parse().ok()?;
+        (Lane::Model { tag, version, fingerprint }, bytes("bytes")?)
+    };
+    let until_ms = value.get("until_ms").map_or(Some(0), Value::as_u64)?;
+    Some(Entry::from_parts(lane, &bytes, &Limits::UNLIMITED).ok()?.with_until_ms(until_ms))
+}
+
+/// Reads pairs of hexadecimal digits.
+fn unhex_all(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| {
+        let digit = |at: usize| char::from(*pair.get(at)?).to_digit(16);
+        u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+    };
+    pairs.map(byte).collect()
 }
 
 /// The last millisecond of the year 9999. A later time means never, or a mistake in its unit.
@@ -214,7 +269,7 @@ const NOBODY: [u8; 16] = [0; 16];
 /// A session that a line describes.
 enum Line {
     Foreign { sessions: Sessions, id: Vec<u8>, ends_ms: u64, data: HashMap<String, Value> },
-    Own { exported: Exported, data: Map<String, Value> },
+    Own { exported: Exported, values: Vec<(String, Entry)> },
 }
 
 /// Why a line is refused, and the key of its session if that is known.
@@ -242,12 +297,9 @@ impl Line {
     }
 
     fn own(line: &Value, key: SessionKey) -> Result<Self, String> {
-        if line.get("opaque").is_some() {
-            return Err("it has values that JSON cannot say (`opaque`)".to_owned());
-        }
         let owner = line.get("owner_name").and_then(Value::as_str).map(Owner::from);
         let store = line.get("store").map(|_| unhex(line, "store")).transpose()?;
-        Ok(Self::Own { exported: Exported { store, key, meta: meta(line)?, owner }, data: data(line)? })
+        Ok(Self::Own { exported: Exported { store, key, meta: meta(line)?, owner }, values: values(line)? })
     }
 
     fn foreign(line: &Value, kind: ForeignKind, sessions: Sessions, id: Vec<u8>) -> Result<Self, String> {
@@ -267,8 +319,8 @@ impl Line {
                 let values = sessions.values(data.iter().map(|(key, value)| (&**key, value))).map(|values| (values, *ends_ms));
                 run.take_foreign(position, sessions, id, values, data)
             }
-            Self::Own { exported, data } => {
-                run.take_exported(position, exported, data.iter().map(|(name, value)| (&**name, value)))
+            Self::Own { exported, values } => {
+                run.take_exported(position, exported, values.iter().map(|(name, value)| (&**name, value.clone())))
             }
         }
     }

@@ -12,6 +12,7 @@ use sessile::{
         ForeignKind, New, Owners, SessionKey, Sessions, Values,
         import::{self, Came, Exported},
     },
+    model::Entry,
 };
 use tower_sessions_core::session::{Id, Record};
 
@@ -116,7 +117,7 @@ impl Run<'_> {
         &mut self,
         position: u64,
         exported: &Exported,
-        values: impl IntoIterator<Item = (&'v str, &'v Value)>,
+        values: impl IntoIterator<Item = (&'v str, Entry)>,
     ) -> Result<(), ImportError> {
         let came = self.import.take_exported(exported, values);
         self.came(position, came)

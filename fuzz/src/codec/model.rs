@@ -1,6 +1,6 @@
 //! Bytes as a model of each type and version: they are refused, or they are a value that is stored and read again.
 
-use sessile_codec::{Entry, Error, Fingerprint, Limits, Model};
+use sessile_codec::{Entry, Error, Fingerprint, Lane, Limits, Model};
 
 use super::models::{Chain, Every, Kinds, Nothing, Profile, Tree};
 
@@ -17,12 +17,17 @@ pub fn run(data: &[u8]) {
     }
 }
 
+fn stored<M: Model>(version: u16, fingerprint: Fingerprint, bytes: &[u8]) -> Entry {
+    let lane = Lane::Model { tag: M::TAG, version, fingerprint };
+    Entry::from_parts(lane, bytes, &Limits::UNLIMITED).expect("no limit")
+}
+
 /// Reads `bytes` as an `M` of any version, with the fingerprint that the version has.
 fn read<M: Model>(version: u8, bytes: &[u8]) {
     let version = u16::from(version) % (M::VERSION + 2);
     // A version of another shape says which one it has.
     let unknown: Fingerprint = "0".parse().expect("it is a number");
-    let expected = match Entry::forged_model(M::TAG, version, unknown, bytes).view::<M>() {
+    let expected = match stored::<M>(version, unknown, bytes).view::<M>() {
         Err(Error::ShapeChanged { expected, found, .. }) => {
             assert_eq!(found, unknown);
             expected
@@ -31,7 +36,7 @@ fn read<M: Model>(version: u8, bytes: &[u8]) {
         Err(Error::ModelFromFuture { .. }) => return assert!(version > M::VERSION),
         other => panic!("an unknown shape was read: {:?}", other.map(drop)),
     };
-    let entry = Entry::forged_model(M::TAG, version, expected, bytes);
+    let entry = stored::<M>(version, expected, bytes);
     let view = match entry.view::<M>() {
         Ok(view) => view,
         Err(Error::BadArchive | Error::TooDeep { .. }) => return,

@@ -205,9 +205,15 @@ pub(in crate::session) fn forget(state: &mut State) {
 pub(in crate::session) fn marked(meta: Meta, patch: &Patch) -> Meta {
     match patch.get(KEY) {
         Some(change) => Meta { flags: proof::marked(meta.flags, change.is_some()), ..meta },
-        None if patch.is_cleared() => Meta { flags: proof::marked(meta.flags, false), ..meta },
         None => meta,
     }
+}
+
+/// Returns the metadata of a record with just these values.
+#[cfg(feature = "foreign")]
+pub(crate) fn with_device(meta: Meta, values: &Patch) -> Meta {
+    let is_bound = values.get(KEY).flatten().is_some();
+    Meta { flags: proof::marked(meta.flags, is_bound), ..meta }
 }
 
 /// Tells of a session that `patch`, which was committed, binds to a device.

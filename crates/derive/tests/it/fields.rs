@@ -199,8 +199,9 @@ fn a_stored_time_that_cannot_be_represented_is_an_error() {
         at: Option<Duration>,
     }
 
-    let forged = Entry::model(&Forged { at: Some(Duration::MAX) }, &sessile::model::Limits::default()).unwrap();
-    let entry = Entry::forged_model(Login::TAG, 1, Fingerprint::of::<Login>(), forged.as_ref().bytes());
+    let forged = Entry::model(&Forged { at: Some(Duration::MAX) }, &Limits::UNLIMITED).unwrap();
+    let lane = Lane::Model { tag: Login::TAG, version: 1, fingerprint: Fingerprint::of::<Login>() };
+    let entry = Entry::from_parts(lane, forged.as_ref().bytes(), &Limits::UNLIMITED).unwrap();
     let view = entry.view::<Login>().unwrap();
     assert!(matches!(view.to_model().map(drop), Err(CodecError::Unsupported { .. })));
 }

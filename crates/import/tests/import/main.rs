@@ -120,30 +120,18 @@ async fn json_lines_come_over_and_out_again() {
     for n in 0..20 {
         assert_eq!(loaded(&other, record(n).id).await, loaded(&store, record(n).id).await);
     }
-    let sorted = |bytes: &[u8]| {
-        let lines = std::str::from_utf8(bytes).unwrap().lines();
-        // The store's id differs.
-        let mut lines: Vec<String> = lines
-            .map(|line| {
-                let mut line: Value = serde_json::from_str(line).unwrap();
-                assert!(line.as_object_mut().unwrap().remove("store").is_some());
-                line.to_string()
-            })
-            .collect();
-        lines.sort_unstable();
-        lines
-    };
-    let mut exported_again = Vec::new();
-    export_json_lines(&other, &mut exported_again).unwrap();
-    assert!(sorted(&exported_again) == sorted(&exported), "nothing is lost on the way");
+    assert_eq!(sorted_lines(&other), sorted_lines(&store), "nothing is lost on the way");
 }
 
 #[test]
 fn an_export_has_owners_ends_and_what_json_cannot_say() {
     let clock = ManualClock::at(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-    let store = Store::builder().clock(clock).open_in_memory().unwrap();
+    let open = || Store::builder().clock(clock.clone()).open_in_memory().unwrap();
+    let store = open();
     let session = store.session(None).unwrap();
     session.insert("name", "Ada").unwrap();
+    session.insert_for("code", 7, Duration::from_mins(5)).unwrap();
+    session.insert("some", Some(None::<u8>)).unwrap();
     session.insert("map", HashMap::from([(1, 2)])).unwrap();
     session.set_label("laptop").unwrap();
     session.sign_in("ada").unwrap();
@@ -159,16 +147,66 @@ fn an_export_has_owners_ends_and_what_json_cannot_say() {
     let (quick, ada) = if lines[0]["owner"].is_null() { (&lines[0], &lines[1]) } else { (&lines[1], &lines[0]) };
     assert_eq!(quick["data"], json!({"page": 3}));
     assert_eq!(ada["data"], json!({"name": "Ada"}));
-    assert_eq!(ada["opaque"].as_object().unwrap().keys().collect::<Vec<_>>(), ["map", "sessile.label"]);
+    assert_eq!(ada["opaque"].as_object().unwrap().keys().collect::<Vec<_>>(), ["code", "map", "sessile.label", "some"]);
     assert_eq!(ada["opaque"]["sessile.label"]["version"], json!(1));
     assert_eq!(ada["created_ms"], json!(1_700_000_000_000_u64));
     assert_eq!(ada["idle_deadline_ms"], json!(1_700_000_000_000_u64 + 7 * 86_400_000));
     let token = session.token().unwrap().expose();
     assert!(!String::from_utf8(exported.clone()).unwrap().contains(&token));
 
-    let other = testing::store();
+    let other = open();
     let imported = Import::into(&other).json_lines(&exported[..]).unwrap();
-    assert_eq!(imported.refused, 1, "what JSON cannot say is not made up");
+    assert_eq!((imported.created, imported.refused), (2, 0), "{:?}", imported.reasons);
+    assert_eq!(sorted_lines(&other), sorted_lines(&store));
+    assert_eq!(other.sessions_of("ada").unwrap()[0].label.as_deref(), Some("laptop"));
+}
+
+#[test]
+fn an_opaque_value_that_no_export_writes_is_refused() {
+    let store = testing::store();
+    let session = store.session(None).unwrap();
+    session.set_label("laptop").unwrap();
+    session.save().wait().unwrap();
+    let mut exported = Vec::new();
+    export_json_lines(&store, &mut exported).unwrap();
+    let good: Value = serde_json::from_slice(&exported).unwrap();
+    let import = |line: &Value| Import::into(&testing::store()).json_lines(line.to_string().as_bytes()).unwrap();
+    assert_eq!(import(&good).created, 1);
+    let label = &good["opaque"]["sessile.label"];
+    for (member, bad) in [
+        ("model", json!("a name that is too long")),
+        ("version", json!(70_000)),
+        ("shape", json!("x")),
+        ("bytes", json!("0")),
+        ("bytes", json!("+1")),
+        ("bytes", Value::Null),
+        ("until_ms", json!(-1)),
+    ] {
+        let (mut line, mut changed) = (good.clone(), label.clone());
+        changed[member] = bad;
+        line["opaque"]["sessile.label"] = changed;
+        let imported = import(&line);
+        assert_eq!((imported.created, imported.refused), (0, 1), "{line}");
+        assert!(imported.reasons[0].contains("`sessile.label` in `opaque`"), "{:?}", imported.reasons);
+    }
+    // Bytes that are no such model come over, and are found damaged when they are read.
+    let mut line = good.clone();
+    line["opaque"]["sessile.label"]["bytes"] = "00".into();
+    assert_eq!(import(&line).created, 1);
+}
+
+/// Returns the exported lines of a store, without its id.
+fn sorted_lines(store: &Store) -> Vec<String> {
+    let mut exported = Vec::new();
+    export_json_lines(store, &mut exported).unwrap();
+    let lines = std::str::from_utf8(&exported).unwrap().lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        assert!(line.as_object_mut().unwrap().remove("store").is_some());
+        line.to_string()
+    });
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
+    lines
 }
 
 #[test]
