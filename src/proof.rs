@@ -22,7 +22,7 @@ pub(crate) use self::rsa::RsaKey;
 pub(crate) use self::{
     challenge::{Challenges, Purpose},
     jws::Proof,
-    key::{ALGORITHMS, DeviceKey, mark},
+    key::{ALGORITHMS, DeviceKey},
     possession::Possession,
 };
 
@@ -124,7 +124,7 @@ pub(crate) fn check(data: &[u8]) {
         assert_eq!(challenges.check(proof.challenge(), Purpose::Refresh, session, 1), Err(Refusal::Challenge));
     }
     let ring = KeyRing::generate().expect("there is randomness");
-    assert_eq!(Possession::read(data, &ring, session, mark(&GENERATOR)), None);
+    assert_eq!(Possession::read(data, &ring, &Meta::default()), None);
     let text = String::from_utf8_lossy(data);
     let challenges = Challenges::default();
     let own = challenges.issue(Purpose::Refresh, session, 1).expect("there is randomness");

@@ -25,22 +25,19 @@ use std::{fmt, sync::Arc};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use sessile_codec::Entry;
 
-pub(crate) use self::reserved::binding::Bound;
 #[cfg(feature = "device-bound")]
 pub use self::reserved::device::Device;
 #[cfg(all(feature = "device-bound", feature = "foreign"))]
 pub(crate) use self::reserved::device::with_device;
 #[cfg(feature = "sealed")]
 pub(crate) use self::sealed::SealedSession;
-use self::{
-    commit::SaveOptions,
-    state::{Rival, State},
-};
+use self::{commit::SaveOptions, state::Rival};
 #[cfg(feature = "tower")]
 pub(crate) use self::{
     cookie_update::CookieUpdate,
     finish::{Ending, Finish},
 };
+pub(crate) use self::{reserved::binding::Bound, state::State};
 pub use self::{
     reserved::flash::{Flash, Level},
     scope::Scope,
@@ -127,7 +124,7 @@ impl Store {
     /// ```
     pub fn session(&self, token: Option<&Token>) -> Result<Session, Error> {
         let kind = SessionKind { name: token.map_or(0, Token::name), ..SessionKind::default() };
-        Session::load(self, kind, token.copied().into_iter(), || false)
+        Session::load(self, kind, token.copied().into_iter(), || false, |_, _| ())
     }
 
     /// Returns one value of the session of `token`, without a [`Session`]; `None` if there is no such session or value. The
@@ -166,8 +163,9 @@ impl Session {
         kind: SessionKind,
         tokens: impl Iterator<Item = Token>,
         is_withheld: impl FnOnce() -> bool,
+        admit: impl FnOnce(&Store, &mut State),
     ) -> Result<Self, Error> {
-        let state = match store.find_all(tokens.map(|token| token.with_name(kind.name)))? {
+        let mut state = match store.find_all(tokens.map(|token| token.with_name(kind.name)))? {
             Presented::None => State::without(kind, is_withheld()),
             Presented::One(token, found) => State::new(kind, Some((token, found))),
             Presented::Several(live) => {
@@ -175,6 +173,7 @@ impl Session {
                 State::among(kind, None, live.into_iter().map(|(_, found)| Rival::Stored(found.key)).collect())
             }
         };
+        admit(store, &mut state);
         Ok(Self::of_state(store, state))
     }
 

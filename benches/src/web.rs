@@ -99,7 +99,12 @@ pub fn sessile_app(store: &Store, work: Work) -> Router {
 
 /// The application with the [`SessionLayer`] around all of it, which spares the box that axum puts every layer in.
 pub fn sessile_around(store: &Store, work: Work) -> SessionService<Router> {
-    SessionLayer::new(store.clone()).layer(sessile_router(work))
+    around(SessionLayer::new(store.clone()), work)
+}
+
+/// The application with `layer` around all of it.
+pub fn around(layer: SessionLayer, work: Work) -> SessionService<Router> {
+    layer.layer(sessile_router(work))
 }
 
 fn tower_router(work: Work) -> Router {

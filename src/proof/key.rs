@@ -89,20 +89,6 @@ impl DeviceKey {
             Self::Rsa(key) => key.verify(text, signature),
         }
     }
-
-    /// Returns what the short cookie's MAC has of the key.
-    pub(crate) fn mark(&self) -> [u8; 8] {
-        match self {
-            Self::P256(point) => mark(point),
-            #[cfg(feature = "device-bound-rs256")]
-            Self::Rsa(key) => mark(key.modulus()),
-        }
-    }
-}
-
-/// Returns the first bytes of a coordinate or of a modulus, which are as random as a hash of it.
-pub(crate) fn mark(key: &[u8]) -> [u8; 8] {
-    key.first_chunk().copied().unwrap_or_default()
 }
 
 /// Returns a member of a JWK, which is base64url.

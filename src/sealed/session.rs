@@ -86,6 +86,7 @@ impl Session {
         sealed: Vec<SealedSession>,
         tokens: impl Iterator<Item = Token>,
         is_withheld: impl FnOnce() -> bool,
+        admit: impl FnOnce(&Store, &mut State),
     ) -> Result<Self, Error> {
         let mut live: Vec<Live> = Vec::new();
         let mut add = |one: Live| {
@@ -101,7 +102,7 @@ impl Session {
             Presented::One(token, found) => add(Live::Stored(token, found)),
             Presented::Several(several) => several.into_iter().for_each(|(token, found)| add(Live::Stored(token, found))),
         }
-        let state = match live.len() {
+        let mut state = match live.len() {
             0 | 1 => match live.pop() {
                 None => State::without(kind, is_withheld()),
                 Some(Live::Stored(token, found)) => State::new(kind, Some((token, found))),
@@ -117,6 +118,7 @@ impl Session {
                 State::among(kind, None, live.into_iter().map(Live::into_rival).collect())
             }
         };
+        admit(store, &mut state);
         Ok(Self::of_state(store, state))
     }
 }

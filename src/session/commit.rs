@@ -17,6 +17,8 @@ use super::{
     reserved::binding,
     state::{Changes, Location, OwnerChange, Phase, Rival, State, Stored},
 };
+#[cfg(feature = "device-bound")]
+use crate::proof;
 #[cfg(feature = "sealed")]
 use crate::store::SealedEnd;
 use crate::{
@@ -91,11 +93,15 @@ impl Session {
 impl State {
     fn commit(&mut self, store: &Store, how: SaveOptions) -> Result<Ticket, CommitStop> {
         self.ends_rivals |= self.changes.sign_in() && !self.rivals.is_empty();
+        #[cfg(feature = "device-bound")]
+        let binds = self.binds();
         let committed = self.commit_phase(store, how);
         match &committed {
             Ok(_) => {
                 #[cfg(feature = "device-bound")]
-                device::note_bound(store, self.handle(), &self.changes.patch);
+                if let Some(handle) = self.handle().filter(|_| binds) {
+                    store.note_bound(handle);
+                }
                 self.changes.give_up();
             }
             Err(CommitStop::Failed(error)) => self.after_failure(error),
@@ -199,6 +205,12 @@ impl State {
         let mut txn = store.begin(&loaded, CommitOptions { name, durability, owner, new_key })?;
         let (committed, cookie) = loop {
             let Some(onto) = txn.current()?.filter(|onto| !is_left(onto.current)) else { return self.ended(store, how) };
+            #[cfg(feature = "device-bound")]
+            // Another request was faster: there is one key for each sign-in.
+            if proof::is_bound(&onto.current.meta()) && self.binds() {
+                let now = onto.current.clone();
+                return Err(self.conflict(now).into());
+            }
             if how.strict && onto.current.meta().revision != stored.record.meta().revision {
                 let now = onto.current.clone();
                 return Err(self.conflict(now).into());

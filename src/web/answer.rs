@@ -201,13 +201,14 @@ fn with_cookie<B: Default + 'static>(
 /// Asks the browser for what the request lacks: a proof, or a key where one is demanded.
 #[cfg(feature = "device-bound")]
 fn ask_device(scope: &RequestScope, session: &Session, headers: &mut HeaderMap) {
+    if scope.demand == Demand::Nothing {
+        return;
+    }
     let Some((devices, template)) = scope.config.devices() else { return };
     let now_ms = scope.config.store.now_ms();
-    if let Some(handle) = session.unproved() {
-        devices.ask(handle, now_ms, headers);
-    }
     match scope.demand {
         Demand::Nothing => {}
+        Demand::Ask(handle) => devices.ask(handle, now_ms, headers),
         Demand::Register => devices.offer(session, now_ms, headers),
         Demand::Prove => {
             headers.append(header::SET_COOKIE, template.delete());

@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-#[cfg(feature = "device-bound")]
-use super::device::Devices;
 #[cfg(feature = "sealed")]
 use super::sealed::Sealer;
 use super::{
@@ -18,9 +16,11 @@ use super::{
     marker::Marker,
     transport::Carrier,
 };
+#[cfg(feature = "device-bound")]
+use super::{device::Devices, request_scope::Demand};
 use crate::{
     Error, Session, Store,
-    session::{CookieUpdate, SessionKind},
+    session::{CookieUpdate, SessionKind, State},
     token::NameHash,
 };
 
@@ -47,9 +47,18 @@ pub(super) struct Config {
     pub(super) allow_dropped_values: bool,
 }
 
+/// A session that was loaded for a request.
+pub(super) struct Loaded {
+    pub(super) session: Session,
+    /// Whether it is the session of the request that arrived.
+    pub(super) is_own: bool,
+    #[cfg(feature = "device-bound")]
+    pub(super) demand: Demand,
+}
+
 impl Config {
-    /// Returns the session for a handler's request with `headers`, and whether it is the session of the request that `arrived`.
-    pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<(Session, bool), Error> {
+    /// Returns the session for a handler's request with `headers`.
+    pub(super) fn load(&self, arrived: &Arrived, headers: &HeaderMap) -> Result<Loaded, Error> {
         let carried = Carried::of(headers, self.carrier.asks());
         let kind = self.kind(arrived, &carried);
         let mut is_own = true;
@@ -59,23 +68,32 @@ impl Config {
             is_own = is_presented || arrived.has(&carried);
             !is_own || !is_presented && self.may_withhold(arrived, headers)
         };
-        let session = self.load_presented(kind, &carried, is_withheld)?;
+        #[cfg(feature = "device-bound")]
+        let mut demand = Demand::Nothing;
+        #[cfg(feature = "device-bound")]
+        let admit = |store: &Store, state: &mut State| {
+            let unproved = self.devices().and_then(|(devices, template)| devices.admit(store, state, &carried, template));
+            demand = unproved.map_or(Demand::Nothing, Demand::Ask);
+        };
+        #[cfg(not(feature = "device-bound"))]
+        let admit = |_: &Store, _: &mut State| ();
+        let session = self.load_presented(kind, &carried, is_withheld, admit)?;
         let session = match &self.binding {
             Some(binding) if !binding.check(&session) => Session::new(&self.store, kind),
             _ => session,
         };
-        #[cfg(feature = "device-bound")]
-        let session = match self.devices() {
-            Some((devices, template)) => devices.admit(session, kind, &carried, template),
-            None => session,
-        };
-        Ok((session, is_own))
+        Ok(Loaded {
+            session,
+            is_own,
+            #[cfg(feature = "device-bound")]
+            demand,
+        })
     }
 
     /// Returns the session that a request presents, whether or not its client has proved that it has the device's key.
     #[cfg(feature = "device-bound")]
     pub(super) fn load_unproved(&self, arrived: &Arrived, carried: &Carried<'_>) -> Result<Session, Error> {
-        self.load_presented(self.kind(arrived, carried), carried, || true)
+        self.load_presented(self.kind(arrived, carried), carried, || true, |_, _| ())
     }
 
     /// Returns what binds sessions to devices, with the cookie for proofs. A header has no cookie, and no browser behind it.
@@ -90,13 +108,16 @@ impl Config {
         kind: SessionKind,
         carried: &Carried<'_>,
         is_withheld: impl FnOnce() -> bool,
+        admit: impl FnOnce(&Store, &mut State),
     ) -> Result<Session, Error> {
         #[cfg(feature = "sealed")]
         if self.sealer.is_some() {
             let sealed = self.sealed_sessions(carried);
-            return self.carrier.tokens(carried, |tokens| Session::load_among(&self.store, kind, sealed, tokens, is_withheld));
+            return self
+                .carrier
+                .tokens(carried, |tokens| Session::load_among(&self.store, kind, sealed, tokens, is_withheld, admit));
         }
-        self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens, is_withheld))
+        self.carrier.tokens(carried, |tokens| Session::load(&self.store, kind, tokens, is_withheld, admit))
     }
 
     /// Whether the browser may have withheld the cookie.

@@ -19,9 +19,9 @@ use super::{
     cookie::{self, CookieTemplate},
 };
 use crate::{
-    Handle, Session, log,
-    proof::{ALGORITHMS, Challenges, DeviceKey, Possession, Purpose},
-    session::{Device, SessionKind},
+    Handle, Session, Store, log,
+    proof::{ALGORITHMS, Challenges, Purpose},
+    session::{Device, State},
 };
 
 const REGISTRATION: HeaderName = HeaderName::from_static("secure-session-registration");
@@ -140,16 +140,18 @@ impl Devices {
         }
     }
 
-    /// Returns the session, or one without values if it is bound to a device and the request has no proof.
+    /// Replaces the session that was just loaded by one without values, if it is bound to a device and the request has no proof.
+    /// Returns the handle of such a session.
+    #[inline]
     pub(super) fn admit(
         &self,
-        session: Session,
-        kind: SessionKind,
+        store: &Store,
+        state: &mut State,
         carried: &Carried<'_>,
         template: &CookieTemplate,
-    ) -> Session {
+    ) -> Option<Handle> {
         let proofs = cookie::candidates(carried.values(), template.name().as_bytes());
-        if session.is_proved(proofs, self.lifetime_s) { session } else { session.without_proof(kind) }
+        state.admit(store, proofs, self.lifetime_s)
     }
 
     /// Asks the browser for a proof of `session`.
@@ -169,9 +171,9 @@ impl Devices {
         headers.insert(REGISTRATION, visible(format!("{ALGORITHMS};path=\"{register}\";challenge=\"{challenge}\"")));
     }
 
-    /// Sets the short cookie: the client has just proved that it has `key`.
-    fn prove(&self, session: &Session, handle: Handle, key: &DeviceKey, template: &CookieTemplate, headers: &mut HeaderMap) {
-        let value = Possession::now(session.now_ms()).sign(session.ring(), handle, key.mark());
+    /// Sets the short cookie: the client has just proved that it has the session's key.
+    fn prove(&self, session: &Session, handle: Handle, template: &CookieTemplate, headers: &mut HeaderMap) {
+        let Some(value) = session.possession() else { return };
         let max_age = Duration::from_secs(self.lifetime_s.into());
         headers.append(header::SET_COOKIE, template.set(&value, Some(max_age)));
         log::proved_device(handle);

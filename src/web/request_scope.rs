@@ -9,7 +9,13 @@ use std::{cell::RefCell, sync::Arc};
 
 use http::HeaderMap;
 
-use super::{arrived::Arrived, config::Config, marker::Marker};
+use super::{
+    arrived::Arrived,
+    config::{Config, Loaded},
+    marker::Marker,
+};
+#[cfg(feature = "device-bound")]
+use crate::Handle;
 use crate::{Error, Session};
 
 /// What one layer knows of one request.
@@ -22,15 +28,17 @@ pub(super) struct RequestScope {
     pub(super) demand: Demand,
 }
 
-/// What a [`RequireDevice`](crate::device::RequireDevice) demands of the browser.
+/// What the response does for the device: the last two are what a [`RequireDevice`](crate::device::RequireDevice) demands.
 #[cfg(feature = "device-bound")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Demand {
     #[default]
     Nothing,
-    /// To register a key.
+    /// Asks for a proof of this session, which the request presents without one.
+    Ask(Handle),
+    /// Asks for a key.
     Register,
-    /// To prove again.
+    /// Deletes the short cookie, so that the browser proves again.
     Prove,
 }
 
@@ -187,11 +195,22 @@ pub(super) fn session(headers: &HeaderMap, marker: Option<&Marker>) -> Result<Se
         let scope = scopes.get_mut(at).expect("the scope found above stays until its future was polled");
         scope.arrived = arrived;
         match &loaded {
-            Ok((session, true)) => scope.used = SessionUse::Loaded(session.clone()),
+            Ok(Loaded {
+                is_own: true,
+                session,
+                #[cfg(feature = "device-bound")]
+                demand,
+            }) => {
+                scope.used = SessionUse::Loaded(session.clone());
+                #[cfg(feature = "device-bound")]
+                {
+                    scope.demand = *demand;
+                }
+            }
             // A handler made the request, which must not decide which session the visitor has.
-            Ok((_, false)) => {}
+            Ok(Loaded { is_own: false, .. }) => {}
             Err(_) => scope.used = SessionUse::Failed,
         }
     });
-    loaded.map(|(session, _)| session)
+    loaded.map(|loaded| loaded.session)
 }

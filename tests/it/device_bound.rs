@@ -16,6 +16,8 @@ use sessile::{
     events::Event,
 };
 
+use tower::{Layer, Service};
+
 use self::client::{Browser, Key};
 use crate::support::OnDisk;
 
@@ -145,6 +147,7 @@ async fn a_proof_is_used_once_and_for_its_own_session() {
     assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::OK);
     let replayed = browser.send(&app, "POST", REFRESH, &headers).await;
     assert_eq!((replayed.status, replayed.body.contains("used before")), (StatusCode::FORBIDDEN, true));
+    disk.clock.advance(Duration::from_secs(10));
     // A challenge that came with a page works, and one that is five minutes old does not.
     let [page, later] = [browser.unproved(&app).await, browser.unproved(&app).await];
     let proof = browser.proof(&page, false);
@@ -169,6 +172,41 @@ async fn a_proof_is_used_once_and_for_its_own_session() {
     let proof = browser.proof(&answer.challenge("secure-session-registration").unwrap(), false);
     let headers = [("sec-secure-session-id", &*identifier), ("secure-session-response", &proof)];
     assert_eq!(browser.send(&app, "POST", REFRESH, &headers).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_page_that_was_asked_for_before_the_browser_had_its_short_cookie_is_answered() {
+    let disk = OnDisk::new();
+    let app = app(&disk);
+    let mut browser = bound(&app).await;
+    browser.cookies.remove(SHORT);
+    disk.clock.advance(Duration::from_millis(9_999));
+    assert_eq!(browser.page(&app).await, "ada Some(7) Bound");
+    disk.clock.advance(Duration::from_millis(1));
+    assert_eq!(browser.page(&app).await, "nobody None Unproved");
+}
+
+#[tokio::test]
+async fn of_two_registrations_at_the_same_time_one_binds_the_session() {
+    let disk = OnDisk::new();
+    let layer = SessionLayer::new(disk.store.clone()).device_bound(DeviceBound::new());
+    let pages = Router::new()
+        .route("/", get(page))
+        .route("/sign-in", post(sign_in))
+        .merge(Router::new().route("/pay", post(async || "paid")).layer(RequireDevice::new()));
+    let (app, mut service) = (pages.clone().layer(layer.clone()), layer.layer(pages));
+    let mut browser = Browser::new(7);
+    let asked = browser.send(&app, "POST", "/sign-in", &[]).await;
+    let asked_again = browser.send(&app, "POST", "/pay", &[]).await;
+    let thief = Browser { key: Key::p256(9), ..browser.clone() };
+    // Both are called before either is polled, and so before either commits.
+    let first = service.call(browser.registration(&asked));
+    let second = service.call(thief.registration(&asked_again));
+    let first = first.await.unwrap();
+    let second = second.await.unwrap();
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::CONFLICT));
+    assert!(!second.headers().contains_key(header::SET_COOKIE));
+    assert_eq!(disk.store.stats().device_registrations, 1);
 }
 
 #[tokio::test]
@@ -319,6 +357,7 @@ async fn a_session_that_is_cleared_stays_bound() {
     browser.send(&app, "POST", "/clear", &[]).await;
     assert_eq!(browser.page(&app).await, "ada None Bound");
     browser.cookies.remove(SHORT);
+    disk.clock.advance(Duration::from_secs(10));
     assert_eq!(browser.page(&app).await, "nobody None Unproved");
     assert_eq!(disk.store.session(None).unwrap().device(), Device::Unbound);
 }
@@ -446,6 +485,7 @@ async fn an_imported_session_is_bound_as_it_was() {
         assert!(other.store.sessions_of("ada").unwrap()[0].is_device_bound);
         assert_eq!(browser.page(&app(&other)).await, "ada Some(7) Bound");
         browser.cookies.remove(SHORT);
+        other.clock.advance(Duration::from_secs(10));
         assert_eq!(browser.page(&app(&other)).await, "nobody None Unproved");
         let app = app(&other);
         assert_eq!(browser.refresh(&app).await.status, StatusCode::OK);

@@ -11,12 +11,15 @@ use sessile_codec::{Entry, Meta, Model, ModelPart, Patch, Shape, Tag, rkyv, shap
 use crate::proof::RsaKey;
 use crate::{
     Error, Handle, Session, Store,
-    keys::KeyRing,
     proof::{self, DeviceKey, Possession, Refusal},
-    session::{SessionKind, state::State},
+    session::state::State,
 };
 
 pub(in crate::session) const KEY: &str = "sessile.device";
+
+/// How long after its registration a session is used without a proof: a browser registers beside what its visitor does, and
+/// sends requests meanwhile that have no short cookie yet.
+const REGISTRATION_GRACE_MS: u64 = 10_000;
 
 /// Whether a request's session is bound to the device of its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +82,17 @@ fn key_of(entry: &Entry) -> Option<DeviceKey> {
     None
 }
 
+fn registered_ms(entry: &Entry) -> Option<u64> {
+    if let Ok(bound) = entry.view::<BoundDevice>() {
+        return Some(bound.registered_ms.to_native());
+    }
+    #[cfg(feature = "device-bound-rs256")]
+    if let Ok(bound) = entry.view::<BoundRsaDevice>() {
+        return Some(bound.registered_ms.to_native());
+    }
+    None
+}
+
 impl Session {
     /// Returns whether the session is bound to the device of its client: see [`DeviceBound`](crate::device::DeviceBound).
     ///
@@ -100,32 +114,10 @@ impl Session {
         }
     }
 
-    /// Returns the handle of the bound session that the request presents without a proof.
-    pub(crate) fn unproved(&self) -> Option<Handle> {
-        self.state().unproved
-    }
-
     /// Returns the session's key, with its handle.
     pub(crate) fn device_key(&self) -> Option<(Handle, DeviceKey)> {
         let state = self.state();
         Some((state.handle()?, key_of(&state.get(KEY)?)?))
-    }
-
-    /// Whether a client with this proof, if any, may use the session: it is not bound, or the proof is its own and not older than
-    /// `lifetime_s`. A key that cannot be read binds the session, too.
-    pub(crate) fn is_proved<'a>(&self, mut proofs: impl Iterator<Item = &'a [u8]>, lifetime_s: u32) -> bool {
-        let mut state = self.state();
-        if !state.is_bound() {
-            return true;
-        }
-        let Some((handle, mark)) = state.handle().zip(state.key_mark()) else { return false };
-        let (store, now_ms) = (self.store(), self.store().now_ms());
-        let age_s = proofs.find_map(|value| {
-            let possession = Possession::read(value, store.ring(), handle, mark)?;
-            Some(possession.age_s(now_ms)).filter(|age_s| *age_s < lifetime_s)
-        });
-        state.proof_age_s = age_s;
-        age_s.is_some()
     }
 
     /// Returns how old the proof of the request is.
@@ -137,8 +129,10 @@ impl Session {
         self.store().now_ms()
     }
 
-    pub(crate) fn ring(&self) -> &KeyRing {
-        self.store().ring()
+    /// Returns the value of a short cookie for a proof that this request gives.
+    pub(crate) fn possession(&self) -> Option<String> {
+        let (state, store) = (self.state(), self.store());
+        Some(Possession::now(state.used_ms(store)).sign(store.ring(), &state.record()?.meta()))
     }
 
     /// Counts a proof.
@@ -149,13 +143,6 @@ impl Session {
     /// Counts what was refused, logs it, and tells subscribers.
     pub(crate) fn note_refused(&self, refusal: Refusal) {
         self.store().note_refused(self.handle(), refusal);
-    }
-
-    /// Returns the session in place of this one, which is bound to a device, for a request without a proof: it has no values and
-    /// stores none, so that the session's own cookie stays.
-    pub(crate) fn without_proof(&self, kind: SessionKind) -> Self {
-        let unproved = self.state().handle();
-        Self::of_state(self.store(), State { unproved, ..State::without(kind, true) })
     }
 
     /// Binds the session to the device with this key.
@@ -174,25 +161,63 @@ impl Session {
 }
 
 impl State {
+    /// Checks what was just loaded against the values of the short cookie. A bound session is used only with a proof of its own that
+    /// is not older than `lifetime_s`; without one, the request has a session without values in its place, and stores none, so that
+    /// the session's own cookie stays. A key that cannot be read binds the session, too. Returns the handle of the session that
+    /// needs a proof.
+    #[inline]
+    pub(crate) fn admit<'a>(
+        &mut self,
+        store: &Store,
+        proofs: impl Iterator<Item = &'a [u8]>,
+        lifetime_s: u32,
+    ) -> Option<Handle> {
+        if !self.record().is_some_and(|record| proof::is_bound(&record.meta())) {
+            return None;
+        }
+        self.proof_age_s = self.fresh_proof(store, proofs, lifetime_s).or_else(|| self.registered_lately(store));
+        if self.proof_age_s.is_some() {
+            return None;
+        }
+        let unproved = self.handle();
+        *self = Self { unproved, ..Self::without(self.kind, true) };
+        unproved
+    }
+
+    /// Returns the age of the first proof that is good.
+    #[inline]
+    fn fresh_proof<'a>(&self, store: &Store, mut proofs: impl Iterator<Item = &'a [u8]>, lifetime_s: u32) -> Option<u32> {
+        let (meta, used_ms) = (self.record()?.meta(), self.used_ms(store));
+        proofs.find_map(|value| {
+            let possession = Possession::read(value, store.ring(), &meta)?;
+            Some(possession.age_s(used_ms)).filter(|age_s| *age_s < lifetime_s)
+        })
+    }
+
+    /// Returns how long ago the session was bound, if that is so short that the request may have been sent before.
+    #[cold]
+    fn registered_lately(&self, store: &Store) -> Option<u32> {
+        let since_ms = self.used_ms(store).checked_sub(registered_ms(&self.get(KEY)?)?)?;
+        (since_ms < REGISTRATION_GRACE_MS).then(|| u32::try_from(since_ms / 1000).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the next commit binds the session to a device.
+    pub(in crate::session) fn binds(&self) -> bool {
+        let was_bound = self.record().is_some_and(|record| proof::is_bound(&record.meta()));
+        !was_bound && matches!(self.changes.patch.get(KEY), Some(Some(_)))
+    }
+
+    /// Returns when the session is used by this request, as it was noted when the session was loaded.
+    fn used_ms(&self, store: &Store) -> u64 {
+        self.stored().map_or_else(|| store.now_ms(), |stored| stored.seen_ms)
+    }
+
     /// Whether the session is bound to a device, changes of this request included.
     fn is_bound(&self) -> bool {
         match self.changes.patch.get(KEY) {
             Some(change) => change.is_some(),
             None => self.record().is_some_and(|record| proof::is_bound(&record.meta())),
         }
-    }
-
-    /// Returns what the short cookie's MAC has of the key.
-    fn key_mark(&self) -> Option<[u8; 8]> {
-        let entry = self.get_ref(KEY)?;
-        if let Some(bound) = entry.archived::<BoundDevice>() {
-            return Some(proof::mark(&bound.point));
-        }
-        #[cfg(feature = "device-bound-rs256")]
-        if let Some(bound) = entry.archived::<BoundRsaDevice>() {
-            return Some(proof::mark(&bound.modulus));
-        }
-        None
     }
 }
 
@@ -214,11 +239,4 @@ pub(in crate::session) fn marked(meta: Meta, patch: &Patch) -> Meta {
 pub(crate) fn with_device(meta: Meta, values: &Patch) -> Meta {
     let is_bound = values.get(KEY).flatten().is_some();
     Meta { flags: proof::marked(meta.flags, is_bound), ..meta }
-}
-
-/// Tells of a session that `patch`, which was committed, binds to a device.
-pub(in crate::session) fn note_bound(store: &Store, handle: Option<Handle>, patch: &Patch) {
-    if let (Some(handle), Some(Some(_))) = (handle, patch.get(KEY)) {
-        store.note_bound(handle);
-    }
 }

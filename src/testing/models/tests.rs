@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sessile_codec::{ModelPart, ShapeField, ShapeVariant, Stored, rkyv};
+use sessile_codec::{ModelPart, ShapeField, ShapeVariant, Stored, Tag, rkyv};
 
 use super::*;
 

@@ -93,7 +93,7 @@ impl Devices {
         };
         session.bind_device(&key)?;
         let mut response = self.described(handle, template);
-        self.prove(session, handle, &key, template, response.headers_mut());
+        self.prove(session, handle, template, response.headers_mut());
         Ok(Ok(response))
     }
 
@@ -117,7 +117,7 @@ impl Devices {
             Ok(()) => {
                 session.note_refreshed();
                 let mut response = self.described(handle, template);
-                self.prove(session, handle, &key, template, response.headers_mut());
+                self.prove(session, handle, template, response.headers_mut());
                 // No challenge is sent ahead: the next refresh comes when it is too old, and would take a second signature.
                 response
             }

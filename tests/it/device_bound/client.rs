@@ -119,7 +119,7 @@ impl Browser {
         Self { cookies: BTreeMap::new(), key, session: None }
     }
 
-    pub(super) async fn send(&mut self, app: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "app.example");
         if !cookies.is_empty() {
@@ -128,7 +128,18 @@ impl Browser {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        request.body(Body::empty()).unwrap()
+    }
+
+    /// Returns the request that registers the key, for an answer that asks for one.
+    pub(super) fn registration(&self, asked: &Answer) -> Request<Body> {
+        let challenge = asked.challenge("secure-session-registration").expect("the answer asks for a key");
+        let proof = self.proof(&challenge, true);
+        self.request("POST", REGISTER, &[("secure-session-response", &proof)])
+    }
+
+    pub(super) async fn send(&mut self, app: &Router, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let response = app.clone().oneshot(self.request(method, path, headers)).await.unwrap();
         let (parts, body) = response.into_parts();
         for set in parts.headers.get_all(header::SET_COOKIE) {
             let set = set.to_str().unwrap();
