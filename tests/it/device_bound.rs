@@ -356,6 +356,7 @@ async fn a_session_that_is_cleared_stays_bound() {
     let mut browser = bound(&app).await;
     browser.send(&app, "POST", "/clear", &[]).await;
     assert_eq!(browser.page(&app).await, "ada None Bound");
+    assert_eq!(disk.store.stats().device_registrations, 1);
     browser.cookies.remove(SHORT);
     disk.clock.advance(Duration::from_secs(10));
     assert_eq!(browser.page(&app).await, "nobody None Unproved");

@@ -19,7 +19,7 @@ fn documents() -> Vec<(String, String)> {
 
 /// Every Rust file of the repository, with its path and its text.
 fn sources() -> Vec<(String, String)> {
-    ["src", "codec", "crates", "tests", "benches", "examples", "docs", "fuzz"].into_iter().flat_map(files).collect()
+    ["src", "codec", "crates", "tests", "benches", "demo", "examples", "docs", "fuzz"].into_iter().flat_map(files).collect()
 }
 
 /// The texts in backquotes, in order. Blocks of code are left out.

@@ -9,7 +9,7 @@ use std::{
 use sessile::{
     Model,
     error::CodecError,
-    model::{ModelPart, Shape, Stored, Tag, shape},
+    model::{Lane, Limits, ModelPart, Shape, Stored, Tag, shape},
 };
 
 use crate::{back, seen};

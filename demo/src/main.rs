@@ -1,7 +1,7 @@
 //! Sign up, sign in, see and end your devices' sessions: an application of a few screens that shows what sessile does.
 //!
 //! ```text
-//! cargo run --release --example demo
+//! cargo run --release -p sessile-demo
 //! ```
 //!
 //! Then open <http://127.0.0.1:3000>. `--help` lists the options. Two redb files hold everything: `sessions.redb` is the store's,
@@ -11,7 +11,7 @@
 //! a GET changes nothing but the count of pages viewed and the messages shown; a POST from another site changes nothing at all;
 //! each change of who is signed in gives the session a new id.
 //!
-//! To serve the world instead of this computer, put TLS in front and leave out `plain_http_on_loopback`.
+//! To serve others than this computer, put TLS in front and pass the address as `--origin`.
 
 mod args;
 mod pages;
@@ -29,7 +29,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use sessile::{CsrfLayer, Handle, Model, Owner, Session, SessionLayer, Store};
+use sessile::{CsrfLayer, Handle, Model, Owner, Session, SessionLayer, Store, device::DeviceBound, web::CsrfError};
 
 use crate::{
     args::Command,
@@ -55,10 +55,14 @@ struct App {
     users: Users,
 }
 
-/// The application. `address` is where it listens.
-fn router(app: App, address: SocketAddr) -> Router {
-    let sessions = SessionLayer::new(app.store.clone()).plain_http_on_loopback();
-    Router::new()
+/// The application. `address` is where it listens; `origin`: where its visitors find it, if that is not the same.
+fn router(app: App, address: SocketAddr, origin: Option<&str>) -> Result<Router, CsrfError> {
+    let sessions = SessionLayer::new(app.store.clone()).device_bound(DeviceBound::new());
+    let (sessions, csrf) = match origin {
+        Some(origin) => (sessions, CsrfLayer::new().for_origin(origin)?),
+        None => (sessions.plain_http_on_loopback(), CsrfLayer::new()),
+    };
+    let router = Router::new()
         .route("/", get(home))
         .route("/sign-up", get(to_home).post(sign_up))
         .route("/sign-in", get(to_home).post(sign_in))
@@ -69,10 +73,11 @@ fn router(app: App, address: SocketAddr) -> Router {
         .with_state(app)
         // A name and a password at their longest, each byte percent-encoded, take under 3 KiB.
         .layer(DefaultBodyLimit::max(4096))
-        .layer(CsrfLayer::new())
+        .layer(csrf)
         .layer(sessions)
         .layer(middleware::map_response(move |response| async move { show_errors(response, address) }))
-        .layer(middleware::map_response(add_headers))
+        .layer(middleware::map_response(add_headers));
+    Ok(router)
 }
 
 async fn home(State(app): State<App>, session: Session) -> Result<Html<String>, AppError> {
@@ -89,7 +94,7 @@ async fn home(State(app): State<App>, session: Session) -> Result<Html<String>, 
     };
     let devices = app.store.sessions_of(&owner)?;
     let Visit { name, views, views_since_login } = visit;
-    let page = Home { name, views, views_since_login, devices, here: session.handle(), flashes };
+    let page = Home { name, views, views_since_login, devices, here: session.handle(), device: session.device(), flashes };
     Ok(pages::home(&page, &Figures::new(&app.store, Some(&session))))
 }
 

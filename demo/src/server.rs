@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::Router;
-use sessile::Store;
+use sessile::{Store, web::CsrfError};
 use tokio::time;
 
 use crate::{
@@ -35,8 +35,9 @@ pub(crate) fn run(options: &Options) -> Result<(), StartError> {
     let users = Users::open(&data.join("users.redb"))?;
 
     let address = listener.local_addr()?;
+    let router = router(App { store: store.clone(), users }, address, options.origin.as_deref()).map_err(StartError::Origin)?;
     let banner = format!("Listening on http://{address}\nData in {}\nStop with Ctrl-C", data.display());
-    let served = serve(listener, router(App { store: store.clone(), users }, address), &banner);
+    let served = serve(listener, router, &banner);
 
     // What was acknowledged is on disk already: this writes what may be lost, such as the latest uses of sessions, and empties the journal.
     store.close()?;
@@ -95,6 +96,7 @@ pub(crate) enum StartError {
     Data { path: PathBuf, source: io::Error },
     Store(sessile::Error),
     Users(users::Error),
+    Origin(CsrfError),
     Serve(io::Error),
 }
 
@@ -116,6 +118,7 @@ impl fmt::Display for StartError {
                 None => error.fmt(f),
             },
             Self::Users(error) => error.fmt(f),
+            Self::Origin(error) => write!(f, "--origin: {error}"),
             Self::Serve(source) => write!(f, "the server stopped: {source}"),
         }
     }

@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     fmt::Write as _,
     fs,
     io::{self, BufRead, BufReader, PipeReader, Read, Write as _},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -17,6 +16,8 @@ use tempfile::TempDir;
 pub(crate) const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0";
 pub(crate) const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                       Version/18.6 Mobile/15E148 Safari/604.1";
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sessile-demo");
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const SIGN_IN_PAGE: &str = r#"action="/sign-in""#;
@@ -108,7 +109,7 @@ fn spawn(data: &Path) -> (Process, BufReader<PipeReader>, u16) {
     let (output, stdout) = io::pipe().unwrap();
     let stderr = stdout.try_clone().unwrap();
     let arguments = ["--port", "0", "--data", path_text(data)];
-    let process = Command::new(binary()).args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
+    let process = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
     let (process, mut output) = (Process(process.unwrap()), BufReader::new(output));
     let (mut listening, mut place) = (String::new(), String::new());
     output.read_line(&mut listening).unwrap();
@@ -120,22 +121,7 @@ fn spawn(data: &Path) -> (Process, BufReader<PipeReader>, u16) {
 
 /// Runs the program with arguments at which it ends by itself.
 pub(crate) fn run(args: &[&str]) -> Output {
-    Command::new(binary()).args(args).stdin(Stdio::null()).output().unwrap()
-}
-
-/// Returns the path of the program. Cargo gives tests the paths of the package's programs, but not of its examples, which are in a
-/// directory beside that of the tests.
-fn binary() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("cargo runs tests from <target>/<profile>/deps");
-    let path = profile.join("examples").join(format!("demo{}", env::consts::EXE_SUFFIX));
-    assert!(
-        path.exists(),
-        "{} is not there; `cargo test` builds it, but before `cargo test --test demo` build it with \
-         `cargo build --example demo`",
-        path.display()
-    );
-    path
+    Command::new(PROGRAM).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
 pub(crate) fn path_text(path: &Path) -> &str {

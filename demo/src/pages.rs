@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{http::StatusCode, response::Html};
-use sessile::{Flash, Session, SessionInfo, Stats, Store, Tier};
+use sessile::{Flash, Session, SessionInfo, Stats, Store, Tier, device::Device};
 
 use crate::users::Refusal;
 
@@ -44,6 +44,7 @@ pub(crate) struct Home {
     /// All sessions of the user, and which one asks.
     pub(crate) devices: Vec<SessionInfo>,
     pub(crate) here: Option<sessile::Handle>,
+    pub(crate) device: Device,
     pub(crate) flashes: Vec<Flash>,
 }
 
@@ -89,12 +90,14 @@ pub(crate) fn home(page: &Home, figures: &Figures) -> Html<String> {
 <p><a href="/">View one more</a></p>
 </section>
 {devices}
+{bound}
 {TRY}"#,
         name = Escaped(&page.name),
         views = page.views,
         pages = if page.views == 1 { "page" } else { "pages" },
         since = page.views_since_login,
         devices = devices(page),
+        bound = bound(page.device),
     );
     layout("Your account", &page.flashes, &main, &footer(figures))
 }
@@ -196,6 +199,22 @@ pub(crate) fn device_of(user_agent: &str) -> String {
     }
 }
 
+/// Whether a copy of the cookies is worth anything.
+fn bound(device: Device) -> String {
+    let text = match device {
+        Device::Bound => {
+            "<strong id=\"bound\">This session is bound to this device.</strong> Your browser proves every ten minutes that it has a key \
+             that never leaves the device. Copy both cookies into another browser and see: within ten minutes it is signed out, and you \
+             stay signed in."
+        }
+        _ => {
+            "<strong id=\"bound\">This session is not bound to this device:</strong> whoever copies its cookie has the session. A browser with \
+             Device Bound Session Credentials binds it by itself, over HTTPS: see <code>--origin</code>."
+        }
+    };
+    format!(r#"<section class="card"><h2>If the cookie is stolen</h2><p>{text}</p></section>"#)
+}
+
 fn devices(page: &Home) -> String {
     let now = SystemTime::now();
     let list: String = (1..).zip(&page.devices).map(|(number, device)| self::device(number, device, page.here, now)).collect();
@@ -214,6 +233,7 @@ fn device(number: usize, device: &SessionInfo, here: Option<sessile::Handle>, no
     let label = Escaped(device.label.as_deref().unwrap_or("Unknown browser"));
     let (signed_in, seen) = (device.authenticated_at.unwrap_or(device.created), Ago(since(device.last_seen, now)));
     let signed_in = Ago(since(signed_in, now));
+    let bound = if device.is_device_bound { ", bound to the device" } else { "" };
     let end = if Some(device.handle) == here {
         r#"<span class="here">this device</span>"#.to_owned()
     } else {
@@ -224,7 +244,7 @@ fn device(number: usize, device: &SessionInfo, here: Option<sessile::Handle>, no
         )
     };
     format!(
-        "<li><div><strong>{number}. <bdi>{label}</bdi></strong><br><small>Signed in {signed_in}, last seen {seen}</small></div>{end}</li>\n"
+        "<li><div><strong>{number}. <bdi>{label}</bdi></strong><br><small>Signed in {signed_in}, last seen {seen}{bound}</small></div>{end}</li>\n"
     )
 }
 

@@ -1,6 +1,6 @@
 //! Reads the command line: which port to listen on, and where the data lies.
 //!
-//! Invariant: what is not understood is refused with a sentence that says what would be; nothing is guessed. Two options do not need
+//! Invariant: what is not understood is refused with a sentence that says what would be; nothing is guessed. Three options do not need
 //! a parser of their own package. Knows nothing of the server.
 
 use std::{env, ffi::OsString, fmt, path::PathBuf};
@@ -8,11 +8,14 @@ use std::{env, ffi::OsString, fmt, path::PathBuf};
 pub(crate) const HELP: &str = "\
 Shows what the session store `sessile` does, as a small web application on this computer.
 
-Usage: demo [--port N] [--data DIR]
+Usage: sessile-demo [--port N] [--data DIR] [--origin ORIGIN]
 
 Options:
   --port N    listen on 127.0.0.1, port N; 0 takes any free port [default: 3000]
   --data DIR  keep sessions.redb and users.redb in DIR, created if absent [default: demo-data]
+  --origin ORIGIN
+              serve visitors of ORIGIN, such as https://app.example.com, through a proxy that
+              speaks HTTPS; without it, only this computer is served
   --help      print this text
 
 Stop it with Ctrl-C or SIGTERM.";
@@ -28,6 +31,7 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) port: u16,
     pub(crate) data: PathBuf,
+    pub(crate) origin: Option<String>,
 }
 
 /// Why a command line was refused.
@@ -36,6 +40,7 @@ pub(crate) enum ArgsError {
     Unknown(OsString),
     MissingValue(&'static str),
     NotAPort(OsString),
+    NotAnOrigin(OsString),
 }
 
 impl fmt::Display for ArgsError {
@@ -44,6 +49,9 @@ impl fmt::Display for ArgsError {
             Self::Unknown(found) => write!(f, "there is no option `{}`; see --help", found.display()),
             Self::MissingValue(option) => write!(f, "{option} needs a value after it; see --help"),
             Self::NotAPort(found) => write!(f, "--port takes a number from 0 to 65535, not `{}`", found.display()),
+            Self::NotAnOrigin(found) => {
+                write!(f, "--origin takes an origin such as https://app.example.com, not `{}`", found.display())
+            }
         }
     }
 }
@@ -56,12 +64,13 @@ pub(crate) fn from_env() -> Result<Command, ArgsError> {
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, ArgsError> {
-    let mut options = Options { port: 3000, data: PathBuf::from("demo-data") };
+    let mut options = Options { port: 3000, data: PathBuf::from("demo-data"), origin: None };
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--help" | "-h") => return Ok(Command::Help),
             Some("--port") => options.port = port(args.next().ok_or(ArgsError::MissingValue("--port"))?)?,
             Some("--data") => options.data = directory(args.next())?,
+            Some("--origin") => options.origin = Some(origin(args.next().ok_or(ArgsError::MissingValue("--origin"))?)?),
             _ => return Err(ArgsError::Unknown(arg)),
         }
     }
@@ -70,6 +79,11 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, ArgsError>
 
 fn port(text: OsString) -> Result<u16, ArgsError> {
     text.to_str().and_then(|text| text.parse().ok()).ok_or(ArgsError::NotAPort(text))
+}
+
+fn origin(text: OsString) -> Result<String, ArgsError> {
+    let found = text.to_str().filter(|text| text.starts_with("https://")).map(str::to_owned);
+    found.ok_or(ArgsError::NotAnOrigin(text))
 }
 
 fn directory(text: Option<OsString>) -> Result<PathBuf, ArgsError> {

@@ -84,7 +84,7 @@ fn a_store_that_cannot_be_closed_is_an_error() {
 
 #[test]
 fn git_ignores_what_a_run_leaves_behind() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let ignored = fs::read_to_string(root.join(".gitignore")).unwrap();
     assert!(ignored.lines().any(|line| line == "demo-data/"), "{ignored}");
     let demo = Demo::start();
@@ -103,7 +103,7 @@ fn git_ignores_what_a_run_leaves_behind() {
 
 #[test]
 fn the_readme_example_is_short_and_stops_as_the_demo_does() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = fs::read_to_string(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("README.md")).unwrap();
     let example = between(&readme, "```rust", "```");
     assert!(example.lines().count() <= 25 + 1, "{example}");
     for part in ["SignalKind::terminate()", "SignalKind::interrupt()", ".with_graceful_shutdown(", "store.close()?"] {
