@@ -167,9 +167,14 @@ mod tests {
         assert_eq!(other.verify(&key), Err(Refusal::Signature));
         other.algorithm = Algorithm::Es256;
         assert_eq!(other.verify(&key), Err(Refusal::Algorithm));
-        for (n, e) in
-            [("AA", "AQAB"), (modulus, ""), (modulus, "AA"), (modulus, "AQABAQABAQAB"), (&format!("AAAA{modulus}"), "AQAB")]
-        {
+        for (n, e) in [
+            ("AA", "AQAB"),
+            ("_w", "AQAB"),
+            (modulus, ""),
+            (modulus, "AA"),
+            (modulus, "AQABAQABAQAB"),
+            (&format!("AAAA{modulus}"), "AQAB"),
+        ] {
             let jwk = serde_json::json!({ "kty": "RSA", "n": n, "e": e });
             assert_eq!(DeviceKey::of_jwk(&jwk), Err(Refusal::Key), "{n} {e}");
         }
