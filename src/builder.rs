@@ -3,6 +3,7 @@
 mod check;
 mod files;
 mod open;
+mod restore;
 
 use std::{sync::Arc, time::Duration};
 

@@ -13,6 +13,7 @@
 //!
 //! Nothing outside this module names redb. This module knows nothing of tokens, shards or cookies.
 
+mod backup;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod check;
 mod checkpoint;
@@ -42,9 +43,17 @@ mod tables;
 mod ticket;
 mod volume;
 
-use std::{ffi::OsString, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    ffi::OsString,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, ReentrantMutex};
 use sessile_codec::Record;
 use zeroize::Zeroizing;
 
@@ -60,6 +69,14 @@ pub(crate) use self::op::{import_note, is_import_note};
 pub(crate) use self::volume::Volume;
 #[cfg(feature = "test-util")]
 pub use self::volume::{FileId, FileKind, Seen, Volume, VolumeFile};
+pub(crate) use self::{
+    backup::{BackedUp, restore},
+    directory::of as directory_of,
+    form::{Encryption, Unreadable},
+    op::{ENDED, NOTES, Op, SEALED_EPOCH, is_note},
+    queue::Urgency,
+    ticket::Ticket,
+};
 use self::{
     checkpoint::Checkpointer,
     database::{Database, Options},
@@ -68,13 +85,6 @@ use self::{
     journal::Journal,
     process::Process,
     queue::Queue,
-};
-pub(crate) use self::{
-    directory::of as directory_of,
-    form::{Encryption, Unreadable},
-    op::{ENDED, NOTES, Op, SEALED_EPOCH, is_note},
-    queue::Urgency,
-    ticket::Ticket,
 };
 use crate::{
     Error,
@@ -136,6 +146,11 @@ pub(crate) struct Disk {
     checkpointer: Arc<Checkpointer>,
     replayed: u64,
     search: Search,
+    /// Held while a copy is made.
+    copying: ReentrantMutex<()>,
+    closing: AtomicBool,
+    /// The moment that the store's file is a copy of, in milliseconds since 1970.
+    copied_ms: Option<u64>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -205,8 +220,20 @@ impl Disk {
             Checkpointer::new(journal.clone(), database.clone(), queue.clone(), upstream, timeline, settings.sweep_interval);
         let checkpointer = Arc::new(checkpointer.since(meta.clock));
         let search = Search::default();
-        let mut disk =
-            Self { process, database, journal, queue, flusher, checkpointer, replayed, search, threads: Mutex::new(None) };
+        let mut disk = Self {
+            process,
+            database,
+            journal,
+            queue,
+            flusher,
+            checkpointer,
+            replayed,
+            search,
+            copying: ReentrantMutex::new(()),
+            closing: AtomicBool::new(false),
+            copied_ms: meta.copied_ms,
+            threads: Mutex::new(None),
+        };
         disk.start().map_err(failed)?;
         Ok((disk, meta.mac_keys))
     }
@@ -215,6 +242,11 @@ impl Disk {
     #[cfg(any(feature = "tower", feature = "foreign"))]
     pub(crate) fn store_id(&self) -> [u8; 16] {
         self.database.store_id()
+    }
+
+    /// Returns the moment that the store's file is a copy of, in milliseconds since 1970; `None` if it is no copy.
+    pub(crate) fn copied_ms(&self) -> Option<u64> {
+        self.copied_ms
     }
 
     /// Returns an error if this is not the process that opened the store.
@@ -400,6 +432,9 @@ impl Disk {
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.check_process().inspect_err(|_| self.abandon())?;
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
+        self.closing.store(true, Ordering::Relaxed);
+        // A copy ends with its next transaction.
+        drop(self.copying.lock());
         self.queue.close();
         let panicked = || Error::Degraded { source: Cause::text("a thread of the disk tier panicked") };
         let flushed = threads.flusher.join().map_err(|_| panicked());

@@ -40,6 +40,14 @@ pub enum Error {
         /// The error of the operating system or the database.
         source: Cause,
     },
+    /// A backup could not be made, or a store could not be restored from one. Nothing is left at the path, and the store itself is as
+    /// it was.
+    Backup {
+        /// The file that was to be made.
+        path: PathBuf,
+        /// The error of the operating system or the database, or what is wrong with the backup.
+        source: Cause,
+    },
     /// The store's directory, in which the journal is created, cannot be written.
     ReadOnly {
         /// The file.
@@ -320,6 +328,9 @@ impl fmt::Display for Error {
                 "cannot open {} as a store; see the cause, and check that the directory exists and may be written",
                 path.display()
             ),
+            Self::Backup { path, .. } => {
+                write!(f, "cannot make {}; see the cause: nothing was left there, so it can be tried again", path.display())
+            }
             Self::ReadOnly { path, .. } => write!(
                 f,
                 "the directory of {} cannot be written, and a store creates its journal there; allow this user to create files in it, or \
@@ -486,6 +497,7 @@ impl error::Error for Error {
             // The codec's error is shown as this one, so its own cause follows.
             Self::Codec(source) => source.source(),
             Self::Open { source, .. }
+            | Self::Backup { source, .. }
             | Self::ReadOnly { source, .. }
             | Self::Degraded { source }
             | Self::NoRandomness { source } => Some(&*source.0),

@@ -99,6 +99,7 @@ mod label;
 mod log;
 mod memory;
 pub mod model;
+pub mod operate;
 mod owner;
 #[cfg(feature = "device-bound")]
 mod proof;

@@ -6,6 +6,7 @@
 //! - A token's MAC is checked before any I/O, and only if memory does not know the session. A forged id costs no I/O.
 //! - A disk failure is returned as an error, never as "no session".
 
+mod backup;
 mod callbacks;
 mod capacity;
 mod commit;

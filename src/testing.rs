@@ -20,8 +20,9 @@ pub use self::models::{__check_models, Declared};
 pub use crate::__check_models as check_models;
 pub use crate::disk::{FileId, FileKind, Seen, Volume, VolumeFile};
 use crate::{
-    Clock, Session, Store,
+    Clock, Error, Session, Store,
     clock::{duration_ms, from_ms, to_ms},
+    operate::Backup,
 };
 
 /// Returns a store that is gone when its last clone is dropped.
@@ -40,6 +41,27 @@ pub fn store() -> Store {
 #[must_use]
 pub fn session() -> Session {
     store().session(None).expect("a new session needs no I/O")
+}
+
+/// Makes a backup of `store`, as [`Store::backup`] does, in the file `backup` of a test's own volume.
+///
+/// # Errors
+/// Those of [`Store::backup`].
+///
+/// # Examples
+/// ```
+/// use sessile::{Store, testing};
+/// use sessile_fault_disk::FaultDisk;
+///
+/// let disk = FaultDisk::new(0);
+/// let store = Store::builder().open_on(&disk)?;
+/// testing::backup_on(&store, &disk)?;
+/// assert!(disk.contents("backup").is_some());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+pub fn backup_on(store: &Store, volume: &(impl Volume + Clone)) -> Result<Backup, Error> {
+    let volume: Arc<dyn Volume> = Arc::new(volume.clone());
+    store.backup_in(&volume, "backup".as_ref(), |_| ())
 }
 
 /// A clock that moves only when a test moves it. Clones are the same clock.

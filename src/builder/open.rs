@@ -127,7 +127,7 @@ impl Builder {
     }
 
     /// Returns the directory of a store's file, and its name.
-    fn place(path: &Path) -> Result<(Arc<dyn Volume>, OsString), Error> {
+    pub(crate) fn place(path: &Path) -> Result<(Arc<dyn Volume>, OsString), Error> {
         let found = disk::directory_of(path).map_err(|source| Error::Open { path: path.into(), source: source.into() })?;
         let found = found.map(|(directory, name)| (Arc::new(directory) as Arc<dyn Volume>, name));
         found.ok_or_else(|| {

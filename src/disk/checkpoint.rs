@@ -86,6 +86,11 @@ impl Checkpointer {
         Self { marked: Mutex::new(marked.unwrap_or_default()), ..self }
     }
 
+    /// Returns the time that a transaction would store now.
+    pub(super) fn clock(&self) -> Mark {
+        self.timeline.mark()
+    }
+
     pub(super) fn swept(&self) -> u64 {
         self.swept.load(Ordering::Relaxed)
     }

@@ -333,7 +333,7 @@ fn fill(
 }
 
 /// Returns an unused name.
-fn draft_name(name: &OsStr) -> Result<OsString, Error> {
+pub(super) fn draft_name(name: &OsStr) -> Result<OsString, Error> {
     let suffix = u64::from_ne_bytes(random_bytes()?);
     let mut draft = name.to_owned();
     draft.push(format!(".new-{suffix:016x}"));

@@ -21,13 +21,15 @@ pub(super) struct StoreMeta {
     pub(super) journal: JournalMark,
     /// The time of the last write; `None` in a new store.
     pub(super) clock: Option<Mark>,
+    /// In a backup: the moment that it is of, in milliseconds since 1970.
+    pub(super) copied_ms: Option<u64>,
 }
 
 impl StoreMeta {
     /// Returns the values of a store that never had a journal.
     pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &AtRest) -> Self {
         let sealed = form.is_sealed().then_some(form::FORMAT);
-        Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None }
+        Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None, copied_ms: None }
     }
 }
 

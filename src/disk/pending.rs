@@ -98,6 +98,11 @@ impl Pending {
         self.owners.range((from, Bound::Included((NOBODY, [0xff; 16])))).take(most).map(|(_, key)| *key).collect()
     }
 
+    /// Returns the states of all keys that redb does not have yet.
+    pub(super) fn all(&self) -> Vec<Change> {
+        self.entries.iter().map(|(key, entry)| (*key, entry.record.clone())).collect()
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.entries.keys().copied()
     }

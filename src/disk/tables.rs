@@ -8,6 +8,7 @@
 //!             "sealed"                            -> the form of sealed records u32 LE; absent if they are plain
 //!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8, newest in use u64 LE if one is named
 //!             "clock"                             -> certain time u64 LE, the clock when it was first ahead u64 LE
+//!             "copied"                            -> in a backup: the moment that it is of, ms u64 LE
 //! quarantine  record key [16]                     -> its damaged value in `records`
 //! ```
 //!
@@ -17,12 +18,17 @@
 //!
 //! Every transaction uses quick-repair: without it, the next crash costs a walk through the whole file.
 
+mod snapshot;
+
 use std::ops::Bound;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+};
 use sessile_codec::Record;
 use zeroize::Zeroizing;
 
+pub(super) use self::snapshot::{Copied, Snapshot, count};
 use super::{
     form::{AtRest, IndexedFields},
     meta::{JournalMark, Minute, StoreMeta},
@@ -84,6 +90,12 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
         if let Some(form) = meta.sealed {
             table.insert("sealed", form.to_le_bytes().as_slice())?;
         }
+        if let Some(clock) = meta.clock {
+            table.insert("clock", encode_clock(clock).as_slice())?;
+        }
+        if let Some(copied_ms) = meta.copied_ms {
+            table.insert("copied", copied_ms.to_le_bytes().as_slice())?;
+        }
     }
     // The tables are created here, so that a reader can rely on them.
     Tables::open(&txn, &AtRest::Plain)?;
@@ -91,7 +103,10 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
 }
 
 pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
-    let txn = db.begin_read()?;
+    contents_of(&db.begin_read()?)
+}
+
+fn contents_of(txn: &ReadTransaction) -> Result<Contents, redb::Error> {
     let table = match txn.open_table(META) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_) | redb::TableError::TableTypeMismatch { .. }) => {
@@ -101,7 +116,13 @@ pub(super) fn contents(db: &Database) -> Result<Contents, redb::Error> {
     };
     let read = |name| table.get(name).map(|found| found.map(|value| value.value().to_vec()));
     let (format, store_id, mac_keys, journal) = (read("format")?, read("store_id")?, read("mac_keys")?, read("journal")?);
-    Ok(parse_meta(format, store_id, mac_keys, journal, read("clock")?, read("sealed")?))
+    Ok(match parse_meta(format, store_id, mac_keys, journal, read("clock")?, read("sealed")?) {
+        Contents::Store(meta) => {
+            let copied_ms = read("copied")?.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+            Contents::Store(StoreMeta { copied_ms, ..meta })
+        }
+        other => other,
+    })
 }
 
 /// Classifies the file by the values of its meta table.
@@ -125,7 +146,7 @@ pub(super) fn parse_meta(
         (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
             Some(journal) => {
                 let mac_keys = Zeroizing::new(mac_keys);
-                Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock })
+                Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock, copied_ms: None })
             }
             None => Contents::SomethingElse,
         },

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use sessile::testing;
 use sessile_fault_disk::FaultDisk;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 /// Different disks that each crash leaves.
 const IMAGES: u64 = 2;
 /// No short run changes the disk more often.
-const LONGEST: u64 = 400;
+const LONGEST: u64 = 800;
 
 /// Returns every run of up to `len` commits that make sense, on two visitors, where one of them always comes first.
 pub(crate) fn runs(len: usize) -> Vec<Vec<Op>> {
@@ -50,9 +51,9 @@ fn extend(all: &mut Vec<Vec<Op>>, ops: &[Op], left: usize) {
     }
 }
 
-/// Crashes a run of `ops` at each change of the disk, from creating the store to closing it. Returns the number of checked
-/// disks.
-pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
+/// Crashes a run of `ops`, and of a backup after them if `backs_up`, at each change of the disk, from creating the store to closing it.
+/// Returns the number of checked disks.
+pub(crate) fn every_point(ops: &[Op], backs_up: bool) -> Result<u64, Violation> {
     let mut looked_at = 0;
     for at in 0..LONGEST {
         // One by one, and all in flight at once.
@@ -61,9 +62,11 @@ pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
             disk.crash_at(at);
             // And one of the two encrypted.
             let settings = Settings::short(!one_by_one);
-            run(ops, one_by_one, &settings, &disk, &mut model)?;
+            run(ops, one_by_one, backs_up, &settings, &disk, &mut model)?;
             for seed in 0..IMAGES {
-                check(&disk.crash(at * IMAGES + seed), &settings, &model)?;
+                let image = disk.crash(at * IMAGES + seed);
+                check_backups(&image, &settings, &model)?;
+                check(&image, &settings, &model)?;
                 looked_at += 1;
             }
             if !disk.is_dead() && one_by_one {
@@ -74,7 +77,14 @@ pub(crate) fn every_point(ops: &[Op]) -> Result<u64, Violation> {
     violation(Kind::Lost, "a short run does not end")
 }
 
-fn run(ops: &[Op], one_by_one: bool, settings: &Settings, disk: &FaultDisk, model: &mut Model) -> Result<(), Violation> {
+fn run(
+    ops: &[Op],
+    one_by_one: bool,
+    backs_up: bool,
+    settings: &Settings,
+    disk: &FaultDisk,
+    model: &mut Model,
+) -> Result<(), Violation> {
     let store = match settings.open(disk, model) {
         Ok(store) => store,
         Err(_) if disk.is_dead() => return Ok(()),
@@ -89,8 +99,29 @@ fn run(ops: &[Op], one_by_one: bool, settings: &Settings, disk: &FaultDisk, mode
         }
     }
     run.settle()?;
+    if backs_up && testing::backup_on(&store, disk).is_ok() {
+        model.all_certain();
+        if disk.contents("backup").is_none() {
+            return violation(Kind::Lost, "a backup was made, and is not there");
+        }
+    }
     if store.close().is_ok() {
         model.all_certain();
+    }
+    Ok(())
+}
+
+/// Every file that a backup left is complete, or is no store.
+fn check_backups(disk: &FaultDisk, settings: &Settings, model: &Model) -> Result<(), Violation> {
+    for name in disk.names() {
+        let is_draft = name.to_string_lossy().starts_with("backup.new-");
+        let Some(bytes) = disk.contents(&name).filter(|_| is_draft || name == "backup") else { continue };
+        let restored = FaultDisk::new(0);
+        restored.replace("store", &bytes);
+        if is_draft && settings.open(&restored, model).is_err() {
+            continue;
+        }
+        check(&restored, settings, model)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod api;
 mod attacks;
+mod backup;
 mod binding;
 mod bytes;
 mod closures;

@@ -18,8 +18,8 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// What any module may name. These modules are beside the layers, and name modules of the layers only as listed in [`PEERS`].
-const SHARED: [&str; 11] =
-    ["error", "events", "log", "model", "clock", "timeline", "ack", "stats", "builder", "testing", "device"];
+const SHARED: [&str; 12] =
+    ["error", "events", "log", "model", "clock", "timeline", "ack", "stats", "builder", "testing", "device", "operate"];
 
 /// Modules that name one of their own line or, from beside the layers, one within them; and the reason.
 const PEERS: [(&str, &str, &str); 13] = [
