@@ -18,6 +18,7 @@ pages! {
     durability: "src/durability.md",
     encryption: "src/encryption.md",
     apis: "src/apis.md",
+    backup: "src/backup.md",
     testing: "src/testing.md",
     proxies: "src/proxies.md",
     migrating: "src/migrating.md",

@@ -14,7 +14,7 @@ impl Builder {
     /// it first. Of this builder, only the keys of `encrypt` are used.
     ///
     /// What was committed after the backup is not in it: sessions that began since are unknown, and sessions that ended since are back.
-    /// End them again, for example with [`Store::destroy_sessions_of`].
+    /// End them again, for example with [`Store::destroy_sessions_of`](crate::Store::destroy_sessions_of).
     ///
     /// # Errors
     /// [`Error::Backup`] if there is a file at `to`, if `from` is not a complete store, or if the disk refuses; then there is nothing
