@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use sessile_web_tests::{Browser, Front, Page};
@@ -46,7 +47,14 @@ impl Drop for Demo {
 
 /// Loads the first page until its session is bound: the browser registers beside what its visitor does.
 fn becomes_bound(visitor: &Page<'_>) {
-    while !visitor.text("#bound").contains("is bound") {
+    reload_until(visitor, || visitor.text("#bound").contains("is bound") && !visitor.cookies(SHORT).is_empty());
+}
+
+/// Loads the page again until `is_so` returns `true`.
+fn reload_until(visitor: &Page<'_>, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", visitor.text("body"));
         visitor.reload();
     }
 }
@@ -70,9 +78,7 @@ fn the_page_shows_that_its_session_is_bound_and_a_copied_cookie_is_worth_nothing
     let thief = elsewhere.page();
     thief.set_cookie(&visitor.cookie(LONG));
     thief.go(&proxy.origin("demo.example.test"));
-    while thief.text("h1").contains("Hello") {
-        thief.reload();
-    }
+    reload_until(&thief, || !thief.text("h1").contains("Hello"));
     assert!(thief.text("h1").contains("Sign in"));
     visitor.reload();
     assert!(visitor.text("h1").contains("Ada") && visitor.text("#bound").contains("is bound"));

@@ -177,8 +177,13 @@ impl State {
         let from_ahead = expiry::is_from_ahead(now.last_seen_ms, now_ms);
         let key = if from_ahead || self.changes.need_new_id() { random_bytes()? } else { *old_key };
         let changed = patch.apply(Some(record), &key, &meta, store.limits())?;
-        // Only the store knows whether another request was faster.
-        if how.strict || !fits(store, &changed, self.kind.seal_bytes) {
+        #[cfg(feature = "device-bound")]
+        let binds = self.binds();
+        #[cfg(not(feature = "device-bound"))]
+        let binds = false;
+        // Only the store knows whether another request was faster. There, copies of the cookie from before it was bound lead to the
+        // bound session, and soon to none.
+        if how.strict || binds || !fits(store, &changed, self.kind.seal_bytes) {
             return match self.move_into_store(store, how, &changed, deadline_ms) {
                 // There was no change: the session stays valid until it is used again.
                 Err(CommitStop::Failed(_)) if is_touch && !how.strict => Ok(Ticket::done()),

@@ -45,6 +45,9 @@ impl Session {
         }
         let is_vital = state.ends_sessions() || !(state.changes.are_none() || state.changes.are_quick());
         let set_values = state.changes.set_values() && !ending.allows_dropped_values;
+        // The response says that the session is bound.
+        #[cfg(feature = "device-bound")]
+        let set_values = set_values || state.binds();
         let ticket = if is_untouched { Ok(Ticket::done()) } else { self.commit(&mut state, SaveOptions::default()) };
         state.answered = true;
         let ticket = ticket.or_else(|error| match error {

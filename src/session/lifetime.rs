@@ -207,6 +207,8 @@ impl Session {
     pub fn unbind_owner(&self) {
         let mut state = self.state();
         csrf::forget(&mut state);
+        #[cfg(feature = "device-bound")]
+        device::forget(&mut state);
         state.unbind_owner();
     }
 

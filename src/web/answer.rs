@@ -208,7 +208,12 @@ fn ask_device(scope: &RequestScope, session: &Session, headers: &mut HeaderMap) 
     let now_ms = scope.config.store.now_ms();
     match scope.demand {
         Demand::Nothing => {}
-        Demand::Ask(handle) => devices.ask(handle, now_ms, headers),
+        Demand::Ask { session, has_bad_proof } => {
+            devices.ask(session, now_ms, headers);
+            if has_bad_proof {
+                headers.append(header::SET_COOKIE, template.delete());
+            }
+        }
         Demand::Register => devices.offer(session, now_ms, headers),
         Demand::Prove => {
             headers.append(header::SET_COOKIE, template.delete());

@@ -72,8 +72,9 @@ impl Config {
         let mut demand = Demand::Nothing;
         #[cfg(feature = "device-bound")]
         let admit = |store: &Store, state: &mut State| {
-            let unproved = self.devices().and_then(|(devices, template)| devices.admit(store, state, &carried, template));
-            demand = unproved.map_or(Demand::Nothing, Demand::Ask);
+            if let Some((devices, template)) = self.devices() {
+                demand = devices.admit(store, state, &carried, template);
+            }
         };
         #[cfg(not(feature = "device-bound"))]
         let admit = |_: &Store, _: &mut State| ();

@@ -3,8 +3,8 @@
 //! A bound session has two cookies: the long one with its token, and a short one that says that the client proved lately that it
 //! has the device's key. A browser that supports this proves by itself; a copy of the cookies is worth as long as the short one.
 //!
-//! Invariants: a bound session is used only with a proof. A request without one changes neither cookie. To check a proof costs no
-//! I/O and no lock but the session's own.
+//! Invariants: a bound session is used only with a proof. A request without one does not change the long cookie, and deletes a short
+//! one that is not good. To check a proof costs no I/O and no lock.
 
 mod endpoint;
 mod require;
@@ -17,6 +17,7 @@ pub use self::require::{RequireDevice, RequireDeviceFuture, RequireDeviceService
 use super::{
     arrived::Carried,
     cookie::{self, CookieTemplate},
+    request_scope::Demand,
 };
 use crate::{
     Handle, Session, Store, log,
@@ -53,7 +54,7 @@ impl DeviceBound {
         Self { lifetime: Duration::from_mins(10), path: "/.well-known/sessile/".to_owned() }
     }
 
-    /// Sets how long a proof is enough: from 1 to 60 minutes. So long is a copied cookie worth something. Default: 10 minutes.
+    /// Sets how long a proof is enough: from 1 to 60 minutes. A copied cookie can be used for that time. Default: 10 minutes.
     ///
     /// Chromium gives the next proof up to two minutes early, and at most six in nine minutes for a site. With less than four
     /// minutes a visitor who sends many requests runs out, and is signed out until the nine minutes are over.
@@ -141,17 +142,14 @@ impl Devices {
     }
 
     /// Replaces the session that was just loaded by one without values, if it is bound to a device and the request has no proof.
-    /// Returns the handle of such a session.
+    /// Returns what the response asks of the browser then.
     #[inline]
-    pub(super) fn admit(
-        &self,
-        store: &Store,
-        state: &mut State,
-        carried: &Carried<'_>,
-        template: &CookieTemplate,
-    ) -> Option<Handle> {
-        let proofs = cookie::candidates(carried.values(), template.name().as_bytes());
-        state.admit(store, proofs, self.lifetime_s)
+    pub(super) fn admit(&self, store: &Store, state: &mut State, carried: &Carried<'_>, template: &CookieTemplate) -> Demand {
+        let proofs = || cookie::candidates(carried.values(), template.name().as_bytes());
+        match state.admit(store, proofs(), self.lifetime_s) {
+            None => Demand::Nothing,
+            Some(session) => Demand::Ask { session, has_bad_proof: proofs().next().is_some() },
+        }
     }
 
     /// Asks the browser for a proof of `session`.

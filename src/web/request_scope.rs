@@ -34,8 +34,9 @@ pub(super) struct RequestScope {
 pub(super) enum Demand {
     #[default]
     Nothing,
-    /// Asks for a proof of this session, which the request presents without one.
-    Ask(Handle),
+    /// Asks for a proof of this session, which the request presents without one. If it has a short cookie that is not good, deletes
+    /// that: while a browser has one, it does not prove.
+    Ask { session: Handle, has_bad_proof: bool },
     /// Asks for a key.
     Register,
     /// Deletes the short cookie, so that the browser proves again.

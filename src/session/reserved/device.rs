@@ -30,7 +30,7 @@ pub enum Device {
     /// The session is bound, and the client proved lately that it has the device's key.
     Bound,
     /// The request presents a bound session without a fresh proof, and sees a session without values and without an owner in its
-    /// place. A browser proves, and repeats the request; a copied cookie stays here.
+    /// place. A browser proves, and repeats the request. A client with a copied cookie cannot.
     Unproved,
 }
 

@@ -64,7 +64,7 @@ impl Devices {
         match endpoint {
             Endpoint::Register => match self.register(&session, template, headers) {
                 Ok(Ok(response)) => (Some(session), response),
-                Ok(Err(refusal)) => (None, self.refused(&session, refusal)),
+                Ok(Err(refusal)) => (None, self.refused(&session, refusal, headers)),
                 Err(error) => (None, body::empty(error.status())),
             },
             Endpoint::Refresh => (None, self.refresh(&session, template, headers)),
@@ -104,8 +104,11 @@ impl Devices {
             // The session has ended, or was signed in again: the browser forgets its key.
             return json_answer(&json!({ "session_identifier": identifier, "continue": false }));
         };
-        if identifier != handle.to_string() {
-            return self.refused(session, Refusal::State);
+        match identifier.parse::<Handle>() {
+            Ok(named) if named == handle => {}
+            // Another session had the cookie before: the browser forgets that one's key.
+            Ok(_) => return json_answer(&json!({ "session_identifier": identifier, "continue": false })),
+            Err(_) => return self.refused(session, Refusal::State, headers),
         }
         let now_ms = session.now_ms();
         let proved = proof_of(headers).and_then(|proof| {
@@ -121,14 +124,14 @@ impl Devices {
                 // No challenge is sent ahead: the next refresh comes when it is too old, and would take a second signature.
                 response
             }
-            Err(refusal) => self.refused(session, refusal),
+            Err(refusal) => self.refused(session, refusal, headers),
         }
     }
 
     /// Returns the answer to a request that is refused. That for a bound session has a challenge.
-    fn refused<B: Default + 'static>(&self, session: &Session, refusal: Refusal) -> Response<B> {
-        // To ask for a challenge is how a refresh begins.
-        if refusal != Refusal::Missing {
+    fn refused<B: Default + 'static>(&self, session: &Session, refusal: Refusal, headers: &HeaderMap) -> Response<B> {
+        // A refresh begins without a proof: the browser asks for a challenge.
+        if headers.contains_key(PROOF) {
             session.note_refused(refusal);
         }
         let mut response = body::with_text(StatusCode::FORBIDDEN, refusal.to_string());

@@ -1,4 +1,4 @@
-//! The application with sessions that are bound to the device, over a store in a directory: `bound-server DIRECTORY`. It can be
+//! The application with sessions that are bound to the device, over a store in a file: `bound-server FILE`. It can be
 //! killed, and started again with the same port.
 //!
 //! Standard input is the listening socket. The process ends when its standard output, which is a socket, closes.
@@ -20,14 +20,14 @@ fn main() {
     use sessile::{SessionLayer, Store, device::DeviceBound};
     use sessile_web_tests::application;
 
-    let directory = env::args_os().nth(1).expect("the directory is the argument");
+    let file = env::args_os().nth(1).expect("the file is the argument");
     let listener: OwnedFd = io::stdin().as_fd().try_clone_to_owned().expect("standard input is open");
     let lifeline: OwnedFd = io::stdout().as_fd().try_clone_to_owned().expect("standard output is open");
     thread::spawn(move || {
         let _ = UnixStream::from(lifeline).read(&mut [0]);
         process::exit(0);
     });
-    let store = Store::open(directory).expect("the store can be opened");
+    let store = Store::open(file).expect("the store can be opened");
     let pages = application(&store, SessionLayer::new(store.clone()).device_bound(DeviceBound::new()), "");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there are descriptors");
     runtime.block_on(async {

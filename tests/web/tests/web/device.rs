@@ -10,7 +10,7 @@ use std::{
     path::Path,
     process::{Child, Command},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -83,9 +83,19 @@ fn sign_in<'a>(browser: &'a Browser, site: &Site, user: &str) -> Page<'a> {
     visitor
 }
 
+/// Calls `is_so` until it is.
+fn patiently(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_mins(1), "{what} never came");
+    }
+}
+
 /// Waits until the session is bound: the browser registers beside what its visitor does.
 fn becomes_bound(visitor: &Page<'_>) {
     visitor.eval("(async () => { while (await (await fetch('device')).text() !== 'Bound'); })()");
+    // The store may know it a moment before the browser.
+    patiently("the short cookie", || !visitor.cookies(SHORT).is_empty());
 }
 
 #[test]
