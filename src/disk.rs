@@ -149,7 +149,7 @@ pub(crate) struct Disk {
     /// Held while a copy is made.
     copying: ReentrantMutex<()>,
     closing: AtomicBool,
-    /// The moment that the store's file is a copy of, in milliseconds since 1970.
+    /// The moment of the backup that the store was made from, in milliseconds since 1970.
     copied_ms: Option<u64>,
     threads: Mutex<Option<Threads>>,
 }
@@ -231,7 +231,7 @@ impl Disk {
             search,
             copying: ReentrantMutex::new(()),
             closing: AtomicBool::new(false),
-            copied_ms: meta.copied_ms,
+            copied_ms: meta.copied.map(|copied| copied.moment_ms),
             threads: Mutex::new(None),
         };
         disk.start().map_err(failed)?;
@@ -244,7 +244,7 @@ impl Disk {
         self.database.store_id()
     }
 
-    /// Returns the moment that the store's file is a copy of, in milliseconds since 1970; `None` if it is no copy.
+    /// Returns the moment of the backup that the store was made from, in milliseconds since 1970.
     pub(crate) fn copied_ms(&self) -> Option<u64> {
         self.copied_ms
     }
@@ -433,7 +433,7 @@ impl Disk {
         self.check_process().inspect_err(|_| self.abandon())?;
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
         self.closing.store(true, Ordering::Relaxed);
-        // A copy ends with its next transaction.
+        // A copy of the tables ends with its next transaction. What is read back then is not the store.
         drop(self.copying.lock());
         self.queue.close();
         let panicked = || Error::Degraded { source: Cause::text("a thread of the disk tier panicked") };

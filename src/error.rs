@@ -40,7 +40,7 @@ pub enum Error {
         /// The error of the operating system or the database.
         source: Cause,
     },
-    /// A backup could not be made, or a store could not be restored from one. Nothing is left at the path, and the store itself is as
+    /// A backup could not be made, or a store could not be restored from one. Nothing was made at the path, and the store itself is as
     /// it was.
     Backup {
         /// The file that was to be made.
@@ -329,7 +329,7 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::Backup { path, .. } => {
-                write!(f, "cannot make {}; see the cause: nothing was left there, so it can be tried again", path.display())
+                write!(f, "cannot make {}; see the cause: the store is as it was; if there is a file of this name, choose another name", path.display())
             }
             Self::ReadOnly { path, .. } => write!(
                 f,

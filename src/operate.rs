@@ -7,8 +7,8 @@ use std::time::SystemTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backup {
-    /// The moment of which it is: it has what was committed before, and nothing that was committed after. `None` for a store that was
-    /// restored from the file of a closed store, which is no backup.
+    /// When the backup was begun: it has everything that was committed before, and may have what was committed in the next
+    /// milliseconds. `None` for a store that was restored from the file of a closed store, which is no backup.
     pub moment: Option<SystemTime>,
     /// The number of sessions in it.
     pub sessions: u64,

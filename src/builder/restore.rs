@@ -14,11 +14,13 @@ impl Builder {
     /// it first. Of this builder, only the keys of `encrypt` are used.
     ///
     /// What was committed after the backup is not in it: sessions that began since are unknown, and sessions that ended since are back.
-    /// End them again, for example with [`Store::destroy_sessions_of`](crate::Store::destroy_sessions_of).
+    /// End them again, for example with [`Store::destroy_sessions_of`](crate::Store::destroy_sessions_of). With sealed cookies, call
+    /// `Store::revoke_sealed`: the store does not know which of those ended.
     ///
     /// # Errors
     /// [`Error::Backup`] if there is a file at `to`, if `from` is not a complete store, or if the disk refuses; then there is nothing
-    /// at `to`. [`Error::AlreadyOpen`] if a store has `from` open. [`Error::ForeignJournal`] if a journal lies beside `to`: it is of
+    /// at `to`. [`Error::Open`] if `from` cannot be read, [`Error::AlreadyOpen`] if a store has it open, [`Error::StoreFormat`] if
+    /// another release wrote it. [`Error::ForeignJournal`] if a journal lies beside `to`: it is of
     /// the store that was there; move it away. With encryption, [`Error::Encrypted`] and the like.
     ///
     /// # Examples
@@ -46,7 +48,6 @@ impl Builder {
                 TryLockError::Error(source) => cannot_open(source),
             });
         }
-        let (made, moment_ms) = disk::restore(&mut file, &volume, &name, &self.encryption)?;
-        Ok(Backup::of(made, moment_ms))
+        disk::restore(&mut file, &volume, &name, &self.encryption).map(Backup::of)
     }
 }

@@ -4,8 +4,8 @@
 //! lock without which no record moves from one to the other. It is written beside its final name, read back and checked, and then
 //! renamed.
 //!
-//! Invariants: under its name a copy is complete or not there; what is under another name is not a store. A copy says that no journal
-//! belongs to it, so that the journal of the store itself, or a later one, is an error beside it and is never skipped.
+//! Invariants: under its name a copy is complete or not there. Under its draft name it is no store until it is complete. A copy says that no journal
+//! belongs to it, so that the store's own journal beside it is an error.
 
 use std::{
     ffi::OsStr,
@@ -21,9 +21,9 @@ use super::{
     database::{bounded, draft_name},
     flusher::Flusher,
     form::{AtRest, Encryption},
-    meta::{JournalMark, StoreMeta},
+    meta::{CopyMark, JournalMark, StoreMeta},
     recover,
-    tables::{self, Copied, Snapshot},
+    tables::{self, Contents, Copied, Counted, Snapshot},
     volume::{Backend, Volume},
 };
 use crate::{Error, error::Cause};
@@ -41,12 +41,12 @@ const SLICE_BYTES: (usize, usize) = (256 << 10, 4 << 20);
 const REST: (u32, Duration) = (6, Duration::from_millis(200));
 
 /// Leaves the disk to the commits.
-struct Courtesy {
+struct Pacer {
     began: Instant,
     syncs: u64,
 }
 
-impl Courtesy {
+impl Pacer {
     fn begin(flusher: &Flusher) -> Self {
         Self { began: Instant::now(), syncs: flusher.syncs() }
     }
@@ -68,16 +68,17 @@ pub(crate) struct BackedUp {
     pub(crate) sessions: u64,
     pub(crate) damaged: u64,
     pub(crate) file_bytes: u64,
+    /// The moment of which it is, in milliseconds since 1970.
+    pub(crate) moment_ms: Option<u64>,
 }
 
 impl Disk {
     /// Copies what is durable now to the new file `name` in `volume`. Calls `progress` with the number of records that are copied,
-    /// and of all. `moment_ms` is what the copy says of when it was made.
+    /// and of all.
     pub(crate) fn backup(
         &self,
         volume: &Arc<dyn Volume>,
         name: &OsStr,
-        moment_ms: u64,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<BackedUp, Error> {
         self.check_process()?;
@@ -86,43 +87,50 @@ impl Disk {
             return Err(failed(io::Error::from(io::ErrorKind::AlreadyExists).into()));
         }
         recover::refuse_orphans(&**volume, name)?;
-        // Also for the whole time of the copy, so that closing waits for it.
+        // Closing waits until the store's file is read.
         let copying = self.copying.lock();
-        let (snapshot, changes) = {
+        let (clock, moment_ms) = self.checkpointer.clock();
+        // The database first and then the pending records, as everywhere. While these are locked, no record moves to the database and
+        // out of them.
+        let (snapshot, changes) = self.read(|redb| {
             let pending = self.journal.pending().read();
-            (self.read(Snapshot::begin)?, pending.all())
-        };
+            Ok((Snapshot::begin(redb)?, pending.all()))
+        })?;
         let form = self.database.at_rest();
         let taken = bounded(|| Ok::<_, redb::Error>((snapshot.meta()?, snapshot.records()?))).map_err(failed)?;
         let (Some(meta), in_file) = taken else { return Err(Error::NotAStore { path: volume.path(name) }) };
         let journal = JournalMark { in_use: false, newest: 0, ..meta.journal };
-        let meta = StoreMeta { journal, clock: Some(self.checkpointer.clock()), copied_ms: Some(moment_ms), ..meta };
+        let meta = StoreMeta {
+            journal,
+            clock: Some(clock),
+            copied: Some(CopyMark { moment_ms, generation: journal.generation }),
+            ..meta
+        };
         let total = in_file + changes.len() as u64;
 
         let draft = draft_name(name)?;
-        let (mut panic, mut courtesy) = (None, Courtesy::begin(&self.flusher));
+        let (mut panic, mut pacer) = (None, Pacer::begin(&self.flusher));
         let made = (|| {
             let file = volume.create(&draft)?;
             let copied = bounded(|| -> Result<_, redb::Error> {
                 let into = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend::new(file))?;
                 let copied = snapshot.copy(&into, form, &changes, &meta, &mut |records| {
-                    // A panic of the caller's is the caller's, and not one of the database.
+                    // The caller's own panic is passed on below. It is none of the database.
                     panic = catch_unwind(AssertUnwindSafe(|| progress(records, total))).err();
                     if panic.is_some() || self.closing.load(Ordering::Relaxed) {
                         return Err(io::Error::other("the store was closed").into());
                     }
-                    Ok(courtesy.next(&self.flusher))
+                    Ok(pacer.next(&self.flusher))
                 })?;
                 into.close()?;
                 Ok(copied)
             })?;
-            drop(snapshot);
+            drop((snapshot, changes, copying));
             let sessions = check(&**volume, &draft, form, copied)?;
             let file_bytes = volume.look(&draft)?.len_bytes;
             publish(&**volume, &draft, name)?;
-            Ok(BackedUp { sessions, damaged: copied.damaged, file_bytes })
+            Ok(BackedUp { sessions, damaged: copied.damaged, file_bytes, moment_ms: Some(moment_ms) })
         })();
-        drop(copying);
         // Under its draft name, if it still has it, it is useless.
         let _ = volume.remove(&draft);
         if let Some(panic) = panic {
@@ -134,15 +142,9 @@ impl Disk {
 
 /// Reads the copy back: its pages, the number of its records, and each record. Returns the number of sessions.
 fn check(volume: &dyn Volume, draft: &OsStr, form: &AtRest, copied: Copied) -> Result<u64, Cause> {
-    let file = volume.open(draft)?;
-    let (records, damaged, sessions) = bounded(|| -> Result<_, redb::Error> {
-        let mut builder = redb::Builder::new();
-        let redb =
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create_with_backend(Backend::new(file))?;
-        let counted = tables::count(&redb, form)?;
-        redb.close()?;
-        Ok(counted)
-    })?;
+    let redb = open_checked(volume, draft)?;
+    let Counted { records, damaged, sessions, .. } = bounded(|| tables::count(&redb, form))?;
+    bounded(|| redb.close())?;
     if records == copied.records && damaged == 0 {
         return Ok(sessions);
     }
@@ -150,17 +152,15 @@ fn check(volume: &dyn Volume, draft: &OsStr, form: &AtRest, copied: Copied) -> R
     Err(io::Error::other(text).into())
 }
 
-/// Reads and checks all pages and all records of a file. Returns the number of its records, of those that are damaged, and of its
-/// sessions.
-fn read_back(volume: &dyn Volume, draft: &OsStr, form: &AtRest) -> Result<(u64, u64, u64), Cause> {
+/// Opens a file after all of its pages were checked: of a damaged one, redb may end the process when it reads it.
+fn open_checked(volume: &dyn Volume, draft: &OsStr) -> Result<redb::Database, Cause> {
     let file = volume.open(draft)?;
-    bounded(|| -> Result<_, redb::Error> {
+    if file.len_bytes()? == 0 {
+        return Err(Cause::text("the file is empty"));
+    }
+    bounded(|| {
         let mut builder = redb::Builder::new();
-        let redb =
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create_with_backend(Backend::new(file))?;
-        let counted = tables::count(&redb, form)?;
-        redb.close()?;
-        Ok(counted)
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create_with_backend(Backend::new(file))
     })
 }
 
@@ -168,20 +168,23 @@ fn read_back(volume: &dyn Volume, draft: &OsStr, form: &AtRest) -> Result<(u64, 
 fn publish(volume: &dyn Volume, draft: &OsStr, name: &OsStr) -> Result<(), Cause> {
     let drafted = volume.look(draft)?.id;
     volume.publish(draft, name)?;
-    volume.sync()?;
     if drafted != volume.look(name)?.id || volume.look(draft).is_ok() {
         return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
     }
-    Ok(())
+    volume.sync().map_err(|error| {
+        // Without the sync, a power cut may undo the rename: that is not to be taken for a backup.
+        let _ = volume.remove(name);
+        error.into()
+    })
 }
 
-/// Makes the store `name` in `volume` from the bytes of a backup. Returns what it has, and the moment that it is of.
+/// Makes the store `name` in `volume` from the bytes of a backup. Returns what it has.
 pub(crate) fn restore(
     from: &mut dyn io::Read,
     volume: &Arc<dyn Volume>,
     name: &OsStr,
     encryption: &Encryption,
-) -> Result<(BackedUp, Option<u64>), Error> {
+) -> Result<BackedUp, Error> {
     let failed = |source: Cause| Error::Backup { path: volume.path(name), source };
     if volume.look(name).is_ok() {
         return Err(failed(io::Error::from(io::ErrorKind::AlreadyExists).into()));
@@ -189,19 +192,34 @@ pub(crate) fn restore(
     recover::refuse_orphans(&**volume, name)?;
     let draft = draft_name(name)?;
     let made = (|| {
-        write_all(from, &**volume, &draft).map_err(|error| failed(error.into()))?;
-        let meta = meta_of(&**volume, &draft).map_err(failed)?;
-        let Some(meta) = meta.filter(|meta| !meta.journal.in_use) else {
-            let text = "it is neither a backup nor the file of a store that was closed; a store that was killed is restored with its journal";
-            return Err(failed(io::Error::other(text).into()));
+        write_all(from, &**volume, &draft).map_err(failed)?;
+        let redb = open_checked(&**volume, &draft).map_err(failed)?;
+        let meta = match bounded(|| tables::contents(&redb)).map_err(failed)? {
+            Contents::Store(meta) if !meta.journal.in_use => meta,
+            Contents::OtherFormat(found) => {
+                return Err(Error::StoreFormat { path: volume.path(name), found, expected: tables::FORMAT });
+            }
+            Contents::Store(_) => {
+                return Err(failed(Cause::text("the store was not closed, and its journal is not in the file")));
+            }
+            Contents::SomethingElse => return Err(failed(Cause::text("the file is not a backup of a store"))),
         };
         let form = encryption.form_of(&meta, &volume.path(name))?;
         form.open_secret(&meta.mac_keys, &volume.path(name))?;
-        let (records, damaged, sessions) = read_back(&**volume, &draft, &form).map_err(failed)?;
+        let counted = bounded(|| tables::count(&redb, &form)).map_err(failed)?;
+        bounded(|| redb.close()).map_err(failed)?;
+        let Counted { damaged, sessions, unknown, .. } = counted;
+        if unknown > 0 {
+            let text =
+                format!("{unknown} records cannot be read with the keys, or by this version; accept the older keys, too");
+            return Err(failed(io::Error::other(text).into()));
+        }
         let file_bytes = volume.look(&draft).map_err(|error| failed(error.into()))?.len_bytes;
-        debug_assert!(records >= sessions + damaged, "each is a record");
         publish(&**volume, &draft, name).map_err(failed)?;
-        Ok((BackedUp { sessions, damaged, file_bytes }, meta.copied_ms))
+        // The mark stays when the store goes on, but then the file is not of that moment any more.
+        let moment_ms =
+            meta.copied.filter(|copied| copied.generation == meta.journal.generation).map(|copied| copied.moment_ms);
+        Ok(BackedUp { sessions, damaged, file_bytes, moment_ms })
     })();
     // Under its draft name, if it still has it, it is useless.
     let _ = volume.remove(&draft);
@@ -209,32 +227,21 @@ pub(crate) fn restore(
 }
 
 /// Copies all bytes into a new file.
-fn write_all(from: &mut dyn io::Read, volume: &dyn Volume, draft: &OsStr) -> io::Result<()> {
+fn write_all(from: &mut dyn io::Read, volume: &dyn Volume, draft: &OsStr) -> Result<(), Cause> {
     let file = volume.create(draft)?;
     let (mut bytes, mut at) = (vec![0; CHUNK], 0);
     loop {
         match from.read(&mut bytes) {
-            Ok(0) => return file.sync(),
+            Ok(0) => return Ok(file.sync()?),
             Ok(len) => {
                 file.write_at(at, &bytes[..len])?;
                 at += len as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                let text = format!("the backup cannot be read: {error}");
+                return Err(io::Error::new(error.kind(), text).into());
+            }
         }
     }
-}
-
-/// Returns the values of the `meta` table of a file; `None` if it is not a store that this build reads.
-fn meta_of(volume: &dyn Volume, name: &OsStr) -> Result<Option<StoreMeta>, Cause> {
-    let file = volume.open(name)?;
-    if file.len_bytes()? == 0 {
-        return Ok(None);
-    }
-    bounded(|| -> Result<_, redb::Error> {
-        let redb = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend::new(file))?;
-        let meta = Snapshot::begin(&redb)?.meta()?;
-        redb.close()?;
-        Ok(meta)
-    })
 }

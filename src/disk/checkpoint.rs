@@ -86,9 +86,9 @@ impl Checkpointer {
         Self { marked: Mutex::new(marked.unwrap_or_default()), ..self }
     }
 
-    /// Returns the time that a transaction would store now.
-    pub(super) fn clock(&self) -> Mark {
-        self.timeline.mark()
+    /// Returns the time that a transaction would store now, and the time itself in milliseconds since 1970.
+    pub(super) fn clock(&self) -> (Mark, u64) {
+        (self.timeline.mark(), self.timeline.now_ms())
     }
 
     pub(super) fn swept(&self) -> u64 {

@@ -21,15 +21,38 @@ pub(super) struct StoreMeta {
     pub(super) journal: JournalMark,
     /// The time of the last write; `None` in a new store.
     pub(super) clock: Option<Mark>,
-    /// In a backup: the moment that it is of, in milliseconds since 1970.
-    pub(super) copied_ms: Option<u64>,
+    /// What a backup says of itself, and still says when it is used as a store.
+    pub(super) copied: Option<CopyMark>,
+}
+
+/// The moment of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CopyMark {
+    /// In milliseconds since 1970.
+    pub(super) moment_ms: u64,
+    /// The newest generation of the journal that the backup had: a store that is used has a newer one.
+    pub(super) generation: u64,
+}
+
+impl CopyMark {
+    pub(super) fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.moment_ms.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.generation.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [moment_ms, generation] = *bytes.as_chunks::<8>().0 else { return None };
+        Some(Self { moment_ms: u64::from_le_bytes(moment_ms), generation: u64::from_le_bytes(generation) })
+    }
 }
 
 impl StoreMeta {
     /// Returns the values of a store that never had a journal.
     pub(super) fn new(store_id: [u8; 16], mac_keys: Zeroizing<Vec<u8>>, form: &AtRest) -> Self {
         let sealed = form.is_sealed().then_some(form::FORMAT);
-        Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None, copied_ms: None }
+        Self { store_id, mac_keys, sealed, journal: JournalMark::default(), clock: None, copied: None }
     }
 }
 

@@ -8,7 +8,7 @@
 //!             "sealed"                            -> the form of sealed records u32 LE; absent if they are plain
 //!             "journal"                           -> generation u64 LE, salt u64 LE, whether one is in use u8, newest in use u64 LE if one is named
 //!             "clock"                             -> certain time u64 LE, the clock when it was first ahead u64 LE
-//!             "copied"                            -> in a backup: the moment that it is of, ms u64 LE
+//!             "copied"                            -> from a backup: its moment ms u64 LE, its generation u64 LE
 //! quarantine  record key [16]                     -> its damaged value in `records`
 //! ```
 //!
@@ -28,10 +28,10 @@ use redb::{
 use sessile_codec::Record;
 use zeroize::Zeroizing;
 
-pub(super) use self::snapshot::{Copied, Snapshot, count};
+pub(super) use self::snapshot::{Copied, Counted, Snapshot, count};
 use super::{
     form::{AtRest, IndexedFields},
-    meta::{JournalMark, Minute, StoreMeta},
+    meta::{CopyMark, JournalMark, Minute, StoreMeta},
     op::{ENDED, NOTES},
     pending::Change,
 };
@@ -93,8 +93,8 @@ pub(super) fn create(db: &Database, meta: &StoreMeta) -> Result<(), redb::Error>
         if let Some(clock) = meta.clock {
             table.insert("clock", encode_clock(clock).as_slice())?;
         }
-        if let Some(copied_ms) = meta.copied_ms {
-            table.insert("copied", copied_ms.to_le_bytes().as_slice())?;
+        if let Some(copied) = meta.copied {
+            table.insert("copied", copied.encode().as_slice())?;
         }
     }
     // The tables are created here, so that a reader can rely on them.
@@ -118,8 +118,8 @@ fn contents_of(txn: &ReadTransaction) -> Result<Contents, redb::Error> {
     let (format, store_id, mac_keys, journal) = (read("format")?, read("store_id")?, read("mac_keys")?, read("journal")?);
     Ok(match parse_meta(format, store_id, mac_keys, journal, read("clock")?, read("sealed")?) {
         Contents::Store(meta) => {
-            let copied_ms = read("copied")?.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
-            Contents::Store(StoreMeta { copied_ms, ..meta })
+            let copied = read("copied")?.and_then(|bytes| CopyMark::decode(&bytes));
+            Contents::Store(StoreMeta { copied, ..meta })
         }
         other => other,
     })
@@ -146,7 +146,7 @@ pub(super) fn parse_meta(
         (Some(FORMAT), Some(store_id), Some(mac_keys)) => match journal {
             Some(journal) => {
                 let mac_keys = Zeroizing::new(mac_keys);
-                Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock, copied_ms: None })
+                Contents::Store(StoreMeta { store_id, mac_keys, sealed, journal, clock, copied: None })
             }
             None => Contents::SomethingElse,
         },

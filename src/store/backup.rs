@@ -19,8 +19,12 @@ impl Store {
     /// Sessions sealed in cookies are not in the store, and not in the copy. While a backup is made, the store's file uses no page
     /// again that the copy needs, so it grows by what is written meanwhile.
     ///
+    /// The journal's records stay in memory until the tables are copied: up to [`Builder::journal_bytes`].
+    ///
     /// # Errors
-    /// [`Error::Backup`] if there is a file at `to`, if the disk refuses, or if the store is closed meanwhile.
+    /// [`Error::Backup`] if there is a file at `to`, if the disk refuses, or if the store is closed meanwhile. [`Error::Config`] if `to`
+    /// has no file name, [`Error::Open`] if its directory cannot be opened, [`Error::ForeignJournal`] if a journal lies beside it. The
+    /// errors of [`flush`](Self::flush), such as [`Error::Degraded`]: a store whose disk does not work is not backed up.
     ///
     /// # Examples
     /// ```
@@ -37,7 +41,7 @@ impl Store {
     ///
     /// Store::builder().restore(path("monday.redb"), path("restored.redb"))?;
     /// let restored = Store::open(path("restored.redb"))?;
-    /// assert_eq!(restored.moment(), backup.moment);
+    /// assert_eq!(restored.backup_moment(), backup.moment);
     /// let token = session.token().unwrap();
     /// assert_eq!(restored.session(Some(&token))?.get::<String>("name")?.as_deref(), Some("Ada"));
     /// # Ok::<(), sessile::Error>(())
@@ -75,28 +79,26 @@ impl Store {
         mut progress: impl FnMut(Progress),
     ) -> Result<Backup, Error> {
         self.flush().wait()?;
-        let moment_ms = self.now_ms();
         let report = &mut |done, total: u64| progress(Progress { done, total: total.max(done) });
-        let made = self.0.disk.backup(volume, name, moment_ms, report)?;
-        Ok(Backup::of(made, Some(moment_ms)))
+        self.0.disk.backup(volume, name, report).map(Backup::of)
     }
 
-    /// Returns the moment of which the store's file is a backup; `None` if it was not made from one.
+    /// Returns the moment of the backup that this store was made from; `None` if it was not made from one.
     ///
     /// # Examples
     /// ```
     /// # let store = sessile::testing::store();
-    /// assert_eq!(store.moment(), None);
+    /// assert_eq!(store.backup_moment(), None);
     /// ```
     #[must_use]
-    pub fn moment(&self) -> Option<SystemTime> {
+    pub fn backup_moment(&self) -> Option<SystemTime> {
         self.0.disk.copied_ms().map(clock::from_ms)
     }
 }
 
 impl Backup {
-    pub(crate) fn of(made: BackedUp, moment_ms: Option<u64>) -> Self {
-        let BackedUp { sessions, damaged, file_bytes } = made;
+    pub(crate) fn of(made: BackedUp) -> Self {
+        let BackedUp { sessions, damaged, file_bytes, moment_ms } = made;
         Self { moment: moment_ms.map(clock::from_ms), sessions, damaged, file_bytes }
     }
 }

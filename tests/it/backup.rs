@@ -49,11 +49,11 @@ fn a_backup_has_what_was_committed_before_and_nothing_after() {
     session.save().wait().unwrap();
 
     let restored = Store::builder().clock(disk.clock.clone()).open(&to).unwrap();
-    assert_eq!(restored.moment(), backup.moment);
+    assert_eq!(restored.backup_moment(), backup.moment);
     assert_eq!([&kept, &ended, &later].map(|token| n(&restored, token)), [Some(1), None, None]);
     assert_eq!(n(&restored, &quick.token().unwrap()), Some(3));
     assert_eq!(restored.sessions_of("ada").unwrap()[0].label.as_deref(), Some("laptop"));
-    assert_eq!((restored.stats().sessions, disk.store.moment()), (3, None));
+    assert_eq!((restored.stats().sessions, disk.store.backup_moment()), (3, None));
 }
 
 /// One writer sets the sessions in turn to 1, 2, 3 and so on. A copy of one moment has, with the greatest number in it, all the
@@ -119,6 +119,8 @@ fn a_restored_store_goes_on_by_itself() {
     restored.close().unwrap();
     assert_eq!(n(&builder().open(&to).unwrap(), &token), Some(2));
     assert_eq!(n(&builder().open(&backup).unwrap(), &token), Some(1), "the backup stays as it was");
+    // The file of the restored store is no backup of that moment any more.
+    assert_eq!(builder().restore(&to, disk.dir.path().join("third.redb")).unwrap().moment, None);
     // A backup of the restored store is of its own moment.
     disk.clock.advance(std::time::Duration::from_mins(1));
     let (restored, again) = (builder().open(&to).unwrap(), disk.dir.path().join("again.redb"));
@@ -196,7 +198,22 @@ fn an_interrupted_backup_leaves_nothing_and_the_store_goes_on() {
     let is_left = || names(disk.dir.path()).iter().any(|name| name.starts_with("backup"));
     assert!(!is_left());
     assert_eq!(n(&disk.store, &token), Some(1));
-    // Closing ends it, from the same thread and from another.
+    // Closing ends it, from another thread, which waits for it, and from the same one.
+    thread::scope(|scope| {
+        let mut closing = None;
+        let closed = disk.store.backup_with(&to, |_| {
+            closing.get_or_insert_with(|| scope.spawn(|| disk.store.close()));
+            // Until the other thread has asked for the end.
+            thread::yield_now();
+        });
+        if let Some(closing) = closing {
+            closing.join().unwrap().unwrap();
+        }
+        assert!(matches!(closed, Ok(_) | Err(Error::Backup { .. })), "{closed:?}");
+    });
+    let _ = fs::remove_file(&to);
+    assert!(!is_left());
+    let disk = OnDisk::new();
     let closed = disk.store.backup_with(&to, |_| disk.store.close().unwrap());
     assert!(matches!(closed, Err(Error::Backup { .. } | Error::Closed)), "{closed:?}");
     assert!(!is_left());

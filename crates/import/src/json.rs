@@ -119,7 +119,7 @@ impl<R: BufRead> Lines<R> {
 /// MAC keys.
 ///
 /// It is not a backup of this store: imported into the same store again, it brings back nothing that has ended since. For that,
-/// remove `store` from the lines, or copy the store's files.
+/// remove `store` from the lines, or use `Store::backup`.
 ///
 /// Sessions sealed in cookies are not in the store, and not included.
 ///

@@ -219,19 +219,30 @@ fn put(
     Ok(PREFIX + len)
 }
 
-/// Returns the number of records, of those that are damaged, and of those that are sessions.
-pub(in crate::disk) fn count(db: &Database, form: &AtRest) -> Result<(u64, u64, u64), redb::Error> {
+/// The numbers of records of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::disk) struct Counted {
+    pub(in crate::disk) records: u64,
+    pub(in crate::disk) sessions: u64,
+    pub(in crate::disk) damaged: u64,
+    /// Those of another release, or sealed with a key that is not configured.
+    pub(in crate::disk) unknown: u64,
+}
+
+/// Reads every record.
+pub(in crate::disk) fn count(db: &Database, form: &AtRest) -> Result<Counted, redb::Error> {
     let table = db.begin_read()?.open_table(RECORDS)?;
-    let (mut records, mut damaged, mut sessions) = (0, 0, 0);
+    let mut counted = Counted::default();
     for entry in table.iter()? {
         let (key, value) = entry?;
-        let record = stored_record(value.value());
-        records += 1;
-        damaged += u64::from(form.is_damaged(record, key.value()));
-        let is_session = form.outline(record).is_some_and(|outline| outline.owner != ENDED && outline.owner != NOTES);
-        sessions += u64::from(is_session);
+        counted.records += 1;
+        match form.read(stored_record(value.value()), key.value()) {
+            Ok(record) => counted.sessions += u64::from(![ENDED, NOTES].contains(&record.meta().owner)),
+            Err(error) if error.is_damage() => counted.damaged += 1,
+            Err(_) => counted.unknown += 1,
+        }
     }
-    Ok((records, damaged, sessions))
+    Ok(counted)
 }
 
 /// Runs `work` in one transaction, without what would make the next open after a crash short: an interrupted copy is not opened.
