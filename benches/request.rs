@@ -3,12 +3,10 @@
 //! Added is the time with sessions less the time of the same application without. Allocations are counted in the bench
 //! `allocations`, apart from this, because a counter makes each of them slower.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use axum::http::HeaderValue;
 use sessile::Store;
 use sessile_benches::{
-    App, Random, Target, Work, bare_app, call, compare, no_op_app, report, row, sessile_app, sessile_around, sessile_store,
+    App, Target, Work, bare_app, call, calling, compare, no_op_app, report, row, sessile_app, sessile_around, sessile_store,
     sized, tower_app, tower_around, tower_store,
 };
 use tower_sessions::MemoryStore;
@@ -103,18 +101,6 @@ impl Bench {
         found(&mut |cookie| len(&mut layer, cookie), &self.cookies);
         found(&mut |cookie| len(&mut around, cookie), &self.cookies);
         found(&mut |cookie| len(&mut tower, cookie), &self.tower_cookies);
-    }
-}
-
-/// Calls `app` with cookies as they come: one of all of them, whichever, and each contestant with others, so that none finds in the
-/// caches what another has just brought there.
-fn calling(mut app: impl App, cookies: &[HeaderValue]) -> impl FnMut(usize) {
-    static SEEDS: AtomicU64 = AtomicU64::new(1);
-    let mut random = Random(SEEDS.fetch_add(1, Ordering::Relaxed));
-    move |calls| {
-        for _ in 0..calls {
-            assert!(call(&mut app, &cookies[random.below(cookies.len())]).status().is_success());
-        }
     }
 }
 

@@ -411,7 +411,7 @@ impl Store {
         count(&self.0.shared.counters.shape_changed);
     }
 
-    /// Counts a session that was bound to a device, and tells subscribers.
+    /// Counts and logs a session that was bound to a device, and sends the event to subscribers.
     #[cfg(feature = "device-bound")]
     pub(crate) fn note_bound(&self, handle: crate::Handle) {
         count(&self.0.shared.counters.device_registrations);
@@ -425,7 +425,7 @@ impl Store {
         count(&self.0.shared.counters.device_refreshes);
     }
 
-    /// Counts a proof that was refused, logs it, and tells subscribers.
+    /// Counts and logs a proof that was refused, and sends the event to subscribers.
     #[cfg(feature = "device-bound")]
     pub(crate) fn note_refused(&self, handle: Option<crate::Handle>, refusal: crate::device::Refusal) {
         count(&self.0.shared.counters.device_refusals);

@@ -28,7 +28,9 @@ pub use self::{
     random::Random,
     timing::{Contestant, Target, compare, is_quick, median, report, row, sized},
     typical::{USER_ID, typical},
-    web::{App, Work, around, bare_app, call, no_op_app, request, sessile_app, sessile_around, tower_app, tower_around},
+    web::{
+        App, Work, around, bare_app, call, calling, no_op_app, request, sessile_app, sessile_around, tower_app, tower_around,
+    },
 };
 
 /// Drives a future to its end on this thread.

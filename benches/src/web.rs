@@ -1,5 +1,7 @@
 //! One small axum application, with each kind of sessions around it, called without a socket.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::{
     Router,
     body::Body,
@@ -12,7 +14,7 @@ use sessile::{SessionLayer, Store, web::SessionService};
 use tower::{Layer, Service};
 use tower_sessions::{SessionManagerLayer, SessionStore};
 
-use crate::{USER_ID, block_on};
+use crate::{Random, USER_ID, block_on};
 
 /// What a handler does with its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,4 +145,19 @@ pub fn request(cookie: &HeaderValue) -> Request {
 pub fn call(app: &mut impl App, cookie: &HeaderValue) -> Response {
     let Ok(response) = block_on(app.call(request(cookie)));
     response
+}
+
+/// Calls `app` with cookies as they come: one of all of them, whichever, and each contestant with others, so that none finds in the
+/// caches what another has just brought there.
+///
+/// # Panics
+/// The contestant does, if an answer is no success.
+pub fn calling(mut app: impl App, cookies: &[HeaderValue]) -> impl FnMut(usize) {
+    static SEEDS: AtomicU64 = AtomicU64::new(1);
+    let mut random = Random(SEEDS.fetch_add(1, Ordering::Relaxed));
+    move |calls| {
+        for _ in 0..calls {
+            assert!(call(&mut app, &cookies[random.below(cookies.len())]).status().is_success());
+        }
+    }
 }

@@ -115,7 +115,7 @@ impl Disk {
             let copied = bounded(|| -> Result<_, redb::Error> {
                 let into = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend::new(file))?;
                 let copied = snapshot.copy(&into, form, &changes, &meta, &mut |records| {
-                    // The caller's own panic is passed on below. It is none of the database.
+                    // Resumed below: a panic of the caller is not an error of the database.
                     panic = catch_unwind(AssertUnwindSafe(|| progress(records, total))).err();
                     if panic.is_some() || self.closing.load(Ordering::Relaxed) {
                         return Err(io::Error::other("the store was closed").into());
@@ -164,7 +164,7 @@ fn open_checked(volume: &dyn Volume, draft: &OsStr) -> Result<redb::Database, Ca
     })
 }
 
-/// Gives the draft its name, unless there is such a file by now.
+/// Renames the draft to `name`. Returns an error if there is a file of that name by now.
 fn publish(volume: &dyn Volume, draft: &OsStr, name: &OsStr) -> Result<(), Cause> {
     let drafted = volume.look(draft)?.id;
     volume.publish(draft, name)?;

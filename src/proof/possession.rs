@@ -3,8 +3,8 @@
 //! Sixteen characters: the second of the proof, and a MAC of the store over it, the session and the sign-in. It is checked without
 //! I/O, without a lock and without an allocation.
 //!
-//! Why the sign-in stands for the key: a sign-in removes the key, and only a session without one gets one. So there is one key
-//! for each sign-in, and both are in the record's header, where they are read faster than the key.
+//! The MAC contains the time of the sign-in instead of the key. A sign-in removes the key, and only a session without a key gets
+//! one, so each sign-in has one key. The time is in the record's header, which is read faster than the key.
 
 use sessile_codec::Meta;
 

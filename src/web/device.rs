@@ -56,8 +56,9 @@ impl DeviceBound {
 
     /// Sets how long a proof is enough: from 1 to 60 minutes. A copied cookie can be used for that time. Default: 10 minutes.
     ///
-    /// Chromium gives the next proof up to two minutes early, and at most six in nine minutes for a site. With less than four
-    /// minutes a visitor who sends many requests runs out, and is signed out until the nine minutes are over.
+    /// Chromium proves again up to two minutes before the end, and signs at most six times in nine minutes for a site. If the lifetime
+    /// is less than four minutes and a visitor sends many requests, it stops proving: the visitor is signed out until the nine
+    /// minutes are over.
     ///
     /// # Errors
     /// [`DeviceBoundError::Lifetime`].

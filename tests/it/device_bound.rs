@@ -41,6 +41,12 @@ async fn sign_out(session: Session) {
     session.sign_out();
 }
 
+/// Pages of which one demands a device.
+fn pages() -> Router {
+    let pay = Router::new().route("/pay", post(async || "paid")).layer(RequireDevice::new());
+    Router::new().route("/", get(page)).route("/sign-in", post(sign_in)).merge(pay)
+}
+
 fn app(disk: &OnDisk) -> Router {
     Router::new()
         .route("/pay", post(async || "paid"))
@@ -199,11 +205,7 @@ async fn a_page_that_was_asked_for_before_the_browser_had_its_short_cookie_is_an
 async fn of_two_registrations_at_the_same_time_one_binds_the_session() {
     let disk = OnDisk::new();
     let layer = SessionLayer::new(disk.store.clone()).device_bound(DeviceBound::new());
-    let pages = Router::new()
-        .route("/", get(page))
-        .route("/sign-in", post(sign_in))
-        .merge(Router::new().route("/pay", post(async || "paid")).layer(RequireDevice::new()));
-    let (app, mut service) = (pages.clone().layer(layer.clone()), layer.layer(pages));
+    let (app, mut service) = (pages().layer(layer.clone()), layer.layer(pages()));
     let mut browser = Browser::new(7);
     let asked = browser.send(&app, "POST", "/sign-in", &[]).await;
     let asked_again = browser.send(&app, "POST", "/pay", &[]).await;
@@ -466,11 +468,7 @@ async fn a_sealed_cookie_from_before_the_registration_binds_no_other_key() {
         .sealed_cookies(&sessile::Keys::from([7; 32]), 1500)
         .unwrap()
         .device_bound(DeviceBound::new());
-    let pages = Router::new()
-        .route("/", get(page))
-        .route("/sign-in", post(sign_in))
-        .merge(Router::new().route("/pay", post(async || "paid")).layer(RequireDevice::new()));
-    let (app, mut service) = (pages.clone().layer(layer.clone()), layer.layer(pages));
+    let (app, mut service) = (pages().layer(layer.clone()), layer.layer(pages()));
     let mut browser = Browser::new(7);
     let asked = browser.send(&app, "POST", "/sign-in", &[]).await;
     let mut thief = Browser { key: Key::p256(9), ..browser.clone() };

@@ -1,6 +1,6 @@
 //! The public key of the device that a session is bound to, in the session's record.
 //!
-//! Invariants: a record has the flag of a bound session exactly if it has a key. A new token keeps the key. A sign-in removes it, because an attacker who planted the session in a browser must not
+//! Invariants: the flag of a bound session is set in a record if and only if the record has a key. A new token keeps the key. A sign-in removes it, because an attacker who planted the session in a browser must not
 //! be able to give proofs for it afterwards.
 
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::{
 
 pub(in crate::session) const KEY: &str = "sessile.device";
 
-/// How long after its registration a session is used without a proof: a browser registers beside what its visitor does, and
-/// sends requests meanwhile that have no short cookie yet.
+/// How long after its registration a session is used without a proof. A browser sends other requests while it registers, without
+/// the short cookie. Ten seconds are enough for them on a slow connection.
 const REGISTRATION_GRACE_MS: u64 = 10_000;
 
 /// Whether a request's session is bound to the device of its client.
@@ -129,7 +129,7 @@ impl Session {
         self.store().now_ms()
     }
 
-    /// Returns the value of a short cookie for a proof that this request gives.
+    /// Returns the value of the short cookie, for a client that has proved in this request that it has the key.
     pub(crate) fn possession(&self) -> Option<String> {
         let (state, store) = (self.state(), self.store());
         Some(Possession::now(state.used_ms(store)).sign(store.ring(), &state.record()?.meta()))
@@ -140,7 +140,7 @@ impl Session {
         self.store().note_refreshed();
     }
 
-    /// Counts what was refused, logs it, and tells subscribers.
+    /// Counts and logs what was refused, and sends the event to subscribers.
     pub(crate) fn note_refused(&self, refusal: Refusal) {
         self.store().note_refused(self.handle(), refusal);
     }

@@ -141,8 +141,8 @@ impl Devices {
         response
     }
 
-    /// Returns the answer that names the session, its refresh path and its short cookie. The browser adds the origin, which a proxy
-    /// in front may not tell.
+    /// Returns the answer that names the session, its refresh path and its short cookie. The browser adds the origin: a proxy
+    /// may have changed the `Host` header.
     fn described<B: Default + 'static>(&self, handle: Handle, template: &CookieTemplate) -> Response<B> {
         let credential = json!({ "type": "cookie", "name": template.name(), "attributes": template.attributes() });
         json_answer(&json!({

@@ -14,7 +14,7 @@ use sessile::{Error, Session, SessionLayer, Store};
 /// The application below `path`, such as `/app`, or an empty text for the root.
 ///
 /// `GET account` reads the session; `GET visit` and `POST note` change it. `POST sign-in` and `POST sign-out` are forms, `POST token` and
-/// `DELETE token` the same for programs. `GET devices` counts the sessions of the user, `GET device` tells whether this one is bound.
+/// `DELETE token` the same for programs. `GET devices` counts the sessions of the user, `GET device` returns whether this one is bound.
 pub fn application(store: &Store, sessions: SessionLayer, path: &str) -> Router {
     let at = |name: &str| format!("{path}/{name}");
     Router::new()

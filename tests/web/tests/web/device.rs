@@ -181,7 +181,7 @@ fn a_sign_out_ends_the_browsers_side_and_the_next_sign_in_registers_another_key(
     assert_eq!((visitor.user(), device(&visitor)), ("nobody".to_owned(), "Unbound".to_owned()));
     visitor.sign_in("bob");
     becomes_bound(&visitor);
-    // An end from outside is told, too.
+    // The browser also forgets its key when the application ends the session.
     site.store.destroy_sessions_of("bob").wait().unwrap();
     visitor.go(&site.at("/account"));
     assert_eq!((visitor.user(), device(&visitor)), ("nobody".to_owned(), "Unbound".to_owned()));
